@@ -1,0 +1,36 @@
+"""Audits a registered network: how far its predictions move when one input feature is disturbed.
+
+`audit` does the work and writes it into an MLflow run, `AuditConfig` and `load_config` say what is asked for,
+`AuditResult` is what came out, `Dataset` and `Series` hold data that are in memory already.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nnperm_mlflow.audit import AuditResult, audit
+    from nnperm_mlflow.config import AuditConfig, load_config
+    from nnperm_mlflow.errors import AuditError
+    from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AuditConfig": "config",
+    "AuditError": "errors",
+    "AuditResult": "audit",
+    "Dataset": "inputs.dataset",
+    "Series": "inputs.dataset",
+    "audit": "audit",
+    "dataset_from": "inputs.dataset",
+    "load_config": "config",
+}
+__all__ = ["AuditConfig", "AuditError", "AuditResult", "Dataset", "Series", "audit", "dataset_from", "load_config"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

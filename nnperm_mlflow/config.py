@@ -1,0 +1,231 @@
+"""The configuration file as one strict, frozen value; its names are a contract."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from nnperm_mlflow.errors import ConfigError, did_you_mean, name_list
+
+Scalar = bool | int | float | str
+Axis = Literal[1, 2]
+DISTANCES = ("total_variation", "max", "l2")
+"""Names of distances between predictions of several outputs."""
+
+
+def _no_repeats(names: list[str]) -> list[str]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{name_list(twice)} is named twice")
+    return names
+
+
+Names = Annotated[list[str], BeforeValidator(lambda given: _no_repeats(given) if isinstance(given, list) else given)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TemporalConfig(_Strict):
+    """One history: a stored array (`file`, `channels`, `channel_axis`) or columns of the static table (`columns`)."""
+
+    file: str | None = None
+    channels: Annotated[Names, Field(min_length=1)] | None = None
+    channel_axis: Axis | None = None
+    columns: Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], Field(min_length=1)] | None = None
+    model_channel_axis: Axis | None = None
+
+    @model_validator(mode="after")
+    def _either_file_or_columns(self) -> TemporalConfig:
+        if (self.file is None) == (self.columns is None):
+            raise ValueError("give either 'file' or 'columns'")
+        if self.file is not None and self.channels is None:
+            raise ValueError("'file' needs 'channels': a name for each channel, in stored order")
+        if self.columns is not None and (self.channels is not None or self.channel_axis is not None):
+            raise ValueError("'columns' names the channels itself: leave out 'channels' and 'channel_axis'")
+        return self
+
+
+class DataConfig(_Strict):
+    """Where the rows come from: a path, a URL, or a run's artifact (`runs:/...`)."""
+
+    static: str | None = None
+    row_id: str | None = None
+    label: str | None = None
+    temporal: dict[str, TemporalConfig] = {}
+
+
+class AnalysisConfig(_Strict):
+    """What is disturbed, how often, and what of the prediction is looked at.
+
+    Attributes
+    ----------
+    repeats : int
+        Shuffles of each feature.
+    seed : int
+        Key of all shuffles.
+    block_rows : int or "auto"
+        Most rows of one model call; changes no number.
+    rare_below : float
+        A binary or categorical feature is also set to each value held by a smaller share of rows; 0 turns it off.
+    set : dict
+        For a feature, values to set its whole column to.
+    groups : dict
+        For a name of one's own, features to disturb together, with one donor for all.
+    exclude : list of str
+        Features not to disturb.
+    output : int, str or None
+        Of several outputs, the one to follow (position or name) or a distance: total_variation, max, l2.
+    unit : str or None
+        Unit of the prediction, for the axis of the boxplot.
+    """
+
+    repeats: Annotated[int, Field(ge=1)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    block_rows: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    rare_below: Annotated[float, Field(ge=0, le=1)] = 0.05
+    set: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
+    groups: dict[str, Annotated[Names, Field(min_length=1)]] = {}
+    exclude: Names = []
+    output: Annotated[int, Field(ge=0)] | str | None = None
+    unit: str | None = None
+
+
+class AuditConfig(_Strict):
+    """All that an audit is asked to do; see `load_config` for reading one from a file."""
+
+    model: str | None = None
+    data: DataConfig = DataConfig()
+    inputs: dict[str, str | Annotated[list[str], Field(min_length=1)]] = {}
+    analysis: AnalysisConfig = AnalysisConfig()
+    checks: list[dict[str, Any]] = []
+
+    @field_validator("checks")
+    @classmethod
+    def _no_checks_yet(cls, checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if checks:
+            raise ValueError("this release applies no checks; leave the list empty")
+        return checks
+
+    def to_yaml(self) -> str:
+        """Return the configuration as YAML, defaults filled in."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def digest(self) -> str:
+        """Return the sha256 (64 hex digits) of the configuration, defaults filled in."""
+        return hashlib.sha256(self.to_yaml().encode()).hexdigest()
+
+
+def load_config(path: str | Path) -> AuditConfig:
+    """Read a configuration file; relative paths in it are taken relative to the file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A YAML file.
+
+    Returns
+    -------
+    AuditConfig
+        With absolute paths.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is no YAML, has an unknown key (the nearest known one is named) or a wrong value.
+    """
+    path = Path(path)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a safe loader
+    except OSError as error:
+        raise ConfigError(f"the configuration '{path}' cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the configuration '{path}' is not UTF-8 text.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the configuration '{path}' is no valid YAML: {error}.") from error
+    return parse_config(content if content is not None else {}, str(path), path.resolve().parent)
+
+
+def parse_config(content: object, origin: str = "the configuration", base: Path | None = None) -> AuditConfig:
+    """Check a configuration given as nested dicts and lists.
+
+    Parameters
+    ----------
+    content : object
+        What the file holds.
+    origin : str
+        How messages name the file.
+    base : Path, optional
+        Directory that relative paths are relative to; where it is left out they stay as they are.
+
+    Returns
+    -------
+    AuditConfig
+
+    Raises
+    ------
+    ConfigError
+        With one line for each thing that is wrong.
+    """
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{origin} must be a mapping with the keys {name_list(AuditConfig.model_fields)}.")
+    try:
+        config = AuditConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: " + "; ".join(_in_words(error))) from error
+    return config if base is None else _with_absolute_paths(config, base)
+
+
+def _in_words(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        *parents, last = [str(part) for part in problem["loc"]] or ["the file"]
+        if problem["type"] == "extra_forbidden":
+            known = _keys_at(parents)
+            under = f" under '{': '.join(parents)}'" if parents else ""
+            lines.append(f"unknown key '{last}'{under}; known are {name_list(known)}.{did_you_mean(last, known)}")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"'{': '.join([*parents, last])}': {message[0].lower()}{message[1:]}.")
+    return list(dict.fromkeys(lines))
+
+
+def _keys_at(parents: list[str]) -> list[str]:
+    sections: dict[str, type[BaseModel]] = {"data": DataConfig, "analysis": AnalysisConfig}
+    if not parents:
+        return list(AuditConfig.model_fields)
+    return list((TemporalConfig if "temporal" in parents else sections[parents[0]]).model_fields)
+
+
+def _with_absolute_paths(config: AuditConfig, base: Path) -> AuditConfig:
+    def absolute(location: str | None) -> str | None:
+        return location if location is None or is_uri(location) else str(base / Path(location).expanduser())
+
+    temporal = {
+        name: spec.model_copy(update={"file": absolute(spec.file)}) for name, spec in config.data.temporal.items()
+    }
+    data = config.data.model_copy(update={"static": absolute(config.data.static), "temporal": temporal})
+    return config.model_copy(update={"data": data})
+
+
+def is_uri(location: str) -> bool:
+    """Tell whether a location is a URI (`runs:/...`, `https://...`) and not a path, on a lettered drive or not."""
+    scheme, colon, _ = location.partition(":")
+    return bool(colon) and len(scheme) > 1 and scheme.replace("+", "").replace("-", "").isalnum()
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error, not the last one's silent win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        twice = [key for key in keys if keys.count(key) > 1]
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice[0]}' is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
