@@ -1,0 +1,262 @@
+"""Which data each input of the model receives, and the features that this makes.
+
+Where the configuration says nothing, inputs are found by the model's own input names: an input called as a column, or
+by the convention `num_input` (all numbers that no other input takes), `<column>_input` and `temporal_input`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from nnperm_mlflow.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
+from nnperm_mlflow.inputs.dataset import Dataset, Series, row_chunks
+from nnperm_mlflow.inputs.slots import Feature, Index, Kind, RowSource, Slot
+from nnperm_mlflow.inputs.sources import ColumnGrid, StoredArray
+from nnperm_mlflow.inputs.specs import InputSpec
+
+Wanted = Mapping[str, str | list[str]]
+"""For an input, the column, the list of columns or the temporal data that it receives."""
+
+
+@dataclass(frozen=True)
+class BoundInputs:
+    """The model's inputs, filled from the data.
+
+    Attributes
+    ----------
+    n_rows : int
+    sources : mapping of str to RowSource
+        For each input of the model its rows, read on demand.
+    features : mapping of str to Feature
+        Every column and channel that the model takes, in the order of its inputs.
+    wanted : mapping
+        Which data each input receives, as said or as found.
+    """
+
+    n_rows: int
+    sources: Mapping[str, RowSource]
+    features: Mapping[str, Feature]
+    wanted: Wanted
+
+    def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return all inputs for the given rows: for each name an array of shape (n_rows, ...)."""
+        return {name: source.take(rows) for name, source in self.sources.items()}
+
+
+def bind_inputs(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted) -> BoundInputs:
+    """Fill every input of a model from a data set.
+
+    Parameters
+    ----------
+    specs : sequence of InputSpec
+        What the model takes.
+    dataset : Dataset
+    said : mapping
+        For inputs by name: a column, a list of columns, or the name of temporal data. Others are found by name.
+
+    Returns
+    -------
+    BoundInputs
+
+    Raises
+    ------
+    ConfigError
+        If an input cannot be found, or a name is none of the model's inputs.
+    DataError
+        If a column is missing, or holds what the input cannot take (text for numbers, NaN, fractions for codes).
+    ShapeError
+        If the data do not have the input's shape, or the axes cannot be told apart.
+    """
+    wanted = _find_inputs(specs, dataset, said)
+    sources: dict[str, RowSource] = {}
+    features: dict[str, Feature] = {}
+    for spec in specs:
+        target = wanted[spec.name]
+        if isinstance(target, str) and target in dataset.temporal:
+            source, slots = _bind_series(spec, target, dataset)
+            kinds: dict[str, Kind] = dict.fromkeys(slots, "series")
+        else:
+            source, slots = _bind_columns(spec, target, dataset)
+            kinds = {name: _column_kind(dataset.columns[name], spec, target) for name in slots}
+        sources[spec.name] = source
+        for name, index in slots.items():
+            features[name] = _with_slot(features.get(name), name, Slot(spec.name, index), kinds[name])
+    return BoundInputs(dataset.n_rows, sources, features, wanted)
+
+
+def _find_inputs(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted) -> dict[str, str | list[str]]:
+    names = [spec.name for spec in specs]
+    for name in said:
+        if name not in names:
+            raise ConfigError(
+                f"inputs: '{name}' is no input of the model, which takes {name_list(names)}.{did_you_mean(name, names)}"
+            )
+    found: dict[str, str | list[str]] = dict(said)
+    for spec in specs:
+        if spec.name not in found and (target := _by_name(spec.name, dataset)):
+            found[spec.name] = target
+    missing = [spec for spec in specs if spec.name not in found]
+    blocks = [spec for spec in missing if spec.name == "num_input" or (len(specs) == 1 and len(spec.shape) == 1)]
+    for spec in blocks:
+        found[spec.name] = _numbers_left(spec, dataset, found)
+        missing.remove(spec)
+    if missing:
+        raise ConfigError(
+            f"no data found for {'; '.join(str(spec) for spec in missing)}. The static table has the columns "
+            f"{name_list(dataset.columns)}, the temporal data are {name_list(dataset.temporal)}. "
+            "Say under 'inputs:' what each of these inputs receives."
+        )
+    return {name: found[name] for name in names}
+
+
+def _by_name(name: str, dataset: Dataset) -> str | None:
+    if name == "temporal_input" and len(dataset.temporal) == 1:
+        return next(iter(dataset.temporal))
+    for candidate in (name, name.removesuffix("_input")):
+        if candidate in dataset.columns or candidate in dataset.temporal:
+            return candidate
+    return None
+
+
+def _numbers_left(spec: InputSpec, dataset: Dataset, found: Wanted) -> list[str]:
+    """Return the numeric columns that nothing else takes; as many as the input is wide, or it is an error."""
+    taken = {dataset.row_id, dataset.label}
+    for target in found.values():
+        taken.update([target] if isinstance(target, str) else target)
+    for series in dataset.temporal.values():
+        taken.update(column for steps in series.columns.values() for column in steps)
+    left = [name for name, values in dataset.columns.items() if name not in taken and values.dtype.kind in "iufb"]
+    if spec.shape != (None,) and spec.shape != (len(left),):
+        raise ConfigError(
+            f"{spec} cannot be filled by itself: {len(left)} numeric columns are not taken otherwise "
+            f"({name_list(left)}). Say 'inputs: {{{spec.name}: [...]}}' with the columns in the model's order."
+        )
+    return left
+
+
+def _bind_columns(spec: InputSpec, target: str | list[str], dataset: Dataset) -> tuple[ColumnGrid, dict[str, Index]]:
+    names = [target] if isinstance(target, str) else list(target)
+    for name in names:
+        if name not in dataset.columns:
+            known = [*dataset.columns, *dataset.temporal]
+            raise DataError(
+                f"inputs: {spec.name} is to receive '{name}', which is no column of the static table and no temporal "
+                f"data; there are {name_list(known)}.{did_you_mean(name, known)}"
+            )
+    if len(set(names)) < len(names):
+        raise ConfigError(f"inputs: {spec.name} names a column twice among {name_list(names)}.")
+    shape = () if isinstance(target, str) and spec.shape == () else (len(names),)
+    if len(spec.shape) != len(shape) or not _fits(shape, spec.shape):
+        what = f"column '{names[0]}' is one number a row" if len(names) == 1 else f"{len(names)} columns are named"
+        raise ShapeError(f"the model's input is {spec}, but {what}.")
+    for name in names:
+        _check_values(f"column '{name}'", dataset.columns[name], spec)
+    grid = ColumnGrid(dataset.columns, np.array(names).reshape(shape), spec.dtype)
+    return grid, {name: () if isinstance(target, str) else (position,) for position, name in enumerate(names)}
+
+
+def _bind_series(spec: InputSpec, name: str, dataset: Dataset) -> tuple[RowSource, dict[str, Index]]:
+    series = dataset.temporal[name]
+    if series.array is None:
+        stored = np.array([series.columns[channel] for channel in series.channels])
+        for column in stored.ravel():
+            _check_values(f"column '{column}'", dataset.columns[column], spec)
+        axis = _model_axis(spec, name, series, stored.shape[1])
+        grid = stored.T if axis == 2 else stored
+        return ColumnGrid(dataset.columns, grid, spec.dtype), _channel_slots(series, axis)
+    _check_values(f"temporal data '{name}'", series.array, spec)
+    if series.channel_axis is None and len(spec.shape) == 1:
+        if not _fits(series.array.shape[1:], spec.shape):
+            raise ShapeError(f"the model's input is {spec}, but temporal data '{name}' has {series.array.shape}.")
+        return StoredArray(series.array, spec.dtype), {series.channels[0]: ()}
+    array, stored_axis = series.array, series.channel_axis
+    if stored_axis is None:
+        array, stored_axis = array[:, :, None], 2
+    axis = _model_axis(spec, name, series, array.shape[3 - stored_axis])
+    return StoredArray(np.moveaxis(array, stored_axis, axis), spec.dtype), _channel_slots(series, axis)
+
+
+def _model_axis(spec: InputSpec, name: str, series: Series, n_steps: int) -> int:
+    """Return the axis of the model's input that runs over the channels."""
+    n_channels = len(series.channels)
+    shapes = {2: (n_steps, n_channels), 1: (n_channels, n_steps)}
+    fitting = [axis for axis, shape in shapes.items() if len(spec.shape) == 2 and _fits(shape, spec.shape)]
+    said = series.model_channel_axis
+    if said is None and len(fitting) == 1:
+        return fitting[0]
+    if said is not None and said in fitting:
+        return said
+    what = f"temporal data '{name}' has {n_steps} steps of {n_channels} channels"
+    if said is None and fitting:
+        raise ShapeError(
+            f"the model's input is {spec} and {what}, which fits both ways. "
+            f"Set 'model_channel_axis' of '{name}' to 2 if the model takes (rows, steps, channels), else to 1."
+        )
+    raise ShapeError(f"the model's input is {spec}, but {what}{'' if said is None else f', channels on axis {said}'}.")
+
+
+def _channel_slots(series: Series, axis: int) -> dict[str, Index]:
+    return {
+        channel: (slice(None), position) if axis == 2 else (position,)
+        for position, channel in enumerate(series.channels)
+    }
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return all(want is None or want == have for have, want in zip(shape, wanted, strict=True))
+
+
+def _column_kind(values: np.ndarray, spec: InputSpec, target: str | list[str]) -> Kind:
+    """Return "category" for text, yes/no, and codes that have an input of their own in a network."""
+    embedded = isinstance(target, str) and not spec.is_column
+    return "category" if values.dtype.kind in "Ob" or (embedded and values.dtype.kind in "iu") else "number"
+
+
+def _with_slot(feature: Feature | None, name: str, slot: Slot, kind: Kind) -> Feature:
+    """Return the feature with one more slot: a column that feeds two inputs is one feature in two places."""
+    if feature is None:
+        return Feature(name, (slot,), kind)
+    if "series" in (feature.kind, kind):
+        raise ConfigError(
+            f"'{name}' would be two features: in {feature.slots[0].input} and in {slot.input}. "
+            "Give the channel another name under 'data: temporal:'."
+        )
+    return Feature(name, (*feature.slots, slot), "category" if "category" in (feature.kind, kind) else "number")
+
+
+def _check_values(what: str, array: np.ndarray, spec: InputSpec) -> None:
+    """Refuse values that the input's type cannot hold; positions are told, values are not."""
+    count, first, reason = 0, 0, ""
+    for start, piece in row_chunks(array):
+        found, bad = _unfit(piece, spec.dtype)
+        rows = np.flatnonzero(bad.reshape(len(piece), -1).any(axis=1))
+        if rows.size and not count:
+            first, reason = start + int(rows[0]), found
+        count += rows.size
+    if count:
+        raise DataError(
+            f"{what} holds {reason} in {count} of {len(array)} rows (first: row {first}), but the model's input is "
+            f"{spec}. Mend the data, or leave such rows out of the audit."
+        )
+
+
+def _unfit(values: np.ndarray, dtype: np.dtype) -> tuple[str, np.ndarray]:
+    """Return what is wrong with values for a dtype, and where."""
+    if values.dtype.kind == "M":
+        return "dates", np.ones(values.shape, dtype=bool)
+    if values.dtype.kind == "O":
+        missing = pd.isna(values)
+        return ("nothing", missing) if dtype.kind == "O" else ("text", ~missing if not missing.all() else missing)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return "NaN or infinity", ~np.isfinite(values)
+    if dtype.kind == "O" or values.dtype.kind == "b":
+        return "", np.zeros(values.shape, dtype=bool)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return f"no {dtype} codes", (values != np.trunc(values)) | (values < limits.min) | (values > limits.max)
+    with np.errstate(over="ignore"):
+        return f"numbers beyond {dtype}", ~np.isfinite(values.astype(dtype))

@@ -1,0 +1,281 @@
+"""The data an audit is made on: a static table, temporal arrays, row ids and labels, read from files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nnperm_mlflow.config import DataConfig, TemporalConfig
+from nnperm_mlflow.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
+
+Fetch = Callable[[str], Path]
+"""Turns a location (a path, a URL, an artifact of a run) into a local file."""
+
+_CHUNK_BYTES = 1 << 26  # of an array looked at in one go: 64 MiB
+
+
+@dataclass(frozen=True)
+class Series:
+    """Temporal data of all rows, in a stored array or in columns of the table.
+
+    Attributes
+    ----------
+    channels : tuple of str
+        What is measured at each step, in stored order.
+    array : ndarray of shape (n_rows, a, b) or (n_rows, n_steps), or None
+        Stored array; None where the history is made of columns.
+    columns : mapping of str to tuple of str
+        For each channel the table's columns, oldest step first; empty where there is an array.
+    channel_axis : {1, 2} or None
+        Axis of `array` that runs over the channels.
+    model_channel_axis : {1, 2} or None
+        The same axis in the model's input, where the shapes do not tell.
+    """
+
+    channels: tuple[str, ...]
+    array: np.ndarray | None = None
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    channel_axis: int | None = None
+    model_channel_axis: int | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows to audit a model on.
+
+    Attributes
+    ----------
+    columns : mapping of str to ndarray of shape (n_rows,)
+        The static table: numbers, booleans, or strings as objects.
+    temporal : mapping of str to Series
+    n_rows : int
+    row_ids : ndarray of shape (n_rows,) or None
+        What the rows are called outside.
+    label : str or None
+        Name of the column with the observed outcome.
+    row_id : str or None
+        Name of the column that `row_ids` came from.
+    source : str
+        Where the data came from, as asked for.
+    """
+
+    columns: Mapping[str, np.ndarray]
+    temporal: Mapping[str, Series]
+    n_rows: int
+    row_ids: np.ndarray | None = None
+    label: str | None = None
+    row_id: str | None = None
+    source: str = "memory"
+
+    def digest(self) -> str:
+        """Return the sha256 (64 hex digits) of names, shapes and values, whatever the file format and column order."""
+        sha = hashlib.sha256()
+        for name in sorted(self.columns):
+            _add_to(sha, f"column {name}", self.columns[name])
+        for name in sorted(self.temporal):
+            series = self.temporal[name]
+            sha.update(repr((name, series.channels, dict(series.columns), series.channel_axis)).encode())
+            if series.array is not None:
+                _add_to(sha, f"array {name}", series.array)
+        return sha.hexdigest()
+
+
+def dataset_from(
+    static: pd.DataFrame | None = None,
+    temporal: Mapping[str, Series] | None = None,
+    row_id: str | None = None,
+    label: str | None = None,
+    source: str = "memory",
+) -> Dataset:
+    """Check a table and temporal arrays against each other and make one data set of them.
+
+    Parameters
+    ----------
+    static : DataFrame of shape (n_rows, n_columns), optional
+        Not modified.
+    temporal : mapping of str to Series, optional
+    row_id, label : str, optional
+        Columns of `static` with the rows' names and with the observed outcome; neither is fed to the model by itself.
+    source : str
+        Where the data came from, for the record.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        If a column is missing, the data are empty, or an array has another number of rows than the table.
+    """
+    table = pd.DataFrame() if static is None else static
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise DataError(f"the static table names {name_list(twice)} twice; each column needs a name of its own.")
+    columns = {str(name): _column_values(table[name]) for name in table.columns}
+    temporal = dict(temporal or {})
+    _check_columns(columns, temporal, row_id, label)
+    counts = {f"temporal data '{name}'": len(s.array) for name, s in temporal.items() if s.array is not None}
+    if static is not None:
+        counts["the static table"] = len(table)
+    if not counts:
+        raise DataError("there are no data: name a static table (data: static) or temporal arrays (data: temporal).")
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{what} has {count}" for what, count in counts.items())
+        raise DataError(f"all data must have the same rows, but {listed}. Export them again together.")
+    n_rows = next(iter(counts.values()))
+    if n_rows == 0:
+        raise DataError(f"{source} holds no rows; an audit needs at least one.")
+    return Dataset(columns, temporal, n_rows, columns[row_id] if row_id else None, label, row_id, source)
+
+
+def load_dataset(config: DataConfig, fetch: Fetch) -> Dataset:
+    """Read the files that a configuration names.
+
+    Parameters
+    ----------
+    config : DataConfig
+    fetch : callable
+        Turns each location into a local file.
+
+    Returns
+    -------
+    Dataset
+        Arrays in .npy files stay memory-mapped.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, of another format, or does not hold what the configuration says.
+    """
+    static = None if config.static is None else _read_table(config.static, fetch)
+    temporal = {name: _read_series(name, spec, fetch) for name, spec in config.temporal.items()}
+    source = config.static or next((spec.file for spec in config.temporal.values() if spec.file), "memory")
+    return dataset_from(static, temporal, config.row_id, config.label, source)
+
+
+def row_chunks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield an array piece by piece along its rows, each with the position of its first row."""
+    row_bytes = max(1, array.nbytes // max(1, len(array)))
+    step = max(1, _CHUNK_BYTES // row_bytes)
+    for start in range(0, len(array), step):
+        yield start, array[start : start + step]
+
+
+def _column_values(column: pd.Series) -> np.ndarray:
+    """Return a column as numbers or booleans where it holds such, else as Python objects."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iufbM":
+        return np.asarray(column.to_numpy())
+    if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
+        return column.to_numpy(dtype=bool)
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        exact = pd.api.types.is_integer_dtype(column.dtype) and not column.isna().any()
+        return column.to_numpy(dtype=np.int64 if exact else np.float64)
+    return column.to_numpy(dtype=object)
+
+
+def _check_columns(
+    columns: Mapping[str, np.ndarray], temporal: Mapping[str, Series], row_id: str | None, label: str | None
+) -> None:
+    wanted = {"data: row_id": [row_id] if row_id else [], "data: label": [label] if label else []}
+    for name, series in temporal.items():
+        wanted[f"data: temporal: {name}"] = [column for group in series.columns.values() for column in group]
+        if name in columns:
+            raise ConfigError(f"'{name}' is both a column of the static table and temporal data; rename the latter.")
+    for where, names in wanted.items():
+        for column in names:
+            if column not in columns:
+                raise DataError(
+                    f"{where} names the column '{column}', which the static table does not have. "
+                    f"It has {name_list(columns)}.{did_you_mean(column, columns)}"
+                )
+
+
+def _read_table(location: str, fetch: Fetch) -> pd.DataFrame:
+    path = fetch(location)
+    suffix = Path(location.split("?", maxsplit=1)[0]).suffix.lower()
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        ".csv": pd.read_csv, ".gz": pd.read_csv, ".parquet": pd.read_parquet, ".pq": pd.read_parquet
+    }  # fmt: skip
+    if suffix not in readers:
+        raise DataError(f"a static table is a .csv or .parquet file, but '{location}' ends in '{suffix}'.")
+    try:
+        return readers[suffix](path)
+    except (ValueError, OSError) as error:
+        first_line = str(error).splitlines()[0] if not isinstance(error, UnicodeDecodeError) else "not UTF-8 text"
+        raise DataError(f"'{location}' cannot be read as {suffix[1:]}: {first_line}.") from error
+
+
+def _read_series(name: str, spec: TemporalConfig, fetch: Fetch) -> Series:
+    if spec.columns is not None:
+        lengths = {channel: len(columns) for channel, columns in spec.columns.items()}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"'{channel}' has {count}" for channel, count in lengths.items())
+            raise ConfigError(f"all channels of '{name}' need the same number of steps, but {listed}.")
+        columns = {channel: tuple(steps) for channel, steps in spec.columns.items()}
+        return Series(tuple(columns), columns=columns, model_channel_axis=spec.model_channel_axis)
+    array = _read_array(name, str(spec.file), fetch)
+    channels = tuple(spec.channels or ())
+    axis = _channel_axis(name, array, channels, spec.channel_axis)
+    return Series(channels, array, channel_axis=axis, model_channel_axis=spec.model_channel_axis)
+
+
+def _read_array(name: str, location: str, fetch: Fetch) -> np.ndarray:
+    path = fetch(location)
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(
+            f"'{location}' is no .npy or .npz file of plain numbers (arrays of objects are not read). "
+            "Write it with numpy.save or numpy.savez."
+        ) from error
+    if isinstance(stored, np.ndarray):
+        return stored
+    with stored:
+        keys = stored.files
+        if name not in keys and len(keys) != 1:
+            raise DataError(f"'{location}' holds the arrays {name_list(keys)}, none of which is called '{name}'.")
+        return np.asarray(stored[name if name in keys else keys[0]])
+
+
+def _channel_axis(name: str, array: np.ndarray, channels: tuple[str, ...], said: int | None) -> int | None:
+    """Return the axis that runs over the channels: as said and checked, or the only one that fits."""
+    if array.ndim == 2 and len(channels) == 1:
+        return None
+    if array.ndim != 3:
+        raise ShapeError(
+            f"temporal data '{name}' must have three axes (rows, steps and channels in either order), "
+            f"but the array has shape {array.shape}."
+        )
+    if said is not None:
+        if array.shape[said] != len(channels):
+            raise ShapeError(
+                f"temporal data '{name}' of shape {array.shape} has {array.shape[said]} entries along channel_axis "
+                f"{said}, but {len(channels)} channels are named: {name_list(channels)}."
+            )
+        return said
+    fitting = [axis for axis in (1, 2) if array.shape[axis] == len(channels)]
+    if len(fitting) == 1:
+        return fitting[0]
+    found = "both fit" if fitting else "neither fits"
+    raise ShapeError(
+        f"temporal data '{name}' of shape {array.shape} with {len(channels)} channels: which axis is the channels' "
+        f"cannot be told ({found}). Set channel_axis to 1 or 2, and channels to a name for each."
+    )
+
+
+def _add_to(sha: hashlib._Hash, what: str, array: np.ndarray) -> None:
+    """Add an array to a digest; integers, floats and texts count as the same whatever their width."""
+    wide = {"i": np.int64, "u": np.int64, "f": np.float64, "b": np.int64}.get(array.dtype.kind)
+    sha.update(f"\x1e{what} {array.shape} {'text' if wide is None else np.dtype(wide)}\x1e".encode())
+    for _, piece in row_chunks(array):
+        if wide is not None:
+            sha.update(np.ascontiguousarray(piece, dtype=wide).tobytes())
+        else:
+            for text in map(str, piece.ravel()):
+                sha.update(f"{len(text)}:{text}".encode())
