@@ -1,0 +1,152 @@
+"""Keras networks from `.keras` and HDF5 files, those that Keras 2 wrote included."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import mlflow
+
+from nnperm_mlflow.errors import ModelError
+from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.models.loading import ModelFiles, refuse_untrusted
+from nnperm_mlflow.models.pinning import ModelReference
+from nnperm_mlflow.models.predictor import OutputSpec
+from nnperm_mlflow.models.signature import specs_from_signature
+from nnperm_mlflow.models.tensors import TensorPredictor, Tensors, spec_from_tensor
+
+_KERAS_2_ONLY = {"time_major": False, "groups": 1}
+"""Arguments that Keras 2 wrote for layers which no longer take them, with the value that meant nothing."""
+
+_NEEDS_CODE = ("could not locate", "unknown layer", "unknown object", "lambda", "safe_mode", "register_keras")
+_UNREADABLE = (ValueError, TypeError, KeyError, OSError)
+
+
+def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool) -> TensorPredictor:
+    """Load a Keras network from its own file.
+
+    Parameters
+    ----------
+    path : Path
+        A `.keras` or `.h5` file.
+    files : ModelFiles
+    reference : ModelReference
+    trust_model : bool
+        Where the file alone does not do, load it with the code and pickles beside it.
+
+    Returns
+    -------
+    TensorPredictor
+        With the inputs by the names that the network gives them.
+
+    Raises
+    ------
+    UntrustedModelError
+        If the network has Lambda layers or classes of its own, and is not trusted.
+    ModelError
+        If the file is no network that this Keras reads.
+    """
+    try:
+        network = _load_file(path)
+    except _UNREADABLE as error:
+        if not any(hint in str(error).lower() for hint in _NEEDS_CODE):
+            raise ModelError(
+                f"the network file {path.name} of {reference} cannot be read by Keras {keras.__version__} "
+                f"({type(error).__name__}). Load it once in the environment that wrote it, and log it again."
+            ) from error
+        if not trust_model:
+            why = "the network has Lambda layers or classes of its own, whose code would run"
+            raise refuse_untrusted(reference, why) from error
+        network = _load_trusted(files)
+    return _predictor(network, files, reference)
+
+
+def _load_file(path: Path) -> keras.Model:
+    if path.suffix == ".keras":
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    with tempfile.TemporaryDirectory() as folder:
+        return keras.saving.load_model(_for_keras_3(path, Path(folder)), compile=False, safe_mode=True)
+
+
+def _for_keras_3(path: Path, folder: Path) -> Path:
+    """Return a copy of an HDF5 network without the arguments that only Keras 2 knew."""
+    import h5py  # noqa: PLC0415 - needed for this format alone
+
+    copy = folder / path.name
+    shutil.copyfile(path, copy)
+    with h5py.File(copy, "r+") as file:
+        if "model_config" in file.attrs:
+            file.attrs["model_config"] = json.dumps(_without_keras_2_arguments(json.loads(file.attrs["model_config"])))
+    return copy
+
+
+def _without_keras_2_arguments(config: Any) -> Any:  # noqa: ANN401 - nested JSON
+    if isinstance(config, list):
+        return [_without_keras_2_arguments(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    depthwise = config.get("class_name") == "DepthwiseConv2D"
+    kept = {key: _without_keras_2_arguments(value) for key, value in config.items()}
+    if isinstance(kept.get("config"), dict):
+        dropped = {"time_major", "groups"} if depthwise else {"time_major"}
+        kept["config"] = {
+            key: value for key, value in kept["config"].items() if key not in dropped or value != _KERAS_2_ONLY[key]
+        }
+    return kept
+
+
+def _load_trusted(files: ModelFiles) -> keras.Model:
+    flavour = mlflow.tensorflow if "tensorflow" in files.mlmodel["flavors"] else mlflow.keras
+    keras.config.enable_unsafe_deserialization()
+    return flavour.load_model(str(files.path))
+
+
+def _predictor(network: keras.Model, files: ModelFiles, reference: ModelReference) -> TensorPredictor:
+    structure = _input_structure(network)
+    if structure is None:
+        specs = specs_from_signature(files.mlmodel, reference)
+
+        def call(tensors: Tensors) -> Any:  # noqa: ANN401
+            named = dict(tensors) if len(tensors) > 1 else next(iter(tensors.values()))
+            return network(named, training=False)
+    else:
+        specs = _specs(structure)
+
+        def call(tensors: Tensors) -> Any:  # noqa: ANN401
+            ordered = [tensors[spec.name] for spec in specs]
+            return network(keras.tree.pack_sequence_as(structure, ordered), training=False)
+
+    return TensorPredictor(specs, _outputs(network), call)
+
+
+def _input_structure(network: keras.Model) -> Any:  # noqa: ANN401 - a tensor, or a list or dict of them
+    """Return the inputs as the network wants them handed over; None for one that does not say (a subclass)."""
+    try:
+        return network.input
+    except (AttributeError, ValueError):
+        return getattr(network, "inputs", None) or None
+
+
+def _specs(structure: Any) -> list[InputSpec]:  # noqa: ANN401
+    """Return one spec per input, in the structure's own order; a dict's keys are the names, else the tensors'."""
+    specs = []
+    for path, tensor in keras.tree.flatten_with_path(structure):
+        name = path[-1] if path and isinstance(path[-1], str) else tensor.name
+        specs.append(spec_from_tensor(name, tensor))
+    return specs
+
+
+def _outputs(network: keras.Model) -> OutputSpec:
+    last = network.layers[-1] if network.layers else None
+    activation = getattr(getattr(last, "activation", None), "__name__", "")
+    unit = "probability" if activation in ("sigmoid", "softmax") else None
+    heads = getattr(network, "outputs", None) or []
+    if any(len(head.shape) != 2 or head.shape[1] is None for head in heads):
+        return OutputSpec((), unit)
+    widths = [(str(name), head.shape[1]) for name, head in zip(network.output_names, heads, strict=True)]
+    names = [name if width == 1 else f"{name}_{position}" for name, width in widths for position in range(width)]
+    return OutputSpec(tuple(names), unit)

@@ -1,0 +1,174 @@
+"""From a model's files to a predictor, without running code that came with them.
+
+A network is loaded from its own file alone: pickles and code beside it stay unread. Only a model that is nothing but
+code (most flavours behind pyfunc, networks with classes of their own) is refused until somebody says it is trusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import yaml
+from mlflow.exceptions import MlflowException
+
+from nnperm_mlflow.errors import ModelError, ModelNotFoundError, UntrustedModelError
+from nnperm_mlflow.models.pinning import ModelReference
+from nnperm_mlflow.models.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+TRUST_SWITCH = "--trust-model (in Python: trust_model=True)"
+_NETWORK_FLAVOURS = ("tensorflow", "keras")
+_ADDED_BY_DOWNLOAD = "registered_model_meta"
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The files of one model on this machine.
+
+    Attributes
+    ----------
+    path : Path
+        Directory with the MLmodel file.
+    mlmodel : dict
+        What that file says: flavours, signature.
+    """
+
+    path: Path
+    mlmodel: dict[str, Any]
+
+    def digest(self) -> str:
+        """Return the sha256 (64 hex digits) of all file names and contents."""
+        sha = hashlib.sha256()
+        files = [file for file in self.path.rglob("*") if file.is_file() and file.name != _ADDED_BY_DOWNLOAD]
+        for file in sorted(files, key=lambda file: file.relative_to(self.path).as_posix()):
+            content = hashlib.sha256()
+            with file.open("rb") as stream:
+                for piece in iter(lambda: stream.read(1 << 20), b""):
+                    content.update(piece)
+            sha.update(f"{file.relative_to(self.path).as_posix()} {content.hexdigest()}\n".encode())
+        return sha.hexdigest()
+
+
+def download_model(reference: ModelReference, into: Path) -> ModelFiles:
+    """Fetch a model's files and read what they say about themselves.
+
+    Parameters
+    ----------
+    reference : ModelReference
+    into : Path
+        An empty directory; nothing is written elsewhere.
+
+    Returns
+    -------
+    ModelFiles
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there are no files, or no MLmodel among them.
+    """
+    path = Path(reference.uri)
+    if not reference.uri.startswith(("models:", "runs:")):
+        if not path.is_dir():
+            raise ModelNotFoundError(f"there is no model directory '{reference.uri}'.")
+    else:
+        try:
+            path = Path(mlflow.artifacts.download_artifacts(artifact_uri=reference.uri, dst_path=str(into)))
+        except (MlflowException, OSError) as error:
+            raise ModelNotFoundError(
+                f"the files of {reference} cannot be fetched ({type(error).__name__}); have they been deleted?"
+            ) from error
+    try:
+        mlmodel = yaml.safe_load((path / "MLmodel").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelNotFoundError(f"{reference} has no MLmodel file: it is not a model that MLflow logged.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ModelError(f"the MLmodel file of {reference} cannot be read: it is no valid YAML.") from error
+    if not isinstance(mlmodel, dict) or not isinstance(mlmodel.get("flavors"), dict):
+        raise ModelError(f"the MLmodel file of {reference} names no flavors.")
+    return ModelFiles(path, mlmodel)
+
+
+def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bool = False) -> Predictor:
+    """Make a model callable.
+
+    Parameters
+    ----------
+    files : ModelFiles
+    reference : ModelReference
+        For messages.
+    trust_model : bool
+        Allow code that came with the model to run: pickles, modules, Lambda layers.
+
+    Returns
+    -------
+    Predictor
+
+    Raises
+    ------
+    UntrustedModelError
+        If loading needs such code and `trust_model` is not set.
+    ModelError
+        If the files are not what the MLmodel says, or a needed package is missing.
+    """
+    network = next(_network_files(files), None) if set(files.mlmodel["flavors"]) & set(_NETWORK_FLAVOURS) else None
+    try:
+        if network is None:
+            from nnperm_mlflow.models.pyfunc import load_pyfunc  # noqa: PLC0415
+
+            return load_pyfunc(files.path, files.mlmodel, reference, trust_model)
+        _name_what_stays_unread(files, reference, trust_model)
+        return _network_loader(network)(network, files, reference, trust_model)
+    except ImportError as error:
+        raise ModelError(
+            f"{reference} needs the package '{error.name}', which is not installed here. "
+            "For networks: pip install 'nnperm_mlflow[tensorflow]'."
+        ) from error
+
+
+def _network_files(files: ModelFiles) -> Iterator[Path]:
+    """Yield the network's own file or SavedModel directory, most telling form first."""
+    for flavour in _NETWORK_FLAVOURS:
+        conf = files.mlmodel["flavors"].get(flavour) or {}
+        for folder in (conf.get("saved_model_dir"), conf.get("data")):
+            if not isinstance(folder, str):
+                continue
+            base = files.path / folder
+            for candidate in (base / "model.keras", base / "model.h5", base / "model", base):
+                inside = candidate.resolve().is_relative_to(files.path.resolve())
+                is_network = candidate.suffix in (".keras", ".h5") or (candidate / "saved_model.pb").is_file()
+                if inside and candidate.exists() and is_network:
+                    yield candidate
+
+
+def _network_loader(network: Path) -> Callable[[Path, ModelFiles, ModelReference, bool], Predictor]:
+    if network.suffix in (".keras", ".h5"):
+        from nnperm_mlflow.models.keras_network import load_network  # noqa: PLC0415
+
+        return load_network
+    from nnperm_mlflow.models.saved_model import load_saved_model  # noqa: PLC0415
+
+    return load_saved_model
+
+
+def _name_what_stays_unread(files: ModelFiles, reference: ModelReference, trust_model: bool) -> None:
+    pickles = [*files.path.rglob("*.cloudpickle"), *files.path.rglob("*.pkl"), *files.path.rglob("*.pickle")]
+    codes = [conf["code"] for conf in files.mlmodel["flavors"].values() if isinstance(conf, dict) and conf.get("code")]
+    unread = sorted({file.relative_to(files.path).as_posix() for file in pickles} | {str(code) for code in codes})
+    if unread and not trust_model:
+        logger.info("%s: the network is loaded from its own file; left unread: %s", reference, ", ".join(unread))
+
+
+def refuse_untrusted(reference: ModelReference, why: str) -> UntrustedModelError:
+    """Return the error for a model that cannot be had without running its code."""
+    return UntrustedModelError(
+        f"{reference} was not loaded: {why}. If you know who made it and trust their code, allow it "
+        f"with {TRUST_SWITCH}."
+    )

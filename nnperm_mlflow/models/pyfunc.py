@@ -1,0 +1,118 @@
+"""Any other flavour, through MLflow's pyfunc: a DataFrame in, numbers out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+
+from nnperm_mlflow.errors import ModelError, PredictionError
+from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.models.loading import refuse_untrusted
+from nnperm_mlflow.models.pinning import ModelReference
+from nnperm_mlflow.models.predictor import Arrays, OutputSpec, WholeModelBlock, as_columns
+from nnperm_mlflow.models.signature import specs_from_signature
+
+logger = logging.getLogger(__name__)
+
+_HARMLESS_TYPES = {"numpy.dtype"}
+"""Types that skops asks about and that run nothing. Trees are none: prediction follows their indices unchecked."""
+
+
+class PyfuncPredictor:
+    """A pyfunc model that is fed with columns of a DataFrame, or with named arrays where its signature says so.
+
+    Parameters
+    ----------
+    model : mlflow.pyfunc.PyFuncModel
+    inputs : sequence of InputSpec
+    """
+
+    def __init__(self, model: Any, inputs: Sequence[InputSpec]) -> None:  # noqa: ANN401
+        self.inputs = tuple(inputs)
+        self.outputs = OutputSpec()
+        self._model = model
+
+    def begin(self, block: Arrays) -> WholeModelBlock:
+        """Predict a block of rows as they are."""
+        return WholeModelBlock(self, block, self.call(block))
+
+    def call(self, inputs: Arrays) -> np.ndarray:
+        """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
+        n_rows = len(inputs[self.inputs[0].name])
+        try:
+            predicted = self._model.predict(self._as_taken(inputs))
+        except (MlflowException, ValueError, TypeError, KeyError, IndexError) as error:
+            raise PredictionError(f"the model failed ({type(error).__name__}).") from error
+        return as_columns(predicted, n_rows)
+
+    def _as_taken(self, inputs: Arrays) -> pd.DataFrame | dict[str, np.ndarray] | np.ndarray:
+        if self.inputs[0].is_column:
+            return pd.DataFrame({spec.name: inputs[spec.name] for spec in self.inputs})
+        arrays = {spec.name: inputs[spec.name] for spec in self.inputs}
+        return arrays if len(arrays) > 1 else next(iter(arrays.values()))
+
+
+def load_pyfunc(path: Path, mlmodel: dict[str, Any], reference: ModelReference, trust_model: bool) -> PyfuncPredictor:
+    """Load a model through pyfunc; without trust only what scikit-learn itself makes up and skops has stored.
+
+    Parameters
+    ----------
+    path : Path
+        Directory with the MLmodel file.
+    mlmodel : dict
+        What that file says.
+    reference : ModelReference
+    trust_model : bool
+        Allow the model's own code and pickles.
+
+    Returns
+    -------
+    PyfuncPredictor
+
+    Raises
+    ------
+    UntrustedModelError
+        If loading would unpickle or import what came with the model, and it is not trusted.
+    ModelError
+        If the model has no pyfunc flavour or no signature, or cannot be loaded.
+    """
+    conf = mlmodel["flavors"].get("python_function")
+    if not isinstance(conf, dict):
+        raise ModelError(f"{reference} has none of the flavours tensorflow, keras and python_function.")
+    specs = specs_from_signature(mlmodel, reference)
+    if not trust_model and not _holds_no_code(path, mlmodel):
+        why = f"its flavour is loaded by '{conf.get('loader_module')}' from pickles or code, which would run"
+        raise refuse_untrusted(reference, why)
+    try:
+        return PyfuncPredictor(mlflow.pyfunc.load_model(str(path), suppress_warnings=True), specs)
+    except (MlflowException, ValueError, TypeError, AttributeError, OSError) as error:
+        raise ModelError(
+            f"{reference} cannot be loaded ({type(error).__name__}); its requirements.txt names the packages that "
+            "it was logged with."
+        ) from error
+
+
+def _holds_no_code(path: Path, mlmodel: dict[str, Any]) -> bool:
+    """Tell whether a model is a scikit-learn one in skops format, made of nothing but types that skops trusts."""
+    flavours = mlmodel["flavors"]
+    sklearn, pyfunc = flavours.get("sklearn"), flavours["python_function"]
+    if not isinstance(sklearn, dict) or sklearn.get("serialization_format") != "skops":
+        return False
+    if pyfunc.get("loader_module") != "mlflow.sklearn" or pyfunc.get("code") or sklearn.get("code"):
+        return False
+    stored = path / str(sklearn.get("pickled_model"))
+    if not stored.is_file() or str(pyfunc.get("model_path")) != str(sklearn.get("pickled_model")):
+        return False
+    import skops.io  # noqa: PLC0415 - an optional package of MLflow's
+
+    unknown = set(skops.io.get_untrusted_types(file=stored)) - _HARMLESS_TYPES
+    if unknown:
+        logger.info("types that skops does not know as safe: %s", ", ".join(sorted(unknown)))
+    return not unknown

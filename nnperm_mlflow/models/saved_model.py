@@ -1,0 +1,104 @@
+"""TensorFlow modules and SavedModels, those that Keras 2 wrote included: called through their signature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from nnperm_mlflow.errors import ModelError, name_list
+from nnperm_mlflow.models.loading import ModelFiles, refuse_untrusted
+from nnperm_mlflow.models.pinning import ModelReference
+from nnperm_mlflow.models.predictor import OutputSpec
+from nnperm_mlflow.models.tensors import TensorPredictor, Tensors, spec_from_tensor
+
+_SERVING = "serving_default"
+_FORBIDDEN_OPS = {"ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc"}
+"""Operations by which a graph reaches beyond its inputs: the disk, or Python of the calling process."""
+
+
+def load_saved_model(path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool) -> TensorPredictor:
+    """Load a SavedModel; of what lies beside it nothing is read.
+
+    Parameters
+    ----------
+    path : Path
+        Directory with `saved_model.pb`.
+    files : ModelFiles
+    reference : ModelReference
+    trust_model : bool
+        Allow graphs that read or write files or call Python.
+
+    Returns
+    -------
+    TensorPredictor
+        With the inputs by the names of the signature `serving_default`, or of the only function there is.
+
+    Raises
+    ------
+    UntrustedModelError
+        If the graph reaches for the disk or for Python, and is not trusted.
+    ModelError
+        If the directory is no SavedModel, or has no function to call.
+    """
+    try:
+        reaching = _operations(path) & _FORBIDDEN_OPS
+        if reaching and not trust_model:
+            raise refuse_untrusted(
+                reference, f"its graph holds {name_list(sorted(reaching))}, which reach for the disk or for Python"
+            )
+        loaded = tf.saved_model.load(str(path))
+    except (DecodeError, OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise ModelError(f"the SavedModel of {reference} cannot be read ({type(error).__name__}).") from error
+    function = _function(loaded, reference)
+    (positional, named) = function.structured_input_signature
+    specs = {spec.name: spec for spec in tf.nest.flatten(positional)} | dict(named)
+    if any(not isinstance(spec, tf.TensorSpec) for spec in specs.values()):
+        raise ModelError(f"the SavedModel of {reference} takes something else than named tensors.")
+
+    def call(tensors: Tensors, _owner: object = loaded) -> Any:  # noqa: ANN401 - variables live as long as their owner
+        return function(*[tensors[spec.name] for spec in tf.nest.flatten(positional)], **{n: tensors[n] for n in named})
+
+    inputs = [spec_from_tensor(name, specs[name]) for name in sorted(specs)]
+    return TensorPredictor(inputs, _outputs(function.structured_outputs), call)
+
+
+def _operations(path: Path) -> set[str]:
+    """Return the names of all operations in a SavedModel, without loading it."""
+    from tensorflow.core.protobuf import saved_model_pb2  # noqa: PLC0415
+
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((path / "saved_model.pb").read_bytes())
+    graphs = [meta.graph_def for meta in saved.meta_graphs]
+    functions = [function for graph in graphs for function in graph.library.function]
+    return {node.op for graph in graphs for node in graph.node} | {
+        node.op for function in functions for node in function.node_def
+    }
+
+
+def _function(loaded: Any, reference: ModelReference) -> Any:  # noqa: ANN401 - TensorFlow's own untyped objects
+    signatures = dict(loaded.signatures)
+    if _SERVING in signatures or len(signatures) == 1:
+        return signatures.get(_SERVING) or next(iter(signatures.values()))
+    calls = getattr(loaded.__call__, "concrete_functions", []) if callable(loaded) else []
+    if len(calls) == 1:
+        return calls[0]
+    raise ModelError(
+        f"the SavedModel of {reference} has no function to call: its signatures are {name_list(signatures)}. Save it "
+        f"with signatures={{'{_SERVING}': ...}}, whose inputs have names and any number of rows."
+    )
+
+
+def _outputs(structure: Any) -> OutputSpec:  # noqa: ANN401
+    heads = structure if isinstance(structure, dict) else {"output": structure}
+    if any(not isinstance(head, tf.TensorSpec) or head.shape.rank != 2 or not head.shape[1] for head in heads.values()):
+        return OutputSpec()
+    return OutputSpec(
+        tuple(
+            name if head.shape[1] == 1 else f"{name}_{position}"
+            for name, head in heads.items()
+            for position in range(head.shape[1])
+        )
+    )
