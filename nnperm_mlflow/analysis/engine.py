@@ -1,0 +1,218 @@
+"""The loop: rows outside, features inside.
+
+A block of rows is predicted once as it is and then once for each perturbation, so that memory is bounded by the block
+and the table is finished where the block is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from nnperm_mlflow.analysis.deviation import Measure
+from nnperm_mlflow.analysis.perturbations import Perturbation, Shuffle, disturb
+from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions, shuffle_blocks
+from nnperm_mlflow.analysis.statistics import Tally
+from nnperm_mlflow.errors import NonFinitePredictionError, PredictionError
+from nnperm_mlflow.inputs.binding import BoundInputs
+from nnperm_mlflow.models.predictor import Predictor
+
+_BLOCK_BYTES = 1 << 25  # of inputs in one model call: 32 MiB
+_MOST_BLOCK_ROWS = 8_192
+_TEXT_BYTES = 64  # of a string, about
+_DONOR_BYTES = 1 << 28  # of donors remembered from block to block: 256 MiB
+
+Donors = Callable[[str, int], np.ndarray]
+Progress = Callable[[int, int], None]
+"""Is told the rows done and the rows in all."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done to every block of rows.
+
+    Attributes
+    ----------
+    predictor : Predictor
+    inputs : BoundInputs
+    perturbations : sequence of Perturbation
+    measure : Measure
+    model : str
+        For messages.
+    seed, repeats : int
+    """
+
+    predictor: Predictor
+    inputs: BoundInputs
+    perturbations: Sequence[Perturbation]
+    measure: Measure
+    model: str
+    seed: int = 0
+    repeats: int = 1
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What came of a block of rows.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_rows,), int64
+        Positions in the data.
+    baseline : ndarray of shape (n_rows, n_outputs)
+        Predictions for the rows as they are.
+    deviations : ndarray of shape (n_repeats, n_perturbations, n_rows), float32
+    moved : ndarray of shape (n_repeats, n_perturbations, n_rows), bool
+        Where the perturbation changed the feature's value.
+    """
+
+    rows: np.ndarray
+    baseline: np.ndarray
+    deviations: np.ndarray
+    moved: np.ndarray
+
+
+def count_outputs(predictor: Predictor, inputs: BoundInputs) -> int:
+    """Return how many numbers the model predicts a row, by asking it for the first one."""
+    return int(predictor.begin(inputs.read(np.arange(1))).baseline.shape[1])
+
+
+def choose_block_rows(inputs: BoundInputs, asked: int | Literal["auto"]) -> int:
+    """Return how many rows a model call gets: as asked for, or so many that their inputs take 32 MiB."""
+    if asked != "auto":
+        return asked
+    one_row = inputs.read(np.arange(1)).values()
+    row_bytes = sum(_TEXT_BYTES * array.size if array.dtype.kind == "O" else array.nbytes for array in one_row)
+    return max(1, min(_MOST_BLOCK_ROWS, _BLOCK_BYTES // max(1, row_bytes)))
+
+
+def run_blocks(job: Job, block_rows: int) -> Iterator[BlockResult]:
+    """Audit all rows, block by block.
+
+    Parameters
+    ----------
+    job : Job
+    block_rows : int
+        Most rows of one model call.
+
+    Yields
+    ------
+    BlockResult
+        Each row once; up to 65,536 rows in the order of the data, beyond that one shuffle block after the other.
+
+    Raises
+    ------
+    PredictionError
+        If the model fails, or predicts NaN; the message names the perturbation and counts the rows.
+    """
+    for shuffle_block in shuffle_blocks(job.inputs.n_rows, job.seed):
+        donors = _remembered_donors(job, shuffle_block)
+        for start in range(0, len(shuffle_block.rows), block_rows):
+            yield audit_block(job, shuffle_block, slice(start, start + block_rows), donors)
+
+
+def audit_block(job: Job, shuffle_block: ShuffleBlock, part: slice, donors: Donors) -> BlockResult:
+    """Predict some rows of a shuffle block as they are and under each perturbation.
+
+    Parameters
+    ----------
+    job : Job
+    shuffle_block : ShuffleBlock
+        Rows among which values are exchanged.
+    part : slice
+        Which of its rows.
+    donors : callable
+        Gives for a feature and the number of a repeat each row's donor, as a position in the shuffle block.
+
+    Returns
+    -------
+    BlockResult
+    """
+    rows = shuffle_block.rows[part]
+    inputs = job.inputs.read(rows)
+    block = job.predictor.begin(inputs)
+    baseline = _picked(job, block.baseline, rows, "before anything was disturbed")
+    shape = (job.repeats, len(job.perturbations), len(rows))
+    result = BlockResult(rows, baseline, np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool))
+    for position, perturbation in enumerate(job.perturbations):
+        shuffled = isinstance(perturbation, Shuffle)
+        for repeat in range(job.repeats if shuffled else 1):
+            donor_rows = shuffle_block.rows[donors(perturbation.feature.name, repeat)[part]] if shuffled else None
+            disturbed = disturb(perturbation, job.inputs, inputs, donor_rows)
+            predicted = _predicted(job, block.predict, disturbed.inputs, perturbation)
+            perturbed = _picked(job, predicted, rows, f"once {perturbation}")
+            same_for_all = repeat if shuffled else slice(None)
+            result.deviations[same_for_all, position] = job.measure.deviations(baseline, perturbed)
+            result.moved[same_for_all, position] = disturbed.moved
+    return result
+
+
+def tally_and_write(
+    results: Iterator[BlockResult],
+    write: Callable[[np.ndarray, int, np.ndarray, np.ndarray], None],
+    job: Job,
+    progress: Progress,
+) -> Tally:
+    """Pass finished blocks on to a table, count what the statistics need, and report progress.
+
+    Parameters
+    ----------
+    results : iterator of BlockResult
+    write : callable
+        Takes rows, repeat, baseline (n_rows, n_outputs) and deviations (n_perturbations, n_rows).
+    job : Job
+    progress : callable
+
+    Returns
+    -------
+    Tally
+        Of all deviations.
+    """
+    tally = Tally.empty(len(job.perturbations))
+    done = 0
+    for result in results:
+        for repeat in range(job.repeats):
+            write(result.rows, repeat, result.baseline, result.deviations[repeat])
+            tally.add(result.deviations[repeat], result.moved[repeat])
+        done += len(result.rows)
+        progress(done, job.inputs.n_rows)
+    return tally
+
+
+def _remembered_donors(job: Job, block: ShuffleBlock) -> Donors:
+    """Return a function that permutes a shuffle block once for all of its parts, as far as memory is set aside."""
+    most = max(1, _DONOR_BYTES // (np.dtype(np.uint16).itemsize * len(block.rows)))
+
+    @lru_cache(maxsize=most)
+    def donors(feature: str, repeat: int) -> np.ndarray:
+        return donor_positions(block, job.seed, feature, repeat)
+
+    return donors
+
+
+def _predicted(
+    job: Job,
+    predict: Callable[[dict[str, np.ndarray]], np.ndarray],
+    changed: dict[str, np.ndarray],
+    perturbation: Perturbation,
+) -> np.ndarray:
+    try:
+        return predict(changed)
+    except PredictionError as error:
+        raise PredictionError(f"{job.model}, once {perturbation}: {error}") from error
+
+
+def _picked(job: Job, predictions: np.ndarray, rows: np.ndarray, when: str) -> np.ndarray:
+    """Return the outputs that are followed, or say in how many rows they are no finite numbers."""
+    picked = job.measure.pick(predictions)
+    bad = ~np.isfinite(picked).all(axis=1)
+    if bad.any():
+        raise NonFinitePredictionError(
+            f"{job.model} gave NaN or infinity for {np.count_nonzero(bad)} of {len(rows)} rows {when} "
+            f"(first: row {rows[bad][0]}). Check the model's scaling step, or leave such rows out of the data."
+        )
+    return picked

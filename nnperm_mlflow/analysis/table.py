@@ -1,0 +1,132 @@
+"""The deviation table: streamed to Parquet block by block, in its final layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nnperm_mlflow.analysis.perturbations import Perturbation
+
+METADATA_KEY = b"nnperm"
+"""Where the schema's metadata hold what is known of the audit, as JSON."""
+
+_INDEX = ("row", "row_id", "repeat")
+
+
+def column_names(perturbations: Sequence[Perturbation], baseline_names: Sequence[str]) -> list[str]:
+    """Return the table's column for each perturbation: its name, with `_` behind it where another column has it."""
+    taken = {*_INDEX, *baseline_names}
+    names = []
+    for perturbation in perturbations:
+        name = perturbation.name
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+class TableWriter:
+    """Writes a deviation table; a table that is not finished leaves no file.
+
+    Parameters
+    ----------
+    path : Path
+        File to write; it appears when the table is complete.
+    perturbations : sequence of Perturbation
+        One float32 column each.
+    baseline_names : sequence of str
+        One float column each.
+    row_ids : ndarray of shape (n_rows,) or None
+        All rows' names.
+    metadata : mapping
+        Of model, data and seed: anything JSON can hold.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        perturbations: Sequence[Perturbation],
+        baseline_names: Sequence[str],
+        row_ids: np.ndarray | None,
+        metadata: Mapping[str, object],
+    ) -> None:
+        self._path = path
+        self._partial = path.with_name(f"{path.name}.partial")
+        self._row_ids = row_ids
+        self._columns = column_names(perturbations, baseline_names)
+        described = [
+            {"column": column, "feature": done.feature.name, "way": done.way, "value": done.value}
+            for column, done in zip(self._columns, perturbations, strict=True)
+        ]
+        ids = [] if row_ids is None else [pa.field("row_id", _id_type(row_ids))]
+        self._schema = pa.schema(
+            [
+                pa.field("row", pa.int64()),
+                *ids,
+                pa.field("repeat", pa.int32()),
+                *[pa.field(name, pa.float64()) for name in baseline_names],
+                *[pa.field(name, pa.float32()) for name in self._columns],
+            ],
+            metadata={METADATA_KEY: json.dumps({**metadata, "perturbations": described})},
+        )
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> TableWriter:
+        self._writer = pq.ParquetWriter(self._partial, self._schema, compression="zstd")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        if error is None:
+            self._partial.replace(self._path)
+        else:
+            self._partial.unlink(missing_ok=True)
+
+    def write(self, rows: np.ndarray, repeat: int, baseline: np.ndarray, deviations: np.ndarray) -> None:
+        """Append rows of one repeat.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_rows,), int64
+            Positions in the data.
+        repeat : int
+        baseline : ndarray of shape (n_rows, n_baseline_names)
+        deviations : ndarray of shape (n_perturbations, n_rows), float32
+        """
+        if self._writer is None:
+            raise RuntimeError("the table is written inside 'with' only")
+        ids = [] if self._row_ids is None else [pa.array(self._row_ids[rows], type=self._schema.field("row_id").type)]
+        arrays = [
+            pa.array(rows),
+            *ids,
+            pa.array(np.full(len(rows), repeat, dtype=np.int32)),
+            *[pa.array(column.astype(np.float64)) for column in baseline.T],
+            *[pa.array(column) for column in deviations],
+        ]
+        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+
+
+def read_deviations(path: Path, column: str) -> Iterator[np.ndarray]:
+    """Yield one column of a table block by block, as arrays of shape (n_rows,), float32."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, columns=[column]).column(column).to_numpy()
+
+
+def table_metadata(schema: pa.Schema) -> dict[str, list[dict[str, str]]]:
+    """Return what a deviation table's schema knows of the audit that made it."""
+    return dict(json.loads(schema.metadata[METADATA_KEY]))
+
+
+def _id_type(row_ids: np.ndarray) -> pa.DataType:
+    return pa.from_numpy_dtype(row_ids.dtype) if row_ids.dtype.kind in "iuf" else pa.string()
