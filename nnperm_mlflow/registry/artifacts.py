@@ -1,0 +1,71 @@
+"""Turning a location into a local file: a path, a URL, an artifact of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+from urllib.request import url2pathname
+
+import mlflow
+import requests
+from mlflow.exceptions import MlflowException
+
+from nnperm_mlflow.config import is_uri
+from nnperm_mlflow.errors import DataError
+from nnperm_mlflow.registry.connection import without_secrets
+
+_TIMEOUT_SECONDS = (10, 60)  # to connect, and between two pieces of a file
+_PIECE_BYTES = 1 << 20
+
+
+class Fetcher:
+    """Fetches files into a folder; each location once.
+
+    Parameters
+    ----------
+    folder : Path
+        Where downloads go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._fetched: dict[str, Path] = {}
+
+    def __call__(self, location: str) -> Path:
+        """Return the local file behind a path, an http(s) URL, or whatever MLflow downloads (`runs:/`, `s3://`).
+
+        Raises
+        ------
+        DataError
+            If there is no such file, or it cannot be fetched.
+        """
+        if location not in self._fetched:
+            self._fetched[location] = self._fetch(location)
+        return self._fetched[location]
+
+    def _fetch(self, location: str) -> Path:
+        if not is_uri(location) or location.startswith("file:"):
+            path = Path(url2pathname(urlparse(location).path)) if location.startswith("file:") else Path(location)
+            if not path.is_file():
+                raise DataError(f"there is no file '{path}'.")
+            return path
+        target = self._folder / str(len(self._fetched))
+        target.mkdir(parents=True)
+        try:
+            if location.startswith(("http://", "https://")):
+                return _download(location, target)
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=str(target)))
+        except (MlflowException, requests.RequestException, OSError, ImportError) as error:
+            raise DataError(
+                f"'{without_secrets(location)}' cannot be fetched ({type(error).__name__}). Is it there, and may you "
+                "read it?"
+            ) from error
+
+
+def _download(url: str, folder: Path) -> Path:
+    name = Path(unquote(urlparse(url).path)).name or "data"
+    with requests.get(url, stream=True, timeout=_TIMEOUT_SECONDS) as answer, (folder / name).open("wb") as file:
+        answer.raise_for_status()
+        for piece in answer.iter_content(_PIECE_BYTES):
+            file.write(piece)
+    return folder / name

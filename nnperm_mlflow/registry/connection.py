@@ -1,0 +1,77 @@
+"""Reaching the tracking store, or saying at once that it cannot be reached."""
+
+from __future__ import annotations
+
+import re
+
+import mlflow
+import requests
+from mlflow import MlflowClient
+
+from nnperm_mlflow.errors import TrackingError
+
+PROBE_SECONDS = (4, 8)
+"""How long a server may take to accept a connection, and to answer."""
+
+_RELATIVE_SQLITE = re.compile(r"sqlite:///(?!/|[A-Za-z]:)")
+
+
+def connect(run_id: str | None = None) -> MlflowClient:
+    """Return a client for MLflow's current tracking and registry stores.
+
+    Parameters
+    ----------
+    run_id : str, optional
+        A run that is already there (under `mlflow run`) and that the audit shall continue.
+
+    Returns
+    -------
+    MlflowClient
+
+    Raises
+    ------
+    TrackingError
+        If a server does not answer within 12 seconds, or the store cannot be the one that holds the run.
+    """
+    stores = {str(mlflow.get_tracking_uri()), str(mlflow.get_registry_uri())}
+    for store in stores:
+        if run_id and _RELATIVE_SQLITE.match(store):
+            raise TrackingError(
+                f"the tracking URI {store} is relative, and under 'mlflow run' means another database in the project's "
+                "directory. Give it absolutely: sqlite:////path/to/mlflow.db."
+            )
+        if store.startswith(("http://", "https://")):
+            _probe(store)
+    return MlflowClient()
+
+
+def _probe(server: str) -> None:
+    """Ask a server whether it lives; MLflow's own client would try for minutes."""
+    try:
+        requests.get(f"{server.rstrip('/')}/health", timeout=PROBE_SECONDS)
+    except requests.RequestException as error:
+        raise TrackingError(
+            f"the MLflow server at {without_secrets(server)} cannot be reached ({type(error).__name__}). "
+            "Start it, or set MLFLOW_TRACKING_URI (or --tracking-uri) to where it runs."
+        ) from error
+
+
+def without_secrets(location: str) -> str:
+    """Return a URL without user, password and query; other locations as they are.
+
+    >>> without_secrets("https://me:secret@house/data.csv?token=x")
+    'https://house/data.csv'
+    """
+    if "://" not in location:
+        return location
+    scheme, rest = location.split("://", 1)
+    host, slash, path = rest.split("?", 1)[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def run_address(experiment_id: str, run_id: str) -> str | None:
+    """Return the page of a run in the web UI; None where no server is known."""
+    store = str(mlflow.get_tracking_uri())
+    if not store.startswith(("http://", "https://")):
+        return None
+    return f"{without_secrets(store).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"

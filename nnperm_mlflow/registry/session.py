@@ -1,0 +1,99 @@
+"""The run of an audit: begun once, and ended whatever happens as finished, failed or killed."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+
+from mlflow import MlflowClient
+from mlflow.entities import RunStatus
+from mlflow.exceptions import MlflowException
+
+from nnperm_mlflow.errors import AuditError, TrackingError
+from nnperm_mlflow.models.pinning import ModelReference
+
+logger = logging.getLogger(__name__)
+
+_MOST_MESSAGE = 5000  # characters; MLflow cuts a tag at 8000
+
+
+class RunSession:
+    """Holds the run that an audit writes to; leaving the `with` block ends it.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run_id : str, optional
+        A run to continue, as `mlflow run` makes one; else `start` begins one.
+
+    Raises
+    ------
+    TrackingError
+        If there is no run with that id.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str | None = None) -> None:
+        self._client = client
+        self._run_id = run_id
+        self.experiment_id = self._experiment_of(run_id) if run_id else ""
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        if self._run_id is None:
+            raise RuntimeError("the run has not been started")
+        return self._run_id
+
+    def start(self, reference: ModelReference, experiment: str | None) -> None:
+        """Begin a run in the experiment asked for, else in the model's own; a run to continue stays where it is.
+
+        Only there MLflow's page of the run shows which version its numbers belong to.
+        """
+        home = reference.experiment_id
+        if self._run_id is None:
+            self.experiment_id = self._named_experiment(experiment) if experiment else home or "0"
+            self._run_id = self._client.create_run(self.experiment_id, run_name=_run_name(reference)).info.run_id
+        if home and self.experiment_id != home:
+            logger.warning(
+                "the run is in experiment %s, the model in %s: MLflow shows the version beside the metrics "
+                "only in the model's own experiment",
+                self.experiment_id,
+                home,
+            )
+
+    def __enter__(self) -> RunSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._run_id is None:
+            return
+        if error is None:
+            self._client.set_terminated(self._run_id, RunStatus.to_string(RunStatus.FINISHED))
+            return
+        stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
+        status = RunStatus.to_string(RunStatus.KILLED if stopped else RunStatus.FAILED)
+        try:
+            if isinstance(error, AuditError):
+                self._client.set_tag(self._run_id, "nnperm.error", str(error)[:_MOST_MESSAGE])
+            self._client.set_terminated(self._run_id, status)
+        except MlflowException:
+            logger.exception("run %s could not be ended as %s", self._run_id, status)
+
+    def _experiment_of(self, run_id: str) -> str:
+        try:
+            return str(self._client.get_run(run_id).info.experiment_id)
+        except MlflowException as error:
+            raise TrackingError(
+                f"run {run_id} is not in the tracking store. MLFLOW_TRACKING_URI must name the store that 'mlflow run' "
+                "uses."
+            ) from error
+
+    def _named_experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        return str(found.experiment_id) if found else str(self._client.create_experiment(name))
+
+
+def _run_name(reference: ModelReference) -> str:
+    return f"audit of {reference.name} {reference.version}" if reference.name else f"audit of {reference.uri}"[:200]

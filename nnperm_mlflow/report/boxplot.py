@@ -1,0 +1,137 @@
+"""The boxplot of deviations: one box per perturbation, the one that moves predictions most on top."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+TOP = 20
+"""Perturbations that are marked off where there are more, as in the article."""
+
+_COLOURS = {"shuffle": "#7aa6c2", "set": "#e0a458"}
+_WAYS = {"shuffle": "shuffled", "set": "whole column set to the value"}
+_WHISKER = "#5b6770"
+_MEAN_MARK: dict[str, Any] = {
+    "marker": "D", "markersize": 4, "markerfacecolor": "white", "markeredgecolor": "#1d2b36"
+}  # fmt: skip
+_LARGEST_MARK: dict[str, Any] = {
+    "marker": "o", "markersize": 3, "markerfacecolor": "#8a8f94", "markeredgecolor": "none"
+}  # fmt: skip
+_ROW_INCHES, _MARGIN_INCHES, _WIDTH_INCHES = 0.3, 2.0, 11.0
+
+
+def boxplot_figure(summary: pd.DataFrame, subtitle: str, unit: str) -> Figure:
+    """Draw the boxplot on a figure of its own, high enough for every label.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        As `analysis.statistics.summarize` returns it.
+    subtitle : str
+        What was audited, on how many rows.
+    unit : str
+        Unit of the prediction.
+
+    Returns
+    -------
+    matplotlib Figure
+        Of 11 inches by 0.3 inches a perturbation; save it with `savefig`.
+    """
+    figure = Figure(figsize=(_WIDTH_INCHES, _MARGIN_INCHES + _ROW_INCHES * len(summary)), layout="constrained")
+    draw_boxplot(figure.subplots(), summary, subtitle, unit)
+    return figure
+
+
+def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str) -> Axes:
+    """Draw one box per perturbation, ordered by median, ties by mean.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+        To draw on.
+    summary : DataFrame
+        One row per perturbation. Not modified.
+    subtitle, unit : str
+
+    Returns
+    -------
+    matplotlib Axes
+        Boxes from the lower to the upper quartile with a line at the median, whiskers from 5 % to 95 %, a diamond at
+        the mean and a point at the largest deviation.
+    """
+    ordered = summary.sort_values(["median", "mean"], ascending=False, kind="stable").reset_index(drop=True)
+    boxes = axes.bxp(
+        [_box(row) for row in ordered.to_dict("records")],
+        positions=range(len(ordered)),
+        orientation="horizontal",
+        widths=0.62,
+        showfliers=True,
+        showmeans=True,
+        patch_artist=True,
+        medianprops={"color": "#1d2b36", "linewidth": 2},
+        meanprops=_MEAN_MARK,
+        flierprops=_LARGEST_MARK,
+        whiskerprops={"color": _WHISKER},
+        capprops={"color": _WHISKER},
+    )
+    for box, way in zip(boxes["boxes"], ordered["way"], strict=True):
+        box.set(facecolor=_COLOURS[way], edgecolor="#37474f")
+    _label(axes, ordered, subtitle, unit)
+    return axes
+
+
+def _box(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "label": row["perturbation"],
+        "med": row["median"],
+        "mean": row["mean"],
+        "q1": row["q25"],
+        "q3": row["q75"],
+        "whislo": row["q05"],
+        "whishi": row["q95"],
+        "fliers": [row["max"]],
+    }
+
+
+def _label(axes: Axes, ordered: pd.DataFrame, subtitle: str, unit: str) -> None:
+    axes.set_title(f"Impact of a random shuffle in a column on the inference\n{subtitle}", fontsize=12, loc="left")
+    axes.set_xlabel(
+        f"Difference between original inference and perturbated inference ({unit})", fontsize=11, fontweight="bold"
+    )
+    axes.set_ylabel("Perturbated feature", fontsize=11, fontweight="bold")
+    axes.set_ylim(len(ordered) - 0.4, -0.6)
+    axes.set_xlim(0, _axis_end(float(ordered["max"].max())))
+    axes.grid(axis="x", color="#d9dee2", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=_COLOURS[way], edgecolor="#37474f", label=_WAYS[way])
+        for way in _COLOURS
+        if way in set(ordered["way"])
+    ]
+    if len(ordered) > TOP:
+        axes.axhspan(-0.6, TOP - 0.5, color="#eef3f6", zorder=0)
+        axes.axhline(TOP - 0.5, color="#37474f", linewidth=1, linestyle="--")
+        handles.append(Patch(facecolor="#eef3f6", edgecolor="#37474f", linestyle="--", label=f"TOP {TOP} FEATURES"))
+    handles += [
+        Line2D([], [], linestyle="none", label="mean", **_MEAN_MARK),
+        Line2D([], [], linestyle="none", label="largest", **_LARGEST_MARK),
+        Line2D([], [], color=_WHISKER, label="whiskers: 5 % to 95 %"),
+    ]
+    figure = axes.get_figure(root=True)
+    if figure is not None:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
+
+
+def _axis_end(largest: float) -> float:
+    """Return a round number at or above the largest deviation, so that versions of a model share their axis."""
+    if largest <= 0:
+        return 1.0
+    step = 10.0 ** math.floor(math.log10(largest))
+    return next(step * factor for factor in (1, 2, 5, 10) if largest <= step * factor * 1.0001) * 1.02
