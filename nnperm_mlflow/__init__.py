@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nnperm_mlflow.audit import AuditResult, audit
+    from nnperm_mlflow.auditing import AuditResult, audit
     from nnperm_mlflow.config import AuditConfig, load_config
     from nnperm_mlflow.errors import AuditError
     from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from
@@ -20,10 +20,10 @@ __version__ = "0.1.0"
 _HOME = {
     "AuditConfig": "config",
     "AuditError": "errors",
-    "AuditResult": "audit",
+    "AuditResult": "auditing",
     "Dataset": "inputs.dataset",
     "Series": "inputs.dataset",
-    "audit": "audit",
+    "audit": "auditing",
     "dataset_from": "inputs.dataset",
     "load_config": "config",
 }

@@ -16,7 +16,7 @@ import click
 from nnperm_mlflow import __version__
 
 if TYPE_CHECKING:
-    from nnperm_mlflow.audit import AuditResult
+    from nnperm_mlflow.auditing import AuditResult
     from nnperm_mlflow.demo.example import Example
 
 _EXIT_ERROR, _EXIT_TERMINATED = 2, 143
@@ -70,7 +70,7 @@ def audit_command(
 ) -> None:
     """Disturb one feature after the other and log how far each prediction moves."""
     with _prepared(tracking_uri, debug):
-        from nnperm_mlflow.audit import audit  # noqa: PLC0415 - MLflow takes seconds to import
+        from nnperm_mlflow.auditing import audit  # noqa: PLC0415 - MLflow takes seconds to import
 
         with _progress_bar() as progress:
             result = audit(

@@ -17,7 +17,7 @@ from mlflow.models import infer_signature
 from sklearn.metrics import roc_auc_score
 
 from nnperm_mlflow.analysis.engine import Progress
-from nnperm_mlflow.audit import AuditResult, audit
+from nnperm_mlflow.auditing import AuditResult, audit
 from nnperm_mlflow.registry.connection import connect
 
 logger = logging.getLogger(__name__)
@@ -106,6 +106,7 @@ def register(example: Example, folder: Path, run_id: str | None) -> str:
     predicted = example.network.predict(dict(example.inputs), batch_size=_BATCH, verbose=0)
     area = float(roc_auc_score(example.labels, predicted[:, 0]))
     training = client.create_run(experiment_id, run_name=f"training of {example.name}")
+    mlflow.set_experiment(experiment_id=experiment_id)
     with mlflow.start_run(run_id=training.info.run_id):
         mlflow.log_metric("auc", area)
         logged = mlflow.tensorflow.log_model(

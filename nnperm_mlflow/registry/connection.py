@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import mlflow
 import requests
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.errors import TrackingError
 
 PROBE_SECONDS = (4, 8)
 """How long a server may take to accept a connection, and to answer."""
 
+_MOST_MESSAGE = 500  # characters of what MLflow says
 _RELATIVE_SQLITE = re.compile(r"sqlite:///(?!/|[A-Za-z]:)")
 
 
@@ -43,6 +47,16 @@ def connect(run_id: str | None = None) -> MlflowClient:
         if store.startswith(("http://", "https://")):
             _probe(store)
     return MlflowClient()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn whatever MLflow refuses within the block into one `TrackingError` in a line."""
+    try:
+        yield
+    except MlflowException as error:
+        first_line = next(iter(str(error).splitlines()), "")
+        raise TrackingError(f"MLflow refused ({error.error_code}): {first_line[:_MOST_MESSAGE]}") from error
 
 
 def _probe(server: str) -> None:

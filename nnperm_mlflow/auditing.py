@@ -8,6 +8,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ from nnperm_mlflow.models.loading import download_model, load_predictor
 from nnperm_mlflow.models.pinning import ModelReference, pin_model
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.registry.artifacts import Fetcher
-from nnperm_mlflow.registry.connection import connect, run_address
+from nnperm_mlflow.registry.connection import connect, explained, run_address
 from nnperm_mlflow.registry.evidence import Evidence, log_evidence
 from nnperm_mlflow.registry.linking import link_version
 from nnperm_mlflow.registry.session import RunSession
@@ -144,7 +145,10 @@ def audit(
     if not uri:
         raise ConfigError("no model is named: give a URI (--model-uri models:/credit/3), or 'model:' in the config.")
     client = connect(run_id)
-    with RunSession(client, run_id) as session, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+    with ExitStack() as stack:
+        stack.enter_context(explained())
+        session = stack.enter_context(RunSession(client, run_id))
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         reference = pin_model(client, uri)
         model = _load_model(reference, Path(scratch), trust_model)
         dataset = data if data is not None else load_dataset(config.data, Fetcher(Path(scratch) / "data"))

@@ -1,0 +1,51 @@
+"""Real parts for the tests: an sqlite store, the credit card clients, a network trained on them."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
+    os.environ.pop(name, None)  # what surrounds the tests is none of their business
+
+import mlflow
+import pytest
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """URI of an sqlite tracking store and registry; its schema takes seconds to make, so that there is one for all."""
+    folder = tmp_path_factory.mktemp("store")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    mlflow.set_tracking_uri(uri)
+    mlflow.create_experiment("tests", artifact_location=(folder / "artifacts").as_uri())
+    return uri
+
+
+@pytest.fixture
+def tracked(store):
+    """Let MLflow speak to the sqlite store, in the experiment `tests`; gives a client."""
+    mlflow.set_tracking_uri(store)
+    mlflow.set_experiment("tests")
+    return mlflow.MlflowClient()
+
+
+@pytest.fixture(scope="session")
+def uci_csv():
+    """Path of UCI_Credit_Card.csv, 30,000 real clients; see the README for where to get it."""
+    path = os.environ.get("NNPERM_UCI_CSV", "")
+    if not Path(path).is_file():
+        pytest.skip("needs UCI_Credit_Card.csv, which is not part of the project: set NNPERM_UCI_CSV to its path")
+    return Path(path)
+
+
+@pytest.fixture(scope="session")
+def house(store, tmp_path_factory):
+    """A small network, registered in the sqlite store as version 1 of `house`, with its data and configuration."""
+    from tests.house import build_house, register
+
+    made = build_house(tmp_path_factory.mktemp("house"), "house")
+    mlflow.set_tracking_uri(store)
+    register(made)
+    return made

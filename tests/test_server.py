@@ -1,0 +1,151 @@
+"""`mlflow run` as a subprocess against a real `mlflow server` on loopback."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+import requests
+
+from tests.house import build_house, register
+
+PROJECT = Path(__file__).parents[1]
+SET_BY_MLFLOW = {"MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Address of a tracking server with an sqlite store."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        ) as process,
+    ):
+        address = f"http://127.0.0.1:{port}"
+        try:
+            wait_until(lambda: is_healthy(address), f"the server did not start:\n{(folder / 'log').read_text()}")
+            yield address
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def is_healthy(address):
+    try:
+        return requests.get(f"{address}/health", timeout=2).ok
+    except requests.ConnectionError:
+        return False
+
+
+def wait_until(condition, message, most_seconds=120):
+    end = time.monotonic() + most_seconds
+    while not condition():
+        assert time.monotonic() < end, message
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def served_house(server, tmp_path_factory):
+    """The small network as version 1 of `house`, on the server."""
+    mlflow.set_tracking_uri(server)
+    house = build_house(tmp_path_factory.mktemp("served"), "house")
+    register(house, experiment="risk")
+    return house
+
+
+@pytest.fixture
+def client(server):
+    mlflow.set_tracking_uri(server)
+    return mlflow.MlflowClient()
+
+
+def mlflow_run(server, *arguments, manager="local", **options):
+    command = [sys.executable, "-m", "mlflow", "run", str(PROJECT), "--env-manager", manager, *arguments]
+    environment = {name: value for name, value in os.environ.items() if name not in SET_BY_MLFLOW}
+    environment["MLFLOW_TRACKING_URI"] = server
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
+
+
+def audit_by_mlflow_run(server, house, uri="models:/house/1", manager="local"):
+    arguments = ["--experiment-name", "risk", "-P", f"model_uri={uri}", "-P", f"config={house.config}"]
+    process = mlflow_run(server, *arguments, manager=manager)
+    output, _ = process.communicate()
+    return process.returncode, output
+
+
+def newest_run(client):
+    experiment = client.get_experiment_by_name("risk")
+    return client.get_run(client.search_runs([experiment.experiment_id], max_results=1)[0].info.run_id)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manager", ["local", "uv"])
+def test_mlflow_run_audits_a_version_and_links_it(manager, server, client, served_house):
+    code, output = audit_by_mlflow_run(server, served_house, manager=manager)
+    assert code == 0, output
+    run = newest_run(client)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model"] == "models:/house/1"
+    assert run.data.metrics["median/flag is 1"] > 0
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {"deviations.parquet", "boxplot.png"}
+    version = client.get_model_version("house", "1")
+    assert version.tags["nnperm.run_id"] == run.info.run_id
+    (model,) = run.inputs.model_inputs
+    on_model = {metric.key: metric.run_id for metric in client.get_logged_model(model.model_id).metrics}
+    assert on_model["median/flag is 1"] == run.info.run_id
+    assert f"{server}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}" in output
+
+
+@pytest.mark.slow
+def test_mlflow_run_of_a_missing_version_fails_and_says_why_in_the_run(server, client, served_house):
+    code, output = audit_by_mlflow_run(server, served_house, uri="models:/house/99")
+    assert code != 0
+    assert "ModelNotFoundError: models:/house/99 is not in the registry: 'house' has the versions '1'" in output
+    run = newest_run(client)
+    assert run.info.status == "FAILED"
+    assert "'house' has the versions '1'" in run.data.tags["nnperm.error"]
+    assert run.data.metrics == {}
+
+
+@pytest.mark.slow
+def test_a_value_with_shell_letters_stays_a_value(server, client, served_house, tmp_path):
+    code, _ = audit_by_mlflow_run(server, served_house, uri=f"models:/house/1; touch {tmp_path}/injected #")
+    assert code != 0
+    assert not (tmp_path / "injected").exists()
+
+
+@pytest.mark.slow
+def test_an_audit_that_is_terminated_ends_its_run_as_killed(server, client, served_house):
+    run = client.create_run(client.get_experiment_by_name("risk").experiment_id)
+    command = [
+        sys.executable, "-c",
+        "import sys, time; from nnperm_mlflow.analysis import engine\n"
+        "real = engine.audit_block\n"
+        "def slow(*given):\n    print('in the middle', flush=True); time.sleep(600); return real(*given)\n"
+        "engine.audit_block = slow\n"
+        "from nnperm_mlflow.cli import main; main()",
+        "audit", "--tracking-uri", server, "--run-id", run.info.run_id,
+        "--model-uri", "models:/house/1", "--config", str(served_house.config),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout.readline() == "in the middle\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 143
+    assert client.get_run(run.info.run_id).info.status == "KILLED"
