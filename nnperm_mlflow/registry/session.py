@@ -8,6 +8,7 @@ from types import TracebackType
 from mlflow import MlflowClient
 from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
 
 from nnperm_mlflow.errors import AuditError, TrackingError
 from nnperm_mlflow.models.pinning import ModelReference
@@ -52,7 +53,9 @@ class RunSession:
         home = reference.experiment_id
         if self._run_id is None:
             self.experiment_id = self._named_experiment(experiment) if experiment else home or "0"
-            self._run_id = self._client.create_run(self.experiment_id, run_name=_run_name(reference)).info.run_id
+            self._run_id = self._client.create_run(
+                self.experiment_id, tags=resolve_tags(), run_name=_run_name(reference)
+            ).info.run_id
         if home and self.experiment_id != home:
             logger.warning(
                 "the run is in experiment %s, the model in %s: MLflow shows the version beside the metrics "

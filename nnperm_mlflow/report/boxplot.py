@@ -16,13 +16,14 @@ TOP = 20
 
 _COLOURS = {"shuffle": "#7aa6c2", "set": "#e0a458"}
 _WAYS = {"shuffle": "shuffled", "set": "whole column set to the value"}
-_WHISKER = "#5b6770"
+_WHISKER, _EDGE = "#5b6770", "#37474f"
 _MEAN_MARK: dict[str, Any] = {
     "marker": "D", "markersize": 4, "markerfacecolor": "white", "markeredgecolor": "#1d2b36"
 }  # fmt: skip
 _LARGEST_MARK: dict[str, Any] = {
     "marker": "o", "markersize": 3, "markerfacecolor": "#8a8f94", "markeredgecolor": "none"
 }  # fmt: skip
+_TICKS_ABOVE = 18  # points that the upper scale of a long plot takes
 _ROW_INCHES, _MARGIN_INCHES, _WIDTH_INCHES = 0.3, 2.0, 11.0
 
 
@@ -81,7 +82,7 @@ def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str) ->
         capprops={"color": _WHISKER},
     )
     for box, way in zip(boxes["boxes"], ordered["way"], strict=True):
-        box.set(facecolor=_COLOURS[way], edgecolor="#37474f")
+        box.set(facecolor=_COLOURS[way], edgecolor=_EDGE)
     _label(axes, ordered, subtitle, unit)
     return axes
 
@@ -100,26 +101,45 @@ def _box(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _label(axes: Axes, ordered: pd.DataFrame, subtitle: str, unit: str) -> None:
-    axes.set_title(f"Impact of a random shuffle in a column on the inference\n{subtitle}", fontsize=12, loc="left")
-    axes.set_xlabel(
-        f"Difference between original inference and perturbated inference ({unit})", fontsize=11, fontweight="bold"
-    )
+    title = "Impact of a random shuffle in a column on the inference"
+    lift = _TICKS_ABOVE if len(ordered) > TOP else 0
+    axes.set_title(title, fontsize=14, fontweight="bold", loc="left", pad=24 + lift)
+    above: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 8 + lift), "textcoords": "offset points"}
+    axes.annotate(subtitle, (0, 1), fontsize=10, color=_WHISKER, **above)
+    deviation = f"Difference between original inference and perturbated inference ({unit})"
+    axes.set_xlabel(deviation, fontsize=11, fontweight="bold")
     axes.set_ylabel("Perturbated feature", fontsize=11, fontweight="bold")
     axes.set_ylim(len(ordered) - 0.4, -0.6)
     axes.set_xlim(0, _axis_end(float(ordered["max"].max())))
     axes.grid(axis="x", color="#d9dee2", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    handles: list[Patch | Line2D] = [
-        Patch(facecolor=_COLOURS[way], edgecolor="#37474f", label=_WAYS[way])
-        for way in _COLOURS
-        if way in set(ordered["way"])
-    ]
     if len(ordered) > TOP:
-        axes.axhspan(-0.6, TOP - 0.5, color="#eef3f6", zorder=0)
-        axes.axhline(TOP - 0.5, color="#37474f", linewidth=1, linestyle="--")
-        handles.append(Patch(facecolor="#eef3f6", edgecolor="#37474f", linestyle="--", label=f"TOP {TOP} FEATURES"))
-    handles += [
+        _mark_top(axes)
+    _explain(axes, set(ordered["way"]))
+
+
+def _mark_top(axes: Axes) -> None:
+    """Set the first boxes off from the others, and repeat the scale above them."""
+    axes.axhspan(-0.6, TOP - 0.5, color="#eef3f6", zorder=0)
+    axes.axhline(TOP - 0.5, color=_EDGE, linewidth=1, linestyle="--")
+    axes.annotate(
+        f"TOP {TOP} FEATURES",
+        (1, TOP - 0.5),
+        xycoords=axes.get_yaxis_transform(),
+        xytext=(-6, 5),
+        textcoords="offset points",
+        ha="right",
+        fontsize=10,
+        fontweight="bold",
+        color=_EDGE,
+    )
+    axes.tick_params(labeltop=True, top=True)
+
+
+def _explain(axes: Axes, ways: set[str]) -> None:
+    handles = [
+        *[Patch(facecolor=_COLOURS[way], edgecolor=_EDGE, label=_WAYS[way]) for way in _COLOURS if way in ways],
         Line2D([], [], linestyle="none", label="mean", **_MEAN_MARK),
         Line2D([], [], linestyle="none", label="largest", **_LARGEST_MARK),
         Line2D([], [], color=_WHISKER, label="whiskers: 5 % to 95 %"),
