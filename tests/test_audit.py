@@ -64,7 +64,7 @@ def test_the_table_says_what_it_was_made_of(audited, run):
 
 
 def test_metrics_are_the_summary_and_belong_to_the_model(audited, run, tracked):
-    summary = pd.read_csv(audited.directory / "summary.csv").set_index("perturbation")
+    summary = pd.read_csv(audited.directory / "summary.csv", float_precision="round_trip").set_index("perturbation")
     keys = {name: name.replace("=", " is ") for name in PERTURBATIONS}
     for name, key in keys.items():
         assert run.data.metrics[f"median/{key}"] == summary["median"][name]
