@@ -124,7 +124,7 @@ def audit(
     run_id : str, optional
         A run to continue, instead of a new one; it is ended with the audit.
     progress : callable, optional
-        Is told the rows done and the rows in all; by default lines are logged.
+        Is told the rows done and the rows in all, at first with none done; by default lines are logged.
 
     Returns
     -------
@@ -306,7 +306,7 @@ def _log_progress() -> Progress:
     def tell(done: int, total: int) -> None:
         nonlocal told
         now = time.monotonic()
-        if now - told >= _LOG_EVERY_SECONDS or done == total:
+        if done and (now - told >= _LOG_EVERY_SECONDS or done == total):
             left = (now - started) / done * (total - done)
             logger.info("%s of %s rows done, about %.0f s left", f"{done:,}", f"{total:,}", left)
             told = now

@@ -28,7 +28,7 @@ _DONOR_BYTES = 1 << 28  # of donors remembered from block to block: 256 MiB
 
 Donors = Callable[[str, int], np.ndarray]
 Progress = Callable[[int, int], None]
-"""Is told the rows done and the rows in all."""
+"""Is told the rows done and the rows in all, with none done at the start."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,7 @@ def tally_and_write(
     """
     tally = Tally.empty(len(job.perturbations))
     done = 0
+    progress(done, job.inputs.n_rows)
     for result in results:
         for repeat in range(job.repeats):
             write(result.rows, repeat, result.baseline, result.deviations[repeat])
