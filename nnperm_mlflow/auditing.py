@@ -135,10 +135,10 @@ def audit(
     AuditError
         For whatever hinders the audit. The run, if one was begun, is then marked as failed.
 
-    Examples
-    --------
-    >>> result = audit("configs/credit.yaml", model_uri="models:/credit/3")  # doctest: +SKIP
-    >>> result.summary[["perturbation", "median"]]  # doctest: +SKIP
+    Notes
+    -----
+    What disturbs the data is `analysis.perturbations`, which rows exchange values `analysis.shuffling`, and what the
+    columns of the summary mean `analysis.statistics.summarize`.
     """
     config = _as_config(config)
     uri = model_uri or config.model

@@ -32,7 +32,7 @@ def metric_key(prefix: str, name: str) -> str:
     >>> metric_key("median", "PAY"), metric_key("median", "SEX=2")
     ('median/PAY', 'median/SEX is 2')
     >>> metric_key("median", "dose [mg]")
-    'median/dose _mg_-cd36a2d66c'
+    'median/dose _mg_-327d554550'
     """
     feature, equals, value = name.partition("=")
     if equals and _is_plain(feature) and _is_plain(value) and len(name) <= _MOST:
