@@ -17,7 +17,15 @@ import pandas as pd
 
 from nnperm_mlflow import __version__
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.engine import Job, Progress, choose_block_rows, count_outputs, run_blocks, tally_and_write
+from nnperm_mlflow.analysis.engine import (
+    Job,
+    Progress,
+    choose_block_rows,
+    count_outputs,
+    probe_rows,
+    run_blocks,
+    tally_and_write,
+)
 from nnperm_mlflow.analysis.perturbations import plan_perturbations
 from nnperm_mlflow.analysis.statistics import Tally, summarize
 from nnperm_mlflow.analysis.table import TableWriter, column_names, read_deviations
@@ -226,7 +234,8 @@ def _plan(config: AuditConfig, model: _Model, dataset: Dataset) -> _Plan:
     inputs = bind_inputs(model.predictor.inputs, dataset, config.inputs)
     uri, analysis = model.reference.uri, config.analysis
     perturbations = plan_perturbations(inputs, uri, analysis)
-    outputs = count_outputs(model.predictor, inputs)
+    predictor = model.predictor.fitted(inputs.read(probe_rows(dataset.n_rows)))
+    outputs = count_outputs(predictor, inputs)
     measure = choose_measure(analysis.output, outputs, model.predictor.outputs.names)
     used = config.model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
     record: dict[str, object] = {
@@ -239,7 +248,7 @@ def _plan(config: AuditConfig, model: _Model, dataset: Dataset) -> _Plan:
         "rows": dataset.n_rows,
         **_package_versions(),
     }
-    job = Job(model.predictor, inputs, perturbations, measure, uri, analysis.seed, analysis.repeats)
+    job = Job(predictor, inputs, perturbations, measure, uri, analysis.seed, analysis.repeats)
     return _Plan(job, dataset, choose_block_rows(inputs, analysis.block_rows), used, record)
 
 
@@ -276,6 +285,7 @@ def _evidence(result: AuditResult, plan: _Plan, tally: Tally) -> Evidence:
         "features": len(plan.job.inputs.features),
         "perturbations": len(plan.job.perturbations),
         "largest_median": float(result.summary["median"].max()),
+        "reuse": float(plan.job.predictor.reuses),
         "unmoved_largest": float(tally.unmoved_largest.max()),
     }
     return Evidence(

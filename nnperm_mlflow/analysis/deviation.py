@@ -49,7 +49,8 @@ class Measure:
         """
         difference = np.abs(perturbed - baseline)
         reduce = _DISTANCES[self.distance] if self.distance else _only
-        return reduce(difference).astype(np.float32)
+        with np.errstate(over="ignore"):
+            return reduce(difference).astype(np.float32)
 
 
 def choose_measure(output: int | str | None, n_outputs: int, names: tuple[str, ...]) -> Measure:

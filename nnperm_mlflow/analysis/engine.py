@@ -7,6 +7,7 @@ and the table is finished where the block is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -22,7 +23,8 @@ from nnperm_mlflow.inputs.binding import BoundInputs
 from nnperm_mlflow.models.predictor import Predictor
 
 _BLOCK_BYTES = 1 << 25  # of inputs in one model call: 32 MiB
-_MOST_BLOCK_ROWS = 8_192
+_MOST_BLOCK_ROWS = 4_096
+_PROBE_ROWS = 64
 _TEXT_BYTES = 64  # of a string, about
 _DONOR_BYTES = 1 << 28  # of donors remembered from block to block: 256 MiB
 
@@ -79,6 +81,11 @@ class BlockResult:
 def count_outputs(predictor: Predictor, inputs: BoundInputs) -> int:
     """Return how many numbers the model predicts a row, by asking it for the first one."""
     return int(predictor.begin(inputs.read(np.arange(1))).baseline.shape[1])
+
+
+def probe_rows(n_rows: int) -> np.ndarray:
+    """Return a few rows from all over the data, ascending, on which a model is tried out."""
+    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, _PROBE_ROWS)).astype(np.int64))
 
 
 def choose_block_rows(inputs: BoundInputs, asked: int | Literal["auto"]) -> int:
@@ -138,17 +145,39 @@ def audit_block(job: Job, shuffle_block: ShuffleBlock, part: slice, donors: Dono
     baseline = _picked(job, block.baseline, rows, "before anything was disturbed")
     shape = (job.repeats, len(job.perturbations), len(rows))
     result = BlockResult(rows, baseline, np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool))
-    for position, perturbation in enumerate(job.perturbations):
-        shuffled = isinstance(perturbation, Shuffle)
-        for repeat in range(job.repeats if shuffled else 1):
-            donor_rows = shuffle_block.rows[donors(perturbation.feature.name, repeat)[part]] if shuffled else None
+
+    def changes() -> Iterator[dict[str, np.ndarray]]:
+        for position, repeats in _places(job):
+            perturbation = job.perturbations[position]
+            donor_rows = None
+            if isinstance(perturbation, Shuffle):
+                donor_rows = shuffle_block.rows[donors(perturbation.feature.name, repeats.start)[part]]
             disturbed = disturb(perturbation, job.inputs, inputs, donor_rows)
-            predicted = _predicted(job, block.predict, disturbed.inputs, perturbation)
-            perturbed = _picked(job, predicted, rows, f"once {perturbation}")
-            same_for_all = repeat if shuffled else slice(None)
-            result.deviations[same_for_all, position] = job.measure.deviations(baseline, perturbed)
-            result.moved[same_for_all, position] = disturbed.moved
+            result.moved[repeats, position] = disturbed.moved
+            yield disturbed.inputs
+
+    predictions = block.predict(changes())
+    for position, repeats in _places(job):
+        with _named(job, job.perturbations[position]):
+            predicted = next(predictions)
+        perturbed = _picked(job, predicted, rows, f"once {job.perturbations[position]}")
+        deviations = job.measure.deviations(baseline, perturbed)
+        if not np.isfinite(deviations).all():
+            raise NonFinitePredictionError(
+                f"{job.model}, once {job.perturbations[position]}: predictions moved by more than a float32 holds. "
+                "Let the model predict in a larger unit."
+            )
+        result.deviations[repeats, position] = deviations
     return result
+
+
+def _places(job: Job) -> Iterator[tuple[int, slice]]:
+    """Yield, for each prediction, its perturbation and the repeats it is for; a set value is the same in all."""
+    for position, perturbation in enumerate(job.perturbations):
+        if isinstance(perturbation, Shuffle):
+            yield from ((position, slice(repeat, repeat + 1)) for repeat in range(job.repeats))
+        else:
+            yield position, slice(job.repeats)
 
 
 def tally_and_write(
@@ -195,14 +224,11 @@ def _remembered_donors(job: Job, block: ShuffleBlock) -> Donors:
     return donors
 
 
-def _predicted(
-    job: Job,
-    predict: Callable[[dict[str, np.ndarray]], np.ndarray],
-    changed: dict[str, np.ndarray],
-    perturbation: Perturbation,
-) -> np.ndarray:
+@contextmanager
+def _named(job: Job, perturbation: Perturbation) -> Iterator[None]:
+    """Say under which perturbation the model failed."""
     try:
-        return predict(changed)
+        yield
     except PredictionError as error:
         raise PredictionError(f"{job.model}, once {perturbation}: {error}") from error
 

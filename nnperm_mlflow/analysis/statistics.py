@@ -171,7 +171,8 @@ def summarize(
                 **quantiles,
             }
         )
-    summary = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS)).astype({"value": object})
+    summary = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+    summary["value"] = pd.Series([row["value"] for row in rows], dtype=object)
     order = sorted(range(len(rows)), key=lambda number: (-summary["median"][number], -summary["mean"][number], number))
     return summary.iloc[order].reset_index(drop=True)
 

@@ -105,7 +105,11 @@ class TableWriter:
         """
         if self._writer is None:
             raise RuntimeError("the table is written inside 'with' only")
-        ids = [] if self._row_ids is None else [pa.array(self._row_ids[rows], type=self._schema.field("row_id").type)]
+        ids = (
+            []
+            if self._row_ids is None
+            else [pa.array(_id_values(self._row_ids[rows]), type=self._schema.field("row_id").type)]
+        )
         arrays = [
             pa.array(rows),
             *ids,
@@ -129,4 +133,11 @@ def table_metadata(schema: pa.Schema) -> dict[str, list[dict[str, str]]]:
 
 
 def _id_type(row_ids: np.ndarray) -> pa.DataType:
-    return pa.from_numpy_dtype(row_ids.dtype) if row_ids.dtype.kind in "iuf" else pa.string()
+    return pa.from_numpy_dtype(row_ids.dtype) if row_ids.dtype.kind in "iufbM" else pa.string()
+
+
+def _id_values(row_ids: np.ndarray) -> np.ndarray | list[str | None]:
+    """Return row ids as numbers or dates where they are such, else as text."""
+    if row_ids.dtype.kind in "iufbM":
+        return row_ids
+    return [None if value is None else str(value) for value in row_ids]

@@ -113,15 +113,16 @@ def set_slot(array: np.ndarray, index: Index, values: np.ndarray) -> np.ndarray:
     array([[3, 2],
            [1, 4]])
     """
+    _check_fit(array, index, values)
     disturbed = array.copy()
-    _write(disturbed, index, values)
+    disturbed[in_all_rows(index)] = values
     return disturbed
 
 
 def set_slots(
     inputs: Mapping[str, np.ndarray], slots: Sequence[Slot], values: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Return copies of the inputs that `slots` touch, with `values` in the slots; other inputs are left out.
+    """Return the inputs that `slots` touch, with `values` in the slots; other inputs are left out.
 
     Parameters
     ----------
@@ -133,16 +134,22 @@ def set_slots(
     Returns
     -------
     dict of str to ndarray
-        The changed inputs only.
+        The changed inputs only; copies, or the values themselves where a slot is a whole input.
     """
-    changed = {slot.input: inputs[slot.input].copy() for slot in slots}
+    changed: dict[str, np.ndarray] = {}
     for slot, slot_values in zip(slots, values, strict=True):
-        _write(changed[slot.input], slot.index, slot_values)
+        array = inputs[slot.input]
+        _check_fit(array, slot.index, slot_values)
+        if slot.index == ():
+            changed[slot.input] = slot_values
+            continue
+        if slot.input not in changed:
+            changed[slot.input] = array.copy()
+        changed[slot.input][in_all_rows(slot.index)] = slot_values
     return changed
 
 
-def _write(array: np.ndarray, index: Index, values: np.ndarray) -> None:
-    place = in_all_rows(index)
-    if array[place].shape != values.shape:
-        raise ShapeError(f"values of shape {values.shape} do not fit a slot of shape {array[place].shape}.")
-    array[place] = values
+def _check_fit(array: np.ndarray, index: Index, values: np.ndarray) -> None:
+    slot = array[in_all_rows(index)]
+    if slot.shape != values.shape:
+        raise ShapeError(f"values of shape {values.shape} do not fit a slot of shape {slot.shape}.")

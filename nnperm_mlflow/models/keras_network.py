@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import mlflow
+import numpy as np
 
 from nnperm_mlflow.errors import ModelError
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.loading import ModelFiles, refuse_untrusted
+from nnperm_mlflow.models.branches import BranchPredictor
+from nnperm_mlflow.models.files import ModelFiles, refuse_untrusted
+from nnperm_mlflow.models.graph import unfold
 from nnperm_mlflow.models.pinning import ModelReference
-from nnperm_mlflow.models.predictor import OutputSpec
+from nnperm_mlflow.models.predictor import OutputSpec, Predictor, as_columns, rows_mix
 from nnperm_mlflow.models.signature import specs_from_signature
-from nnperm_mlflow.models.tensors import TensorPredictor, Tensors, spec_from_tensor
+from nnperm_mlflow.models.stacking import Arrays
+from nnperm_mlflow.models.tensors import TensorPredictor, Tensors, spec_from_tensor, to_tensor
 
+logger = logging.getLogger(__name__)
+
+_SAME = 1e-4  # relative and absolute; between the network called layer by layer and compiled
 _KERAS_2_ONLY = {"time_major": False, "groups": 1}
 """Arguments that Keras 2 wrote for layers which no longer take them, with the value that meant nothing."""
 
@@ -26,7 +35,7 @@ _NEEDS_CODE = ("could not locate", "unknown layer", "unknown object", "lambda", 
 _UNREADABLE = (ValueError, TypeError, KeyError, OSError)
 
 
-def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool) -> TensorPredictor:
+def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool) -> KerasPredictor:
     """Load a Keras network from its own file.
 
     Parameters
@@ -40,7 +49,7 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
 
     Returns
     -------
-    TensorPredictor
+    KerasPredictor
         With the inputs by the names that the network gives them.
 
     Raises
@@ -105,22 +114,54 @@ def _load_trusted(files: ModelFiles) -> keras.Model:
     return flavour.load_model(str(files.path))
 
 
-def _predictor(network: keras.Model, files: ModelFiles, reference: ModelReference) -> TensorPredictor:
+class KerasPredictor(TensorPredictor):
+    """A Keras network, called as a whole until it is fitted.
+
+    Parameters
+    ----------
+    network : keras.Model
+    inputs : sequence of InputSpec
+        In the order in which the network flattens its inputs.
+    feed : callable
+        Puts tensors by name into the structure that the network takes.
+    """
+
+    def __init__(self, network: keras.Model, inputs: Sequence[InputSpec], feed: Callable[[Tensors], Any]) -> None:
+        super().__init__(inputs, _outputs(network), lambda tensors: network(feed(tensors), training=False))
+        self._network = network
+        self._feed = feed
+
+    def fitted(self, probe: Arrays) -> Predictor:
+        """Run the network by branches where some rows show that it can be, and as a whole otherwise."""
+        graph = unfold(self._network)
+        if graph is None or len(graph.inputs) != len(self.inputs):
+            logger.info("the network has no graph of layers: each perturbation is a call of the whole")
+            return super().fitted(probe)
+        branches = BranchPredictor(self.inputs, self.outputs, graph)
+        if rows_mix(branches, probe) or not np.allclose(branches.call(probe), self._eager(probe), _SAME, _SAME):
+            logger.info("the network cannot be run by branches: each perturbation is a call of the whole")
+            return super().fitted(probe)
+        return branches.fitted(probe)
+
+    def _eager(self, probe: Arrays) -> np.ndarray:
+        """Call the network itself, without compiling it for a few rows."""
+        tensors = {spec.name: to_tensor(probe[spec.name], spec) for spec in self.inputs}
+        return as_columns(self._network(self._feed(tensors), training=False), len(next(iter(probe.values()))))
+
+
+def _predictor(network: keras.Model, files: ModelFiles, reference: ModelReference) -> KerasPredictor:
     structure = _input_structure(network)
-    if structure is None:
-        specs = specs_from_signature(files.mlmodel, reference)
-
-        def call(tensors: Tensors) -> Any:  # noqa: ANN401
-            named = dict(tensors) if len(tensors) > 1 else next(iter(tensors.values()))
-            return network(named, training=False)
-    else:
+    if structure is not None:
         specs = _specs(structure)
-
-        def call(tensors: Tensors) -> Any:  # noqa: ANN401
-            ordered = [tensors[spec.name] for spec in specs]
-            return network(keras.tree.pack_sequence_as(structure, ordered), training=False)
-
-    return TensorPredictor(specs, _outputs(network), call)
+        return KerasPredictor(
+            network,
+            specs,
+            lambda tensors: keras.tree.pack_sequence_as(structure, [tensors[spec.name] for spec in specs]),
+        )
+    specs = specs_from_signature(files.mlmodel, reference)
+    return KerasPredictor(
+        network, specs, lambda tensors: dict(tensors) if len(tensors) > 1 else next(iter(tensors.values()))
+    )
 
 
 def _input_structure(network: keras.Model) -> Any:  # noqa: ANN401 - a tensor, or a list or dict of them

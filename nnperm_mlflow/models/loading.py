@@ -6,54 +6,22 @@ code (most flavours behind pyfunc, networks with classes of their own) is refuse
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import yaml
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.errors import ModelError, ModelNotFoundError, UntrustedModelError
+from nnperm_mlflow.errors import ModelError, ModelNotFoundError
+from nnperm_mlflow.models.files import ModelFiles
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.models.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
-TRUST_SWITCH = "--trust-model (in Python: trust_model=True)"
 _NETWORK_FLAVOURS = ("tensorflow", "keras")
-_ADDED_BY_DOWNLOAD = "registered_model_meta"
-
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """The files of one model on this machine.
-
-    Attributes
-    ----------
-    path : Path
-        Directory with the MLmodel file.
-    mlmodel : dict
-        What that file says: flavours, signature.
-    """
-
-    path: Path
-    mlmodel: dict[str, Any]
-
-    def digest(self) -> str:
-        """Return the sha256 (64 hex digits) of all file names and contents."""
-        sha = hashlib.sha256()
-        files = [file for file in self.path.rglob("*") if file.is_file() and file.name != _ADDED_BY_DOWNLOAD]
-        for file in sorted(files, key=lambda file: file.relative_to(self.path).as_posix()):
-            content = hashlib.sha256()
-            with file.open("rb") as stream:
-                for piece in iter(lambda: stream.read(1 << 20), b""):
-                    content.update(piece)
-            sha.update(f"{file.relative_to(self.path).as_posix()} {content.hexdigest()}\n".encode())
-        return sha.hexdigest()
 
 
 def download_model(reference: ModelReference, into: Path) -> ModelFiles:
@@ -164,11 +132,3 @@ def _name_what_stays_unread(files: ModelFiles, reference: ModelReference, trust_
     unread = sorted({file.relative_to(files.path).as_posix() for file in pickles} | {str(code) for code in codes})
     if unread and not trust_model:
         logger.info("%s: the network is loaded from its own file; left unread: %s", reference, ", ".join(unread))
-
-
-def refuse_untrusted(reference: ModelReference, why: str) -> UntrustedModelError:
-    """Return the error for a model that cannot be had without running its code."""
-    return UntrustedModelError(
-        f"{reference} was not loaded: {why}. If you know who made it and trust their code, allow it "
-        f"with {TRUST_SWITCH}."
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,8 +10,14 @@ import numpy as np
 
 from nnperm_mlflow.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.models.stacking import Arrays, predict_stacked, stack
 
-Arrays = Mapping[str, np.ndarray]
+MIXED_ROWS = (
+    "a row's prediction depends on the rows beside it, or on chance: each perturbation gets a call of the whole model "
+    "of its own, and the numbers depend on the block size"
+)
+
+_SAME = 1e-4  # relative and absolute; beyond rounding, and far below what mixed rows or chance do
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,8 @@ class Block(Protocol):
     def baseline(self) -> np.ndarray:
         """Predictions for the rows as they are, of shape (n_rows, n_outputs)."""
 
-    def predict(self, changed: Arrays) -> np.ndarray:
-        """Return predictions of shape (n_rows, n_outputs) with some inputs changed and the others as they were."""
+    def predict(self, changes: Iterable[Arrays]) -> Iterator[np.ndarray]:
+        """Yield, for each change, predictions of shape (n_rows, n_outputs) with other inputs as they were."""
 
 
 class Predictor(Protocol):
@@ -52,21 +58,15 @@ class Predictor(Protocol):
     def outputs(self) -> OutputSpec:
         """What it predicts."""
 
+    @property
+    def reuses(self) -> bool:
+        """Whether parts of it are not computed again."""
+
     def begin(self, block: Arrays) -> Block:
         """Predict a block of rows, and keep what can be used again for the same rows."""
 
-
-@dataclass(frozen=True)
-class WholeModelBlock:
-    """A block of a model that keeps nothing: each prediction is a call of the whole model."""
-
-    model: WholeModel
-    inputs: Arrays
-    baseline: np.ndarray
-
-    def predict(self, changed: Arrays) -> np.ndarray:
-        """Return predictions with some inputs changed; of shape (n_rows, n_outputs)."""
-        return self.model.call({**self.inputs, **changed})
+    def fitted(self, probe: Arrays) -> Predictor:
+        """Return the fastest predictor that gives the same numbers, as found out on some rows."""
 
 
 class WholeModel(Protocol):
@@ -74,6 +74,41 @@ class WholeModel(Protocol):
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs)."""
+
+
+@dataclass(frozen=True)
+class WholeModelBlock:
+    """A block of a model that keeps nothing: each prediction is a call of the whole model.
+
+    Attributes
+    ----------
+    model : WholeModel
+    inputs : mapping of str to ndarray of shape (n_rows, ...)
+        The rows as they are.
+    baseline : ndarray of shape (n_rows, n_outputs)
+    most_rows : int
+        Rows that a call shall get when changes are stacked; 0 stacks nothing.
+    """
+
+    model: WholeModel
+    inputs: Arrays
+    baseline: np.ndarray
+    most_rows: int = 0
+
+    def predict(self, changes: Iterable[Arrays]) -> Iterator[np.ndarray]:
+        """Yield predictions for each change; of shape (n_rows, n_outputs)."""
+        return predict_stacked(changes, len(self.baseline), lambda _: self.most_rows, lambda _: None, self._call)
+
+    def _call(self, _: Hashable, changes: Sequence[Arrays]) -> np.ndarray:
+        return self.model.call(stack(changes, self.inputs, self.inputs))
+
+
+def rows_mix(model: WholeModel, probe: Arrays) -> bool:
+    """Tell whether a row's prediction depends on the rows beside it, or on chance, as some rows show."""
+    n_rows = len(next(iter(probe.values())))
+    half = {name: array[: n_rows // 2] for name, array in probe.items()}
+    beside_all, beside_half = model.call(probe)[: n_rows // 2], model.call(half)
+    return not np.allclose(beside_all, beside_half, rtol=_SAME, atol=_SAME, equal_nan=True)
 
 
 def as_columns(prediction: object, n_rows: int) -> np.ndarray:

@@ -14,13 +14,15 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.errors import ModelError, PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.loading import refuse_untrusted
+from nnperm_mlflow.models.files import refuse_untrusted
 from nnperm_mlflow.models.pinning import ModelReference
-from nnperm_mlflow.models.predictor import Arrays, OutputSpec, WholeModelBlock, as_columns
+from nnperm_mlflow.models.predictor import MIXED_ROWS, OutputSpec, WholeModelBlock, as_columns, rows_mix
 from nnperm_mlflow.models.signature import specs_from_signature
+from nnperm_mlflow.models.stacking import Arrays
 
 logger = logging.getLogger(__name__)
 
+_MOST_ROWS = 65_536  # of a DataFrame; a call of pyfunc costs milliseconds
 _HARMLESS_TYPES = {"numpy.dtype"}
 """Types that skops asks about and that run nothing. Trees are none: prediction follows their indices unchecked."""
 
@@ -34,14 +36,25 @@ class PyfuncPredictor:
     inputs : sequence of InputSpec
     """
 
+    reuses = False
+
     def __init__(self, model: Any, inputs: Sequence[InputSpec]) -> None:  # noqa: ANN401
         self.inputs = tuple(inputs)
         self.outputs = OutputSpec()
         self._model = model
+        self._most_rows = 0
 
     def begin(self, block: Arrays) -> WholeModelBlock:
         """Predict a block of rows as they are."""
-        return WholeModelBlock(self, block, self.call(block))
+        return WholeModelBlock(self, block, self.call(block), self._most_rows)
+
+    def fitted(self, probe: Arrays) -> PyfuncPredictor:
+        """Stack several changes in one DataFrame from now on, unless some rows show that rows mix."""
+        if rows_mix(self, probe):
+            logger.warning(MIXED_ROWS)
+        else:
+            self._most_rows = _MOST_ROWS
+        return self
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""

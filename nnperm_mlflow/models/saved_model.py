@@ -9,7 +9,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from nnperm_mlflow.errors import ModelError, name_list
-from nnperm_mlflow.models.loading import ModelFiles, refuse_untrusted
+from nnperm_mlflow.models.files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.models.predictor import OutputSpec
 from nnperm_mlflow.models.tensors import TensorPredictor, Tensors, spec_from_tensor

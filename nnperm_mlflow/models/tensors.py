@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,14 @@ import tensorflow as tf
 
 from nnperm_mlflow.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.predictor import Arrays, OutputSpec, WholeModelBlock, as_columns
+from nnperm_mlflow.models.predictor import MIXED_ROWS, OutputSpec, Predictor, WholeModelBlock, as_columns, rows_mix
+from nnperm_mlflow.models.stacking import Arrays
+
+logger = logging.getLogger(__name__)
 
 Tensors = Mapping[str, Any]
+MOST_ROWS = 4_096
+"""Rows of a call of a whole network; more make no row cheaper."""
 
 
 class TensorPredictor:
@@ -27,32 +33,52 @@ class TensorPredictor:
         Traced once, with any number of rows.
     """
 
+    reuses = False
+
     def __init__(self, inputs: Sequence[InputSpec], outputs: OutputSpec, function: Callable[[Tensors], Any]) -> None:
         self.inputs = tuple(inputs)
         self.outputs = outputs
-        signature = {
-            spec.name: tf.TensorSpec((None, *spec.shape), _tensor_type(spec.dtype), name=f"input_{position}")
-            for position, spec in enumerate(self.inputs)
-        }
-        self._function = tf.function(function, input_signature=[signature])
+        self._function = tf.function(function, input_signature=[input_signature(self.inputs)])
+        self._most_rows = 0
 
     def begin(self, block: Arrays) -> WholeModelBlock:
-        """Predict a block of rows as they are; its inputs are converted to tensors once."""
-        tensors = {spec.name: _tensor(block[spec.name], spec) for spec in self.inputs}
-        return WholeModelBlock(self, tensors, self.call(tensors))
+        """Predict a block of rows as they are."""
+        return WholeModelBlock(
+            self, {spec.name: block[spec.name] for spec in self.inputs}, self.call(block), self._most_rows
+        )
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
-        tensors = {spec.name: _tensor(inputs[spec.name], spec) for spec in self.inputs}
-        n_rows = int(tf.shape(tensors[self.inputs[0].name])[0])
+        tensors = {spec.name: to_tensor(inputs[spec.name], spec) for spec in self.inputs}
         try:
             predicted = self._function(tensors)
         except (tf.errors.OpError, ValueError, TypeError) as error:
-            raise PredictionError(
-                f"the network failed ({type(error).__name__}). A code outside of what an embedding knows, or a series "
-                "longer than the network takes, does that."
-            ) from error
-        return as_columns(tf.nest.map_structure(lambda part: part.numpy(), predicted), n_rows)
+            raise PredictionError(describe_failure(error)) from error
+        return as_columns(predicted, len(next(iter(tensors.values()))))
+
+    def fitted(self, probe: Arrays) -> Predictor:
+        """Stack several changes in one call from now on, unless some rows show that rows mix."""
+        if rows_mix(self, probe):
+            logger.warning(MIXED_ROWS)
+        else:
+            self._most_rows = MOST_ROWS
+        return self
+
+
+def input_signature(inputs: Sequence[InputSpec]) -> dict[str, tf.TensorSpec]:
+    """Return what a compiled function is told of its inputs: any number of rows."""
+    return {
+        spec.name: tf.TensorSpec((None, *spec.shape), _tensor_type(spec.dtype), name=f"input_{position}")
+        for position, spec in enumerate(inputs)
+    }
+
+
+def describe_failure(error: Exception) -> str:
+    """Return what to say where a network fails; TensorFlow's own words may hold data."""
+    return (
+        f"the network failed ({type(error).__name__}). A code outside of what an embedding knows, or a series longer "
+        "than the network takes, does that."
+    )
 
 
 def spec_from_tensor(name: str, tensor: Any) -> InputSpec:  # noqa: ANN401 - a Keras tensor or a tf.TensorSpec
@@ -66,5 +92,6 @@ def _tensor_type(dtype: np.dtype) -> tf.DType:
     return tf.string if dtype.kind == "O" else tf.as_dtype(dtype)
 
 
-def _tensor(array: Any, spec: InputSpec) -> tf.Tensor:  # noqa: ANN401 - an array, or a tensor already
+def to_tensor(array: Any, spec: InputSpec) -> tf.Tensor:  # noqa: ANN401 - an array, or a tensor already
+    """Return an input as the tensor that its network takes; a tensor stays as it is."""
     return tf.convert_to_tensor(array, _tensor_type(spec.dtype))

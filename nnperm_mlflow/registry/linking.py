@@ -15,8 +15,8 @@ from nnperm_mlflow.models.pinning import ModelReference
 logger = logging.getLogger(__name__)
 
 _BEGIN, _END = "<!-- nnperm audit: begin -->", "<!-- nnperm audit: end -->"
-_SECTION = re.compile(rf"\n*{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~-])")
+_SECTION = re.compile(rf"\n*{re.escape(_BEGIN)}(?:(?!{re.escape(_BEGIN)}).)*?{re.escape(_END)}", re.DOTALL)
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>&~-])")
 _NAMED_FEATURES = 3
 
 
@@ -81,11 +81,10 @@ def with_section(description: str, section: str) -> str:
     'Made by Ada.'
     """
     framed = f"{_BEGIN}\n{section}\n{_END}"
-    if _SECTION.search(description):
-        kept = _SECTION.sub("\0", description, count=1)
-        rest = _SECTION.sub("", kept)
-        return rest.replace("\0", f"\n\n{framed}", 1).lstrip("\n")
-    return f"{description}\n\n{framed}".lstrip("\n")
+    before, after = description, ""
+    if found := _SECTION.search(description):
+        before, after = description[: found.start()], _SECTION.sub("", description[found.end() :])
+    return f"{before}\n\n{framed}{after}".lstrip("\n")
 
 
 def as_text(name: object) -> str:

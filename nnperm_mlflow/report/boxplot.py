@@ -24,6 +24,7 @@ _LARGEST_MARK: dict[str, Any] = {
     "marker": "o", "markersize": 3, "markerfacecolor": "#8a8f94", "markeredgecolor": "none"
 }  # fmt: skip
 _TICKS_ABOVE = 18  # points that the upper scale of a long plot takes
+_LETTER_INCHES, _FREE_LETTERS = 0.08, 30
 _ROW_INCHES, _MARGIN_INCHES, _WIDTH_INCHES = 0.3, 2.0, 11.0
 
 
@@ -42,9 +43,11 @@ def boxplot_figure(summary: pd.DataFrame, subtitle: str, unit: str) -> Figure:
     Returns
     -------
     matplotlib Figure
-        Of 11 inches by 0.3 inches a perturbation; save it with `savefig`.
+        Of 11 inches (more for long names) by 0.3 inches a perturbation; save it with `savefig`.
     """
-    figure = Figure(figsize=(_WIDTH_INCHES, _MARGIN_INCHES + _ROW_INCHES * len(summary)), layout="constrained")
+    longest = max(map(len, summary["perturbation"]))
+    width = _WIDTH_INCHES + _LETTER_INCHES * max(0, longest - _FREE_LETTERS)
+    figure = Figure(figsize=(width, _MARGIN_INCHES + _ROW_INCHES * len(summary)), layout="constrained")
     draw_boxplot(figure.subplots(), summary, subtitle, unit)
     return figure
 
@@ -105,10 +108,12 @@ def _label(axes: Axes, ordered: pd.DataFrame, subtitle: str, unit: str) -> None:
     lift = _TICKS_ABOVE if len(ordered) > TOP else 0
     axes.set_title(title, fontsize=14, fontweight="bold", loc="left", pad=24 + lift)
     above: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 8 + lift), "textcoords": "offset points"}
-    axes.annotate(subtitle, (0, 1), fontsize=10, color=_WHISKER, **above)
+    axes.annotate(subtitle, (0, 1), fontsize=10, color=_WHISKER, parse_math=False, **above)
     deviation = f"Difference between original inference and perturbated inference ({unit})"
-    axes.set_xlabel(deviation, fontsize=11, fontweight="bold")
+    axes.set_xlabel(deviation, fontsize=11, fontweight="bold", parse_math=False)
     axes.set_ylabel("Perturbated feature", fontsize=11, fontweight="bold")
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)  # a dollar in a feature's name is a dollar
     axes.set_ylim(len(ordered) - 0.4, -0.6)
     axes.set_xlim(0, _axis_end(float(ordered["max"].max())))
     axes.grid(axis="x", color="#d9dee2", linewidth=0.8)

@@ -1,0 +1,249 @@
+"""The boxplot: its labels, its order and the numbers in it, read back from what is drawn."""
+
+import subprocess
+import sys
+from itertools import combinations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from nnperm_mlflow.report.boxplot import boxplot_figure, draw_boxplot
+
+NUMBERS = ["q05", "q25", "median", "mean", "q75", "q95", "max"]
+SUBTITLE, UNIT = "models:/risk/4 on 500 rows of test.csv", "probability of default"
+
+
+def summary_of(n_perturbations, name="feature {}"):
+    """Make up a summary of deviations whose statistics all differ from each other; not ordered."""
+    generator = np.random.default_rng(n_perturbations)
+    rows = []
+    for number in range(n_perturbations):
+        q05, q25, median, q75, q95, largest = np.sort(generator.random(6))
+        rows.append(
+            {
+                "perturbation": name.format(number),
+                "way": "set" if number % 3 == 2 else "shuffle",
+                "median": median,
+                "mean": (median + q75) / 2,
+                "q05": q05,
+                "q25": q25,
+                "q75": q75,
+                "q95": q95,
+                "max": largest,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def drawn(summary, subtitle=SUBTITLE, unit=UNIT):
+    """Draw on a canvas without a window; return the axes, as laid out."""
+    figure = boxplot_figure(summary, subtitle, unit)
+    FigureCanvasAgg(figure).draw()
+    return figure.axes[0]
+
+
+def labels_from_the_top(axes):
+    height = {label.get_text(): label.get_window_extent().y0 for label in axes.get_yticklabels()}
+    return sorted(height, key=height.get, reverse=True)
+
+
+def texts_of(axes):
+    """Return all texts that are drawn, those of the legend included; ticks beyond the axis are not drawn."""
+    left, right = axes.get_xlim()
+    beyond = [tick for tick in axes.xaxis.get_major_ticks() if not left <= tick.get_loc() <= right]
+    hidden = {label for tick in beyond for label in (tick.label1, tick.label2)}
+    texts = set(axes.get_figure().findobj(Text)) - hidden
+    return [text for text in texts if text.get_visible() and text.get_text().strip()]
+
+
+def text_with(axes, words):
+    (text,) = [text for text in texts_of(axes) if words in text.get_text()]
+    return text
+
+
+def numbers_at(axes, position):
+    """Return the numbers of one box, as its artists show them."""
+
+    def is_here(heights):
+        return np.all(np.abs(np.asarray(heights) - position) < 0.45)
+
+    lines = [line for line in axes.lines if is_here(line.get_ydata())]
+    (box,) = [patch.get_path().vertices for patch in axes.patches if is_here(patch.get_path().vertices[:, 1])]
+    whiskers = np.concatenate([line.get_xdata() for line in lines if set(line.get_ydata()) == {position}])
+    (median,) = {float(x) for line in lines if line.get_linewidth() == 2 for x in line.get_xdata()}
+    (mean,) = [line.get_xdata()[0] for line in lines if line.get_marker() == "D"]
+    (largest,) = [line.get_xdata()[0] for line in lines if line.get_marker() == "o"]
+    without_largest = whiskers[whiskers != largest]
+    return {
+        "q05": without_largest.min(),
+        "q25": box[:, 0].min(),
+        "median": median,
+        "mean": mean,
+        "q75": box[:, 0].max(),
+        "q95": without_largest.max(),
+        "max": largest,
+    }
+
+
+def legend_texts(axes):
+    return [text.get_text() for text in axes.get_figure().legends[0].get_texts()]
+
+
+def global_style():
+    """Return all global settings but the backend, which matplotlib finds out when it is first needed."""
+    return {name: value for name, value in mpl.rcParams.copy().items() if name != "backend"}
+
+
+def literal_width(axes, text):
+    """Return how wide a text is where no letter means anything."""
+    figure = axes.get_figure()
+    literal = figure.text(0, 0, text.get_text(), fontproperties=text.get_fontproperties(), parse_math=False)
+    width = literal.get_window_extent().width
+    literal.remove()
+    return width
+
+
+def marks(axes):
+    """Return the heights of the lines that run across the whole axis."""
+    return [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+
+
+def test_labels_are_ordered_by_median_and_ties_by_mean():
+    summary = summary_of(5).assign(
+        perturbation=["low", "tied, lower mean", "high", "tied, higher mean", "tied, lowest mean"],
+        median=[0.1, 0.5, 0.9, 0.5, 0.5],
+        mean=[0.99, 0.6, 0.1, 0.7, 0.5],
+    )
+    expected = ["high", "tied, higher mean", "tied, lower mean", "tied, lowest mean", "low"]
+    assert labels_from_the_top(drawn(summary)) == expected
+
+
+@pytest.mark.parametrize("n_perturbations", [1, 9, 40])
+def test_each_box_shows_the_numbers_of_the_label_beside_it(n_perturbations):
+    summary = summary_of(n_perturbations).set_index("perturbation")
+    axes = drawn(summary.reset_index())
+    labels = axes.get_yticklabels()
+    assert len(labels) == n_perturbations
+    for position, label in enumerate(labels):
+        extent, height = label.get_window_extent(), axes.transData.transform((0, position))[1]
+        assert extent.y0 < height < extent.y1
+        assert numbers_at(axes, position) == summary.loc[label.get_text(), NUMBERS].to_dict()
+
+
+def test_all_numbers_lie_within_the_axis():
+    for scale in (1e-9, 0.31, 1, 7e12):
+        summary = summary_of(6)
+        summary[NUMBERS] *= scale
+        left, right = drawn(summary).get_xlim()
+        assert left == 0
+        assert summary["max"].max() <= right < 3 * summary["max"].max()
+
+
+def test_a_model_that_nothing_moves_can_be_drawn():
+    summary = summary_of(2)
+    summary[NUMBERS] = 0.0
+    assert drawn(summary).get_xlim()[1] > 0
+
+
+def test_shuffled_and_set_boxes_have_colours_that_the_legend_explains():
+    summary = summary_of(6).set_index("perturbation")
+    axes = drawn(summary.reset_index())
+    handles = axes.get_figure().legends[0].legend_handles
+    colour_of = {text: handle.get_facecolor() for text, handle in zip(legend_texts(axes), handles, strict=True)
+                 if hasattr(handle, "get_facecolor")}  # fmt: skip
+    meaning = {"shuffle": "shuffled", "set": "whole column set to the value"}
+    assert set(colour_of) == set(meaning.values())
+    for label, box in zip(axes.get_yticklabels(), axes.patches, strict=True):
+        assert box.get_facecolor() == colour_of[meaning[summary.loc[label.get_text(), "way"]]]
+
+
+def test_the_legend_explains_every_mark():
+    assert legend_texts(drawn(summary_of(2)))[-3:] == ["mean", "largest", "whiskers: 5 % to 95 %"]
+
+
+def test_the_axes_name_the_quantity_and_its_unit():
+    axes = drawn(summary_of(3))
+    assert UNIT in axes.get_xlabel()
+    assert axes.get_xlabel().startswith("Difference between original inference and perturbated inference")
+    assert axes.get_ylabel() == "Perturbated feature"
+    assert "Impact of a random shuffle in a column on the inference" in axes.get_title(loc="left")
+    assert text_with(axes, SUBTITLE)
+
+
+@pytest.mark.parametrize(("n_perturbations", "is_marked"), [(1, False), (20, False), (21, True), (150, True)])
+def test_the_top_20_are_marked_off_where_there_are_more(n_perturbations, is_marked):
+    """The mark runs between the 20th box from the top and the 21st."""
+    axes = drawn(summary_of(n_perturbations))
+    assert marks(axes) == ([19.5] if is_marked else [])
+    labels = [text for text in texts_of(axes) if text.get_text() == "TOP 20 FEATURES"]
+    assert len(labels) == is_marked
+    for label in labels:
+        assert label.get_window_extent().y0 > axes.transData.transform((0, 19.5))[1]
+
+
+@pytest.mark.parametrize("n_perturbations", [1, 8, 150])
+@pytest.mark.parametrize("name", ["x{}", "a long name of a feature, as spreadsheets have them, number {}=0.5"])
+def test_every_text_can_be_read(n_perturbations, name):
+    """All labels are there, no text lies on another one, and none is cut off by the picture's edge."""
+    summary = summary_of(n_perturbations, name)
+    axes = drawn(summary)
+    assert sorted(labels_from_the_top(axes)) == sorted(summary["perturbation"])
+    extents = {text: text.get_window_extent() for text in texts_of(axes)}
+    picture = axes.get_figure().bbox
+    for text, extent in extents.items():
+        assert picture.x0 <= extent.x0, text
+        assert extent.x1 <= picture.x1, text
+        assert picture.y0 <= extent.y0, text
+        assert extent.y1 <= picture.y1, text
+    for (text, one), (other_text, other) in combinations(extents.items(), 2):
+        assert not one.overlaps(other), (text, other_text)
+
+
+@pytest.mark.parametrize("name", ["a$b$c", "$\\nonsense$", "price_$", "a_b^c", "\\alpha", "_hidden", "{x}", "ä"])
+def test_names_are_drawn_letter_by_letter(name):
+    """A dollar sign begins no formula: it is a letter of a name, of a file, of a unit."""
+    summary = summary_of(2).assign(perturbation=[name, "other"])
+    axes = drawn(summary, subtitle=f"models:/{name}/1", unit=name)
+    texts = [
+        text_with(axes, "models:/"),
+        axes.xaxis.label,
+        *[label for label in axes.get_yticklabels() if label.get_text() == name],
+    ]
+    assert len(texts) == 3
+    for text in texts:
+        assert text.get_window_extent().width == pytest.approx(literal_width(axes, text))
+
+
+def test_drawing_changes_neither_the_summary_nor_global_style():
+    summary = summary_of(25)
+    before, style = summary.copy(deep=True), global_style()
+    drawn(summary)
+    pd.testing.assert_frame_equal(summary, before)
+    assert global_style() == style
+
+
+def test_it_draws_on_the_axes_it_is_given_and_returns_them():
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert draw_boxplot(right, summary_of(3), SUBTITLE, UNIT) is right
+    assert len(right.patches) == 3
+    assert not left.patches
+
+
+def test_drawing_leaves_no_figure_with_pyplot():
+    """Which keeps every figure of its own alive, and shows it on the next `show`."""
+    drawn(summary_of(3))
+    assert pyplot.get_fignums() == []
+
+
+@pytest.mark.slow
+def test_the_module_does_not_load_pyplot():
+    """Which would choose a backend for the whole process of whoever imports it."""
+    code = "import sys, nnperm_mlflow.report.boxplot; sys.exit('matplotlib.pyplot' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
