@@ -186,8 +186,9 @@ def _outputs(network: keras.Model) -> OutputSpec:
     activation = getattr(getattr(last, "activation", None), "__name__", "")
     unit = "probability" if activation in ("sigmoid", "softmax") else None
     heads = getattr(network, "outputs", None) or []
-    if any(len(head.shape) != 2 or head.shape[1] is None for head in heads):
+    if not heads or any(len(head.shape) != 2 or head.shape[1] is None for head in heads):
         return OutputSpec((), unit)
-    widths = [(str(name), head.shape[1]) for name, head in zip(network.output_names, heads, strict=True)]
+    named = getattr(network, "output_names", None) or [f"output_{position}" for position in range(len(heads))]
+    widths = [(str(name), head.shape[1]) for name, head in zip(named, heads, strict=True)]
     names = [name if width == 1 else f"{name}_{position}" for name, width in widths for position in range(width)]
     return OutputSpec(tuple(names), unit)
