@@ -237,7 +237,7 @@ def _plan(config: AuditConfig, model: _Model, dataset: Dataset) -> _Plan:
     predictor = model.predictor.fitted(inputs.read(probe_rows(dataset.n_rows)))
     outputs = count_outputs(predictor, inputs)
     measure = choose_measure(analysis.output, outputs, model.predictor.outputs.names)
-    used = config.model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
+    used = config.without_secrets().model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
     record: dict[str, object] = {
         "model": uri,
         "model_digest": model.digest,

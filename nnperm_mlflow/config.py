@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,9 +11,11 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nnperm_mlflow.errors import ConfigError, did_you_mean, name_list
+from nnperm_mlflow.locations import is_uri, without_secrets
 
 Scalar = bool | int | float | str
 Axis = Literal[1, 2]
+_MERGE_TAG = "tag:yaml.org,2002:merge"  # of `<<`, which may stand in a mapping more than once
 DISTANCES = ("total_variation", "max", "l2")
 """Names of distances between predictions of several outputs."""
 
@@ -113,6 +115,10 @@ class AuditConfig(_Strict):
             raise ValueError("this release applies no checks; leave the list empty")
         return checks
 
+    def without_secrets(self) -> AuditConfig:
+        """Return the configuration with URLs that show neither user nor password nor query."""
+        return _with_locations(self, without_secrets)
+
     def to_yaml(self) -> str:
         """Return the configuration as YAML, defaults filled in."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -147,7 +153,7 @@ def load_config(path: str | Path) -> AuditConfig:
         raise ConfigError(f"the configuration '{path}' cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"the configuration '{path}' is not UTF-8 text.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"the configuration '{path}' is no valid YAML: {error}.") from error
     return parse_config(content if content is not None else {}, str(path), path.resolve().parent)
 
@@ -204,27 +210,32 @@ def _keys_at(parents: list[str]) -> list[str]:
 
 
 def _with_absolute_paths(config: AuditConfig, base: Path) -> AuditConfig:
-    def absolute(location: str | None) -> str | None:
-        return location if location is None or is_uri(location) else str(base / Path(location).expanduser())
+    return _with_locations(config, lambda location: location if is_uri(location) else str(base / _expanded(location)))
 
+
+def _with_locations(config: AuditConfig, change: Callable[[str], str]) -> AuditConfig:
+    """Return a configuration in which every location is changed."""
+    data = config.data
     temporal = {
-        name: spec.model_copy(update={"file": absolute(spec.file)}) for name, spec in config.data.temporal.items()
+        name: spec.model_copy(update={"file": spec.file and change(spec.file)}) for name, spec in data.temporal.items()
     }
-    data = config.data.model_copy(update={"static": absolute(config.data.static), "temporal": temporal})
-    return config.model_copy(update={"data": data})
+    changed = data.model_copy(update={"static": data.static and change(data.static), "temporal": temporal})
+    return config.model_copy(update={"data": changed})
 
 
-def is_uri(location: str) -> bool:
-    """Tell whether a location is a URI (`runs:/...`, `https://...`) and not a path, on a lettered drive or not."""
-    scheme, colon, _ = location.partition(":")
-    return bool(colon) and len(scheme) > 1 and scheme.replace("+", "").replace("-", "").isalnum()
+def _expanded(location: str) -> Path:
+    try:
+        return Path(location).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"the path '{location}' begins with a home directory that is not there.") from error
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
     """YAML in which a key given twice is an error, not the last one's silent win."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        own = [key for key, _ in node.value if key.tag != _MERGE_TAG]
+        keys = [self.construct_object(key, deep=deep) for key in own]
         twice = [key for key in keys if keys.count(key) > 1]
         if twice:
             raise yaml.constructor.ConstructorError(None, None, f"the key '{twice[0]}' is given twice", node.start_mark)

@@ -16,12 +16,13 @@ FOLDER = Path(nnperm_mlflow.__file__).parent
 
 MAY_IMPORT = {
     "errors": [],
-    "config": ["errors"],
-    "inputs": ["errors", "config"],
+    "locations": [],
+    "config": ["errors", "locations"],
+    "inputs": ["errors", "locations", "config"],
     "models": ["errors", "config", "inputs.specs"],
     "analysis": ["errors", "config", "inputs", "models.predictor"],
     "report": ["errors", "config"],
-    "registry": ["errors", "config", "models.pinning"],
+    "registry": ["errors", "locations", "config", "models.pinning"],
     "auditing": ["", "errors", "config", "inputs", "models", "analysis", "report", "registry"],
     "demo": ["errors", "config", "inputs", "analysis.engine", "auditing", "registry.connection"],
     "cli": ["", "errors", "config", "inputs", "auditing", "demo", "registry"],
@@ -32,6 +33,7 @@ MAY_IMPORT = {
 NETWORKS, TRACKING, DRAWING = {"tensorflow", "keras"}, {"mlflow"}, {"matplotlib", "seaborn", "plotly"}
 MAY_NOT_IMPORT = {
     "errors": NETWORKS | TRACKING | DRAWING | {"numpy", "pandas"},
+    "locations": NETWORKS | TRACKING | DRAWING | {"numpy", "pandas"},
     "config": NETWORKS | TRACKING | DRAWING | {"numpy", "pandas"},
     "inputs": NETWORKS | TRACKING | DRAWING,
     "models": DRAWING,

@@ -149,7 +149,7 @@ def disturb(
     if isinstance(perturbation, Shuffle):
         after = [read_slot(inputs.sources, slot, np.asarray(donor_rows)) for slot in slots]
     else:
-        after = [np.full(old.shape, perturbation.value, dtype=old.dtype) for old in before]
+        after = [_filled(old, perturbation.value) for old in before]
     moved = np.zeros(len(before[0]), dtype=bool)
     for old, new in zip(before, after, strict=True):
         moved |= (old != new).reshape(len(old), -1).any(axis=1)
@@ -168,17 +168,21 @@ def value_name(value: Scalar) -> str:
 
 
 def _as_held(value: Scalar, feature: Feature, sources: Mapping[str, RowSource]) -> Scalar:
-    """Return a value as text where the feature's input holds text, or refuse one that the input cannot hold."""
+    """Return a value as text where all of the feature's inputs hold text, or refuse one that an input cannot hold."""
     for slot in feature.slots:
         dtype = sources[slot.input].dtype
-        if dtype.kind == "O":
-            value = value_name(value)
-        elif not _can_hold(dtype, value):
+        if dtype.kind != "O" and not _can_hold(dtype, value):
             raise DataError(
                 f"analysis: set: '{feature.name}' cannot be set to '{value}': the model's input '{slot.input}' "
                 f"holds {dtype}."
             )
-    return value
+    is_text = all(sources[slot.input].dtype.kind == "O" for slot in feature.slots)
+    return value_name(value) if is_text else value
+
+
+def _filled(before: np.ndarray, value: Scalar) -> np.ndarray:
+    """Return an array like `before` that holds one value, as text where that holds text."""
+    return np.full(before.shape, value_name(value) if before.dtype.kind == "O" else value, dtype=before.dtype)
 
 
 def _can_hold(dtype: np.dtype, value: Scalar) -> bool:
@@ -226,7 +230,7 @@ def _rare_values(feature: Feature, inputs: BoundInputs, rare_below: float) -> li
     counts = _value_counts(feature, inputs)
     if counts is None or len(counts) < 2:
         return []
-    rare = [value for value, count in counts.items() if count < rare_below * inputs.n_rows]
+    rare = [value for value, count in counts.items() if count / inputs.n_rows < rare_below]
     rare.sort(key=lambda value: (-counts[value], str(value)))
     if len(rare) > MOST_RARE_VALUES:
         logger.warning(

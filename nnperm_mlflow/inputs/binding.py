@@ -84,7 +84,13 @@ def bind_inputs(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted) -> B
             kinds = {name: _column_kind(dataset.columns[name], spec, target) for name in slots}
         sources[spec.name] = source
         for name, index in slots.items():
-            features[name] = _with_slot(features.get(name), name, Slot(spec.name, index), kinds[name])
+            known = features.get(name)
+            if known is not None and "series" in (known.kind, kinds[name]) and wanted[known.slots[0].input] != target:
+                raise ConfigError(
+                    f"'{name}' would be two features: in {known.slots[0].input} and in {spec.name}. "
+                    "Give the channel another name under 'data: temporal:'."
+                )
+            features[name] = _with_slot(known, name, Slot(spec.name, index), kinds[name])
     return BoundInputs(dataset.n_rows, sources, features, wanted)
 
 
@@ -217,15 +223,10 @@ def _column_kind(values: np.ndarray, spec: InputSpec, target: str | list[str]) -
 
 
 def _with_slot(feature: Feature | None, name: str, slot: Slot, kind: Kind) -> Feature:
-    """Return the feature with one more slot: a column that feeds two inputs is one feature in two places."""
+    """Return the feature with one more slot: what feeds two inputs is one feature in two places."""
     if feature is None:
         return Feature(name, (slot,), kind)
-    if "series" in (feature.kind, kind):
-        raise ConfigError(
-            f"'{name}' would be two features: in {feature.slots[0].input} and in {slot.input}. "
-            "Give the channel another name under 'data: temporal:'."
-        )
-    return Feature(name, (*feature.slots, slot), "category" if "category" in (feature.kind, kind) else "number")
+    return Feature(name, (*feature.slots, slot), "category" if "category" in (feature.kind, kind) else kind)
 
 
 def _check_values(what: str, array: np.ndarray, spec: InputSpec) -> None:
@@ -250,13 +251,20 @@ def _unfit(values: np.ndarray, dtype: np.dtype) -> tuple[str, np.ndarray]:
         return "dates", np.ones(values.shape, dtype=bool)
     if values.dtype.kind == "O":
         missing = pd.isna(values)
-        return ("nothing", missing) if dtype.kind == "O" else ("text", ~missing if not missing.all() else missing)
+        return ("nothing", missing) if dtype.kind == "O" or missing.all() else ("text", ~missing)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         return "NaN or infinity", ~np.isfinite(values)
     if dtype.kind == "O" or values.dtype.kind == "b":
         return "", np.zeros(values.shape, dtype=bool)
+    return _unfit_numbers(values, dtype)
+
+
+def _unfit_numbers(values: np.ndarray, dtype: np.dtype) -> tuple[str, np.ndarray]:
+    if dtype.kind == "b":
+        return "other than yes and no", (values != 0) & (values != 1)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
-        return f"no {dtype} codes", (values != np.trunc(values)) | (values < limits.min) | (values > limits.max)
+        above = values >= limits.max + 1 if values.dtype.kind == "f" else values > limits.max
+        return f"no {dtype} codes", (values != np.trunc(values)) | (values < limits.min) | above
     with np.errstate(over="ignore"):
         return f"numbers beyond {dtype}", ~np.isfinite(values.astype(dtype))

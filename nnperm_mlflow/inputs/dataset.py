@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 
 from nnperm_mlflow.config import DataConfig, TemporalConfig
 from nnperm_mlflow.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
+from nnperm_mlflow.locations import without_secrets
 
 Fetch = Callable[[str], Path]
 """Turns a location (a path, a URL, an artifact of a run) into a local file."""
@@ -114,7 +116,8 @@ def dataset_from(
         If a column is missing, the data are empty, or an array has another number of rows than the table.
     """
     table = pd.DataFrame() if static is None else static
-    twice = table.columns[table.columns.duplicated()]
+    names = table.columns.astype(str)
+    twice = names[names.duplicated()]
     if len(twice):
         raise DataError(f"the static table names {name_list(twice)} twice; each column needs a name of its own.")
     columns = {str(name): _column_values(table[name]) for name in table.columns}
@@ -155,8 +158,9 @@ def load_dataset(config: DataConfig, fetch: Fetch) -> Dataset:
     """
     static = None if config.static is None else _read_table(config.static, fetch)
     temporal = {name: _read_series(name, spec, fetch) for name, spec in config.temporal.items()}
-    source = config.static or next((spec.file for spec in config.temporal.values() if spec.file), "memory")
-    return dataset_from(static, temporal, config.row_id, config.label, source)
+    files = [config.static, *(spec.file for spec in config.temporal.values())]
+    source = next((location for location in files if location), "memory")
+    return dataset_from(static, temporal, config.row_id, config.label, without_secrets(source))
 
 
 def row_chunks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -175,8 +179,8 @@ def _column_values(column: pd.Series) -> np.ndarray:
         return column.to_numpy(dtype=bool)
     if pd.api.types.is_numeric_dtype(column.dtype):
         exact = pd.api.types.is_integer_dtype(column.dtype) and not column.isna().any()
-        return column.to_numpy(dtype=np.int64 if exact else np.float64)
-    return column.to_numpy(dtype=object)
+        return column.to_numpy(dtype=np.int64) if exact else column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return column.to_numpy(dtype=object, na_value=np.nan)
 
 
 def _check_columns(
@@ -198,6 +202,7 @@ def _check_columns(
 
 def _read_table(location: str, fetch: Fetch) -> pd.DataFrame:
     path = fetch(location)
+    location = without_secrets(location)
     suffix = Path(location.split("?", maxsplit=1)[0]).suffix.lower()
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
         ".csv": pd.read_csv, ".gz": pd.read_csv, ".parquet": pd.read_parquet, ".pq": pd.read_parquet
@@ -205,10 +210,20 @@ def _read_table(location: str, fetch: Fetch) -> pd.DataFrame:
     if suffix not in readers:
         raise DataError(f"a static table is a .csv or .parquet file, but '{location}' ends in '{suffix}'.")
     try:
+        if readers[suffix] is pd.read_csv:
+            _check_header(path, location)
         return readers[suffix](path)
     except (ValueError, OSError) as error:
         first_line = str(error).splitlines()[0] if not isinstance(error, UnicodeDecodeError) else "not UTF-8 text"
         raise DataError(f"'{location}' cannot be read as {suffix[1:]}: {first_line}.") from error
+
+
+def _check_header(path: Path, location: str) -> None:
+    """Refuse a csv file that names a column twice, which pandas would rename in silence."""
+    header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
+    twice = header[header.duplicated()]
+    if len(twice):
+        raise DataError(f"'{location}' names {name_list(twice)} twice; each column needs a name of its own.")
 
 
 def _read_series(name: str, spec: TemporalConfig, fetch: Fetch) -> Series:
@@ -227,20 +242,24 @@ def _read_series(name: str, spec: TemporalConfig, fetch: Fetch) -> Series:
 
 def _read_array(name: str, location: str, fetch: Fetch) -> np.ndarray:
     path = fetch(location)
+    location = without_secrets(location)
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        return stored if isinstance(stored, np.ndarray) else _member(stored, name, location)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"'{location}' is no .npy or .npz file of plain numbers (arrays of objects are not read). "
             "Write it with numpy.save or numpy.savez."
         ) from error
-    if isinstance(stored, np.ndarray):
-        return stored
-    with stored:
-        keys = stored.files
+
+
+def _member(archive: np.lib.npyio.NpzFile, name: str, location: str) -> np.ndarray:
+    """Return the array of an .npz file that has the wanted name, or its only one."""
+    with archive:
+        keys = archive.files
         if name not in keys and len(keys) != 1:
             raise DataError(f"'{location}' holds the arrays {name_list(keys)}, none of which is called '{name}'.")
-        return np.asarray(stored[name if name in keys else keys[0]])
+        return np.asarray(archive[name if name in keys else keys[0]])
 
 
 def _channel_axis(name: str, array: np.ndarray, channels: tuple[str, ...], said: int | None) -> int | None:

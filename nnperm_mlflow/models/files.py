@@ -32,7 +32,7 @@ class ModelFiles:
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of all file names and contents."""
         sha = hashlib.sha256()
-        files = [file for file in self.path.rglob("*") if file.is_file() and file.name != _ADDED_BY_DOWNLOAD]
+        files = [file for file in self.path.rglob("*") if file.is_file() and file != self.path / _ADDED_BY_DOWNLOAD]
         for file in sorted(files, key=lambda file: file.relative_to(self.path).as_posix()):
             content = hashlib.sha256()
             with file.open("rb") as stream:

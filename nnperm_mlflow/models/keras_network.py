@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ _KERAS_2_ONLY = {"time_major": False, "groups": 1}
 """Arguments that Keras 2 wrote for layers which no longer take them, with the value that meant nothing."""
 
 _NEEDS_CODE = ("could not locate", "unknown layer", "unknown object", "lambda", "safe_mode", "register_keras")
-_UNREADABLE = (ValueError, TypeError, KeyError, OSError)
+_UNREADABLE = (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile)
 
 
 def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool) -> KerasPredictor:
@@ -110,8 +111,8 @@ def _without_keras_2_arguments(config: Any) -> Any:  # noqa: ANN401 - nested JSO
 
 def _load_trusted(files: ModelFiles) -> keras.Model:
     flavour = mlflow.tensorflow if "tensorflow" in files.mlmodel["flavors"] else mlflow.keras
-    keras.config.enable_unsafe_deserialization()
-    return flavour.load_model(str(files.path))
+    name = "keras_model_kwargs" if flavour is mlflow.tensorflow else "load_model_kwargs"
+    return flavour.load_model(str(files.path), **{name: {"safe_mode": False, "compile": False}})
 
 
 class KerasPredictor(TensorPredictor):
@@ -127,7 +128,7 @@ class KerasPredictor(TensorPredictor):
     """
 
     def __init__(self, network: keras.Model, inputs: Sequence[InputSpec], feed: Callable[[Tensors], Any]) -> None:
-        super().__init__(inputs, _outputs(network), lambda tensors: network(feed(tensors), training=False))
+        super().__init__(inputs, _outputs(network), self._run)
         self._network = network
         self._feed = feed
 
@@ -143,10 +144,14 @@ class KerasPredictor(TensorPredictor):
             return super().fitted(probe)
         return branches.fitted(probe)
 
+    def _run(self, tensors: Tensors) -> list[Any]:
+        """Return the outputs in the order of their names."""
+        return list(keras.tree.flatten(self._network(self._feed(tensors), training=False)))
+
     def _eager(self, probe: Arrays) -> np.ndarray:
         """Call the network itself, without compiling it for a few rows."""
         tensors = {spec.name: to_tensor(probe[spec.name], spec) for spec in self.inputs}
-        return as_columns(self._network(self._feed(tensors), training=False), len(next(iter(probe.values()))))
+        return as_columns(self._run(tensors), len(next(iter(probe.values()))))
 
 
 def _predictor(network: keras.Model, files: ModelFiles, reference: ModelReference) -> KerasPredictor:
@@ -188,7 +193,7 @@ def _outputs(network: keras.Model) -> OutputSpec:
     heads = getattr(network, "outputs", None) or []
     if not heads or any(len(head.shape) != 2 or head.shape[1] is None for head in heads):
         return OutputSpec((), unit)
-    named = getattr(network, "output_names", None) or [f"output_{position}" for position in range(len(heads))]
+    named = getattr(network, "output_names", [last.name if last else "output"])
     widths = [(str(name), head.shape[1]) for name, head in zip(named, heads, strict=True)]
     names = [name if width == 1 else f"{name}_{position}" for name, width in widths for position in range(width)]
     return OutputSpec(tuple(names), unit)

@@ -57,7 +57,7 @@ def download_model(reference: ModelReference, into: Path) -> ModelFiles:
         mlmodel = yaml.safe_load((path / "MLmodel").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelNotFoundError(f"{reference} has no MLmodel file: it is not a model that MLflow logged.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ModelError(f"the MLmodel file of {reference} cannot be read: it is no valid YAML.") from error
     if not isinstance(mlmodel, dict) or not isinstance(mlmodel.get("flavors"), dict):
         raise ModelError(f"the MLmodel file of {reference} names no flavors.")
@@ -86,11 +86,14 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
     ModelError
         If the files are not what the MLmodel says, or a needed package is missing.
     """
-    network = next(_network_files(files), None) if set(files.mlmodel["flavors"]) & set(_NETWORK_FLAVOURS) else None
+    is_network = not set(files.mlmodel["flavors"]).isdisjoint(_NETWORK_FLAVOURS)
+    network = next(_network_files(files), None) if is_network else None
     try:
         if network is None:
             from nnperm_mlflow.models.pyfunc import load_pyfunc  # noqa: PLC0415
 
+            if is_network:
+                raise ModelError(f"{reference} has no network file where its MLmodel says: have files been deleted?")
             return load_pyfunc(files.path, files.mlmodel, reference, trust_model)
         _name_what_stays_unread(files, reference, trust_model)
         return _network_loader(network)(network, files, reference, trust_model)
@@ -104,7 +107,9 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
 def _network_files(files: ModelFiles) -> Iterator[Path]:
     """Yield the network's own file or SavedModel directory, most telling form first."""
     for flavour in _NETWORK_FLAVOURS:
-        conf = files.mlmodel["flavors"].get(flavour) or {}
+        conf = files.mlmodel["flavors"].get(flavour)
+        if not isinstance(conf, dict):
+            continue
         for folder in (conf.get("saved_model_dir"), conf.get("data")):
             if not isinstance(folder, str):
                 continue

@@ -91,7 +91,7 @@ def _find_version(client: MlflowClient, uri: str, name: str, version: str | None
             return client.get_model_version_by_alias(name, alias)
         if version != "latest":
             return client.get_model_version(name, str(version))
-        versions = client.search_model_versions(f"name = '{name}'")
+        versions = client.search_model_versions(f'name = "{name}"')
     except MlflowException as error:
         if error.error_code in _DENIED_OR_DOWN:
             raise
@@ -107,7 +107,7 @@ def _what_there_is(client: MlflowClient, name: str) -> str:
     except MlflowException:
         names = [model.name for model in client.search_registered_models(max_results=200)]
         return f"there is no model '{name}'; registered are {name_list(names)}.{did_you_mean(name, names)}".rstrip(".")
-    versions = sorted(int(found.version) for found in client.search_model_versions(f"name = '{model.name}'"))
+    versions = sorted(int(found.version) for found in client.search_model_versions(f'name = "{model.name}"'))
     return f"'{name}' has the versions {name_list(versions)} and the aliases {name_list(model.aliases)}"
 
 

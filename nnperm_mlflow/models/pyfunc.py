@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import pickle
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from nnperm_mlflow.models.stacking import Arrays
 
 logger = logging.getLogger(__name__)
 
+_UNREADABLE = (MlflowException, ValueError, TypeError, AttributeError, OSError, EOFError, pickle.UnpicklingError)
 _MOST_ROWS = 65_536  # of a DataFrame; a call of pyfunc costs milliseconds
 _HARMLESS_TYPES = {"numpy.dtype"}
 """Types that skops asks about and that run nothing. Trees are none: prediction follows their indices unchecked."""
@@ -105,7 +108,7 @@ def load_pyfunc(path: Path, mlmodel: dict[str, Any], reference: ModelReference, 
         raise refuse_untrusted(reference, why)
     try:
         return PyfuncPredictor(mlflow.pyfunc.load_model(str(path), suppress_warnings=True), specs)
-    except (MlflowException, ValueError, TypeError, AttributeError, OSError) as error:
+    except _UNREADABLE as error:
         raise ModelError(
             f"{reference} cannot be loaded ({type(error).__name__}); its requirements.txt names the packages that "
             "it was logged with."
@@ -125,7 +128,10 @@ def _holds_no_code(path: Path, mlmodel: dict[str, Any]) -> bool:
         return False
     import skops.io  # noqa: PLC0415 - an optional package of MLflow's
 
-    unknown = set(skops.io.get_untrusted_types(file=stored)) - _HARMLESS_TYPES
+    try:
+        unknown = set(skops.io.get_untrusted_types(file=stored)) - _HARMLESS_TYPES
+    except (zipfile.BadZipFile, ValueError, KeyError):
+        return False
     if unknown:
         logger.info("types that skops does not know as safe: %s", ", ".join(sorted(unknown)))
     return not unknown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,14 @@ from nnperm_mlflow.models.predictor import OutputSpec
 from nnperm_mlflow.models.tensors import TensorPredictor, Tensors, spec_from_tensor
 
 _SERVING = "serving_default"
-_FORBIDDEN_OPS = {"ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc"}
+_REACHING = re.compile(
+    r"ReadFile|WriteFile|MatchingFiles|ImmutableConst|Save|SaveV2|SaveSlices|(Eager)?PyFunc(Stateless)?"
+    r"|.*(TextLine|TFRecord|FixedLengthRecord|CSV|Sql|LMDB|Cache|Save|Load|Snapshot).*Dataset.*"
+    r"|.*Reader(V2)?|.*SummaryWriter|PrintV2 to a file"
+)
 """Operations by which a graph reaches beyond its inputs: the disk, or Python of the calling process."""
+
+_SAVER = "__inference__traced_save"  # the function that each SavedModel has for saving it again, and nobody calls
 
 
 def load_saved_model(path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool) -> TensorPredictor:
@@ -44,10 +51,10 @@ def load_saved_model(path: Path, files: ModelFiles, reference: ModelReference, t
         If the directory is no SavedModel, or has no function to call.
     """
     try:
-        reaching = _operations(path) & _FORBIDDEN_OPS
+        reaching = sorted(filter(_REACHING.fullmatch, _operations(path)))
         if reaching and not trust_model:
             raise refuse_untrusted(
-                reference, f"its graph holds {name_list(sorted(reaching))}, which reach for the disk or for Python"
+                reference, f"its graph holds {name_list(reaching)}, which reach for the disk or for Python"
             )
         loaded = tf.saved_model.load(str(path))
     except (DecodeError, OSError, ValueError, KeyError, tf.errors.OpError) as error:
@@ -66,16 +73,22 @@ def load_saved_model(path: Path, files: ModelFiles, reference: ModelReference, t
 
 
 def _operations(path: Path) -> set[str]:
-    """Return the names of all operations in a SavedModel, without loading it."""
+    """Return the names of all operations in a SavedModel that can be run, without loading it."""
     from tensorflow.core.protobuf import saved_model_pb2  # noqa: PLC0415
 
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((path / "saved_model.pb").read_bytes())
     graphs = [meta.graph_def for meta in saved.meta_graphs]
-    functions = [function for graph in graphs for function in graph.library.function]
-    return {node.op for graph in graphs for node in graph.node} | {
-        node.op for function in functions for node in function.node_def
-    }
+    functions = {function.signature.name: function.node_def for graph in graphs for function in graph.library.function}
+    run = [node for name, body in functions.items() if not name.startswith(_SAVER) for node in body]
+    called = {attribute.func.name for node in run for attribute in node.attr.values()}
+    run += [node for name in called if name.startswith(_SAVER) for node in functions.get(name, [])]
+    return {_operation(node) for node in [*run, *(node for graph in graphs for node in graph.node)]}
+
+
+def _operation(node: Any) -> str:  # noqa: ANN401 - a protocol buffer
+    into_file = node.op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file")
+    return "PrintV2 to a file" if into_file else str(node.op)
 
 
 def _function(loaded: Any, reference: ModelReference) -> Any:  # noqa: ANN401 - TensorFlow's own untyped objects

@@ -41,7 +41,7 @@ def specs_from_signature(mlmodel: dict[str, Any], reference: ModelReference) -> 
     """
     try:
         signature = ModelSignature.from_dict(mlmodel["signature"]) if mlmodel.get("signature") else None
-    except (MlflowException, KeyError, TypeError, ValueError) as error:
+    except (MlflowException, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"the signature of {reference} cannot be read ({type(error).__name__}).") from error
     if signature is None or signature.inputs is None:
         raise ModelError(

@@ -10,9 +10,8 @@ import mlflow
 import requests
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.config import is_uri
 from nnperm_mlflow.errors import DataError
-from nnperm_mlflow.registry.connection import without_secrets
+from nnperm_mlflow.locations import is_uri, without_secrets
 
 _TIMEOUT_SECONDS = (10, 60)  # to connect, and between two pieces of a file
 _PIECE_BYTES = 1 << 20
@@ -50,7 +49,7 @@ class Fetcher:
                 raise DataError(f"there is no file '{path}'.")
             return path
         target = self._folder / str(len(self._fetched))
-        target.mkdir(parents=True)
+        target.mkdir(parents=True, exist_ok=True)
         try:
             if location.startswith(("http://", "https://")):
                 return _download(location, target)

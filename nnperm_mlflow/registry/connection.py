@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.errors import TrackingError
+from nnperm_mlflow.locations import without_secrets
 
 PROBE_SECONDS = (4, 8)
 """How long a server may take to accept a connection, and to answer."""
@@ -68,19 +69,6 @@ def _probe(server: str) -> None:
             f"the MLflow server at {without_secrets(server)} cannot be reached ({type(error).__name__}). "
             "Start it, or set MLFLOW_TRACKING_URI (or --tracking-uri) to where it runs."
         ) from error
-
-
-def without_secrets(location: str) -> str:
-    """Return a URL without user, password and query; other locations as they are.
-
-    >>> without_secrets("https://me:secret@house/data.csv?token=x")
-    'https://house/data.csv'
-    """
-    if "://" not in location:
-        return location
-    scheme, rest = location.split("://", 1)
-    host, slash, path = rest.split("?", 1)[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def run_address(experiment_id: str, run_id: str) -> str | None:

@@ -16,8 +16,8 @@ from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Param
 from mlflow.exceptions import MlflowException
 
+from nnperm_mlflow.locations import without_secrets
 from nnperm_mlflow.models.pinning import ModelReference
-from nnperm_mlflow.registry.connection import without_secrets
 from nnperm_mlflow.registry.names import metric_key
 
 logger = logging.getLogger(__name__)
