@@ -1,6 +1,7 @@
 """Audits a registered network: how far its predictions move when one input feature is disturbed.
 
-`audit` does the work and writes it into an MLflow run, `AuditConfig` and `load_config` say what is asked for,
+`audit` does the work and writes it into an MLflow run, `plan_audit` tells what it would take, `AuditConfig` and
+`load_config` say what is asked for,
 `AuditResult` is what came out, `Dataset` and `Series` hold data that are in memory already.
 """
 
@@ -10,24 +11,36 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nnperm_mlflow.auditing import AuditResult, audit
+    from nnperm_mlflow.auditing import audit, plan_audit
     from nnperm_mlflow.config import AuditConfig, load_config
     from nnperm_mlflow.errors import AuditError
     from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from
+    from nnperm_mlflow.result import AuditResult
 
 __version__ = "0.1.0"
 
 _HOME = {
     "AuditConfig": "config",
     "AuditError": "errors",
-    "AuditResult": "auditing",
+    "AuditResult": "result",
     "Dataset": "inputs.dataset",
     "Series": "inputs.dataset",
     "audit": "auditing",
     "dataset_from": "inputs.dataset",
     "load_config": "config",
+    "plan_audit": "auditing",
 }
-__all__ = ["AuditConfig", "AuditError", "AuditResult", "Dataset", "Series", "audit", "dataset_from", "load_config"]
+__all__ = [
+    "AuditConfig",
+    "AuditError",
+    "AuditResult",
+    "Dataset",
+    "Series",
+    "audit",
+    "dataset_from",
+    "load_config",
+    "plan_audit",
+]
 
 
 def __getattr__(name: str) -> object:

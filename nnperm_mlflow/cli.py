@@ -16,8 +16,9 @@ import click
 from nnperm_mlflow import __version__
 
 if TYPE_CHECKING:
-    from nnperm_mlflow.auditing import AuditResult
     from nnperm_mlflow.demo.example import Example
+    from nnperm_mlflow.planning import Forecast
+    from nnperm_mlflow.result import AuditResult
 
 _EXIT_ERROR, _EXIT_TERMINATED = 2, 143
 _SHOWN_ROWS = 15
@@ -56,6 +57,7 @@ def main() -> None:
     "--trust-model", type=bool, is_flag=False, flag_value="true", default="false", metavar="",
     help="Let code that came with the model run (pickles, Lambda layers).",
 )  # fmt: skip
+@click.option("--plan", "plan_only", is_flag=True, help="Only tell what the audit will take; nothing is logged.")
 @click.option("--experiment", envvar="MLFLOW_EXPERIMENT_NAME", help="Experiment of the run; else the model's own.")
 @_tracking_options
 def audit_command(
@@ -63,6 +65,7 @@ def audit_command(
     config_file: str | None,
     output: str | None,
     trust_model: bool,
+    plan_only: bool,
     experiment: str | None,
     tracking_uri: str | None,
     run_id: str | None,
@@ -70,8 +73,12 @@ def audit_command(
 ) -> None:
     """Disturb one feature after the other and log how far each prediction moves."""
     with _prepared(tracking_uri, debug):
-        from nnperm_mlflow.auditing import audit  # noqa: PLC0415 - MLflow takes seconds to import
+        from nnperm_mlflow.auditing import audit, plan_audit  # noqa: PLC0415 - MLflow takes seconds to import
 
+        if plan_only:
+            planned = plan_audit(config_file or None, model_uri=model_uri or None, trust_model=trust_model)
+            click.echo(describe_forecast(planned))
+            return
         with _progress_bar() as progress:
             result = audit(
                 config_file or None,
@@ -130,6 +137,30 @@ def _make_example(example: str, csv_file: str | None) -> Example:
     from nnperm_mlflow.demo.students import students_example  # noqa: PLC0415
 
     return students_example()
+
+
+def describe_forecast(forecast: Forecast) -> str:
+    """Return what an audit will take, a line for each thing that one may want to change."""
+    plan = forecast.plan
+    job, memory = plan.job, forecast.peak_bytes
+    shares: dict[float, list[str]] = {}
+    for name, share in job.predictor.shares.items():
+        shares.setdefault(share, []).append(name)
+    return "\n".join(
+        [
+            f"{job.model} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
+            f"features       {len(job.inputs.features)}, with {len(job.perturbations)} perturbations",
+            f"repeats        {job.repeats}",
+            f"blocks         {forecast.n_blocks:,} of at most {plan.block_rows:,} rows",
+            f"model calls    {forecast.block_calls:,} a block, {forecast.block_calls * forecast.n_blocks:,} in all",
+            *[
+                f"run again      {share:.0%} of the model when one of these changes: {', '.join(names)}"
+                for share, names in sorted(shares.items())
+            ],
+            f"memory         {'unknown' if memory is None else f'{memory / 2**20:,.0f} MiB'} at most, for the process",
+            f"expected time  {forecast.seconds:,.1f} s, from the first block",
+        ]
+    )
 
 
 def describe(result: AuditResult, tracking_uri: str | None) -> str:

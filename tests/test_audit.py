@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import mlflow
@@ -11,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import yaml
+from click.testing import CliRunner
 from mlflow.models import infer_signature
 
-from nnperm_mlflow import audit
+from nnperm_mlflow import audit, plan_audit
+from nnperm_mlflow.cli import main
 from nnperm_mlflow.errors import ConfigError, DataError, NonFinitePredictionError
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from tests.house import register
@@ -191,6 +194,32 @@ def test_nan_in_a_perturbed_prediction_fails_the_run_and_names_the_feature(tmp_p
     assert run.info.status == "FAILED"
     assert "'a' was shuffled" in run.data.tags["nnperm.error"]
     assert tracked.list_artifacts(run.info.run_id) == []
+
+
+def test_a_plan_tells_the_calls_that_an_audit_makes_and_logs_nothing(house, tracked):
+    settings = house.settings()
+    settings["analysis"]["block_rows"] = 100
+    before = len(mlflow.search_runs(experiment_names=["tests"], output_format="list"))
+    forecast = plan_audit(settings, model_uri="models:/house/1")
+    assert len(mlflow.search_runs(experiment_names=["tests"], output_format="list")) == before
+    metrics = tracked.get_run(audit(settings, model_uri="models:/house/1").run_id).data.metrics
+    assert forecast.n_blocks == 4
+    assert metrics["nnperm/model_calls"] == forecast.block_calls * forecast.n_blocks
+    # the baseline with what is kept, one call for the stacked numbers and codes, one for the two channels
+    assert forecast.block_calls == 3
+    assert metrics["nnperm/reuse"] == 1
+
+
+def test_the_plan_stands_on_the_command_line(house, store):
+    result = CliRunner().invoke(
+        main,
+        ["audit", "--plan", "--tracking-uri", store, "--model-uri", "models:/house/1", "--config", str(house.config)],
+    )
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^features +6, with 7 perturbations$", result.stdout, re.MULTILINE)
+    assert re.search(r"^run again +\d+% of the model .*: num_input, region_input$", result.stdout, re.MULTILINE)
+    assert re.search(r"^run again +100% of the model .*: temporal_input$", result.stdout, re.MULTILINE)
+    assert "expected time" in result.stdout
 
 
 def test_one_row_is_refused(house, tracked):

@@ -16,7 +16,7 @@ import numpy as np
 
 from nnperm_mlflow.analysis.deviation import Measure
 from nnperm_mlflow.analysis.perturbations import Perturbation, Shuffle, disturb
-from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions, shuffle_blocks
+from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions, shuffle_block_sizes, shuffle_blocks
 from nnperm_mlflow.analysis.statistics import Tally
 from nnperm_mlflow.errors import NonFinitePredictionError, PredictionError
 from nnperm_mlflow.inputs.binding import BoundInputs
@@ -95,6 +95,11 @@ def choose_block_rows(inputs: BoundInputs, asked: int | Literal["auto"]) -> int:
     one_row = inputs.read(np.arange(1)).values()
     row_bytes = sum(_TEXT_BYTES * array.size if array.dtype.kind == "O" else array.nbytes for array in one_row)
     return max(1, min(_MOST_BLOCK_ROWS, _BLOCK_BYTES // max(1, row_bytes)))
+
+
+def count_blocks(n_rows: int, block_rows: int) -> int:
+    """Return how many blocks `run_blocks` makes of so many rows."""
+    return sum(-(-size // block_rows) for size in shuffle_block_sizes(n_rows))
 
 
 def run_blocks(job: Job, block_rows: int) -> Iterator[BlockResult]:

@@ -55,13 +55,25 @@ def shuffle_blocks(n_rows: int, seed: int) -> Iterator[ShuffleBlock]:
         Up to `SHUFFLE_BLOCK_ROWS` rows a single block of all of them; beyond, blocks that are random samples without
         replacement. Each row is in exactly one block.
     """
-    n_blocks = -(-n_rows // SHUFFLE_BLOCK_ROWS)
-    if n_blocks <= 1:
+    sizes = shuffle_block_sizes(n_rows)
+    if len(sizes) == 1:
         yield ShuffleBlock(0, np.arange(n_rows))
         return
+    start = 0
+    for number, size in enumerate(sizes):
+        yield ShuffleBlock(number, np.sort(_dealt_rows(np.arange(start, start + size), n_rows, seed)))
+        start += size
+
+
+def shuffle_block_sizes(n_rows: int) -> list[int]:
+    """Return the sizes of the shuffle blocks: as few and as equal as can be.
+
+    >>> shuffle_block_sizes(65_537)
+    [32768, 32769]
+    """
+    n_blocks = -(-n_rows // SHUFFLE_BLOCK_ROWS)
     edges = [number * n_rows // n_blocks for number in range(n_blocks + 1)]
-    for number, (start, stop) in enumerate(pairwise(edges)):
-        yield ShuffleBlock(number, np.sort(_dealt_rows(np.arange(start, stop), n_rows, seed)))
+    return [stop - start for start, stop in pairwise(edges)]
 
 
 def donor_positions(block: ShuffleBlock, seed: int, feature: str, repeat: int) -> np.ndarray:

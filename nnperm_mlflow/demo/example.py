@@ -17,8 +17,9 @@ from mlflow.models import infer_signature
 from sklearn.metrics import roc_auc_score
 
 from nnperm_mlflow.analysis.engine import Progress
-from nnperm_mlflow.auditing import AuditResult, audit
+from nnperm_mlflow.auditing import audit
 from nnperm_mlflow.registry.connection import connect
+from nnperm_mlflow.result import AuditResult
 
 logger = logging.getLogger(__name__)
 

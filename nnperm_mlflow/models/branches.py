@@ -52,13 +52,20 @@ class BranchPredictor:
         self._shares = {cluster: graph.cost(cluster) / whole for cluster in clusters if whole}
         self._frontier = tuple(dict.fromkeys(key for cluster in clusters for key in graph.frontier(cluster)))
         self._whole = tf.function(self._run_whole, input_signature=[input_signature(self.inputs)])
+        self.calls = 0
         self._suffixes: dict[tuple[Key, ...], Any] = {}
         self._refused: set[tuple[Key, ...]] = set()
 
     @property
+    def shares(self) -> dict[str, float]:
+        """For each input the share of the network's multiplications that are done again when it changes, about."""
+        clusters = {name: self._cluster_of[key] for name, key in self.key_of.items()}
+        return {name: self._shares[it] if self._is_branch(it) else 1.0 for name, it in clusters.items()}
+
+    @property
     def reuses(self) -> bool:
         """Whether any input leaves something of the network as it was."""
-        return any(self._is_branch(cluster) for cluster in self._shares)
+        return any(share < 1 for share in self.shares.values())
 
     def begin(self, block: Arrays) -> BranchBlock:
         """Predict a block of rows as they are, and keep what lies on the frontiers of all suffixes."""
@@ -136,6 +143,7 @@ class BranchPredictor:
         )
 
     def _guarded(self, function: Any, *given: Any) -> Any:  # noqa: ANN401
+        self.calls += 1
         try:
             return function(*given)
         except (tf.errors.OpError, ValueError, TypeError) as error:

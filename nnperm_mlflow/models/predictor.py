@@ -59,8 +59,16 @@ class Predictor(Protocol):
         """What it predicts."""
 
     @property
+    def calls(self) -> int:
+        """Calls of the model, or of a part of it, so far."""
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """For each input the share of the model's work that is done again when it changes; 1 where all is."""
+
+    @property
     def reuses(self) -> bool:
-        """Whether parts of it are not computed again."""
+        """Whether any input leaves a part of the model as it was."""
 
     def begin(self, block: Arrays) -> Block:
         """Predict a block of rows, and keep what can be used again for the same rows."""

@@ -45,7 +45,13 @@ class PyfuncPredictor:
         self.inputs = tuple(inputs)
         self.outputs = OutputSpec()
         self._model = model
+        self.calls = 0
         self._most_rows = 0
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Every input makes the whole model run again."""
+        return dict.fromkeys((spec.name for spec in self.inputs), 1.0)
 
     def begin(self, block: Arrays) -> WholeModelBlock:
         """Predict a block of rows as they are."""
@@ -62,6 +68,7 @@ class PyfuncPredictor:
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
         n_rows = len(inputs[self.inputs[0].name])
+        self.calls += 1
         try:
             predicted = self._model.predict(self._as_taken(inputs))
         except (MlflowException, ValueError, TypeError, KeyError, IndexError) as error:

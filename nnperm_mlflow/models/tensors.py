@@ -39,7 +39,13 @@ class TensorPredictor:
         self.inputs = tuple(inputs)
         self.outputs = outputs
         self._function = tf.function(function, input_signature=[input_signature(self.inputs)])
+        self.calls = 0
         self._most_rows = 0
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Every input makes the whole model run again."""
+        return dict.fromkeys((spec.name for spec in self.inputs), 1.0)
 
     def begin(self, block: Arrays) -> WholeModelBlock:
         """Predict a block of rows as they are."""
@@ -50,6 +56,7 @@ class TensorPredictor:
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
         tensors = {spec.name: to_tensor(inputs[spec.name], spec) for spec in self.inputs}
+        self.calls += 1
         try:
             predicted = self._function(tensors)
         except (tf.errors.OpError, ValueError, TypeError) as error:
