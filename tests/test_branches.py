@@ -6,7 +6,7 @@ import pytest
 
 from nnperm_mlflow.models.branches import BranchPredictor
 from nnperm_mlflow.models.graph import unfold
-from nnperm_mlflow.models.keras_network import KerasPredictor, _input_structure, _specs
+from nnperm_mlflow.models.keras_network import keras_predictor
 
 N_ROWS = 96
 layers = keras.layers
@@ -123,14 +123,6 @@ BRANCHING = [
     attention,
     operations_without_layers,
 ]
-
-
-def keras_predictor(network):
-    structure = _input_structure(network)
-    specs = _specs(structure)
-    return KerasPredictor(
-        network, specs, lambda tensors: keras.tree.pack_sequence_as(structure, [tensors[spec.name] for spec in specs])
-    )
 
 
 def rows_for(network, n_rows=N_ROWS, seed=0):
@@ -267,7 +259,7 @@ def test_a_network_without_a_graph_is_called_as_a_whole(caplog):
     from nnperm_mlflow.inputs.specs import InputSpec
 
     specs = [InputSpec(name, (2,), np.dtype("float32")) for name in "ab"]
-    predictor = KerasPredictor(network, specs, dict).fitted(base)
+    predictor = keras_predictor(network, specs).fitted(base)
     assert not predictor.reuses
     assert "no graph" in caplog.text
     (found,) = predictor.begin(base).predict([{"a": base["b"]}])

@@ -72,7 +72,8 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
             why = "the network has Lambda layers or classes of its own, whose code would run"
             raise refuse_untrusted(reference, why) from error
         network = _load_trusted(files)
-    return _predictor(network, files, reference)
+    specs = None if _input_structure(network) is not None else specs_from_signature(files.mlmodel, reference)
+    return keras_predictor(network, specs)
 
 
 def _load_file(path: Path) -> keras.Model:
@@ -154,18 +155,27 @@ class KerasPredictor(TensorPredictor):
         return as_columns(self._run(tensors), len(next(iter(probe.values()))))
 
 
-def _predictor(network: keras.Model, files: ModelFiles, reference: ModelReference) -> KerasPredictor:
+def keras_predictor(network: keras.Model, specs: Sequence[InputSpec] | None = None) -> KerasPredictor:
+    """Return a network as a predictor.
+
+    Parameters
+    ----------
+    network : keras.Model
+    specs : sequence of InputSpec, optional
+        Inputs of a network that does not say them itself (a subclass).
+
+    Returns
+    -------
+    KerasPredictor
+    """
     structure = _input_structure(network)
-    if structure is not None:
-        specs = _specs(structure)
+    if structure is None:
         return KerasPredictor(
-            network,
-            specs,
-            lambda tensors: keras.tree.pack_sequence_as(structure, [tensors[spec.name] for spec in specs]),
+            network, specs or [], lambda tensors: dict(tensors) if len(tensors) > 1 else next(iter(tensors.values()))
         )
-    specs = specs_from_signature(files.mlmodel, reference)
+    own = _specs(structure)
     return KerasPredictor(
-        network, specs, lambda tensors: dict(tensors) if len(tensors) > 1 else next(iter(tensors.values()))
+        network, own, lambda tensors: keras.tree.pack_sequence_as(structure, [tensors[spec.name] for spec in own])
     )
 
 

@@ -1,0 +1,88 @@
+"""The networks and data that are measured; made up from a seed, of the sizes that the audit is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pandas as pd
+
+N_CODES = 10
+
+layers = keras.layers
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large a network's inputs are.
+
+    Attributes
+    ----------
+    n_numbers, n_codes, n_channels, n_steps : int
+        Static numbers, categories, and temporal channels with their steps.
+    reads : str
+        What reads the history: "lstm" or "transformer".
+    """
+
+    n_numbers: int = 0
+    n_codes: int = 0
+    n_channels: int = 0
+    n_steps: int = 0
+    reads: str = "lstm"
+
+
+SHAPES = {
+    "article": Shape(100, 16, 12, 24),
+    "dense": Shape(100, 16),
+    "lstm": Shape(n_channels=12, n_steps=24),
+    "transformer": Shape(100, 16, 12, 24, reads="transformer"),
+    "uci": Shape(2, 3, 3, 6),
+}
+
+
+def make_network(shape: Shape) -> keras.Model:
+    """Build a network with random weights, known by their seed, with inputs by the article's names."""
+    keras.utils.set_random_seed(0)
+    given, joined = [], []
+    if shape.n_numbers:
+        given.append(keras.Input((shape.n_numbers,), name="num_input"))
+        joined.append(layers.BatchNormalization()(given[-1]))
+    for number in range(shape.n_codes):
+        given.append(keras.Input((1,), name=f"code{number}_input", dtype="int32"))
+        joined.append(layers.Flatten()(layers.Embedding(N_CODES, 4)(given[-1])))
+    static = layers.Dense(64, activation="relu")(layers.Concatenate()(joined)) if joined else None
+    read = None
+    if shape.n_channels:
+        given.append(keras.Input((shape.n_steps, shape.n_channels), name="temporal_input"))
+        read = _read_history(shape, given[-1])
+    parts = [part for part in (static, read) if part is not None]
+    hidden = layers.Dense(64, activation="relu")(layers.Concatenate()(parts) if len(parts) > 1 else parts[0])
+    return keras.Model(given, layers.Dense(1, activation="sigmoid")(hidden))
+
+
+def _read_history(shape: Shape, history: object) -> object:
+    if shape.reads == "lstm":
+        return layers.LSTM(64)(layers.Masking()(history))
+    wide = layers.Dense(64)(history)
+    seen = layers.LayerNormalization()(layers.Add()([wide, layers.MultiHeadAttention(4, 16)(wide, wide)]))
+    deep = layers.Dense(64)(layers.Dense(128, activation="relu")(seen))
+    return layers.GlobalAveragePooling1D()(layers.LayerNormalization()(layers.Add()([seen, deep])))
+
+
+def make_data(shape: Shape, n_rows: int) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """Return a static table with the columns n0.., code0.., and a history of shape (n_rows, n_steps, n_channels)."""
+    rng = np.random.default_rng(0)
+    columns = {f"n{number}": rng.normal(size=n_rows).astype(np.float32) for number in range(shape.n_numbers)}
+    columns |= {f"code{number}": rng.integers(0, N_CODES, n_rows).astype(np.int32) for number in range(shape.n_codes)}
+    history = None
+    if shape.n_channels:
+        history = rng.normal(size=(n_rows, shape.n_steps, shape.n_channels)).astype(np.float32)
+    return pd.DataFrame(columns, index=range(n_rows)), history
+
+
+def feature_names(shape: Shape) -> list[str]:
+    """Return the names of all features in the order of the network's inputs."""
+    numbers = [f"n{number}" for number in range(shape.n_numbers)]
+    codes = [f"code{number}" for number in range(shape.n_codes)]
+    return [*numbers, *codes, *[f"channel{number}" for number in range(shape.n_channels)]]
