@@ -80,11 +80,11 @@ def audit(
     What disturbs the data is `analysis.perturbations`, which rows exchange values `analysis.shuffling`, and what the
     columns of the summary mean `analysis.statistics.summarize`.
     """
-    settings = as_config(config)
-    with _connected(run_id) as (client, scratch), RunSession(client, run_id) as session:
+    with _connected(run_id) as (client, scratch), RunSession(client, run_id) as session, explained():
+        settings = as_config(config)
+        folder = Folder.at(output)
         plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)
         session.start(plan.reference, experiment)
-        folder = Folder.at(output)
         calls = plan.job.predictor.calls
         summary, tally = _measure(plan, folder.path / TABLE_FILE, progress or _log_progress())
         calls = plan.job.predictor.calls - calls
@@ -134,9 +134,8 @@ def plan_audit(
 @contextmanager
 def _connected(run_id: str | None) -> Iterator[tuple[MlflowClient, Path]]:
     """Give a client and a directory for downloads; what MLflow refuses inside is told in one line."""
-    client = connect(run_id)
     with explained(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        yield client, Path(scratch)
+        yield connect(run_id), Path(scratch)
 
 
 def _measure(plan: Plan, table: Path, progress: Progress) -> tuple[pd.DataFrame, Tally]:

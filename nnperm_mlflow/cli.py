@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from nnperm_mlflow import __version__
+from nnperm_mlflow.locations import without_secrets
 
 if TYPE_CHECKING:
     from nnperm_mlflow.demo.example import Example
@@ -108,8 +110,10 @@ def demo_command(
             "'credit' needs --csv PATH, the raw UCI_Credit_Card.csv (the README says where to get it)."
         )
     with _prepared(store, debug):
-        folder.mkdir(parents=True, exist_ok=True)
         from nnperm_mlflow.demo.example import run_example  # noqa: PLC0415 - TensorFlow takes seconds to import
+        from nnperm_mlflow.result import Folder  # noqa: PLC0415
+
+        Folder.at(folder)
 
         click.echo(f"training a network on {example} ...")
         made = _make_example(example, csv_file)
@@ -122,10 +126,9 @@ def demo_command(
             click.echo(f"\n{students_in_words(result.summary)}")
         click.echo(
             f"\nThe boxplot: {result.directory / 'boxplot.png'}\n"
-            f"In the UI: mlflow ui --backend-store-uri {store}\n"
-            f"    then http://127.0.0.1:5000/#/experiments/{result.experiment_id}/runs/{result.run_id}\n"
-            f"Again: nnperm audit --tracking-uri {store} --model-uri {result.model.uri} "
-            f"--config {folder / example}.yaml"
+            f"In the UI: {_in_the_ui(result, store)}\n"
+            f"Again: nnperm audit --tracking-uri {_shown(store)} --model-uri {result.model.uri} "
+            f"--config {shlex.quote(str(folder / example))}.yaml"
         )
 
 
@@ -142,7 +145,8 @@ def _make_example(example: str, csv_file: str | None) -> Example:
 def describe_forecast(forecast: Forecast) -> str:
     """Return what an audit will take, a line for each thing that one may want to change."""
     plan = forecast.plan
-    job, memory = plan.job, forecast.peak_bytes
+    job = plan.job
+    used = "unknown" if forecast.peak_bytes is None else f"{forecast.peak_bytes / 2**20:,.0f} MiB"
     shares: dict[float, list[str]] = {}
     for name, share in job.predictor.shares.items():
         shares.setdefault(share, []).append(name)
@@ -157,7 +161,7 @@ def describe_forecast(forecast: Forecast) -> str:
                 f"run again      {share:.0%} of the model when one of these changes: {', '.join(names)}"
                 for share, names in sorted(shares.items())
             ],
-            f"memory         {'unknown' if memory is None else f'{memory / 2**20:,.0f} MiB'} at most, for the process",
+            f"memory         {used} for the process so far; it grows with the block, not with the rows",
             f"expected time  {forecast.seconds:,.1f} s, from the first block",
         ]
     )
@@ -170,7 +174,7 @@ def describe(result: AuditResult, tracking_uri: str | None) -> str:
         index=False, float_format=lambda number: f"{number:.4f}"
     )
     more = len(result.summary) - len(shown)
-    where = result.address or f"mlflow ui --backend-store-uri {tracking_uri or 'sqlite:///mlflow.db'}"
+    where = result.address or _ui_command(tracking_uri or "sqlite:///mlflow.db")
     lines = [
         "",
         f"{result.subtitle}: deviation of the prediction ({result.unit})",
@@ -182,6 +186,20 @@ def describe(result: AuditResult, tracking_uri: str | None) -> str:
         *[f"not written for want of permission: {what}" for what in result.not_linked],
     ]
     return "\n".join(lines)
+
+
+def _in_the_ui(result: AuditResult, store: str) -> str:
+    page = f"http://127.0.0.1:5000/#/experiments/{result.experiment_id}/runs/{result.run_id}"
+    return result.address or f"{_ui_command(store)}\n    then {page}"
+
+
+def _ui_command(store: str) -> str:
+    return f"mlflow ui --backend-store-uri {_shown(store)}"
+
+
+def _shown(store: str) -> str:
+    """Return a store's URI for a command line, without what is secret in it."""
+    return shlex.quote(without_secrets(store))
 
 
 @contextmanager

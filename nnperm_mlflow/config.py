@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -124,8 +125,10 @@ class AuditConfig(_Strict):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def digest(self) -> str:
-        """Return the sha256 (64 hex digits) of the configuration, defaults filled in."""
-        return hashlib.sha256(self.to_yaml().encode()).hexdigest()
+        """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are."""
+        done = self.model_dump(mode="json", include={"analysis", "inputs"})
+        done["temporal"] = {name: spec.model_dump(exclude={"file"}) for name, spec in self.data.temporal.items()}
+        return hashlib.sha256(json.dumps(done, sort_keys=True).encode()).hexdigest()
 
 
 def load_config(path: str | Path) -> AuditConfig:

@@ -41,8 +41,10 @@ class Folder:
             return cls(Path(temporary.name), temporary)
         try:
             Path(output).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=output):
+                pass  # where this can be written, the audit's files can
         except OSError as error:
-            raise ConfigError(f"the output directory '{output}' cannot be made: {error.strerror}.") from error
+            raise ConfigError(f"the output directory '{output}' cannot be written: {error.strerror}.") from error
         return cls(Path(output))
 
 

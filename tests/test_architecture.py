@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "result": ["errors", "models.pinning", "report"],
     "auditing": ["", "config", "inputs.dataset", "analysis", "registry", "planning", "result"],
     "demo": ["errors", "config", "inputs", "analysis.engine", "auditing", "registry.connection", "result"],
-    "cli": ["", "errors", "auditing", "planning", "result", "demo"],
+    "cli": ["", "errors", "locations", "auditing", "planning", "result", "demo"],
     "__main__": ["cli"],
 }
 """For each room the rooms and modules of ours that it may build on, beside its own; "" is the version's number."""

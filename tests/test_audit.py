@@ -222,6 +222,22 @@ def test_the_plan_stands_on_the_command_line(house, store):
     assert "expected time" in result.stdout
 
 
+def test_a_given_run_is_ended_as_failed_even_where_the_configuration_is_not_readable(tracked, tmp_path):
+    run = tracked.create_run(tracked.get_experiment_by_name("tests").experiment_id)
+    (tmp_path / "bad.yaml").write_text("analyses: {}")
+    with pytest.raises(ConfigError, match="unknown key"):
+        audit(tmp_path / "bad.yaml", run_id=run.info.run_id)
+    ended = tracked.get_run(run.info.run_id)
+    assert ended.info.status == "FAILED"
+    assert "unknown key" in ended.data.tags["nnperm.error"]
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_model_is_loaded(house, tracked, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="the output directory .* cannot be written"):
+        audit(house.config, model_uri="models:/house/1", output=tmp_path / "file")
+
+
 def test_one_row_is_refused(house, tracked):
     data = dataset_from(house.table[:1], {"history": Series(("balance", "payment"), house.history[:1], channel_axis=1)})
     with pytest.raises(DataError, match="one row"):

@@ -290,3 +290,11 @@ def test_the_change_that_makes_a_stacked_call_fail_is_the_one_that_fails():
     assert np.array_equal(next(found), block.baseline)
     with pytest.raises(PredictionError):
         next(found)
+
+
+def test_rows_that_mix_are_found_out_however_small_the_predictions_are():
+    given = numbers()
+    centred = given - keras.ops.mean(given, axis=0, keepdims=True)
+    network = keras.Model(given, layers.Rescaling(1e-5)(layers.Dense(1)(centred)))
+    predictor = keras_predictor(network).fitted(rows_for(network))
+    assert predictor.begin(rows_for(network)).most_rows == 0

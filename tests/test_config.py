@@ -268,7 +268,7 @@ def test_to_yaml_names_the_defaults_too():
 def test_the_digest_changes_with_any_setting_and_not_with_saying_a_default(tmp_path):
     assert parse_config({"analysis": {"seed": 0}}).digest() == AuditConfig().digest()
     assert parse_config({"analysis": {"seed": 1}}).digest() != AuditConfig().digest()
-    assert parse_config({"data": {"label": "a"}}).digest() != AuditConfig().digest()
+    assert parse_config({"inputs": {"num_input": ["a"]}}).digest() != AuditConfig().digest()
 
 
 def test_a_configuration_cannot_be_changed():

@@ -491,3 +491,20 @@ def test_credentials_in_a_url_never_appear_in_messages(house, fetch, path):
         load(fetch, **({"temporal": temporal} if path.endswith(".npy") else {"static": url, "label": "default"}))
     assert "secret" not in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [np.array([["Jane Doe"]]), np.ones((1, 1), complex), np.ones((1, 1), "m8[s]")])
+def test_an_array_of_something_else_than_numbers_is_refused_without_showing_it(values):
+    with pytest.raises(DataError, match="expected numbers") as refused:
+        dataset_from(None, {"history": Series(("a",), values)})
+    assert "Jane" not in str(refused.value)
+
+
+def test_temporal_data_in_memory_are_checked_as_those_from_files_are():
+    array = np.zeros((5, 3, 2))
+    found = dataset_from(None, {"history": Series(("a", "b"), array)})
+    assert found.temporal["history"].channel_axis == 2
+    with pytest.raises(ShapeError, match="which axis is the channels' cannot be told"):
+        dataset_from(None, {"history": Series(("a", "b", "c", "d"), array)})
+    with pytest.raises(ConfigError, match="each needs a name of its own"):
+        dataset_from(None, {"history": Series(("a", "a"), array)})

@@ -23,6 +23,7 @@ from nnperm_mlflow.errors import ModelError, ModelNotFoundError, PredictionError
 from nnperm_mlflow.models.loading import download_model, load_predictor
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.models.predictor import as_columns
+from nnperm_mlflow.models.safety import reaching_layers
 
 LEGACY = Path(__file__).parent / "legacy"
 N_ROWS = 7
@@ -357,6 +358,69 @@ def test_a_graph_that_reaches_for_the_disk_or_for_python_is_refused_without_trus
     np.testing.assert_allclose(found, module(numbers(2)), rtol=1e-6)
 
 
+def writes_records(path):
+    given = tf.data.Dataset.from_tensors("a line")
+    tf.raw_ops.DatasetToTFRecord(input_dataset=given._variant_tensor, filename=path, compression_type="")
+    return tf.constant(1)
+
+
+def writes_by_debugging(path):
+    return tf.raw_ops.DebugIdentity(input=tf.constant(1), tensor_name="a:0", debug_urls=[f"file://{path}"])
+
+
+@pytest.mark.parametrize("reach", [writes_records, writes_by_debugging])
+def test_an_operation_that_nobody_thought_of_is_refused_when_it_keeps_no_state_inside(tmp_path, reach):
+    module = Reaching(reach, str(tmp_path / "target"))
+    path = save(module, tmp_path / "model", saved_model_kwargs={"signatures": {"serving_default": module.__call__}})
+    with pytest.raises(UntrustedModelError, match="which reach for the disk or for Python"):
+        load(path)
+    assert not list(tmp_path.glob("target*"))
+
+
+def named_as_a_saver(inner):
+    def _traced_save(x):
+        return inner(x)
+
+    return tf.function(_traced_save)
+
+
+class Hiding(tf.Module):
+    """Writes a file in a function that bears a saver's name, called by another of that name."""
+
+    def __init__(self, path):
+        super().__init__()
+
+        def write(x):
+            tf.io.write_file(path, "owned")
+            return x
+
+        self.outer = named_as_a_saver(named_as_a_saver(write))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
+    def __call__(self, x):
+        return self.outer(x)
+
+
+def test_a_function_that_only_bears_a_saver_s_name_is_looked_into(tmp_path):
+    module = Hiding(str(tmp_path / "target"))
+    path = save(module, tmp_path / "model", saved_model_kwargs={"signatures": {"serving_default": module.__call__}})
+    with pytest.raises(UntrustedModelError, match="'WriteFile'"):
+        load(path)
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_layer_that_reads_files_when_it_is_loaded_is_refused():
+    """Some versions of Keras load these in safe mode, too."""
+    vocabulary = {"class_name": "StringLookup", "config": {"vocabulary": "/etc/hostname"}}
+    foreign = {"class_name": "TFSMLayer", "config": {"filepath": "elsewhere"}}
+    network = {
+        "class_name": "Functional",
+        "config": {"layers": [vocabulary, {"class_name": "Dense", "config": {}}, foreign]},
+    }
+    assert reaching_layers(network) == ["StringLookup with its vocabulary in a file", "TFSMLayer"]
+    assert reaching_layers({"class_name": "StringLookup", "config": {"vocabulary": ["a", "b"]}}) == []
+
+
 # An older registry
 
 
@@ -430,7 +494,7 @@ def with_a_class():
 def test_a_lambda_layer_is_refused_without_trust_and_right_with_it(tmp_path, kwargs):
     network = with_lambda()
     path = save(network, tmp_path / "model", **kwargs)
-    with pytest.raises(UntrustedModelError, match=r"Lambda layers or classes of its own.*--trust-model"):
+    with pytest.raises(UntrustedModelError, match=r"'Lambda', which would run code.*--trust-model"):
         load(path)
     found = predicted(load(path, trust_model=True), {"num_input": numbers(3)})
     np.testing.assert_allclose(found, network(numbers(3), training=False), rtol=1e-5)

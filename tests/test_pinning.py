@@ -209,3 +209,16 @@ def test_files_that_are_gone_are_named(tracked, tmp_path):
 def test_a_malformed_uri_is_refused_with_the_forms_that_there_are(tracked, risk, uri):
     with pytest.raises(ModelNotFoundError, match=r"is no model URI; expected models:/name/3, models:/name@alias"):
         pin_model(tracked, uri)
+
+
+def test_of_two_models_of_one_name_in_a_run_the_newest_is_meant_as_mlflow_means_it(tracked):
+    given = keras.Input((1,), name="num_input")
+    ids = []
+    with mlflow.start_run() as run:
+        for _ in range(2):
+            network = keras.Model(given, keras.layers.Dense(1)(given))
+            logged = mlflow.tensorflow.log_model(network, name="twice", pip_requirements=["keras"])
+            ids.append(logged.model_id)
+    pinned = pin_model(tracked, f"runs:/{run.info.run_id}/twice")
+    assert pinned.model_id == ids[1]
+    assert mlflow.models.get_model_info(f"runs:/{run.info.run_id}/twice").model_id == ids[1]

@@ -619,3 +619,14 @@ def test_a_set_value_that_breaks_the_model_is_named(bad):
     bindings = bound(pd.DataFrame({"dose": np.arange(6.0), "age": np.arange(6.0)}), numbers=["dose", "age"])
     with pytest.raises(NonFinitePredictionError, match=r"6 of 6 rows once 'age' was set to 99 \(first: row 0\)"):
         run(lambda inputs: np.where(inputs["num_input"][:, 1] == 99, bad, 0.0), bindings, set={"age": [99]})
+
+
+def test_rounding_of_another_batch_is_no_deviation_and_more_than_that_stays_one():
+    """A matrix product may round a row otherwise in a larger batch; the rows below are as they were."""
+    table = pd.DataFrame({"a": [0.0, 1.0] * 20, "b": np.arange(40.0)})
+    calls = iter([0.0, *[1e-7] * 2, 0.0, *[1e-3] * 2])
+    bindings = bound(table, numbers=["a", "b"])
+    slightly = deviations(lambda given: np.ones((40, 1), np.float32) + np.float32(next(calls)), bindings)
+    assert (slightly["a"][run(lambda given: given["num_input"][:, :1], bindings)[1]["a"] == 0] == 0).all()
+    clearly = deviations(lambda given: np.ones((40, 1), np.float32) + np.float32(next(calls)), bindings)
+    assert (clearly["a"] > 0).all()

@@ -20,7 +20,7 @@ from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions, shuf
 from nnperm_mlflow.analysis.statistics import Tally
 from nnperm_mlflow.errors import NonFinitePredictionError, PredictionError
 from nnperm_mlflow.inputs.binding import BoundInputs
-from nnperm_mlflow.models.predictor import Predictor
+from nnperm_mlflow.models.predictor import Predictor, rounding_of
 
 _BLOCK_BYTES = 1 << 25  # of inputs in one model call: 32 MiB
 _MOST_BLOCK_ROWS = 4_096
@@ -161,6 +161,7 @@ def audit_block(job: Job, shuffle_block: ShuffleBlock, part: slice, donors: Dono
             result.moved[repeats, position] = disturbed.moved
             yield disturbed.inputs
 
+    rounding = rounding_of(baseline)
     predictions = block.predict(changes())
     for position, repeats in _places(job):
         with _named(job, job.perturbations[position]):
@@ -172,6 +173,9 @@ def audit_block(job: Job, shuffle_block: ShuffleBlock, part: slice, donors: Dono
                 f"{job.model}, once {job.perturbations[position]}: predictions moved by more than a float32 holds. "
                 "Let the model predict in a larger unit."
             )
+        still = ~result.moved[repeats, position][0]
+        if deviations[still].max(initial=0) <= rounding:
+            deviations[still] = 0  # the rows are as they were, so that all they show is another batch's rounding
         result.deviations[repeats, position] = deviations
     return result
 

@@ -187,12 +187,12 @@ def _filled(before: np.ndarray, value: Scalar) -> np.ndarray:
 
 def _can_hold(dtype: np.dtype, value: Scalar) -> bool:
     """Tell whether a dtype holds a number, up to the rounding of floating point."""
-    if isinstance(value, str) or not math.isfinite(value):
+    if isinstance(value, str) or (isinstance(value, float) and not math.isfinite(value)):
         return False
     if dtype.kind == "f":
         return abs(value) <= np.finfo(dtype).max
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return float(value).is_integer() and bool(low <= value <= high)
+    return value == int(value) and bool(low <= value <= high)
 
 
 def _group_members(analysis: AnalysisConfig) -> Iterable[tuple[str, list[str]]]:

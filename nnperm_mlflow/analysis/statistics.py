@@ -148,12 +148,13 @@ def summarize(
         A row for each perturbation with the columns `SUMMARY_COLUMNS`, ordered by median, ties by mean, largest first.
         Quantiles interpolate linearly between order statistics (Hyndman and Fan, 1996, definition 7).
         `changed_share` is the share of rows in which the feature's value changed, `changed_median` the median over
-        these rows, NaN where there are none.
+        these rows, NaN where there are none, or where rows moved whose value did not change.
     """
     rows = []
     for number, (perturbation, mean) in enumerate(zip(perturbations, tally.means().tolist(), strict=True)):
         moved = int(tally.moved[number])
-        positions = _positions(tally.n_rows, moved)
+        steady = tally.unmoved_largest[number] == 0
+        positions = _positions(tally.n_rows, moved if steady else 0)
         ranks = sorted({rank for at in positions.values() for rank in (int(at), math.ceil(at))})
         found = order_statistics(tally.bins[number], ranks, read(number))
         quantiles = {name: _interpolated(at, found) for name, at in positions.items()}

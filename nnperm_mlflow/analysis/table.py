@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -140,4 +141,4 @@ def _id_values(row_ids: np.ndarray) -> np.ndarray | list[str | None]:
     """Return row ids as numbers or dates where they are such, else as text."""
     if row_ids.dtype.kind in "iufbM":
         return row_ids
-    return [None if value is None else str(value) for value in row_ids]
+    return [None if pd.isna(value) else str(value) for value in row_ids]

@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 
 from nnperm_mlflow.analysis.engine import Progress
 from nnperm_mlflow.auditing import audit
-from nnperm_mlflow.registry.connection import connect
-from nnperm_mlflow.result import AuditResult
+from nnperm_mlflow.registry.connection import connect, explained
+from nnperm_mlflow.result import AuditResult, Folder
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +73,9 @@ def run_example(example: Example, folder: Path, run_id: str | None, progress: Pr
     -------
     AuditResult
     """
-    config = write_files(example, folder)
-    version = register(example, folder, run_id)
+    with explained():
+        config = write_files(example, Folder.at(folder).path)
+        version = register(example, folder, run_id)
     return audit(
         config,
         model_uri=f"models:/{example.name}/{version}",
@@ -86,7 +87,6 @@ def run_example(example: Example, folder: Path, run_id: str | None, progress: Pr
 
 def write_files(example: Example, folder: Path) -> Path:
     """Write the table, the arrays, and the example's configuration with the paths of these; return the latter."""
-    folder.mkdir(parents=True, exist_ok=True)
     example.table.to_parquet(folder / f"{example.name}.parquet")
     for name, array in example.arrays.items():
         np.save(folder / name, array)

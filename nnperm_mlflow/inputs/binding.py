@@ -22,6 +22,9 @@ Wanted = Mapping[str, str | list[str]]
 """For an input, the column, the list of columns or the temporal data that it receives."""
 
 
+_MOST_CODES = 50  # different whole numbers that an input of floating point may hold and be a category
+
+
 @dataclass(frozen=True)
 class BoundInputs:
     """The model's inputs, filled from the data.
@@ -81,7 +84,7 @@ def bind_inputs(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted) -> B
             kinds: dict[str, Kind] = dict.fromkeys(slots, "series")
         else:
             source, slots = _bind_columns(spec, target, dataset)
-            kinds = {name: _column_kind(dataset.columns[name], spec, target) for name in slots}
+            kinds = {name: _column_kind(dataset.columns[name], spec, len(slots)) for name in slots}
         sources[spec.name] = source
         for name, index in slots.items():
             known = features.get(name)
@@ -216,10 +219,20 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     return all(want is None or want == have for have, want in zip(shape, wanted, strict=True))
 
 
-def _column_kind(values: np.ndarray, spec: InputSpec, target: str | list[str]) -> Kind:
-    """Return "category" for text, yes/no, and codes that have an input of their own in a network."""
-    embedded = isinstance(target, str) and not spec.is_column
-    return "category" if values.dtype.kind in "Ob" or (embedded and values.dtype.kind in "iu") else "number"
+def _column_kind(values: np.ndarray, spec: InputSpec, n_columns: int) -> Kind:
+    """Return "category" for text, yes/no, and for codes that have an input of their own in a network.
+
+    An input of whole numbers takes codes; one of floating point (as Keras 2 gave embeddings) does so where the column
+    holds few different whole numbers.
+    """
+    if values.dtype.kind in "Ob" or spec.dtype.kind in "Ob":
+        return "category"
+    if spec.is_column or n_columns > 1:
+        return "number"
+    if spec.dtype.kind in "iu":
+        return "category"
+    few = values.dtype.kind in "iu" and len(np.unique(values)) <= _MOST_CODES
+    return "category" if few else "number"
 
 
 def _with_slot(feature: Feature | None, name: str, slot: Slot, kind: Kind) -> Feature:

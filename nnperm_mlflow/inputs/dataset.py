@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +122,7 @@ def dataset_from(
     if len(twice):
         raise DataError(f"the static table names {name_list(twice)} twice; each column needs a name of its own.")
     columns = {str(name): _column_values(table[name]) for name in table.columns}
-    temporal = dict(temporal or {})
+    temporal = {name: _checked_series(name, series) for name, series in (temporal or {}).items()}
     _check_columns(columns, temporal, row_id, label)
     counts = {f"temporal data '{name}'": len(s.array) for name, s in temporal.items() if s.array is not None}
     if static is not None:
@@ -203,7 +204,7 @@ def _check_columns(
 def _read_table(location: str, fetch: Fetch) -> pd.DataFrame:
     path = fetch(location)
     location = without_secrets(location)
-    suffix = Path(location.split("?", maxsplit=1)[0]).suffix.lower()
+    suffix = Path(location).suffix.lower()
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
         ".csv": pd.read_csv, ".gz": pd.read_csv, ".parquet": pd.read_parquet, ".pq": pd.read_parquet
     }  # fmt: skip
@@ -213,7 +214,7 @@ def _read_table(location: str, fetch: Fetch) -> pd.DataFrame:
         if readers[suffix] is pd.read_csv:
             _check_header(path, location)
         return readers[suffix](path)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         first_line = str(error).splitlines()[0] if not isinstance(error, UnicodeDecodeError) else "not UTF-8 text"
         raise DataError(f"'{location}' cannot be read as {suffix[1:]}: {first_line}.") from error
 
@@ -236,8 +237,19 @@ def _read_series(name: str, spec: TemporalConfig, fetch: Fetch) -> Series:
         return Series(tuple(columns), columns=columns, model_channel_axis=spec.model_channel_axis)
     array = _read_array(name, str(spec.file), fetch)
     channels = tuple(spec.channels or ())
-    axis = _channel_axis(name, array, channels, spec.channel_axis)
-    return Series(channels, array, channel_axis=axis, model_channel_axis=spec.model_channel_axis)
+    return Series(channels, array, channel_axis=spec.channel_axis, model_channel_axis=spec.model_channel_axis)
+
+
+def _checked_series(name: str, series: Series) -> Series:
+    """Return temporal data with its channel axis found out, or say what is wrong with them."""
+    if len(set(series.channels)) < len(series.channels):
+        raise ConfigError(f"the channels of '{name}' are {name_list(series.channels)}; each needs a name of its own.")
+    if series.array is None:
+        return series
+    array = np.asanyarray(series.array)
+    if array.dtype.kind not in "iufb":
+        raise DataError(f"temporal data '{name}' hold {array.dtype}; expected numbers.")
+    return replace(series, array=array, channel_axis=_channel_axis(name, array, series.channels, series.channel_axis))
 
 
 def _read_array(name: str, location: str, fetch: Fetch) -> np.ndarray:

@@ -15,25 +15,28 @@ import keras
 import mlflow
 import numpy as np
 
-from nnperm_mlflow.errors import ModelError
+from nnperm_mlflow.errors import ModelError, PredictionError, name_list
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.branches import BranchPredictor
 from nnperm_mlflow.models.files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.graph import unfold
 from nnperm_mlflow.models.pinning import ModelReference
-from nnperm_mlflow.models.predictor import OutputSpec, Predictor, as_columns, rows_mix
+from nnperm_mlflow.models.predictor import OutputSpec, Predictor, as_columns, rows_mix, same_numbers
+from nnperm_mlflow.models.safety import reaching_layers
 from nnperm_mlflow.models.signature import specs_from_signature
 from nnperm_mlflow.models.stacking import Arrays
 from nnperm_mlflow.models.tensors import TensorPredictor, Tensors, spec_from_tensor, to_tensor
 
 logger = logging.getLogger(__name__)
 
-_SAME = 1e-4  # relative and absolute; between the network called layer by layer and compiled
 _KERAS_2_ONLY = {"time_major": False, "groups": 1}
 """Arguments that Keras 2 wrote for layers which no longer take them, with the value that meant nothing."""
 
+_OTHER_GRAPH = (AttributeError, KeyError, TypeError, ValueError, PredictionError)
+"""What a Keras that keeps its graph in another way than the ones known would end in."""
+
 _NEEDS_CODE = ("could not locate", "unknown layer", "unknown object", "lambda", "safe_mode", "register_keras")
-_UNREADABLE = (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile)
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError, zipfile.BadZipFile)
 
 
 def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool) -> KerasPredictor:
@@ -61,6 +64,11 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
         If the file is no network that this Keras reads.
     """
     try:
+        reaching = [] if trust_model else reaching_layers(_configuration(path))
+        if reaching:
+            raise refuse_untrusted(
+                reference, f"the network has {name_list(reaching)}, which would run code or read files"
+            )
         network = _load_file(path)
     except _UNREADABLE as error:
         if not any(hint in str(error).lower() for hint in _NEEDS_CODE):
@@ -74,6 +82,17 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
         network = _load_trusted(files)
     specs = None if _input_structure(network) is not None else specs_from_signature(files.mlmodel, reference)
     return keras_predictor(network, specs)
+
+
+def _configuration(path: Path) -> Any:  # noqa: ANN401 - nested JSON
+    """Return what a network's file says it is made of."""
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("config.json"))
+    import h5py  # noqa: PLC0415 - needed for this format alone
+
+    with h5py.File(path) as file:
+        return json.loads(file.attrs.get("model_config", "{}"))
 
 
 def _load_file(path: Path) -> keras.Model:
@@ -135,15 +154,18 @@ class KerasPredictor(TensorPredictor):
 
     def fitted(self, probe: Arrays) -> Predictor:
         """Run the network by branches where some rows show that it can be, and as a whole otherwise."""
-        graph = unfold(self._network)
-        if graph is None or len(graph.inputs) != len(self.inputs):
-            logger.info("the network has no graph of layers: each perturbation is a call of the whole")
-            return super().fitted(probe)
-        branches = BranchPredictor(self.inputs, self.outputs, graph)
-        if rows_mix(branches, probe) or not np.allclose(branches.call(probe), self._eager(probe), _SAME, _SAME):
-            logger.info("the network cannot be run by branches: each perturbation is a call of the whole")
-            return super().fitted(probe)
-        return branches.fitted(probe)
+        try:
+            graph = unfold(self._network)
+            if graph is None or len(graph.inputs) != len(self.inputs):
+                logger.info("the network has no graph of layers: each perturbation is a call of the whole")
+                return super().fitted(probe)
+            branches = BranchPredictor(self.inputs, self.outputs, graph)
+            if same_numbers(branches.call(probe), self._eager(probe)) and not rows_mix(branches, probe):
+                return branches.fitted(probe)
+        except _OTHER_GRAPH as error:
+            logger.debug("running by branches failed", exc_info=error)
+        logger.info("the network cannot be run by branches: each perturbation is a call of the whole")
+        return super().fitted(probe)
 
     def _run(self, tensors: Tensors) -> list[Any]:
         """Return the outputs in the order of their names."""

@@ -57,8 +57,8 @@ def download_model(reference: ModelReference, into: Path) -> ModelFiles:
         mlmodel = yaml.safe_load((path / "MLmodel").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelNotFoundError(f"{reference} has no MLmodel file: it is not a model that MLflow logged.") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ModelError(f"the MLmodel file of {reference} cannot be read: it is no valid YAML.") from error
+    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:
+        raise ModelError(f"the MLmodel file of {reference} cannot be read: it is no valid YAML file.") from error
     if not isinstance(mlmodel, dict) or not isinstance(mlmodel.get("flavors"), dict):
         raise ModelError(f"the MLmodel file of {reference} names no flavors.")
     return ModelFiles(path, mlmodel)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlflow.exceptions import MlflowException
@@ -160,12 +160,10 @@ def _pin_run(client: MlflowClient, uri: str, run_id: str, path: str) -> ModelRef
             raise
         raise ModelNotFoundError(f"{uri}: there is no run '{run_id}' in the tracking store.") from error
     outputs = run.outputs.model_outputs if run.outputs else []
-    for output in outputs:
-        if client.get_logged_model(output.model_id).name == path:
-            pinned = _pin_logged(client, f"models:/{output.model_id}", output.model_id)
-            return ModelReference(uri, pinned.uri, *_identity(pinned))
+    models = [client.get_logged_model(output.model_id) for output in outputs]
+    named = [model for model in models if model.name == path]
+    if named:
+        newest = max(named, key=lambda model: model.creation_timestamp)  # the one that MLflow loads
+        pinned = _pin_logged(client, f"models:/{newest.model_id}", newest.model_id)
+        return replace(pinned, asked=uri)
     return ModelReference(uri, uri, run_id=run_id, experiment_id=run.info.experiment_id)
-
-
-def _identity(pinned: ModelReference) -> tuple[str | None, str | None, str | None, str | None, str | None]:
-    return pinned.name, pinned.version, pinned.model_id, pinned.run_id, pinned.experiment_id

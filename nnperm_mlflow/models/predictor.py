@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,12 +14,7 @@ from nnperm_mlflow.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.stacking import Arrays, predict_stacked, stack
 
-MIXED_ROWS = (
-    "a row's prediction depends on the rows beside it, or on chance: each perturbation gets a call of the whole model "
-    "of its own, and the numbers depend on the block size"
-)
-
-_SAME = 1e-4  # relative and absolute; beyond rounding, and far below what mixed rows or chance do
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,11 +74,50 @@ class Predictor(Protocol):
         """Return the fastest predictor that gives the same numbers, as found out on some rows."""
 
 
-class WholeModel(Protocol):
-    """A model that is called with all of its inputs."""
+class WholeModelPredictor(ABC):
+    """A model of which each prediction is a call of the whole.
 
+    Parameters
+    ----------
+    inputs : sequence of InputSpec
+    outputs : OutputSpec
+    most_rows : int
+        Rows that a call shall get when changes are stacked, once it is known that rows do not mix.
+    """
+
+    reuses = False
+
+    def __init__(self, inputs: Sequence[InputSpec], outputs: OutputSpec, most_rows: int) -> None:
+        self.inputs = tuple(inputs)
+        self.outputs = outputs
+        self.calls = 0
+        self._most_rows = most_rows
+        self._stacked_rows = 0
+
+    @abstractmethod
     def call(self, inputs: Arrays) -> np.ndarray:
-        """Return predictions of shape (n_rows, n_outputs)."""
+        """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Every input makes the whole model run again."""
+        return dict.fromkeys((spec.name for spec in self.inputs), 1.0)
+
+    def begin(self, block: Arrays) -> WholeModelBlock:
+        """Predict a block of rows as they are."""
+        own = {spec.name: block[spec.name] for spec in self.inputs}
+        return WholeModelBlock(self, own, self.call(own), self._stacked_rows)
+
+    def fitted(self, probe: Arrays) -> Predictor:
+        """Stack several changes in one call from now on, unless some rows show that rows mix."""
+        if rows_mix(self, probe):
+            logger.warning(
+                "a row's prediction depends on the rows beside it, or on chance: each perturbation gets a call of the "
+                "whole model of its own, and the numbers depend on the block size"
+            )
+        else:
+            self._stacked_rows = self._most_rows
+        return self
 
 
 @dataclass(frozen=True)
@@ -90,7 +126,7 @@ class WholeModelBlock:
 
     Attributes
     ----------
-    model : WholeModel
+    model : Caller
     inputs : mapping of str to ndarray of shape (n_rows, ...)
         The rows as they are.
     baseline : ndarray of shape (n_rows, n_outputs)
@@ -98,7 +134,7 @@ class WholeModelBlock:
         Rows that a call shall get when changes are stacked; 0 stacks nothing.
     """
 
-    model: WholeModel
+    model: Caller
     inputs: Arrays
     baseline: np.ndarray
     most_rows: int = 0
@@ -111,12 +147,39 @@ class WholeModelBlock:
         return self.model.call(stack(changes, self.inputs, self.inputs))
 
 
-def rows_mix(model: WholeModel, probe: Arrays) -> bool:
+class Caller(Protocol):
+    """What can be called with all inputs of a model."""
+
+    def call(self, inputs: Arrays) -> np.ndarray:
+        """Return predictions of shape (n_rows, n_outputs)."""
+
+
+def rows_mix(model: Caller, probe: Arrays) -> bool:
     """Tell whether a row's prediction depends on the rows beside it, or on chance, as some rows show."""
     n_rows = len(next(iter(probe.values())))
     half = {name: array[: n_rows // 2] for name, array in probe.items()}
-    beside_all, beside_half = model.call(probe)[: n_rows // 2], model.call(half)
-    return not np.allclose(beside_all, beside_half, rtol=_SAME, atol=_SAME, equal_nan=True)
+    return not same_numbers(model.call(probe)[: n_rows // 2], model.call(half))
+
+
+def same_numbers(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Tell whether predictions of shape (n_rows, n_outputs) are the same up to rounding, whatever their unit.
+
+    What counts is the spread of each output over the rows: 1e-4 of it lies beyond what another order of adding does,
+    and far below what mixed rows or chance do.
+    """
+    rounding = rounding_of(expected)
+    spread = np.ptp(expected, axis=0) if len(expected) else 0.0
+    return bool((np.abs(found - expected) <= np.maximum(1e-4 * spread, rounding)).all() or _both_nan(found, expected))
+
+
+def rounding_of(predictions: np.ndarray) -> float:
+    """Return what the last bits of a float32 can make of predictions: 64 units in the last place of the largest."""
+    largest = float(np.abs(predictions[np.isfinite(predictions)]).max(initial=0.0))
+    return 64 * float(np.finfo(np.float32).eps) * largest
+
+
+def _both_nan(found: np.ndarray, expected: np.ndarray) -> bool:
+    return bool(np.isnan(expected).any() and (np.isnan(found) == np.isnan(expected)).all())
 
 
 def as_columns(prediction: object, n_rows: int) -> np.ndarray:

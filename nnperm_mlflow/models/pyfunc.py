@@ -18,19 +18,28 @@ from nnperm_mlflow.errors import ModelError, PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.files import refuse_untrusted
 from nnperm_mlflow.models.pinning import ModelReference
-from nnperm_mlflow.models.predictor import MIXED_ROWS, OutputSpec, WholeModelBlock, as_columns, rows_mix
+from nnperm_mlflow.models.predictor import OutputSpec, Predictor, WholeModelPredictor, as_columns
 from nnperm_mlflow.models.signature import specs_from_signature
 from nnperm_mlflow.models.stacking import Arrays
 
 logger = logging.getLogger(__name__)
 
-_UNREADABLE = (MlflowException, ValueError, TypeError, AttributeError, OSError, EOFError, pickle.UnpicklingError)
+_UNREADABLE = (
+    MlflowException,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OSError,
+    EOFError,
+    RecursionError,
+    pickle.UnpicklingError,
+)
 _MOST_ROWS = 65_536  # of a DataFrame; a call of pyfunc costs milliseconds
 _HARMLESS_TYPES = {"numpy.dtype"}
 """Types that skops asks about and that run nothing. Trees are none: prediction follows their indices unchecked."""
 
 
-class PyfuncPredictor:
+class PyfuncPredictor(WholeModelPredictor):
     """A pyfunc model that is fed with columns of a DataFrame, or with named arrays where its signature says so.
 
     Parameters
@@ -39,41 +48,28 @@ class PyfuncPredictor:
     inputs : sequence of InputSpec
     """
 
-    reuses = False
-
     def __init__(self, model: Any, inputs: Sequence[InputSpec]) -> None:  # noqa: ANN401
-        self.inputs = tuple(inputs)
-        self.outputs = OutputSpec()
+        super().__init__(inputs, OutputSpec(), _MOST_ROWS)
         self._model = model
-        self.calls = 0
-        self._most_rows = 0
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """Every input makes the whole model run again."""
-        return dict.fromkeys((spec.name for spec in self.inputs), 1.0)
-
-    def begin(self, block: Arrays) -> WholeModelBlock:
-        """Predict a block of rows as they are."""
-        return WholeModelBlock(self, block, self.call(block), self._most_rows)
-
-    def fitted(self, probe: Arrays) -> PyfuncPredictor:
-        """Stack several changes in one DataFrame from now on, unless some rows show that rows mix."""
-        if rows_mix(self, probe):
-            logger.warning(MIXED_ROWS)
-        else:
-            self._most_rows = _MOST_ROWS
-        return self
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
-        n_rows = len(inputs[self.inputs[0].name])
         self.calls += 1
         try:
             predicted = self._model.predict(self._as_taken(inputs))
-        except (MlflowException, ValueError, TypeError, KeyError, IndexError) as error:
+        except Exception as error:  # foreign code may raise anything, and its words may hold data
             raise PredictionError(f"the model failed ({type(error).__name__}).") from error
-        return as_columns(predicted, n_rows)
+        return as_columns(predicted, len(inputs[self.inputs[0].name]))
+
+    def fitted(self, probe: Arrays) -> Predictor:
+        """Stack several changes in one DataFrame from now on, unless some rows show that rows mix."""
+        predicted = self.call(probe)
+        if np.array_equal(predicted, np.rint(predicted)):
+            logger.warning(
+                "all predictions are whole numbers: if they number classes, the distance between them means nothing; "
+                "log the model so that it predicts probabilities (for scikit-learn: pyfunc_predict_fn='predict_proba')"
+            )
+        return super().fitted(probe)
 
     def _as_taken(self, inputs: Arrays) -> pd.DataFrame | dict[str, np.ndarray] | np.ndarray:
         if self.inputs[0].is_column:
@@ -137,7 +133,7 @@ def _holds_no_code(path: Path, mlmodel: dict[str, Any]) -> bool:
 
     try:
         unknown = set(skops.io.get_untrusted_types(file=stored)) - _HARMLESS_TYPES
-    except (zipfile.BadZipFile, ValueError, KeyError):
+    except (*_UNREADABLE, ImportError, KeyError, zipfile.BadZipFile):
         return False
     if unknown:
         logger.info("types that skops does not know as safe: %s", ", ".join(sorted(unknown)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,10 @@ from nnperm_mlflow.errors import ModelError, name_list
 from nnperm_mlflow.models.files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.models.predictor import OutputSpec
+from nnperm_mlflow.models.safety import reaching_operations
 from nnperm_mlflow.models.tensors import TensorPredictor, Tensors, spec_from_tensor
 
 _SERVING = "serving_default"
-_REACHING = re.compile(
-    r"ReadFile|WriteFile|MatchingFiles|ImmutableConst|Save|SaveV2|SaveSlices|(Eager)?PyFunc(Stateless)?"
-    r"|.*(TextLine|TFRecord|FixedLengthRecord|CSV|Sql|LMDB|Cache|Save|Load|Snapshot).*Dataset.*"
-    r"|.*Reader(V2)?|.*SummaryWriter|PrintV2 to a file"
-)
-"""Operations by which a graph reaches beyond its inputs: the disk, or Python of the calling process."""
-
-_SAVER = "__inference__traced_save"  # the function that each SavedModel has for saving it again, and nobody calls
 
 
 def load_saved_model(path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool) -> TensorPredictor:
@@ -51,7 +43,7 @@ def load_saved_model(path: Path, files: ModelFiles, reference: ModelReference, t
         If the directory is no SavedModel, or has no function to call.
     """
     try:
-        reaching = sorted(filter(_REACHING.fullmatch, _operations(path)))
+        reaching = reaching_operations(path)
         if reaching and not trust_model:
             raise refuse_untrusted(
                 reference, f"its graph holds {name_list(reaching)}, which reach for the disk or for Python"
@@ -70,25 +62,6 @@ def load_saved_model(path: Path, files: ModelFiles, reference: ModelReference, t
 
     inputs = [spec_from_tensor(name, specs[name]) for name in sorted(specs)]
     return TensorPredictor(inputs, _outputs(function.structured_outputs), call)
-
-
-def _operations(path: Path) -> set[str]:
-    """Return the names of all operations in a SavedModel that can be run, without loading it."""
-    from tensorflow.core.protobuf import saved_model_pb2  # noqa: PLC0415
-
-    saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString((path / "saved_model.pb").read_bytes())
-    graphs = [meta.graph_def for meta in saved.meta_graphs]
-    functions = {function.signature.name: function.node_def for graph in graphs for function in graph.library.function}
-    run = [node for name, body in functions.items() if not name.startswith(_SAVER) for node in body]
-    called = {attribute.func.name for node in run for attribute in node.attr.values()}
-    run += [node for name in called if name.startswith(_SAVER) for node in functions.get(name, [])]
-    return {_operation(node) for node in [*run, *(node for graph in graphs for node in graph.node)]}
-
-
-def _operation(node: Any) -> str:  # noqa: ANN401 - a protocol buffer
-    into_file = node.op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file")
-    return "PrintV2 to a file" if into_file else str(node.op)
 
 
 def _function(loaded: Any, reference: ModelReference) -> Any:  # noqa: ANN401 - TensorFlow's own untyped objects

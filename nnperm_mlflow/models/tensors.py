@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,17 +10,15 @@ import tensorflow as tf
 
 from nnperm_mlflow.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.predictor import MIXED_ROWS, OutputSpec, Predictor, WholeModelBlock, as_columns, rows_mix
+from nnperm_mlflow.models.predictor import OutputSpec, WholeModelPredictor, as_columns
 from nnperm_mlflow.models.stacking import Arrays
-
-logger = logging.getLogger(__name__)
 
 Tensors = Mapping[str, Any]
 MOST_ROWS = 4_096
 """Rows of a call of a whole network; more make no row cheaper."""
 
 
-class TensorPredictor:
+class TensorPredictor(WholeModelPredictor):
     """A predictor behind which a compiled TensorFlow function stands.
 
     Parameters
@@ -33,25 +30,9 @@ class TensorPredictor:
         Traced once, with any number of rows.
     """
 
-    reuses = False
-
     def __init__(self, inputs: Sequence[InputSpec], outputs: OutputSpec, function: Callable[[Tensors], Any]) -> None:
-        self.inputs = tuple(inputs)
-        self.outputs = outputs
+        super().__init__(inputs, outputs, MOST_ROWS)
         self._function = tf.function(function, input_signature=[input_signature(self.inputs)])
-        self.calls = 0
-        self._most_rows = 0
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """Every input makes the whole model run again."""
-        return dict.fromkeys((spec.name for spec in self.inputs), 1.0)
-
-    def begin(self, block: Arrays) -> WholeModelBlock:
-        """Predict a block of rows as they are."""
-        return WholeModelBlock(
-            self, {spec.name: block[spec.name] for spec in self.inputs}, self.call(block), self._most_rows
-        )
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
@@ -62,14 +43,6 @@ class TensorPredictor:
         except (tf.errors.OpError, ValueError, TypeError) as error:
             raise PredictionError(describe_failure(error)) from error
         return as_columns(predicted, len(next(iter(tensors.values()))))
-
-    def fitted(self, probe: Arrays) -> Predictor:
-        """Stack several changes in one call from now on, unless some rows show that rows mix."""
-        if rows_mix(self, probe):
-            logger.warning(MIXED_ROWS)
-        else:
-            self._most_rows = MOST_ROWS
-        return self
 
 
 def input_signature(inputs: Sequence[InputSpec]) -> dict[str, tf.TensorSpec]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ import mlflow
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from nnperm_mlflow.errors import TrackingError
 from nnperm_mlflow.locations import without_secrets
@@ -52,12 +54,19 @@ def connect(run_id: str | None = None) -> MlflowClient:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn whatever MLflow refuses within the block into one `TrackingError` in a line."""
+    """Turn whatever MLflow, its database or the disk refuse within the block into one `TrackingError` in a line."""
     try:
         yield
     except MlflowException as error:
         first_line = next(iter(str(error).splitlines()), "")
         raise TrackingError(f"MLflow refused ({error.error_code}): {first_line[:_MOST_MESSAGE]}") from error
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        store = without_secrets(str(mlflow.get_tracking_uri()))
+        raise TrackingError(f"the database {store} cannot be used ({type(error).__name__}).") from error
+    except ImportError as error:
+        raise TrackingError(f"the package '{error.name}' is needed here and not installed.") from error
+    except OSError as error:
+        raise TrackingError(f"the disk or the network refused: {error.strerror} ('{error.filename}').") from error
 
 
 def _probe(server: str) -> None:
