@@ -72,7 +72,8 @@ class Forecast:
     seconds : float
         Of the whole loop.
     peak_bytes : int or None
-        Largest memory of this process so far; it grows with the block, not with the rows.
+        Largest memory of this process so far; it grows with the block, not with the rows. What is written at the end (the
+        statistics, the picture) comes on top.
     """
 
     plan: Plan
@@ -111,7 +112,7 @@ def prepare(
     trust_model : bool
         Allow code that came with the model to run.
     scratch : Path
-        Directory for downloads; must live as long as the plan is used.
+        Directory for downloads; must live as long as rows are read.
 
     Returns
     -------

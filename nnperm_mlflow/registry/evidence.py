@@ -16,7 +16,7 @@ from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Param
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.locations import without_secrets
+from nnperm_mlflow.locations import is_uri, without_secrets
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.registry.names import metric_key
 
@@ -127,11 +127,12 @@ def _metric(item: tuple[str, float], now: int, model_id: str | None, dataset: Da
 
 def _dataset(evidence: Evidence) -> DatasetEntity:
     location = without_secrets(evidence.data_source)
-    remote = location.startswith(("http://", "https://"))
+    scheme = location.partition(":")[0] if is_uri(location) else "local"
+    remote = scheme in ("http", "https")
     return DatasetEntity(
         name=Path(location).name[:200] or "data",
         digest=evidence.data_digest[:_DIGEST],
-        source_type="http" if remote else "local",
+        source_type="http" if remote else scheme,
         source=json.dumps({"url" if remote else "uri": location}),
         profile=json.dumps({"num_rows": evidence.n_rows, "sha256": evidence.data_digest}),
     )
