@@ -72,8 +72,8 @@ class Forecast:
     seconds : float
         Of the whole loop.
     peak_bytes : int or None
-        Largest memory of this process so far; it grows with the block, not with the rows. What is written at the end (the
-        statistics, the picture) comes on top.
+        Largest memory of this process so far; it grows with the block, not with the rows. What comes at the end (the
+        statistics, the picture) is not in it.
     """
 
     plan: Plan

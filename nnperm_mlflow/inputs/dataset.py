@@ -76,7 +76,7 @@ class Dataset:
     source: str = "memory"
 
     def digest(self) -> str:
-        """Return the sha256 (64 hex digits) of names, shapes and values, whatever the columns' order and numbers' width."""
+        """Return the sha256 (64 hex digits) of names and values, whatever the order of columns and width of numbers."""
         sha = hashlib.sha256()
         for name in sorted(self.columns):
             _add_to(sha, f"column {name}", self.columns[name])
