@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -127,7 +128,7 @@ def demo_command(
         click.echo(
             f"\nThe boxplot: {result.directory / 'boxplot.png'}\n"
             f"In the UI: {_in_the_ui(result, store)}\n"
-            f"Again: nnperm audit --tracking-uri {_shown(store)} --model-uri {result.model.uri} "
+            f"Again: {_program('nnperm')} audit --tracking-uri {_shown(store)} --model-uri {result.model.uri} "
             f"--config {shlex.quote(str(folder / example))}.yaml"
         )
 
@@ -194,7 +195,12 @@ def _in_the_ui(result: AuditResult, store: str) -> str:
 
 
 def _ui_command(store: str) -> str:
-    return f"mlflow ui --backend-store-uri {_shown(store)}"
+    return f"{_program('mlflow')} ui --backend-store-uri {_shown(store)}"
+
+
+def _program(name: str) -> str:
+    """Return how a program of this environment is called: by its name where the shell finds it, else by its path."""
+    return name if shutil.which(name) else shlex.quote(str(Path(sys.executable).with_name(name)))
 
 
 def _shown(store: str) -> str:

@@ -23,7 +23,7 @@ def students_in_words(summary: pd.DataFrame) -> str:
     top = summary["perturbation"][0]
     return "\n".join(
         [
-            f"'{top}' moves the predicted chance of passing most: by {median[top]:.2f} for half of the students.",
+            f"'{top}' moves the predicted chance of passing most: by {median[top]:.2f} or more for half of the class.",
             f"Study time and ease in maths decide in truth; shuffled, they move it by {median['study_time']:.2f} and "
             f"{median['ease_in_maths']:.2f}.",
             f"Hair colour has no effect in truth; shuffled, it moves the chance by {median['hair_colour']:.4f}.",

@@ -51,7 +51,7 @@ class BranchPredictor:
         whole = sum(step.cost for step in graph.steps)
         self._shares = {cluster: graph.cost(cluster) / whole for cluster in clusters if whole}
         self._frontier = tuple(dict.fromkeys(key for cluster in clusters for key in graph.frontier(cluster)))
-        self._whole = tf.function(self._run_whole, input_signature=[input_signature(self.inputs)])
+        self._whole = tf.function(self._run_whole, input_signature=[input_signature(self.inputs)], autograph=False)
         self.calls = 0
         self._suffixes: dict[tuple[Key, ...], Any] = {}
         self._refused: set[tuple[Key, ...]] = set()
@@ -138,9 +138,8 @@ class BranchPredictor:
             return [values[key] for key in self.graph.outputs]
 
         specs = input_signature([self._specs[name] for name in names])
-        return tf.function(
-            run, input_signature=[specs, tf.nest.map_structure(_any_rows, kept), tf.TensorSpec((), tf.int32)]
-        )
+        signature = [specs, tf.nest.map_structure(_any_rows, kept), tf.TensorSpec((), tf.int32)]
+        return tf.function(run, input_signature=signature, autograph=False)
 
     def _guarded(self, function: Any, *given: Any) -> Any:  # noqa: ANN401
         self.calls += 1
