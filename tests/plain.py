@@ -12,25 +12,21 @@ from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.predictor import OutputSpec, WholeModelBlock, as_columns
+from nnperm_mlflow.models.predictor import OutputSpec, WholeModelPredictor, as_columns
 
 Function = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
-class PlainPredictor:
-    """A function of named arrays as a predictor; counts its calls and remembers what it was given."""
+class PlainPredictor(WholeModelPredictor):
+    """A function of named arrays as a predictor, one call per change; remembers what it was given."""
 
     def __init__(self, specs, function: Function):
-        self.inputs = tuple(specs)
-        self.outputs = OutputSpec()
+        super().__init__(specs, OutputSpec(), most_rows=0)
         self._function = function
-        self.calls = []
-
-    def begin(self, block):
-        return WholeModelBlock(self, dict(block), self.call(block))
+        self.seen = []
 
     def call(self, inputs):
-        self.calls.append({name: array.copy() for name, array in inputs.items()})
+        self.seen.append({name: array.copy() for name, array in inputs.items()})
         return as_columns(self._function(inputs), len(next(iter(inputs.values()))))
 
 

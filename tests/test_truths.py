@@ -279,7 +279,7 @@ def test_every_disturbed_series_is_one_of_the_original_series():
     before = {tuple(series) for series in history[:, :, 1]}
     _, _, predictor, perturbations = run(everything, bind(table, history))
     position = [perturbation.name for perturbation in perturbations].index("PAY")
-    after = predictor.calls[1 + position]["temporal_input"]
+    after = predictor.seen[1 + position]["temporal_input"]
     assert {tuple(series) for series in after[:, :, 1]} == before
     assert (after[:, :, 1] != history[:, :, 1]).any(axis=1).mean() > 0.8
     np.testing.assert_array_equal(after[:, :, [0, 2]], history[:, :, [0, 2]])
@@ -439,10 +439,10 @@ DISTURBED_THUS = {"groups": {"both": ["dose", "PAY"]}, "set": {"dose": [8]}}
 def calls_by_perturbation(predictor, names):
     """Return the calls of each block of rows: its baseline, and for each perturbation what the model was given."""
     per_block = 1 + len(names)
-    assert len(predictor.calls) % per_block == 0
-    starts = range(0, len(predictor.calls), per_block)
+    assert len(predictor.seen) % per_block == 0
+    starts = range(0, len(predictor.seen), per_block)
     return [
-        (predictor.calls[start], dict(zip(names, predictor.calls[start + 1 : start + per_block], strict=True)))
+        (predictor.seen[start], dict(zip(names, predictor.seen[start + 1 : start + per_block], strict=True)))
         for start in starts
     ]
 

@@ -6,7 +6,7 @@ prefix of a block of rows is run once, together with the baseline; a suffix is r
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from nnperm_mlflow.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.graph import Graph, Key, cluster_inputs
 from nnperm_mlflow.models.predictor import OutputSpec, as_columns
-from nnperm_mlflow.models.stacking import Arrays, predict_stacked, stack
+from nnperm_mlflow.models.stacking import Arrays, Exactness, predict_stacked, stack
 from nnperm_mlflow.models.tensors import MOST_ROWS, describe_failure, input_signature, to_tensor
 
 _MOST_ROWS_SUFFIX = 16_384  # rows of a call of a suffix that costs little
@@ -53,6 +53,7 @@ class BranchPredictor:
         self._frontier = tuple(dict.fromkeys(key for cluster in clusters for key in graph.frontier(cluster)))
         self._whole = tf.function(self._run_whole, input_signature=[input_signature(self.inputs)], autograph=False)
         self.calls = 0
+        self.exactness = Exactness()
         self._suffixes: dict[tuple[Key, ...], Any] = {}
         self._refused: set[tuple[Key, ...]] = set()
 
@@ -70,12 +71,17 @@ class BranchPredictor:
     def begin(self, block: Arrays) -> BranchBlock:
         """Predict a block of rows as they are, and keep what lies on the frontiers of all suffixes."""
         tensors = {name: to_tensor(block[name], spec) for name, spec in self._specs.items()}
-        predicted, kept = self._guarded(self._whole, tensors)
-        return BranchBlock(self, dict(block), tensors, kept, as_columns(predicted, len(block[self.inputs[0].name])))
+        self.calls += 1
+        baseline, kept = self._run_prefix(tensors)
+        return BranchBlock(self, dict(block), tensors, kept, baseline)
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of the whole network, of shape (n_rows, n_outputs)."""
-        return self.begin(inputs).baseline
+        return self._run_prefix({name: to_tensor(inputs[name], spec) for name, spec in self._specs.items()})[0]
+
+    def _run_prefix(self, tensors: Mapping[str, Any]) -> tuple[np.ndarray, Kept]:
+        predicted, kept = self._guarded(self._whole, dict(tensors))
+        return as_columns(predicted, len(next(iter(tensors.values())))), kept
 
     def fitted(self, probe: Arrays) -> BranchPredictor:
         """Leave alone, from now on, suffixes that do not give the whole network's numbers bit for bit on some rows."""
@@ -85,7 +91,7 @@ class BranchPredictor:
             if not self._is_branch(cluster):
                 continue
             change = {name: turned[name] for name, key in self.key_of.items() if key in cluster}
-            (found,) = block.predict([change])
+            found = self.run_suffix(cluster, change, block.kept, 1)
             if not np.array_equal(found, self.call({**probe, **change}), equal_nan=True):
                 self._refused.add(cluster)
         return self
@@ -96,9 +102,9 @@ class BranchPredictor:
         cluster = next(iter(clusters)) if len(clusters) == 1 else None
         return cluster if cluster is not None and self._is_branch(cluster) else None
 
-    def most_rows(self, cluster: Hashable) -> int:
+    def most_rows(self, cluster: tuple[Key, ...] | None) -> int:
         """Return how many rows a call shall get."""
-        cheap = cluster is not None and self._shares[cluster] < _CHEAP  # type: ignore[index]
+        cheap = cluster is not None and self._shares[cluster] < _CHEAP
         return _MOST_ROWS_SUFFIX if cheap else MOST_ROWS
 
     def run_suffix(self, cluster: tuple[Key, ...], changed: Arrays, kept: Kept, copies: int) -> np.ndarray:
@@ -142,7 +148,6 @@ class BranchPredictor:
         return tf.function(run, input_signature=signature, autograph=False)
 
     def _guarded(self, function: Any, *given: Any) -> Any:  # noqa: ANN401
-        self.calls += 1
         try:
             return function(*given)
         except (tf.errors.OpError, ValueError, TypeError) as error:
@@ -176,13 +181,26 @@ class BranchBlock:
         predictor = self.predictor
         return predict_stacked(changes, len(self.baseline), predictor.most_rows, predictor.suffix_for, self._call)
 
-    def _call(self, cluster: Hashable, changes: Sequence[Arrays]) -> np.ndarray:
+    def _call(self, cluster: tuple[Key, ...] | None, changes: Sequence[Arrays]) -> np.ndarray:
+        copies = len(changes)
+        by_itself = cluster is None and copies == 1  # then it is the very call that gave the baseline
+        if not by_itself and not self._is_exact(cluster, copies):
+            if copies > 1:
+                return np.concatenate([self._call(cluster, [change]) for change in changes])
+            return self._call(None, changes)
+        self.predictor.calls += 1
+        return self._run(cluster, changes)
+
+    def _is_exact(self, cluster: tuple[Key, ...] | None, copies: int) -> bool:
+        exactness = self.predictor.exactness
+        return exactness.holds(cluster, copies, self.baseline, lambda: self._run(cluster, [{}] * copies))
+
+    def _run(self, cluster: tuple[Key, ...] | None, changes: Sequence[Arrays]) -> np.ndarray:
         unchanged = self.tensors if len(changes) == 1 else self.inputs
         if cluster is None:
             return self.predictor.call(stack(changes, unchanged, self.inputs))
-        names = [name for name, key in self.predictor.key_of.items() if key in cluster]  # type: ignore[operator]
-        changed = stack(changes, unchanged, names)
-        return self.predictor.run_suffix(cluster, changed, self.kept, len(changes))  # type: ignore[arg-type]
+        names = [name for name, key in self.predictor.key_of.items() if key in cluster]
+        return self.predictor.run_suffix(cluster, stack(changes, unchanged, names), self.kept, len(changes))
 
 
 def _mask(value: Any) -> list[Any]:  # noqa: ANN401

@@ -12,7 +12,7 @@ import numpy as np
 
 from nnperm_mlflow.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.stacking import Arrays, predict_stacked, stack
+from nnperm_mlflow.models.stacking import Arrays, Exactness, predict_stacked, stack
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,7 @@ class WholeModelPredictor(ABC):
         self.inputs = tuple(inputs)
         self.outputs = outputs
         self.calls = 0
+        self.exactness = Exactness()
         self._most_rows = most_rows
         self._stacked_rows = 0
 
@@ -106,6 +107,7 @@ class WholeModelPredictor(ABC):
     def begin(self, block: Arrays) -> WholeModelBlock:
         """Predict a block of rows as they are."""
         own = {spec.name: block[spec.name] for spec in self.inputs}
+        self.calls += 1
         return WholeModelBlock(self, own, self.call(own), self._stacked_rows)
 
     def fitted(self, probe: Arrays) -> Predictor:
@@ -126,7 +128,7 @@ class WholeModelBlock:
 
     Attributes
     ----------
-    model : Caller
+    model : WholeModelPredictor
     inputs : mapping of str to ndarray of shape (n_rows, ...)
         The rows as they are.
     baseline : ndarray of shape (n_rows, n_outputs)
@@ -134,7 +136,7 @@ class WholeModelBlock:
         Rows that a call shall get when changes are stacked; 0 stacks nothing.
     """
 
-    model: Caller
+    model: WholeModelPredictor
     inputs: Arrays
     baseline: np.ndarray
     most_rows: int = 0
@@ -143,8 +145,15 @@ class WholeModelBlock:
         """Yield predictions for each change; of shape (n_rows, n_outputs)."""
         return predict_stacked(changes, len(self.baseline), lambda _: self.most_rows, lambda _: None, self._call)
 
-    def _call(self, _: Hashable, changes: Sequence[Arrays]) -> np.ndarray:
+    def _call(self, kind: Hashable, changes: Sequence[Arrays]) -> np.ndarray:
+        copies = len(changes)
+        if copies > 1 and not self.model.exactness.holds(kind, copies, self.baseline, lambda: self._unchanged(copies)):
+            return np.concatenate([self._call(kind, [change]) for change in changes])
+        self.model.calls += 1
         return self.model.call(stack(changes, self.inputs, self.inputs))
+
+    def _unchanged(self, copies: int) -> np.ndarray:
+        return self.model.call(stack([{}] * copies, self.inputs, self.inputs))
 
 
 class Caller(Protocol):

@@ -54,7 +54,6 @@ class PyfuncPredictor(WholeModelPredictor):
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
-        self.calls += 1
         try:
             predicted = self._model.predict(self._as_taken(inputs))
         except Exception as error:  # foreign code may raise anything, and its words may hold data

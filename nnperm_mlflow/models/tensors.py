@@ -37,7 +37,6 @@ class TensorPredictor(WholeModelPredictor):
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
         tensors = {spec.name: to_tensor(inputs[spec.name], spec) for spec in self.inputs}
-        self.calls += 1
         try:
             predicted = self._function(tensors)
         except (tf.errors.OpError, ValueError, TypeError) as error:
