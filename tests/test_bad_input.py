@@ -1,5 +1,7 @@
 """Bad input ends with one clear message and exit status 2, and leaves no run behind."""
 
+import errno
+import os
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from nnperm_mlflow.cli import main
+from nnperm_mlflow.errors import TrackingError
 from nnperm_mlflow.registry import connection
 
 
@@ -166,6 +169,20 @@ def test_a_relative_database_under_mlflow_run_is_refused(house):
         ["audit", "--model-uri", "models:/house/1", "--tracking-uri", "sqlite:///mlflow.db", "--run-id", "0" * 32],
     )
     assert_one_message(result, "sqlite:///mlflow.db is relative")
+
+
+def test_a_database_that_is_none_is_named(house, tmp_path, nothing_left):
+    (tmp_path / "mlflow.db").write_text("this is no database, but long enough to be taken for one" * 20)
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    assert_one_message(
+        nnperm("--model-uri", "models:/house/1", "--config", str(house.config), store=store), "mlflow.db"
+    )
+
+
+def test_what_the_disk_refuses_is_told_with_its_place():
+    told = "refused at '/full/table': No space left on device. Make room"
+    with pytest.raises(TrackingError, match=told), connection.explained():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/table")
 
 
 def test_the_process_itself_ends_with_status_2_and_without_traceback(house, store):

@@ -331,3 +331,11 @@ def test_a_call_that_does_not_give_the_baseline_is_made_alone(monkeypatch):
     block = branches.begin(base)
     for found in block.predict([{"num_input": base["num_input"].copy()}] * 5):
         assert np.array_equal(found, block.baseline)
+
+
+def test_a_network_that_computes_nothing_is_run_all_the_same():
+    given = numbers(width=1)
+    base = {"num_input": np.arange(10, dtype="float32")[:, None]}
+    block = keras_predictor(keras.Model(given, given)).fitted(base).begin(base)
+    (found,) = block.predict([{"num_input": base["num_input"][::-1]}])
+    assert np.array_equal(found, base["num_input"][::-1])

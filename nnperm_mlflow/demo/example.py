@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from nnperm_mlflow.analysis.engine import Progress
 from nnperm_mlflow.auditing import audit
 from nnperm_mlflow.registry.connection import connect, explained
-from nnperm_mlflow.result import AuditResult, Folder
+from nnperm_mlflow.result import AuditResult
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def run_example(example: Example, folder: Path, run_id: str | None, progress: Pr
     ----------
     example : Example
     folder : Path
-        Where data, configuration and files of the audit go.
+        Where data, configuration and files of the audit go; it exists.
     run_id : str or None
         A run to write the audit to, as `mlflow run` makes one.
     progress : callable or None
@@ -74,7 +74,7 @@ def run_example(example: Example, folder: Path, run_id: str | None, progress: Pr
     AuditResult
     """
     with explained():
-        config = write_files(example, Folder.at(folder).path)
+        config = write_files(example, folder)
         version = register(example, folder, run_id)
     return audit(
         config,

@@ -49,7 +49,7 @@ class BranchPredictor:
         clusters = cluster_inputs(graph, graph.inputs, _MOST_EXTRA, _WORTH_IT)
         self._cluster_of = {key: cluster for cluster in clusters for key in cluster}
         whole = sum(step.cost for step in graph.steps)
-        self._shares = {cluster: graph.cost(cluster) / whole for cluster in clusters if whole}
+        self._shares = {cluster: graph.cost(cluster) / whole if whole else 1.0 for cluster in clusters}
         self._frontier = tuple(dict.fromkeys(key for cluster in clusters for key in graph.frontier(cluster)))
         self._whole = tf.function(self._run_whole, input_signature=[input_signature(self.inputs)], autograph=False)
         self.calls = 0

@@ -62,11 +62,15 @@ def explained() -> Iterator[None]:
         raise TrackingError(f"MLflow refused ({error.error_code}): {first_line[:_MOST_MESSAGE]}") from error
     except (SQLAlchemyError, sqlite3.Error) as error:
         store = without_secrets(str(mlflow.get_tracking_uri()))
-        raise TrackingError(f"the database {store} cannot be used ({type(error).__name__}).") from error
+        raise TrackingError(f"the database {store} cannot be used ({type(error).__name__}). Is it MLflow's?") from error
     except ImportError as error:
-        raise TrackingError(f"the package '{error.name}' is needed here and not installed.") from error
+        raise TrackingError(f"the package '{error.name}' is needed here and not installed: pip install it.") from error
     except OSError as error:
-        raise TrackingError(f"the disk or the network refused: {error.strerror} ('{error.filename}').") from error
+        where = f" at '{error.filename}'" if error.filename else ""
+        raise TrackingError(
+            f"the disk or the network refused{where}: {error.strerror or type(error).__name__}. Make room or mend the "
+            "connection, and run the audit again."
+        ) from error
 
 
 def _probe(server: str) -> None:
