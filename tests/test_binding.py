@@ -280,6 +280,12 @@ def test_whole_numbers_in_a_data_frame_are_numbers():
     assert (bound.features["sex"].kind, bound.features["city"].kind) == ("number", "category")
 
 
+def disturbed(perturbation, bound, rows, donors):
+    """Return the inputs that a perturbation changes."""
+    block = bound.read(rows)
+    return disturb(perturbation, bound.hold(rows), block, donors)[0].on(block)
+
+
 def test_a_column_in_two_inputs_is_one_feature_and_both_receive_the_same_donor():
     bound = bind(
         spec("num_input", 2),
@@ -289,7 +295,7 @@ def test_a_column_in_two_inputs_is_one_feature_and_both_receive_the_same_donor()
     assert list(bound.features) == ["age", "sex"]
     assert bound.features["sex"].kind == "category"
     donors = np.array([1, 2, 3, 4, 0])
-    changed = disturb(Shuffle(bound.features["sex"]), bound, bound.read(EVERY_ROW), donors).inputs
+    changed = disturbed(Shuffle(bound.features["sex"]), bound, EVERY_ROW, donors)
     np.testing.assert_array_equal(changed["sex_input"], TABLE[["sex"]].to_numpy()[donors])
     np.testing.assert_array_equal(changed["num_input"][:, 1], TABLE["sex"].to_numpy()[donors])
     np.testing.assert_array_equal(changed["num_input"][:, 0], TABLE["age"])
@@ -303,7 +309,7 @@ def test_a_channel_in_two_inputs_is_one_feature_in_both():
         said={"lstm": "history", "conv": "history"},
     )
     donors = np.array([1, 2, 3, 4, 0])
-    changed = disturb(Shuffle(bound.features["BILL"]), bound, bound.read(EVERY_ROW), donors).inputs
+    changed = disturbed(Shuffle(bound.features["BILL"]), bound, EVERY_ROW, donors)
     np.testing.assert_array_equal(changed["conv"][:, 1], STEPS[donors, 1])
     np.testing.assert_array_equal(changed["lstm"][:, :, 1], STEPS[donors, 1])
     np.testing.assert_array_equal(changed["conv"][:, 0], STEPS[:, 0])
@@ -454,7 +460,7 @@ def test_every_feature_is_shuffled_and_a_group_as_one():
     planned = plan(bound, groups={"person": ["age", "BILL"]}, exclude=["sex"])
     assert names(planned) == ["age", "income", "PAY", "BILL", "person"]
     donors = np.array([1, 2, 3, 4, 0])
-    changed = disturb(planned[-1], bound, bound.read(EVERY_ROW), donors).inputs
+    changed = disturbed(planned[-1], bound, EVERY_ROW, donors)
     np.testing.assert_array_equal(changed["num_input"][:, 0], TABLE["age"].to_numpy()[donors])
     np.testing.assert_array_equal(changed["num_input"][:, 1:], TABLE[["sex", "income"]])
     np.testing.assert_array_equal(changed["temporal_input"][:, :, 1], STEPS[donors, 1])
@@ -499,9 +505,9 @@ def test_a_column_called_as_a_feature_set_to_a_value_is_refused():
 def test_a_value_to_set_fills_the_features_places_and_no_others():
     bound = bind(spec("num_input", 3), spec("temporal_input", 4, 2), temporal={"history": pay_and_bill()})
     by_name = {perturbation.name: perturbation for perturbation in plan(bound, set={"age": [33], "PAY": [-1.5]})}
-    numbers = disturb(by_name["age=33"], bound, bound.read(EVERY_ROW), None).inputs
+    numbers = disturbed(by_name["age=33"], bound, EVERY_ROW, None)
     np.testing.assert_array_equal(numbers["num_input"], TABLE[["age", "sex", "income"]].assign(age=33))
-    history = disturb(by_name["PAY=-1.5"], bound, bound.read(EVERY_ROW), None).inputs["temporal_input"]
+    history = disturbed(by_name["PAY=-1.5"], bound, EVERY_ROW, None)["temporal_input"]
     np.testing.assert_array_equal(history[:, :, 0], np.full((N_ROWS, 4), -1.5))
     np.testing.assert_array_equal(history[:, :, 1], STEPS[:, 1])
 
@@ -536,7 +542,7 @@ def test_a_value_that_the_input_cannot_hold_is_not_set(dtype, value):
 def test_a_value_that_the_input_can_hold_is_set_in_its_type(dtype, value, held_value):
     bound = bind(spec("age", 1, dtype=dtype), table=of_age(0, 1))
     planned = plan(bound, set={"age": [value]})[1]
-    changed = disturb(planned, bound, bound.read(np.arange(2)), None).inputs["age"]
+    changed = disturbed(planned, bound, np.arange(2), None)["age"]
     assert changed.dtype == dtype
     assert changed.tolist() == [[held_value]] * 2
     assert planned.name == f"age={held_value if dtype == 'object' else int(value)}"
@@ -549,7 +555,7 @@ def test_a_value_reaches_an_input_of_text_and_one_of_numbers_alike(order):
     bound = bind(*[specs[name] for name in order], table=table, said={"text": "sex", "number": "sex"})
     asked, rare = plan(bound, set={"sex": [3]}, rare_below=0.05)[1:]
     for perturbation, text, number in ((asked, "3", 3.0), (rare, "1", 1.0)):
-        changed = disturb(perturbation, bound, bound.read(np.arange(2)), None).inputs
+        changed = disturbed(perturbation, bound, np.arange(2), None)
         assert changed["text"].tolist() == [[text]] * 2
         assert changed["number"].tolist() == [[number]] * 2
         assert perturbation.name == f"sex={text}"

@@ -51,7 +51,7 @@ def add_versions(client, name, count=1, files=None):
 def predictions(reference, folder):
     folder.mkdir()
     predictor = load_predictor(download_model(reference, folder), reference)
-    return predictor.begin({"num_input": GIVEN}).baseline[:, 0].tolist()
+    return predictor.begin([{"num_input": GIVEN}])[0].baseline[:, 0].tolist()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_version_without_a_logged_model_is_found_and_predicts(tracked, tmp_pat
     assert (reference.run_id, reference.experiment_id) == (run.info.run_id, run.info.experiment_id)
     predictor = load_predictor(download_model(reference, tmp_path), reference)
     with np.load(LEGACY / "expected.npz") as stored:
-        found = predictor.begin({spec.name: stored[spec.name] for spec in predictor.inputs}).baseline
+        found = predictor.begin([{spec.name: stored[spec.name] for spec in predictor.inputs}])[0].baseline
         np.testing.assert_allclose(found, stored["prediction"], rtol=0, atol=1e-6)
 
 

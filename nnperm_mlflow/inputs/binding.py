@@ -14,6 +14,7 @@ import pandas as pd
 
 from nnperm_mlflow.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.inputs.dataset import Dataset, Series, row_chunks
+from nnperm_mlflow.inputs.held import HeldRows, read_rows
 from nnperm_mlflow.inputs.slots import Feature, Index, Kind, RowSource, Slot
 from nnperm_mlflow.inputs.sources import ColumnGrid, StoredArray
 from nnperm_mlflow.inputs.specs import InputSpec
@@ -47,7 +48,11 @@ class BoundInputs:
 
     def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return all inputs for the given rows: for each name an array of shape (n_rows, ...)."""
-        return {name: source.take(rows) for name, source in self.sources.items()}
+        return read_rows(self.sources, rows)
+
+    def hold(self, rows: np.ndarray) -> HeldRows:
+        """Return rows that exchange values among themselves, in memory where they fit."""
+        return HeldRows(self.sources, rows)
 
 
 def bind_inputs(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted) -> BoundInputs:

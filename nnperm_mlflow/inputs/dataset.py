@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.config import DataConfig, TemporalConfig
 from nnperm_mlflow.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
+from nnperm_mlflow.inputs.sources import release
+from nnperm_mlflow.inputs.tables import Fetch, column_values, read_table
 from nnperm_mlflow.locations import without_secrets
-
-Fetch = Callable[[str], Path]
-"""Turns a location (a path, a URL, an artifact of a run) into a local file."""
 
 _CHUNK_BYTES = 1 << 26  # of an array looked at in one go: 64 MiB
 
@@ -89,7 +86,7 @@ class Dataset:
 
 
 def dataset_from(
-    static: pd.DataFrame | None = None,
+    static: pd.DataFrame | Mapping[str, np.ndarray] | None = None,
     temporal: Mapping[str, Series] | None = None,
     row_id: str | None = None,
     label: str | None = None,
@@ -99,8 +96,8 @@ def dataset_from(
 
     Parameters
     ----------
-    static : DataFrame of shape (n_rows, n_columns), optional
-        Not modified.
+    static : DataFrame of shape (n_rows, n_columns), or mapping of str to ndarray of shape (n_rows,), optional
+        Not modified; arrays that are mapped to files stay so.
     temporal : mapping of str to Series, optional
     row_id, label : str, optional
         Columns of `static` with the rows' names and with the observed outcome; neither is fed to the model by itself.
@@ -116,17 +113,14 @@ def dataset_from(
     DataError
         If a column is missing, the data are empty, or an array has another number of rows than the table.
     """
-    table = pd.DataFrame() if static is None else static
-    names = table.columns.astype(str)
-    twice = names[names.duplicated()]
-    if len(twice):
-        raise DataError(f"the static table names {name_list(twice)} twice; each column needs a name of its own.")
-    columns = {str(name): _column_values(table[name]) for name in table.columns}
+    columns = _columns(pd.DataFrame() if static is None else static)
     temporal = {name: _checked_series(name, series) for name, series in (temporal or {}).items()}
     _check_columns(columns, temporal, row_id, label)
     counts = {f"temporal data '{name}'": len(s.array) for name, s in temporal.items() if s.array is not None}
-    if static is not None:
-        counts["the static table"] = len(table)
+    if isinstance(static, pd.DataFrame):
+        counts["the static table"] = len(static)
+    else:
+        counts |= {f"column '{name}'": len(values) for name, values in columns.items()}
     if not counts:
         raise DataError("there are no data: name a static table (data: static) or temporal arrays (data: temporal).")
     if len(set(counts.values())) > 1:
@@ -157,7 +151,7 @@ def load_dataset(config: DataConfig, fetch: Fetch) -> Dataset:
     DataError
         If a file is missing, of another format, or does not hold what the configuration says.
     """
-    static = None if config.static is None else _read_table(config.static, fetch)
+    static = None if config.static is None else read_table(config.static, fetch)
     temporal = {name: _read_series(name, spec, fetch) for name, spec in config.temporal.items()}
     files = [config.static, *(spec.file for spec in config.temporal.values())]
     source = next((location for location in files if location), "memory")
@@ -170,18 +164,22 @@ def row_chunks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     step = max(1, _CHUNK_BYTES // row_bytes)
     for start in range(0, len(array), step):
         yield start, array[start : start + step]
+        release(array)
 
 
-def _column_values(column: pd.Series) -> np.ndarray:
-    """Return a column as numbers or booleans where it holds such, else as Python objects."""
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iufbM":
-        return np.asarray(column.to_numpy())
-    if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
-        return column.to_numpy(dtype=bool)
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        exact = pd.api.types.is_integer_dtype(column.dtype) and not column.isna().any()
-        return column.to_numpy(dtype=np.int64) if exact else column.to_numpy(dtype=np.float64, na_value=np.nan)
-    return column.to_numpy(dtype=object, na_value=np.nan)
+def _columns(table: pd.DataFrame | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return a table's columns, or say which of its names is there twice."""
+    names = pd.Index([str(name) for name in table])
+    twice = names[names.duplicated()]
+    if len(twice):
+        raise DataError(f"the static table names {name_list(twice)} twice; each column needs a name of its own.")
+    if isinstance(table, pd.DataFrame):
+        return {str(name): column_values(table[name]) for name in table.columns}
+    columns = {str(name): np.asanyarray(values) for name, values in table.items()}
+    for name, values in columns.items():
+        if values.ndim != 1:
+            raise ShapeError(f"column '{name}' must have one axis (rows), but the array has shape {values.shape}.")
+    return {name: it if it.dtype.kind in "iufbM" else it.astype(object) for name, it in columns.items()}
 
 
 def _check_columns(
@@ -199,32 +197,6 @@ def _check_columns(
                     f"{where} names the column '{column}', which the static table does not have. "
                     f"It has {name_list(columns)}.{did_you_mean(column, columns)}"
                 )
-
-
-def _read_table(location: str, fetch: Fetch) -> pd.DataFrame:
-    path = fetch(location)
-    location = without_secrets(location)
-    suffix = Path(location).suffix.lower()
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".csv": pd.read_csv, ".gz": pd.read_csv, ".parquet": pd.read_parquet, ".pq": pd.read_parquet
-    }  # fmt: skip
-    if suffix not in readers:
-        raise DataError(f"a static table is a .csv or .parquet file, but '{location}' ends in '{suffix}'.")
-    try:
-        if readers[suffix] is pd.read_csv:
-            _check_header(path, location)
-        return readers[suffix](path)
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        first_line = str(error).splitlines()[0] if not isinstance(error, UnicodeDecodeError) else "not UTF-8 text"
-        raise DataError(f"'{location}' cannot be read as {suffix[1:]}: {first_line}.") from error
-
-
-def _check_header(path: Path, location: str) -> None:
-    """Refuse a csv file that names a column twice, which pandas would rename in silence."""
-    header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
-    twice = header[header.duplicated()]
-    if len(twice):
-        raise DataError(f"'{location}' names {name_list(twice)} twice; each column needs a name of its own.")
 
 
 def _read_series(name: str, spec: TemporalConfig, fetch: Fetch) -> Series:

@@ -5,7 +5,7 @@ A static number, an embedding input, a temporal channel, a group and a DataFrame
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -62,6 +62,67 @@ class Feature:
     kind: Kind
 
 
+@dataclass(frozen=True)
+class Change:
+    """Other values in some slots of a block of rows.
+
+    Attributes
+    ----------
+    slots : tuple of Slot
+    values : tuple of ndarray of shape (n_rows, ...)
+        What each slot shall hold.
+    donors : ndarray of shape (n_rows,), or None
+        Where all values of a row came from one other row: its position among the rows that were begun together.
+    """
+
+    slots: tuple[Slot, ...]
+    values: tuple[np.ndarray, ...]
+    donors: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, inputs: Mapping[str, np.ndarray]) -> Change:
+        """Return the change that gives whole inputs other values, of shape (n_rows, ...) each."""
+        return cls(tuple(Slot(name) for name in inputs), tuple(inputs.values()))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that change."""
+        return tuple(dict.fromkeys(slot.input for slot in self.slots))
+
+    def replaces(self, name: str, shape: tuple[int, ...]) -> bool:
+        """Tell whether nothing of the input of that name, of that shape behind the row axis, stays as it is."""
+        stays = np.ones(shape, dtype=bool)
+        for slot in self.slots:
+            if slot.input == name:
+                stays[slot.index] = False
+        return not stays.any()
+
+    def write(self, name: str, array: np.ndarray) -> None:
+        """Put the change's values into `array`, which holds the input of that name and is of shape (n_rows, ...).
+
+        Raises
+        ------
+        ShapeError
+            If values do not fit their slot; the message names both shapes.
+        """
+        for slot, values in zip(self.slots, self.values, strict=True):
+            if slot.input == name:
+                _check_fit(array, slot.index, values)
+                array[in_all_rows(slot.index)] = values
+
+    def on(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the inputs that change, as they then are; `inputs` of shape (n_rows, ...) are not modified.
+
+        >>> Change((Slot("x", (0,)),), (np.array([3, 1]),)).on({"x": np.array([[1, 2], [3, 4]])})
+        {'x': array([[3, 2],
+               [1, 4]])}
+        """
+        changed = {name: inputs[name].copy() for name in self.inputs}
+        for name, array in changed.items():
+            self.write(name, array)
+        return changed
+
+
 def in_all_rows(index: Index) -> Index:
     """Return the index of a slot in a whole array: all rows, and `index` behind the row axis."""
     return (slice(None), *index)
@@ -84,69 +145,6 @@ def read_slot(sources: Mapping[str, RowSource], slot: Slot, rows: np.ndarray) ->
         In the model's dtype; a copy, free to change.
     """
     return sources[slot.input].take(rows, slot.index)
-
-
-def set_slot(array: np.ndarray, index: Index, values: np.ndarray) -> np.ndarray:
-    """Return a copy of `array` in which one slot holds other values.
-
-    Parameters
-    ----------
-    array : ndarray of shape (n_rows, ...)
-        One model input, in the units the model was trained on. Not modified.
-    index : tuple
-        The slot's index behind the row axis.
-    values : ndarray of shape (n_rows, ...)
-        What the slot shall hold, of the shape of `array[:, *index]` and its unit.
-
-    Returns
-    -------
-    ndarray of the shape and dtype of `array`
-
-    Raises
-    ------
-    ShapeError
-        If `values` do not fit the slot; the message names both shapes.
-
-    Examples
-    --------
-    >>> set_slot(np.array([[1, 2], [3, 4]]), (0,), np.array([3, 1]))
-    array([[3, 2],
-           [1, 4]])
-    """
-    _check_fit(array, index, values)
-    disturbed = array.copy()
-    disturbed[in_all_rows(index)] = values
-    return disturbed
-
-
-def set_slots(
-    inputs: Mapping[str, np.ndarray], slots: Sequence[Slot], values: Sequence[np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Return the inputs that `slots` touch, with `values` in the slots; other inputs are left out.
-
-    Parameters
-    ----------
-    inputs : mapping of str to ndarray of shape (n_rows, ...)
-        A block of the model's inputs by name. Not modified.
-    slots : sequence of Slot
-    values : sequence of ndarray, one per slot
-
-    Returns
-    -------
-    dict of str to ndarray
-        The changed inputs only; copies, or the values themselves where a slot is a whole input.
-    """
-    changed: dict[str, np.ndarray] = {}
-    for slot, slot_values in zip(slots, values, strict=True):
-        array = inputs[slot.input]
-        _check_fit(array, slot.index, slot_values)
-        if slot.index == ():
-            changed[slot.input] = slot_values
-            continue
-        if slot.input not in changed:
-            changed[slot.input] = array.copy()
-        changed[slot.input][in_all_rows(slot.index)] = slot_values
-    return changed
 
 
 def _check_fit(array: np.ndarray, index: Index, values: np.ndarray) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping
 
 import numpy as np
 
 from nnperm_mlflow.inputs.slots import Index, in_all_rows
+
+_PIECE_ROWS = 1_024  # rows of a mapped array read in one go; each may bring 64 KiB of its file into memory
 
 
 class ColumnGrid:
@@ -33,7 +36,7 @@ class ColumnGrid:
         names = np.asarray(self._names[index])
         cells = np.empty((len(rows), names.size), dtype=self.dtype)
         for position, name in enumerate(names.ravel()):
-            values = self._columns[name][rows]
+            values = take_rows(self._columns[name], rows)
             cells[:, position] = values.astype(str) if self.dtype.kind == "O" else values
         return cells.reshape(len(rows), *names.shape)
 
@@ -55,4 +58,23 @@ class StoredArray:
 
     def take(self, rows: np.ndarray, index: Index = ()) -> np.ndarray:
         """Return `array[rows][:, *index]` in the model's dtype, as a new array; other cells are not read."""
-        return np.ascontiguousarray(self._array[in_all_rows(index)][rows], dtype=self.dtype)
+        return take_rows(self._array[in_all_rows(index)], rows).astype(self.dtype, order="C", copy=False)
+
+
+def take_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return some rows of an array as a new one; of a mapped array, piece by piece."""
+    if getattr(array, "_mmap", None) is None:
+        return array[rows]
+    taken = np.empty((len(rows), *array.shape[1:]), dtype=array.dtype)
+    for start in range(0, len(rows), _PIECE_ROWS):
+        piece = rows[start : start + _PIECE_ROWS]
+        taken[start : start + len(piece)] = array[piece]
+        release(array)
+    return taken
+
+
+def release(array: np.ndarray) -> None:
+    """Give back the memory that an array mapped for reading has taken; the file is read again where it is asked for."""
+    mapped = getattr(array, "_mmap", None)
+    if isinstance(mapped, mmap.mmap) and getattr(array, "mode", None) == "r" and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
