@@ -87,6 +87,11 @@ class AnalysisConfig(_Strict):
         Of several outputs, the one to follow (position or name) or a distance: total_variation, max, l2.
     unit : str or None
         Unit of the prediction, for the axis of the boxplot.
+    exact : bool
+        Give the model's numbers to the last bit. False lets changes of numbers take a shortcut through the layers of a
+        network that are affine in them; the largest difference that was seen is then told.
+    random : bool
+        Audit a model all the same whose predictions of the same rows differ from call to call.
     """
 
     repeats: Annotated[int, Field(ge=1)] = 1
@@ -98,6 +103,8 @@ class AnalysisConfig(_Strict):
     exclude: Names = []
     output: Annotated[int, Field(ge=0)] | str | None = None
     unit: str | None = None
+    exact: bool = True
+    random: bool = False
 
 
 class AuditConfig(_Strict):

@@ -14,10 +14,20 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow import __version__
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.engine import Job, choose_block_rows, count_blocks, count_outputs, probe_rows, run_blocks
+from nnperm_mlflow.analysis.engine import (
+    Job,
+    audit_first_block,
+    begins_together,
+    choose_block_rows,
+    count_blocks,
+    count_outputs,
+    probe_rows,
+)
+from nnperm_mlflow.analysis.noise import SelfNoise, measure_noise
 from nnperm_mlflow.analysis.perturbations import plan_perturbations
+from nnperm_mlflow.analysis.shuffling import SHUFFLE_BLOCK_ROWS
 from nnperm_mlflow.config import AuditConfig, load_config, parse_config
-from nnperm_mlflow.errors import ConfigError, DataError
+from nnperm_mlflow.errors import ConfigError, DataError, ModelError
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.models.loading import download_model, load_predictor
@@ -26,6 +36,7 @@ from nnperm_mlflow.registry.artifacts import Fetcher
 
 _RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _FEWEST_ROWS = 2
+_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,8 @@ class Plan:
         The configuration with what was found out filled in: the pinned version, the inputs.
     record : dict
         What identifies the audit: digests, seed, versions.
+    noise : SelfNoise
+        By how much undisturbed rows differ.
     """
 
     reference: ModelReference
@@ -52,6 +65,7 @@ class Plan:
     block_rows: int
     used: AuditConfig
     record: dict[str, object]
+    noise: SelfNoise
 
     @property
     def unit(self) -> str:
@@ -72,8 +86,8 @@ class Forecast:
     seconds : float
         Of the whole loop.
     peak_bytes : int or None
-        Largest memory of this process so far; it grows with the block, not with the rows. What comes at the end (the
-        statistics, the picture) is not in it.
+        Largest memory of this process, expected: that so far, and what is kept of the rows that exchange values. What
+        comes at the end (the statistics, the picture) is not in it.
     """
 
     plan: Plan
@@ -136,8 +150,15 @@ def prepare(
     inputs = bind_inputs(predictor.inputs, dataset, config.inputs)
     analysis, uri = config.analysis, reference.uri
     perturbations = plan_perturbations(inputs, uri, analysis)
-    fitted = predictor.fitted(inputs.read(probe_rows(dataset.n_rows)))
+    fitted = predictor.fitted(inputs.read(probe_rows(dataset.n_rows)), analysis.exact)
     measure = choose_measure(analysis.output, count_outputs(fitted, inputs), fitted.outputs.names)
+    noise = measure_noise(fitted, inputs, measure)
+    if noise.is_random and not analysis.random:
+        raise ModelError(
+            f"{uri} draws random numbers: the same rows predicted twice differ by up to {noise.again:.3g}, and "
+            "deviations of that size mean nothing. Log it as it shall predict (dropout off), or set "
+            "'analysis: {random: true}'."
+        )
     used = config.without_secrets().model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
     record: dict[str, object] = {
         "model": uri,
@@ -150,7 +171,7 @@ def prepare(
         **_package_versions(),
     }
     job = Job(fitted, inputs, perturbations, measure, uri, analysis.seed, analysis.repeats)
-    return Plan(reference, dataset, job, choose_block_rows(inputs, analysis.block_rows), used, record)
+    return Plan(reference, dataset, job, choose_block_rows(job, analysis.block_rows), used, record, noise)
 
 
 def forecast(plan: Plan) -> Forecast:
@@ -158,13 +179,22 @@ def forecast(plan: Plan) -> Forecast:
     job = plan.job
     calls = job.predictor.calls
     started = time.monotonic()
-    first = next(run_blocks(job, plan.block_rows))
+    first = audit_first_block(job, plan.block_rows)
     seconds = (time.monotonic() - started) * plan.dataset.n_rows / len(first.rows)
     n_blocks = count_blocks(plan.dataset.n_rows, plan.block_rows)
-    return Forecast(plan, job.predictor.calls - calls, n_blocks, seconds, _peak_bytes())
+    exchanging = min(plan.dataset.n_rows, SHUFFLE_BLOCK_ROWS)
+    kept = job.predictor.kept_bytes * exchanging if begins_together(job, exchanging) else 0
+    peak = _peak_bytes()
+    return Forecast(plan, job.predictor.calls - calls, n_blocks, seconds, None if peak is None else peak + kept)
 
 
 def _peak_bytes() -> int | None:
+    """Return the largest memory of this process so far; Linux's `getrusage` would count that of its parent in."""
+    if _STATUS.exists():
+        told = [
+            line.split()[1] for line in _STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:")
+        ]
+        return 1024 * int(told[0]) if told else None
     try:
         import resource  # noqa: PLC0415 - not on Windows
     except ImportError:

@@ -27,7 +27,8 @@ class PlainPredictor(WholeModelPredictor):
 
     def call(self, inputs):
         self.seen.append({name: array.copy() for name, array in inputs.items()})
-        return as_columns(self._function(inputs), len(next(iter(inputs.values()))))
+        given = {name: array.copy() for name, array in inputs.items()}  # as pyfunc models get them
+        return as_columns(self._function(given), len(next(iter(inputs.values()))))
 
 
 def bound(

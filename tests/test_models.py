@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from nnperm_mlflow.errors import ModelError, ModelNotFoundError, PredictionError, UntrustedModelError
+from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.models.loading import download_model, load_predictor
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.models.predictor import as_columns
@@ -44,7 +45,7 @@ def numbers(*shape, seed=0):
 
 
 def predicted(predictor, inputs):
-    return predictor.begin(inputs).baseline
+    return predictor.begin([inputs])[0].baseline
 
 
 def change_mlmodel(path, change):
@@ -157,11 +158,11 @@ def test_a_stored_network_predicts_what_it_predicted_before(tmp_path, flavour, b
 def test_a_changed_input_is_predicted_with_the_others_as_they_were(tmp_path, build, is_fitted):
     network, _, named = build()
     predictor = load(save(network, tmp_path / "model"))
-    block = (predictor.fitted(named) if is_fitted else predictor).begin(named)
+    block = (predictor.fitted(named) if is_fitted else predictor).begin([named])[0]
     first, other = named
     changed = {**named, first: named[first][::-1]}
     expected = network(changed if build is by_key else [changed[first], changed[other]], training=False)
-    for found in block.predict([{first: changed[first]}] * 3):
+    for found in block.predict(map(Change.of, [{first: changed[first]}] * 3)):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     assert not np.allclose(expected, block.baseline)
 
@@ -207,9 +208,9 @@ def test_a_network_is_traced_once_whatever_the_size_of_a_block(tmp_path):
     network, _, named = nested()
     predictor = load(save(network, tmp_path / "model"))
     for n_rows in (7, 1, 5):
-        block = predictor.begin({name: array[:n_rows] for name, array in named.items()})
-        list(block.predict([{"old": named["new"][:n_rows]}]))
-    predictor.begin({name: np.concatenate([array] * 3) for name, array in named.items()})
+        block = predictor.begin([{name: array[:n_rows] for name, array in named.items()}])[0]
+        list(block.predict(map(Change.of, [{"old": named["new"][:n_rows]}])))
+    predictor.begin([{name: np.concatenate([array] * 3) for name, array in named.items()}])[0]
     assert predictor._function.experimental_get_tracing_count() == 1
 
 
@@ -229,7 +230,7 @@ def test_a_code_that_an_embedding_does_not_know_is_a_failed_prediction(tmp_path)
     network, _, named = with_codes()
     predictor = load(save(network, tmp_path / "model"))
     with pytest.raises(PredictionError, match="A code outside of what an embedding knows"):
-        predictor.begin({**named, "SEX_input": np.full((N_ROWS, 1), 9, dtype="int32")})
+        predictor.begin([{**named, "SEX_input": np.full((N_ROWS, 1), 9, dtype="int32")}])[0]
 
 
 @pytest.mark.parametrize("flavour", ["tensorflow", "keras"])
@@ -639,10 +640,10 @@ def test_a_random_forest_is_refused_without_trust_and_right_with_it(tmp_path):
         ("age", (), "f", True),
         ("income", (), "f", True),
     ]
-    block = predictor.begin({"income": table["age"], **by_column(table), "more": numbers(3)})
+    block = predictor.begin([{"income": table["age"], **by_column(table), "more": numbers(3)}])[0]
     np.testing.assert_allclose(block.baseline, expected)
     changed = table.assign(city=table["city"].to_numpy()[::-1])
-    (found,) = block.predict([{"city": changed["city"].to_numpy(dtype=object)}])
+    (found,) = block.predict(map(Change.of, [{"city": changed["city"].to_numpy(dtype=object)}]))
     np.testing.assert_allclose(found, forest.predict_proba(changed))
     assert not np.allclose(found, expected)
 
@@ -707,14 +708,14 @@ def test_labels_are_no_predictions(tmp_path):
     classifier = encoded(LogisticRegression()).fit(table, labels)
     predictor = load(save_pipeline(classifier, tmp_path / "model", table, labels))
     with pytest.raises(PredictionError, match=r"no numbers but labels.*pyfunc_predict_fn='predict_proba'"):
-        predictor.begin(by_column(table))
+        predictor.begin([by_column(table)])[0]
 
 
 def test_a_failing_model_tells_nothing_of_the_data(tmp_path):
     table, outcome = clients()
     predictor = load(save_pipeline(encoded(LinearRegression()).fit(table, outcome), tmp_path / "model", table, outcome))
     with pytest.raises(PredictionError, match="the model failed") as caught:
-        predictor.begin({**by_column(table), "city": np.array(["Atlantis"] * 60, dtype=object)})
+        predictor.begin([{**by_column(table), "city": np.array(["Atlantis"] * 60, dtype=object)}])[0]
     assert "Atlantis" not in str(caught.value)
 
 

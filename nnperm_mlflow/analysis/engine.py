@@ -7,8 +7,8 @@ and the table is finished where the block is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -20,12 +20,17 @@ from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions, shuf
 from nnperm_mlflow.analysis.statistics import Tally
 from nnperm_mlflow.errors import NonFinitePredictionError, PredictionError
 from nnperm_mlflow.inputs.binding import BoundInputs
-from nnperm_mlflow.models.predictor import Predictor, rounding_of
+from nnperm_mlflow.inputs.held import HeldRows, row_bytes
+from nnperm_mlflow.inputs.slots import Change
+from nnperm_mlflow.models.predictor import Block, Predictor, rounding_of
 
 _BLOCK_BYTES = 1 << 25  # of inputs in one model call: 32 MiB
+_ACTIVATION_BYTES = 1 << 28  # of what the model computes from them: 256 MiB
+_RESULT_BYTES = 1 << 28  # of their deviations, under all perturbations and repeats: 256 MiB
+_DEVIATION_BYTES = 6  # of a deviation, whether its row had moved, and whether the prediction fell
+_KEPT_BYTES = 1 << 29  # of what is kept of all blocks of a shuffle block: 512 MiB
 _MOST_BLOCK_ROWS = 4_096
 _PROBE_ROWS = 64
-_TEXT_BYTES = 64  # of a string, about
 _DONOR_BYTES = 1 << 28  # of donors remembered from block to block: 256 MiB
 
 Donors = Callable[[str, int], np.ndarray]
@@ -70,17 +75,20 @@ class BlockResult:
     deviations : ndarray of shape (n_repeats, n_perturbations, n_rows), float32
     moved : ndarray of shape (n_repeats, n_perturbations, n_rows), bool
         Where the perturbation changed the feature's value.
+    fell : ndarray of shape (n_repeats, n_perturbations, n_rows), bool
+        Where the prediction has fallen.
     """
 
     rows: np.ndarray
     baseline: np.ndarray
     deviations: np.ndarray
     moved: np.ndarray
+    fell: np.ndarray
 
 
 def count_outputs(predictor: Predictor, inputs: BoundInputs) -> int:
     """Return how many numbers the model predicts a row, by asking it for the first one."""
-    return int(predictor.begin(inputs.read(np.arange(1))).baseline.shape[1])
+    return int(predictor.begin([inputs.read(np.arange(1))])[0].baseline.shape[1])
 
 
 def probe_rows(n_rows: int) -> np.ndarray:
@@ -88,18 +96,34 @@ def probe_rows(n_rows: int) -> np.ndarray:
     return np.unique(np.linspace(0, n_rows - 1, min(n_rows, _PROBE_ROWS)).astype(np.int64))
 
 
-def choose_block_rows(inputs: BoundInputs, asked: int | Literal["auto"]) -> int:
-    """Return how many rows a model call gets: as asked for, or so many that their inputs take 32 MiB."""
+def choose_block_rows(job: Job, asked: int | Literal["auto"]) -> int:
+    """Return how many rows a block has: as asked for, or so many that what is computed for them stays in bounds.
+
+    Parameters
+    ----------
+    job : Job
+    asked : int or "auto"
+
+    Returns
+    -------
+    int
+        With "auto" at most 4,096, so many that inputs take 32 MiB, what the model makes of them 256 MiB, and their
+        deviations 256 MiB.
+    """
     if asked != "auto":
         return asked
-    one_row = inputs.read(np.arange(1)).values()
-    row_bytes = sum(_TEXT_BYTES * array.size if array.dtype.kind == "O" else array.nbytes for array in one_row)
-    return max(1, min(_MOST_BLOCK_ROWS, _BLOCK_BYTES // max(1, row_bytes)))
+    deviation_bytes = _DEVIATION_BYTES * job.repeats * len(job.perturbations)
+    fitting = [
+        _BLOCK_BYTES // max(1, row_bytes(job.inputs.sources)),
+        _ACTIVATION_BYTES // max(1, job.predictor.row_bytes),
+        _RESULT_BYTES // max(1, deviation_bytes),
+    ]
+    return max(1, min(_MOST_BLOCK_ROWS, *fitting))
 
 
 def count_blocks(n_rows: int, block_rows: int) -> int:
     """Return how many blocks `run_blocks` makes of so many rows."""
-    return sum(-(-size // block_rows) for size in shuffle_block_sizes(n_rows))
+    return sum(len(_parts(size, block_rows)) for size in shuffle_block_sizes(n_rows))
 
 
 def run_blocks(job: Job, block_rows: int) -> Iterator[BlockResult]:
@@ -109,7 +133,7 @@ def run_blocks(job: Job, block_rows: int) -> Iterator[BlockResult]:
     ----------
     job : Job
     block_rows : int
-        Most rows of one model call.
+        Most rows of one block.
 
     Yields
     ------
@@ -122,62 +146,92 @@ def run_blocks(job: Job, block_rows: int) -> Iterator[BlockResult]:
         If the model fails, or predicts NaN; the message names the perturbation and counts the rows.
     """
     for shuffle_block in shuffle_blocks(job.inputs.n_rows, job.seed):
-        donors = _remembered_donors(job, shuffle_block)
-        for start in range(0, len(shuffle_block.rows), block_rows):
-            yield audit_block(job, shuffle_block, slice(start, start + block_rows), donors)
+        yield from _audit_shuffle_block(job, shuffle_block, block_rows)
 
 
-def audit_block(job: Job, shuffle_block: ShuffleBlock, part: slice, donors: Donors) -> BlockResult:
+def begins_together(job: Job, n_rows: int) -> bool:
+    """Tell whether what is kept of so many rows, that exchange values among themselves, fits into memory."""
+    return 0 < job.predictor.kept_bytes * n_rows <= _KEPT_BYTES
+
+
+def _audit_shuffle_block(job: Job, shuffle_block: ShuffleBlock, block_rows: int) -> Iterator[BlockResult]:
+    held = job.inputs.hold(shuffle_block.rows)
+    donors = _remembered_donors(job, shuffle_block)
+    parts = _parts(len(shuffle_block.rows), block_rows)
+    begun: list[Block | None] = [None] * len(parts)
+    if held.in_memory and begins_together(job, len(held.rows)):
+        begun = [*job.predictor.begin([held.read(part) for part in parts])]
+    for part, block in zip(parts, begun, strict=True):
+        yield audit_block(job, held, part, donors, block)
+
+
+def audit_block(job: Job, held: HeldRows, part: slice, donors: Donors, begun: Block | None = None) -> BlockResult:
     """Predict some rows of a shuffle block as they are and under each perturbation.
 
     Parameters
     ----------
     job : Job
-    shuffle_block : ShuffleBlock
-        Rows among which values are exchanged.
+    held : HeldRows
+        The rows of the shuffle block.
     part : slice
-        Which of its rows.
+        Which of them.
     donors : callable
         Gives for a feature and the number of a repeat each row's donor, as a position in the shuffle block.
+    begun : Block, optional
+        The part, where it was begun together with all others of the shuffle block.
 
     Returns
     -------
     BlockResult
     """
-    rows = shuffle_block.rows[part]
-    inputs = job.inputs.read(rows)
-    block = job.predictor.begin(inputs)
+    rows = held.rows[part]
+    inputs = held.read(part)
+    block = begun if begun is not None else job.predictor.begin([inputs])[0]
     baseline = _picked(job, block.baseline, rows, "before anything was disturbed")
     shape = (job.repeats, len(job.perturbations), len(rows))
-    result = BlockResult(rows, baseline, np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool))
+    deviated, moved, fell = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    result = BlockResult(rows, baseline, deviated, moved, fell)
 
-    def changes() -> Iterator[dict[str, np.ndarray]]:
+    def changes() -> Iterator[Change]:
         for position, repeats in _places(job):
             perturbation = job.perturbations[position]
             donor_rows = None
             if isinstance(perturbation, Shuffle):
-                donor_rows = shuffle_block.rows[donors(perturbation.feature.name, repeats.start)[part]]
-            disturbed = disturb(perturbation, job.inputs, inputs, donor_rows)
-            result.moved[repeats, position] = disturbed.moved
-            yield disturbed.inputs
+                donor_rows = donors(perturbation.feature.name, repeats.start)[part]
+            change, result.moved[repeats, position] = disturb(perturbation, held, inputs, donor_rows)
+            yield change if begun is not None else replace(change, donors=None)
 
     rounding = rounding_of(baseline)
-    predictions = block.predict(changes())
-    for position, repeats in _places(job):
-        with _named(job, job.perturbations[position]):
-            predicted = next(predictions)
-        perturbed = _picked(job, predicted, rows, f"once {job.perturbations[position]}")
-        deviations = job.measure.deviations(baseline, perturbed)
-        if not np.isfinite(deviations).all():
-            raise NonFinitePredictionError(
-                f"{job.model}, once {job.perturbations[position]}: predictions moved by more than a float32 holds. "
-                "Let the model predict in a larger unit."
-            )
-        still = ~result.moved[repeats, position][0]
-        if deviations[still].max(initial=0) <= rounding:
-            deviations[still] = 0  # the rows are as they were, so that all they show is another batch's rounding
-        result.deviations[repeats, position] = deviations
+    with closing(block.predict(changes())) as predictions:
+        for position, repeats in _places(job):
+            perturbation = job.perturbations[position]
+            with _named(job, perturbation):
+                predicted = next(predictions)
+            perturbed = _picked(job, predicted, rows, f"once {perturbation}")
+            deviations = job.measure.deviations(baseline, perturbed)
+            if not np.isfinite(deviations).all():
+                raise NonFinitePredictionError(
+                    f"{job.model}, once {perturbation}: predictions moved by more than a float32 holds. "
+                    "Let the model predict in a larger unit."
+                )
+            still = ~result.moved[repeats, position][0]
+            if deviations[still].max(initial=0) <= rounding:
+                deviations[still] = 0  # the rows are as they were, so that all they show is another batch's rounding
+            result.deviations[repeats, position] = deviations
+            result.fell[repeats, position] = job.measure.fell(baseline, perturbed)
     return result
+
+
+def audit_first_block(job: Job, block_rows: int) -> BlockResult:
+    """Audit the first rows as if there were no others, to see how long a block takes."""
+    part = _parts(shuffle_block_sizes(job.inputs.n_rows)[0], block_rows)[0]
+    return next(_audit_shuffle_block(job, ShuffleBlock(0, np.arange(part.stop)), block_rows))
+
+
+def _parts(n_rows: int, most: int) -> list[slice]:
+    """Cut rows into as few parts of at most so many rows as there can be, equal but for the last."""
+    step = -(-n_rows // -(-n_rows // most))
+    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
 
 def _places(job: Job) -> Iterator[tuple[int, slice]]:
@@ -210,13 +264,13 @@ def tally_and_write(
     Tally
         Of all deviations.
     """
-    tally = Tally.empty(len(job.perturbations))
+    tally = Tally.empty(len(job.perturbations), job.measure.distance is None)
     done = 0
     progress(done, job.inputs.n_rows)
     for result in results:
         for repeat in range(job.repeats):
             write(result.rows, repeat, result.baseline, result.deviations[repeat])
-            tally.add(result.deviations[repeat], result.moved[repeat])
+            tally.add(result.deviations[repeat], result.moved[repeat], result.fell[repeat])
         done += len(result.rows)
         progress(done, job.inputs.n_rows)
     return tally

@@ -13,7 +13,8 @@ import numpy as np
 from nnperm_mlflow.config import AnalysisConfig, Scalar
 from nnperm_mlflow.errors import ConfigError, DataError, UnknownFeatureError, did_you_mean, name_list
 from nnperm_mlflow.inputs.binding import BoundInputs
-from nnperm_mlflow.inputs.slots import Feature, RowSource, Slot, in_all_rows, read_slot, set_slots
+from nnperm_mlflow.inputs.held import HeldRows
+from nnperm_mlflow.inputs.slots import Change, Feature, RowSource, Slot, in_all_rows, read_slot
 
 logger = logging.getLogger(__name__)
 
@@ -67,22 +68,6 @@ class SetTo:
 Perturbation = Shuffle | SetTo
 
 
-@dataclass(frozen=True)
-class Disturbed:
-    """A block of rows under one perturbation.
-
-    Attributes
-    ----------
-    inputs : dict of str to ndarray of shape (n_rows, ...)
-        The inputs that changed, and no others.
-    moved : ndarray of shape (n_rows,), bool
-        Rows in which the feature holds another value than before.
-    """
-
-    inputs: dict[str, np.ndarray]
-    moved: np.ndarray
-
-
 def plan_perturbations(inputs: BoundInputs, model: str, analysis: AnalysisConfig) -> list[Perturbation]:
     """List what an audit does: a shuffle of every feature and group, and the values to set.
 
@@ -123,37 +108,37 @@ def plan_perturbations(inputs: BoundInputs, model: str, analysis: AnalysisConfig
 
 
 def disturb(
-    perturbation: Perturbation,
-    inputs: BoundInputs,
-    block: Mapping[str, np.ndarray],
-    donor_rows: np.ndarray | None,
-) -> Disturbed:
+    perturbation: Perturbation, held: HeldRows, block: Mapping[str, np.ndarray], donors: np.ndarray | None
+) -> tuple[Change, np.ndarray]:
     """Apply a perturbation to a block of rows.
 
     Parameters
     ----------
     perturbation : Shuffle or SetTo
-    inputs : BoundInputs
-        Where donors are read from.
+    held : HeldRows
+        Rows that exchange values.
     block : mapping of str to ndarray of shape (n_rows, ...)
         The rows as they are. Not modified.
-    donor_rows : ndarray of shape (n_rows,), int64, or None
-        For a shuffle the position in the data of each row's donor.
+    donors : ndarray of shape (n_rows,), int, or None
+        For a shuffle the position in `held` of each row's donor.
 
     Returns
     -------
-    Disturbed
+    change : Change
+        What the feature's slots hold instead.
+    moved : ndarray of shape (n_rows,), bool
+        Rows in which the feature holds another value than before.
     """
     slots = perturbation.feature.slots
     before = [block[slot.input][in_all_rows(slot.index)] for slot in slots]
     if isinstance(perturbation, Shuffle):
-        after = [read_slot(inputs.sources, slot, np.asarray(donor_rows)) for slot in slots]
+        after = [held.take(slot, np.asarray(donors)) for slot in slots]
     else:
         after = [_filled(old, perturbation.value) for old in before]
     moved = np.zeros(len(before[0]), dtype=bool)
     for old, new in zip(before, after, strict=True):
         moved |= (old != new).reshape(len(old), -1).any(axis=1)
-    return Disturbed(set_slots(block, slots, after), moved)
+    return Change(slots, tuple(after), donors), moved
 
 
 def value_name(value: Scalar) -> str:

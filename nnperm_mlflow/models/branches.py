@@ -1,32 +1,36 @@
 """Only what a changed input can reach is computed again.
 
-For each cluster of inputs the network splits into a *prefix*, all that does not depend on them, and a *suffix*. The
-prefix of a block of rows is run once, together with the baseline; a suffix is run once for each perturbation.
+Each input has steps of its own, up to its border, where it meets others. The borders of a block of rows are computed
+once, together with the baseline. A change of one input then costs its own steps and the joint steps that depend on it;
+and where a row receives the whole input of another row, its border is that row's, so that nothing of its own is run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from nnperm_mlflow.errors import PredictionError
+from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.models.branch_block import BranchBlock, Cluster, Route, ShortcutRoute, Together
 from nnperm_mlflow.models.graph import Graph, Key, cluster_inputs
-from nnperm_mlflow.models.predictor import OutputSpec, as_columns
-from nnperm_mlflow.models.stacking import Arrays, Exactness, predict_stacked, stack
-from nnperm_mlflow.models.tensors import MOST_ROWS, describe_failure, input_signature, to_tensor
+from nnperm_mlflow.models.pieces import Border, JointSteps, OwnSteps, Packed
+from nnperm_mlflow.models.predictor import OutputSpec, as_columns, rounding_of
+from nnperm_mlflow.models.shortcut import Shortcut, find_exits
+from nnperm_mlflow.models.stacking import Arrays, Exactness
 
-_MOST_ROWS_SUFFIX = 16_384  # rows of a call of a suffix that costs little
-_CHEAP = 0.1  # share of the whole network's cost below which a suffix costs little
-_MOST_EXTRA = 0.25  # how much dearer a suffix may be that inputs share, since each takes a while to compile
-_WORTH_IT = 0.8  # share of the whole network's cost beyond which a suffix saves too little
+logger = logging.getLogger(__name__)
 
-Kept = dict[str, list[Any]]
-"""Tensors of the frontiers with their masks; an empty list of masks where a tensor has none."""
+_MOST_EXTRA = 0.25
+"""How much dearer a change may be with a suffix that inputs share, since each takes a while to compile."""
+
+_WIDER = 8.0  # than any difference that was tried, how large one may be that takes the shortcut
+_LEAST_MOVE = 1e-4  # of the spread of what a column moves, by how much a shortcut may be off beyond rounding
 
 
 class BranchPredictor:
@@ -38,183 +42,189 @@ class BranchPredictor:
         In the order of the graph's inputs.
     outputs : OutputSpec
     graph : Graph
+    exact : bool
+        Give the network's numbers to the last bit; otherwise changes of single columns may take a shortcut.
     """
 
-    def __init__(self, inputs: Sequence[InputSpec], outputs: OutputSpec, graph: Graph) -> None:
+    def __init__(self, inputs: Sequence[InputSpec], outputs: OutputSpec, graph: Graph, exact: bool = True) -> None:
         self.inputs = tuple(inputs)
         self.outputs = outputs
-        self.graph = graph
-        self.key_of = dict(zip((spec.name for spec in inputs), graph.inputs, strict=True))
-        self._specs = {spec.name: spec for spec in inputs}
-        clusters = cluster_inputs(graph, graph.inputs, _MOST_EXTRA, _WORTH_IT)
-        self._cluster_of = {key: cluster for cluster in clusters for key in cluster}
-        whole = sum(step.cost for step in graph.steps)
-        self._shares = {cluster: graph.cost(cluster) / whole if whole else 1.0 for cluster in clusters}
-        self._frontier = tuple(dict.fromkeys(key for cluster in clusters for key in graph.frontier(cluster)))
-        self._whole = tf.function(self._run_whole, input_signature=[input_signature(self.inputs)], autograph=False)
+        self.specs = {spec.name: spec for spec in inputs}
+        self.every: Cluster = tuple(self.specs)
+        self.row_bytes = graph.row_bytes
+        self.kept_bytes = 0
         self.calls = 0
         self.exactness = Exactness()
-        self._suffixes: dict[tuple[Key, ...], Any] = {}
-        self._refused: set[tuple[Key, ...]] = set()
+        self._keeps_border: dict[tuple[str, frozenset[int]], bool] = {}
+        keys = dict(zip(self.every, graph.inputs, strict=True))
+        names = {key: name for name, key in keys.items()}
+        clusters = [tuple(names[key] for key in cluster) for cluster in cluster_inputs(graph, _MOST_EXTRA)]
+        self.own = {
+            name: own
+            for group in _compiled_together(self.specs)
+            for own in [OwnSteps(graph, {name: keys[name] for name in group}, self.specs)]
+            for name in group
+        }
+        self._own_costs = {name: graph.own_cost(key) for name, key in keys.items()}
+        self.joint = {cluster: JointSteps(graph, {name: keys[name] for name in cluster}) for cluster in clusters[1:]}
+        self._border_keys = {name: graph.border(key) for name, key in keys.items()}
+        borders = {key for border in self._border_keys.values() for key in border}
+        self.shortcuts = {} if exact else self._find_shortcuts(graph, keys)
+        self.largest_difference = 0.0
+        self.widest: dict[str, np.ndarray] = {}
+        frontiers = [joint.frontier for joint in self.joint.values()]
+        frontiers += [shortcut.frontier for shortcut in self.shortcuts.values()]
+        self._kept_keys = tuple(dict.fromkeys(key for it in frontiers for key in it if key not in borders))
+        self.joint[self.every] = JointSteps(graph, keys, self._kept_keys)
+        self._cluster_of = dict.fromkeys(clusters[0], self.every)
+        self._cluster_of |= {name: cluster for cluster in clusters[1:] for name in cluster}
+        self._joint_costs = {cluster: graph.joint_cost(keys[name] for name in cluster) for cluster in self.joint}
 
     @property
     def shares(self) -> dict[str, float]:
         """For each input the share of the network's multiplications that are done again when it changes, about."""
-        clusters = {name: self._cluster_of[key] for name, key in self.key_of.items()}
-        return {name: self._shares[it] if self._is_branch(it) else 1.0 for name, it in clusters.items()}
+        whole = sum(self._own_costs.values()) + self._joint_costs[self.every]
+        again = {name: self._own_costs[name] + self._joint_costs[self._cluster_of[name]] for name in self.every}
+        return {name: cost / whole if whole else 1.0 for name, cost in again.items()}
 
     @property
     def reuses(self) -> bool:
         """Whether any input leaves something of the network as it was."""
         return any(share < 1 for share in self.shares.values())
 
-    def begin(self, block: Arrays) -> BranchBlock:
-        """Predict a block of rows as they are, and keep what lies on the frontiers of all suffixes."""
-        tensors = {name: to_tensor(block[name], spec) for name, spec in self._specs.items()}
-        self.calls += 1
-        baseline, kept = self._run_prefix(tensors)
-        return BranchBlock(self, dict(block), tensors, kept, baseline)
+    def begin(self, parts: Sequence[Arrays]) -> list[BranchBlock]:
+        """Predict parts of rows as they are, and keep their borders and what lies on the frontiers of all suffixes."""
+        together, blocks = Together(), []
+        for part in parts:
+            borders, kept, baseline = self._run(part)
+            self.calls += 1
+            together.borders.append(borders)
+            blocks.append(BranchBlock(self, part, borders, kept, baseline, together))
+        return blocks
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of the whole network, of shape (n_rows, n_outputs)."""
-        return self._run_prefix({name: to_tensor(inputs[name], spec) for name, spec in self._specs.items()})[0]
+        return self._run(inputs)[2]
 
-    def _run_prefix(self, tensors: Mapping[str, Any]) -> tuple[np.ndarray, Kept]:
-        predicted, kept = self._guarded(self._whole, dict(tensors))
-        return as_columns(predicted, len(next(iter(tensors.values())))), kept
+    def fitted(self, probe: Arrays, exact: bool = True) -> BranchPredictor:
+        """Leave alone, from now on, suffixes that do not give the whole network's numbers bit for bit on some rows.
 
-    def fitted(self, probe: Arrays) -> BranchPredictor:
-        """Leave alone, from now on, suffixes that do not give the whole network's numbers bit for bit on some rows."""
-        turned = {name: array[::-1] for name, array in probe.items()}
-        block = self.begin(probe)
-        for cluster in self._shares:
-            if not self._is_branch(cluster):
-                continue
-            change = {name: turned[name] for name, key in self.key_of.items() if key in cluster}
-            found = self.run_suffix(cluster, change, block.kept, 1)
-            if not np.array_equal(found, self.call({**probe, **change}), equal_nan=True):
-                self._refused.add(cluster)
+        Shortcuts are left alone where all is to be exact, and where they differ by more than rounding.
+        """
+        if exact:
+            self.shortcuts = {}
+        if len(self.joint) == 1 and not self.shortcuts:
+            return self
+        block = self.begin([probe])[0]
+        for cluster in [cluster for cluster in self.joint if cluster != self.every]:
+            turned = {name: probe[name][::-1] for name in cluster}
+            found = block.call(Route(cluster, frozenset(cluster)), [Change.of(turned)])
+            if not np.array_equal(found, self.call({**probe, **turned}), equal_nan=True):
+                self._cluster_of |= dict.fromkeys(cluster, self.every)
+        for name in list(self.shortcuts):
+            self._try_shortcut(name, block)
         return self
 
-    def suffix_for(self, names: Iterable[str]) -> tuple[Key, ...] | None:
-        """Return the cluster that holds all of the named inputs; None where only the whole network will do."""
-        clusters = {self._cluster_of[self.key_of[name]] for name in names}
-        cluster = next(iter(clusters)) if len(clusters) == 1 else None
-        return cluster if cluster is not None and self._is_branch(cluster) else None
+    @staticmethod
+    def _find_shortcuts(graph: Graph, keys: Mapping[str, Key]) -> dict[str, Shortcut]:
+        exits = {name: find_exits(graph, key) for name, key in keys.items()}
+        return {name: Shortcut(graph, keys[name], found) for name, found in exits.items() if found}
 
-    def most_rows(self, cluster: tuple[Key, ...] | None) -> int:
-        """Return how many rows a call shall get."""
-        cheap = cluster is not None and self._shares[cluster] < _CHEAP
-        return _MOST_ROWS_SUFFIX if cheap else MOST_ROWS
+    def _try_shortcut(self, name: str, block: BranchBlock) -> None:
+        """Find out by how much a shortcut is off for each column, and give it up where that is more than rounding."""
+        rows = block.inputs[name]
+        exactly, quickly = Route(self.cluster_for([name]), frozenset([name])), ShortcutRoute(name)
+        at_once = max(1, block.most_rows(quickly) // len(rows))
+        for start in range(0, rows.shape[1], at_once):
+            columns = range(start, min(start + at_once, rows.shape[1]))
+            some = [Change((Slot(name, (column,)),), (rows[::-1, column].copy(),)) for column in columns]
+            try:
+                found, expected = block.call(quickly, some), block.call(exactly, some)
+            except PredictionError as error:
+                logger.debug("the shortcut of '%s' failed", name, exc_info=error)
+                found = expected = np.full(1, np.nan)
+            shape = (len(some), *block.baseline.shape)
+            if not _nearly_the_same(found, expected, block.baseline, shape):
+                logger.warning("'%s': the shortcut gives other numbers than the network and is not taken", name)
+                del self.shortcuts[name]
+                return
+            self.largest_difference = max(self.largest_difference, float(np.abs(found - expected).max()))
+        self.widest[name] = _WIDER * np.ptp(rows, axis=0)
 
-    def run_suffix(self, cluster: tuple[Key, ...], changed: Arrays, kept: Kept, copies: int) -> np.ndarray:
-        """Return predictions for changed inputs, `copies` changes one below the other, and what was kept."""
-        frontier = self.graph.frontier(cluster)
-        places = [self._frontier.index(key) for key in frontier]
-        own = {part: [kept[part][place] for place in places] for part in ("values", "masks")}
-        tensors = {name: to_tensor(array, self._specs[name]) for name, array in changed.items()}
-        if cluster not in self._suffixes:
-            self._suffixes[cluster] = self._compile_suffix(cluster, own)
-        predicted = self._guarded(self._suffixes[cluster], tensors, own, tf.constant(copies))
-        return as_columns(predicted, len(next(iter(tensors.values()))))
+    def cluster_for(self, names: Sequence[str]) -> Cluster:
+        """Return the inputs whose joint steps are run when the named ones change."""
+        clusters = {self._cluster_of[name] for name in names}
+        return clusters.pop() if len(clusters) == 1 else self.every
 
-    def _is_branch(self, cluster: tuple[Key, ...]) -> bool:
-        return self._shares[cluster] <= _WORTH_IT and cluster not in self._refused
+    def cost(self, route: Route) -> float:
+        """Return the multiplications a row of a call, about."""
+        return self._joint_costs[route.cluster] + sum(self._own_costs[name] for name in route.run)
 
-    def _run_whole(self, tensors: Mapping[str, Any]) -> tuple[list[Any], Kept]:
-        values = {key: tensors[name] for name, key in self.key_of.items()}
-        for step in self.graph.steps:
-            values.update(zip(step.gives, step.run(values), strict=True))
-        kept = [values[key] for key in self._frontier]
-        return [values[key] for key in self.graph.outputs], {"values": kept, "masks": [_mask(value) for value in kept]}
+    def run_own(self, name: str, array: Any, others: Arrays) -> Border:  # noqa: ANN401 - an array or a tensor
+        """Return the border of an input of shape (n_rows, ...); `others` hold any rows of inputs compiled with it."""
+        own = self.own[name]
+        return own({other: array if other == name else others[other][:1] for other in own.specs})[name]
 
-    def _compile_suffix(self, cluster: tuple[Key, ...], kept: Kept) -> Any:  # noqa: ANN401 - a tf.function
-        frontier = self.graph.frontier(cluster)
-        steps = self.graph.reached_from(cluster)
-        names = [name for name, key in self.key_of.items() if key in cluster]
+    def keeps_border(self, name: str, inputs: Arrays, border: Border, sizes: frozenset[int]) -> bool:
+        """Tell whether rows have their border wherever they stand among how many others, tried out once.
 
-        def run(changed: Mapping[str, Any], kept: Kept, copies: Any) -> list[Any]:  # noqa: ANN401
-            values = {self.key_of[name]: changed[name] for name in names}
-            for key, value, mask in zip(frontier, kept["values"], kept["masks"], strict=True):
-                values[key] = _repeated(value, copies)
-                for part in mask:
-                    values[key]._keras_mask = _repeated(part, copies)
-            for step in steps:
-                values.update(zip(step.gives, step.run(values), strict=True))
-            return [values[key] for key in self.graph.outputs]
+        Parameters
+        ----------
+        name : str
+            Of the input.
+        inputs : mapping of str to ndarray of shape (n_rows, ...)
+            A block of rows, one of the largest.
+        border : Border
+            That was found for it.
+        sizes : frozenset of int
+            Rows of all blocks among which borders are exchanged.
 
-        specs = input_signature([self._specs[name] for name in names])
-        signature = [specs, tf.nest.map_structure(_any_rows, kept), tf.TensorSpec((), tf.int32)]
-        return tf.function(run, input_signature=signature, autograph=False)
+        Returns
+        -------
+        bool
+        """
+        key = (name, sizes)
+        if key not in self._keeps_border:
+            self._keeps_border[key] = all(self._same_border(name, inputs, border, size) for size in sizes)
+        return self._keeps_border[key]
 
-    def _guarded(self, function: Any, *given: Any) -> Any:  # noqa: ANN401
-        try:
-            return function(*given)
-        except (tf.errors.OpError, ValueError, TypeError) as error:
-            raise PredictionError(describe_failure(error)) from error
+    def _same_border(self, name: str, inputs: Arrays, border: Border, n_rows: int) -> bool:
+        turned = self.run_own(name, inputs[name][:n_rows][::-1], inputs)
+        flat = [[np.asarray(part) for each in it for part in each] for it in (turned, border)]
+        return all(np.array_equal(new[::-1], old[:n_rows]) for new, old in zip(*flat, strict=True))
+
+    def _run(self, inputs: Arrays) -> tuple[dict[str, Border], dict[Key, Packed], np.ndarray]:
+        borders: dict[str, Border] = {}
+        for name in self.every:
+            if name not in borders:
+                borders |= self.own[name](inputs)
+        n_rows = len(inputs[self.every[0]])
+        outputs, kept = self.joint[self.every](borders, [])
+        tensors = [tensor for each in (*borders.values(), kept) for packed in each for tensor in packed]
+        self.kept_bytes = sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in tensors) // max(1, n_rows)
+        return borders, dict(zip(self._kept_keys, kept, strict=True)), as_columns(outputs, n_rows)
+
+    def look_up(self, keys: Iterable[Key], borders: dict[str, Border], kept: dict[Key, Packed]) -> list[Packed]:
+        """Return some tensors of borders and frontiers."""
+        known = dict(kept)
+        for name, border_keys in self._border_keys.items():
+            known.update(zip(border_keys, borders[name], strict=True))
+        return [known[key] for key in keys]
 
 
-@dataclass(frozen=True)
-class BranchBlock:
-    """A block of rows with what a network has computed for it.
+def _compiled_together(specs: Mapping[str, InputSpec]) -> list[list[str]]:
+    """Put inputs of a single cell together: their own steps are few, and each compilation takes a while.
 
-    Attributes
-    ----------
-    predictor : BranchPredictor
-    inputs : dict of str to ndarray
-        The rows as they are.
-    tensors : dict of str to tf.Tensor
-        The same, converted once.
-    kept : dict
-        What lies on the frontiers.
-    baseline : ndarray of shape (n_rows, n_outputs)
+    Other inputs stay alone, as running one of them is to run nothing else.
     """
-
-    predictor: BranchPredictor
-    inputs: dict[str, np.ndarray]
-    tensors: dict[str, Any]
-    kept: Kept
-    baseline: np.ndarray
-
-    def predict(self, changes: Iterable[Arrays]) -> Iterator[np.ndarray]:
-        """Yield predictions of shape (n_rows, n_outputs) for each change, run through the suffix that it reaches."""
-        predictor = self.predictor
-        return predict_stacked(changes, len(self.baseline), predictor.most_rows, predictor.suffix_for, self._call)
-
-    def _call(self, cluster: tuple[Key, ...] | None, changes: Sequence[Arrays]) -> np.ndarray:
-        copies = len(changes)
-        by_itself = cluster is None and copies == 1  # then it is the very call that gave the baseline
-        if not by_itself and not self._is_exact(cluster, copies):
-            if copies > 1:
-                return np.concatenate([self._call(cluster, [change]) for change in changes])
-            return self._call(None, changes)
-        self.predictor.calls += 1
-        return self._run(cluster, changes)
-
-    def _is_exact(self, cluster: tuple[Key, ...] | None, copies: int) -> bool:
-        exactness = self.predictor.exactness
-        return exactness.holds(cluster, copies, self.baseline, lambda: self._run(cluster, [{}] * copies))
-
-    def _run(self, cluster: tuple[Key, ...] | None, changes: Sequence[Arrays]) -> np.ndarray:
-        unchanged = self.tensors if len(changes) == 1 else self.inputs
-        if cluster is None:
-            return self.predictor.call(stack(changes, unchanged, self.inputs))
-        names = [name for name, key in self.predictor.key_of.items() if key in cluster]
-        return self.predictor.run_suffix(cluster, stack(changes, unchanged, names), self.kept, len(changes))
+    cells = [name for name, spec in specs.items() if math.prod(length or 2 for length in spec.shape) == 1]
+    return [*([cells] if cells else []), *([name] for name in specs if name not in cells)]
 
 
-def _mask(value: Any) -> list[Any]:  # noqa: ANN401
-    mask = getattr(value, "_keras_mask", None)
-    return [] if mask is None else [mask]
-
-
-def _repeated(tensor: Any, copies: Any) -> Any:  # noqa: ANN401
-    """Return copies of a block's tensor one below the other."""
-    others = tf.ones([tf.rank(tensor) - 1], tf.int32)
-    repeated = tf.tile(tensor, tf.concat([[copies], others], axis=0))
-    repeated.set_shape([None, *tensor.shape[1:]])
-    return repeated
-
-
-def _any_rows(tensor: Any) -> tf.TensorSpec:  # noqa: ANN401
-    return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
+def _nearly_the_same(found: np.ndarray, expected: np.ndarray, baseline: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Tell whether each of several changes moves predictions as much as it should, up to rounding."""
+    if found.size != math.prod(shape):
+        return False
+    moved, wanted = found.reshape(shape) - baseline, expected.reshape(shape) - baseline
+    allowed = rounding_of(expected) + _LEAST_MOVE * np.ptp(wanted, axis=1)
+    return bool((np.abs(moved - wanted).max(axis=1) <= allowed).all())

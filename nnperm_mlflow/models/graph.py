@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -28,6 +29,8 @@ class Step:
     gives : tuple of Key
     cost : float
         Multiplications a row, about.
+    row_bytes : int
+        Memory that the outputs take a row, about.
     """
 
     operation: Any
@@ -35,6 +38,7 @@ class Step:
     takes: Mapping[int, Key]
     gives: tuple[Key, ...]
     cost: float
+    row_bytes: int
 
     def run(self, values: Mapping[Key, Any]) -> list[Any]:
         """Return the step's outputs for the values of the tensors it takes."""
@@ -48,39 +52,69 @@ class Step:
 class Graph:
     """A network as steps in an order in which they can be run.
 
+    A step is an input's *own* where it depends on that input alone, and *joint* where it depends on several. The
+    *border* of an input is what of its own is taken by joint steps, or is an output: from there on inputs meet.
+
     Attributes
     ----------
     steps : tuple of Step
     inputs : tuple of Key
         In the network's own order.
     outputs : tuple of Key
+    shapes : mapping of Key to (shape, dtype)
+        Of each tensor, the row axis included.
     """
 
     steps: tuple[Step, ...]
     inputs: tuple[Key, ...]
     outputs: tuple[Key, ...]
+    shapes: Mapping[Key, tuple[tuple[int | None, ...], str]]
 
-    def reached_from(self, inputs: Iterable[Key]) -> list[Step]:
-        """Return the steps that depend on any of the given inputs, in order."""
-        reached = set(inputs)
-        steps = []
+    @cached_property
+    def origins(self) -> dict[Key, frozenset[Key]]:
+        """For each tensor the inputs that it depends on."""
+        found = {key: frozenset([key]) for key in self.inputs}
         for step in self.steps:
-            if not reached.isdisjoint(step.takes.values()):
-                reached.update(step.gives)
-                steps.append(step)
-        return steps
+            found.update(dict.fromkeys(step.gives, frozenset().union(*(found[key] for key in step.takes.values()))))
+        return found
+
+    def own_steps(self, name: Key) -> list[Step]:
+        """Return the steps that depend on an input alone, in order."""
+        return [step for step in self.steps if self._origin(step) == {name}]
+
+    def border(self, name: Key) -> tuple[Key, ...]:
+        """Return what of an input's own is taken by joint steps, or is an output."""
+        taken = [key for step in self.joint_steps(self.inputs) for key in step.takes.values()]
+        return tuple(dict.fromkeys(key for key in [*taken, *self.outputs] if self.origins[key] == {name}))
+
+    def joint_steps(self, inputs: Iterable[Key]) -> list[Step]:
+        """Return the steps that depend on several inputs, any of the given ones among them, in order."""
+        changed = set(inputs)
+        return [
+            step for step in self.steps if len(self._origin(step)) > 1 and not changed.isdisjoint(self._origin(step))
+        ]
 
     def frontier(self, inputs: Iterable[Key]) -> tuple[Key, ...]:
-        """Return the tensors that do not depend on the given inputs, but are taken by steps that do, or are outputs."""
-        changed = list(inputs)
-        steps = self.reached_from(changed)
-        made = {*changed, *(key for step in steps for key in step.gives)}
-        taken = [key for step in steps for key in step.takes.values()]
-        return tuple(dict.fromkeys(key for key in [*taken, *self.outputs] if key not in made))
+        """Return what does not depend on the given inputs, but is taken by joint steps that do, or is an output."""
+        changed = set(inputs)
+        taken = [key for step in self.joint_steps(changed) for key in step.takes.values()]
+        return tuple(dict.fromkeys(key for key in [*taken, *self.outputs] if changed.isdisjoint(self.origins[key])))
 
-    def cost(self, inputs: Iterable[Key]) -> float:
-        """Return the multiplications a row of all steps that depend on the given inputs, about."""
-        return sum(step.cost for step in self.reached_from(inputs))
+    def own_cost(self, name: Key) -> float:
+        """Return the multiplications a row of an input's own steps, about."""
+        return sum(step.cost for step in self.own_steps(name))
+
+    def joint_cost(self, inputs: Iterable[Key]) -> float:
+        """Return the multiplications a row of all joint steps that depend on the given inputs, about."""
+        return sum(step.cost for step in self.joint_steps(inputs))
+
+    @cached_property
+    def row_bytes(self) -> int:
+        """Memory that all tensors of the graph take a row, about."""
+        return sum(step.row_bytes for step in self.steps)
+
+    def _origin(self, step: Step) -> frozenset[Key]:
+        return self.origins[step.gives[0]]
 
 
 def unfold(network: keras.Model) -> Graph | None:
@@ -95,7 +129,10 @@ def unfold(network: keras.Model) -> Graph | None:
     inputs = tuple(((), id(tensor)) for tensor in functional.inputs)
     steps: list[Step] = []
     outputs = _unfold_into(steps, functional, (), {id(tensor): ((), id(tensor)) for tensor in functional.inputs})
-    return Graph(tuple(steps), inputs, tuple(outputs))
+    given = [(key, tensor) for key, tensor in zip(inputs, functional.inputs, strict=True)]
+    made = [pair for step in steps for pair in zip(step.gives, step.node.output_tensors, strict=True)]
+    shapes = {key: (tuple(tensor.shape), str(tensor.dtype)) for key, tensor in [*given, *made]}
+    return Graph(tuple(steps), inputs, tuple(outputs), shapes)
 
 
 def _functional(network: Any) -> Any | None:  # noqa: ANN401 - Keras is untyped
@@ -118,7 +155,7 @@ def _unfold_into(steps: list[Step], functional: Any, path: tuple[int, ...], know
             gives = _unfold_into(steps, nested, inner_path, inner_known)
         else:
             gives = [(path, id(tensor)) for tensor in node.output_tensors]
-            steps.append(Step(node.operation, node, takes, tuple(gives), _cost(node)))
+            steps.append(Step(node.operation, node, takes, tuple(gives), _cost(node), _row_bytes(node)))
         known.update({id(tensor): key for tensor, key in zip(node.output_tensors, gives, strict=True)})
     return [known[id(tensor)] for tensor in functional.outputs]
 
@@ -143,32 +180,40 @@ def _cost(node: Any) -> float:  # noqa: ANN401
     return positions * sum(math.prod(weight.shape) for weight in weights) + written
 
 
-def cluster_inputs(graph: Graph, inputs: Sequence[Key], most_extra: float, worth_it: float) -> list[tuple[Key, ...]]:
-    """Put inputs together whose suffixes are nearly the same.
+def _row_bytes(node: Any) -> int:  # noqa: ANN401
+    """Estimate the memory of a step's outputs a row; a layer over a series holds each of its steps."""
+    steps = max(math.prod(length or 1 for length in tensor.shape[1:-1]) for tensor in node.input_tensors)
+    written = sum(math.prod(length or 1 for length in tensor.shape[1:]) for tensor in node.output_tensors)
+    return 4 * (written if any(len(tensor.shape) > 2 for tensor in node.output_tensors) else steps * written)
+
+
+def cluster_inputs(graph: Graph, most_extra: float) -> list[tuple[Key, ...]]:
+    """Put inputs together that share a suffix: the joint steps that depend on any of them.
 
     Parameters
     ----------
     graph : Graph
-    inputs : sequence of Key
     most_extra : float
-        How much dearer a common suffix may be than the cheapest of its members' own, as a share of it.
-    worth_it : float
-        A suffix that costs more than this share of the whole network is none: its inputs are put together.
+        How much dearer a change of an input may be with a common suffix than with the cheapest, as a share of it. A
+        suffix takes a while to compile, and the one of all inputs is there already: it gives the baseline.
 
     Returns
     -------
     list of tuple of Key
-        Clusters; the last may be one whose suffix is the whole network.
+        Each input in one cluster; the first is of all inputs that run the whole of the joint steps.
     """
-    whole = sum(step.cost for step in graph.steps)
-    alone = sorted(inputs, key=lambda key: graph.cost([key]))
-    clusters: list[list[Key]] = []
-    for key in alone:
-        own = graph.cost([key])
-        for cluster in clusters:
-            together = graph.cost([*cluster, key])
-            least = graph.cost(cluster[:1])
-            if together <= (1 + most_extra) * least or min(own, graph.cost(cluster)) > worth_it * whole:
+
+    def is_cheap(cluster: Sequence[Key], common: Sequence[Key]) -> bool:
+        joint = graph.joint_cost(common)
+        alone = {key: graph.own_cost(key) + graph.joint_cost([key]) for key in cluster}
+        return all(graph.own_cost(key) + joint <= (1 + most_extra) * alone[key] for key in cluster)
+
+    clusters: list[list[Key]] = [[key for key in graph.inputs if is_cheap([key], graph.inputs)]]
+    for key in graph.inputs:
+        if key in clusters[0]:
+            continue
+        for cluster in clusters[1:]:
+            if is_cheap([*cluster, key], [*cluster, key]):
                 cluster.append(key)
                 break
         else:

@@ -152,20 +152,21 @@ class KerasPredictor(TensorPredictor):
         self._network = network
         self._feed = feed
 
-    def fitted(self, probe: Arrays) -> Predictor:
+    def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
         """Run the network by branches where some rows show that it can be, and as a whole otherwise."""
         try:
             graph = unfold(self._network)
             if graph is None or len(graph.inputs) != len(self.inputs):
                 logger.info("the network has no graph of layers: each perturbation is a call of the whole")
-                return super().fitted(probe)
-            branches = BranchPredictor(self.inputs, self.outputs, graph)
-            if same_numbers(branches.call(probe), self._eager(probe)) and not rows_mix(branches, probe):
-                return branches.fitted(probe)
+                return super().fitted(probe, exact)
+            branches = BranchPredictor(self.inputs, self.outputs, graph, exact)
+            found = branches.call(probe)
+            if same_numbers(found, self._eager(probe)) and not rows_mix(branches, probe, found):
+                return branches.fitted(probe, exact)
         except _OTHER_GRAPH as error:
             logger.debug("running by branches failed", exc_info=error)
         logger.info("the network cannot be run by branches: each perturbation is a call of the whole")
-        return super().fitted(probe)
+        return super().fitted(probe, exact)
 
     def _run(self, tensors: Tensors) -> list[Any]:
         """Return the outputs in the order of their names."""

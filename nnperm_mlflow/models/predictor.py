@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from nnperm_mlflow.errors import PredictionError
+from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.stacking import Arrays, Exactness, predict_stacked, stack
+from nnperm_mlflow.models.stacking import Arrays, Exactness, StackingBlock, stack
 
 logger = logging.getLogger(__name__)
+
+_WHOLE = "whole"
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Block(Protocol):
     def baseline(self) -> np.ndarray:
         """Predictions for the rows as they are, of shape (n_rows, n_outputs)."""
 
-    def predict(self, changes: Iterable[Arrays]) -> Iterator[np.ndarray]:
+    def predict(self, changes: Iterable[Change]) -> Generator[np.ndarray, None, None]:
         """Yield, for each change, predictions of shape (n_rows, n_outputs) with other inputs as they were."""
 
 
@@ -67,11 +70,37 @@ class Predictor(Protocol):
     def reuses(self) -> bool:
         """Whether any input leaves a part of the model as it was."""
 
-    def begin(self, block: Arrays) -> Block:
-        """Predict a block of rows, and keep what can be used again for the same rows."""
+    @property
+    def row_bytes(self) -> int:
+        """Memory that the model takes for a row of a call besides its inputs, about; 0 where nothing is known."""
 
-    def fitted(self, probe: Arrays) -> Predictor:
-        """Return the fastest predictor that gives the same numbers, as found out on some rows."""
+    @property
+    def kept_bytes(self) -> int:
+        """Memory that is kept of a row that was begun, about."""
+
+    def begin(self, parts: Sequence[Arrays]) -> Sequence[Block]:
+        """Predict parts of rows as they are, and keep what can be used again for the same rows.
+
+        What a change says of its donors are positions among the rows of all parts, in their order.
+        """
+
+    @property
+    def largest_difference(self) -> float:
+        """By how much a prediction of the fitted model was seen to differ from the model's own; 0 where it is exact."""
+
+    def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
+        """Return the fastest predictor that gives the same numbers, as found out on some rows.
+
+        Parameters
+        ----------
+        probe : mapping of str to ndarray of shape (n_rows, ...)
+        exact : bool
+            Whether the same numbers are the same to the last bit.
+
+        Returns
+        -------
+        Predictor
+        """
 
 
 class WholeModelPredictor(ABC):
@@ -85,32 +114,41 @@ class WholeModelPredictor(ABC):
         Rows that a call shall get when changes are stacked, once it is known that rows do not mix.
     """
 
+    _most_workers = 0
     reuses = False
+    row_bytes = 0
+    kept_bytes = 0
+    largest_difference = 0.0
 
     def __init__(self, inputs: Sequence[InputSpec], outputs: OutputSpec, most_rows: int) -> None:
         self.inputs = tuple(inputs)
         self.outputs = outputs
         self.calls = 0
         self.exactness = Exactness()
+        self.stacked_rows = 0
+        self.workers = 0
         self._most_rows = most_rows
-        self._stacked_rows = 0
 
     @abstractmethod
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
+
+    def prepared(self, name: str, array: np.ndarray) -> Any:  # noqa: ANN401 - whatever `call` takes
+        """Return an input that is used more than once in the form that `call` takes fastest."""
+        return array
 
     @property
     def shares(self) -> dict[str, float]:
         """Every input makes the whole model run again."""
         return dict.fromkeys((spec.name for spec in self.inputs), 1.0)
 
-    def begin(self, block: Arrays) -> WholeModelBlock:
-        """Predict a block of rows as they are."""
-        own = {spec.name: block[spec.name] for spec in self.inputs}
-        self.calls += 1
-        return WholeModelBlock(self, own, self.call(own), self._stacked_rows)
+    def begin(self, parts: Sequence[Arrays]) -> list[WholeModelBlock]:
+        """Predict parts of rows as they are."""
+        self.calls += len(parts)
+        own = [{spec.name: part[spec.name] for spec in self.inputs} for part in parts]
+        return [WholeModelBlock(self, inputs, self.call(inputs)) for inputs in own]
 
-    def fitted(self, probe: Arrays) -> Predictor:
+    def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
         """Stack several changes in one call from now on, unless some rows show that rows mix."""
         if rows_mix(self, probe):
             logger.warning(
@@ -118,42 +156,62 @@ class WholeModelPredictor(ABC):
                 "whole model of its own, and the numbers depend on the block size"
             )
         else:
-            self._stacked_rows = self._most_rows
+            self.stacked_rows = self._most_rows
+            self.workers = self._most_workers
         return self
 
 
-@dataclass(frozen=True)
-class WholeModelBlock:
+class WholeModelBlock(StackingBlock[str]):
     """A block of a model that keeps nothing: each prediction is a call of the whole model.
 
-    Attributes
+    Parameters
     ----------
     model : WholeModelPredictor
     inputs : mapping of str to ndarray of shape (n_rows, ...)
         The rows as they are.
     baseline : ndarray of shape (n_rows, n_outputs)
-    most_rows : int
-        Rows that a call shall get when changes are stacked; 0 stacks nothing.
     """
 
-    model: WholeModelPredictor
-    inputs: Arrays
-    baseline: np.ndarray
-    most_rows: int = 0
+    def __init__(self, model: WholeModelPredictor, inputs: Arrays, baseline: np.ndarray) -> None:
+        self.baseline = baseline
+        self.workers = model.workers
+        self._model = model
+        self._inputs = inputs
+        self._unchanged: dict[tuple[str, int], Any] = {}
 
-    def predict(self, changes: Iterable[Arrays]) -> Iterator[np.ndarray]:
-        """Yield predictions for each change; of shape (n_rows, n_outputs)."""
-        return predict_stacked(changes, len(self.baseline), lambda _: self.most_rows, lambda _: None, self._call)
+    def kind_of(self, change: Change) -> str:
+        """Return the only kind of call there is."""
+        return _WHOLE
 
-    def _call(self, kind: Hashable, changes: Sequence[Arrays]) -> np.ndarray:
-        copies = len(changes)
-        if copies > 1 and not self.model.exactness.holds(kind, copies, self.baseline, lambda: self._unchanged(copies)):
-            return np.concatenate([self._call(kind, [change]) for change in changes])
-        self.model.calls += 1
-        return self.model.call(stack(changes, self.inputs, self.inputs))
+    def most_rows(self, kind: str) -> int:
+        """Return how many rows a call shall get; 0 stacks nothing."""
+        return self._model.stacked_rows
 
-    def _unchanged(self, copies: int) -> np.ndarray:
-        return self.model.call(stack([{}] * copies, self.inputs, self.inputs))
+    def settled(self, kind: str, copies: int) -> str | None:
+        """Return the only kind of call there is, where so many copies of the rows give the baseline."""
+        if copies > 1 and not self._model.exactness.holds(
+            kind, copies, self.baseline, lambda: self.call(kind, [Change((), ())] * copies)
+        ):
+            return None
+        self._model.calls += 1
+        return kind
+
+    def call(self, kind: str, changes: Sequence[Change]) -> np.ndarray:
+        """Return the model's predictions for changes, one below the other; only what changes is put together anew."""
+        changed = {name for change in changes for name in change.inputs}
+        return self._model.call(
+            {
+                name: stack(changes, name, array) if name in changed else self._repeated(name, len(changes))
+                for name, array in self._inputs.items()
+            }
+        )
+
+    def _repeated(self, name: str, copies: int) -> Any:  # noqa: ANN401 - whatever the model takes
+        if (name, copies) not in self._unchanged:
+            array = self._inputs[name]
+            copied = np.concatenate([array] * copies) if copies > 1 else array
+            self._unchanged[name, copies] = self._model.prepared(name, copied)
+        return self._unchanged[name, copies]
 
 
 class Caller(Protocol):
@@ -163,11 +221,24 @@ class Caller(Protocol):
         """Return predictions of shape (n_rows, n_outputs)."""
 
 
-def rows_mix(model: Caller, probe: Arrays) -> bool:
-    """Tell whether a row's prediction depends on the rows beside it, or on chance, as some rows show."""
+def rows_mix(model: Caller, probe: Arrays, predicted: np.ndarray | None = None) -> bool:
+    """Tell whether a row's prediction depends on the rows beside it, or on chance, as some rows show.
+
+    Parameters
+    ----------
+    model : Caller
+    probe : mapping of str to ndarray of shape (n_rows, ...)
+    predicted : ndarray of shape (n_rows, n_outputs), optional
+        What the model gives for them, where it is known.
+
+    Returns
+    -------
+    bool
+    """
     n_rows = len(next(iter(probe.values())))
     half = {name: array[: n_rows // 2] for name, array in probe.items()}
-    return not same_numbers(model.call(probe)[: n_rows // 2], model.call(half))
+    found = model.call(probe) if predicted is None else predicted
+    return not same_numbers(found[: n_rows // 2], model.call(half))
 
 
 def same_numbers(found: np.ndarray, expected: np.ndarray) -> bool:

@@ -60,7 +60,7 @@ class PyfuncPredictor(WholeModelPredictor):
             raise PredictionError(f"the model failed ({type(error).__name__}).") from error
         return as_columns(predicted, len(inputs[self.inputs[0].name]))
 
-    def fitted(self, probe: Arrays) -> Predictor:
+    def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
         """Stack several changes in one DataFrame from now on, unless some rows show that rows mix."""
         predicted = self.call(probe)
         if np.array_equal(predicted, np.rint(predicted)):
@@ -68,12 +68,12 @@ class PyfuncPredictor(WholeModelPredictor):
                 "all predictions are whole numbers: if they number classes, the distance between them means nothing; "
                 "log the model so that it predicts probabilities (for scikit-learn: pyfunc_predict_fn='predict_proba')"
             )
-        return super().fitted(probe)
+        return super().fitted(probe, exact)
 
     def _as_taken(self, inputs: Arrays) -> pd.DataFrame | dict[str, np.ndarray] | np.ndarray:
         if self.inputs[0].is_column:
             return pd.DataFrame({spec.name: inputs[spec.name] for spec in self.inputs})
-        arrays = {spec.name: inputs[spec.name] for spec in self.inputs}
+        arrays = {spec.name: inputs[spec.name].copy() for spec in self.inputs}  # foreign code may edit what it gets
         return arrays if len(arrays) > 1 else next(iter(arrays.values()))
 
 

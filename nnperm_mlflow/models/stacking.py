@@ -1,76 +1,135 @@
-"""Several perturbations in one call: a call costs more than a row."""
+"""Several perturbations in one call, since a call costs more than a row, and several calls at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from nnperm_mlflow.errors import PredictionError
+from nnperm_mlflow.inputs.slots import Change
 
 Arrays = Mapping[str, np.ndarray]
+Outcome = np.ndarray | PredictionError
 KindT = TypeVar("KindT", bound=Hashable)
 
 
-def predict_stacked(
-    changes: Iterable[Arrays],
-    n_rows: int,
-    most_rows: Callable[[KindT], int],
-    call_of: Callable[[Arrays], KindT],
-    call: Callable[[KindT, Sequence[Arrays]], np.ndarray],
-) -> Iterator[np.ndarray]:
-    """Predict one change after the other, as many in a call as fit.
+class StackingBlock(ABC, Generic[KindT]):
+    """A block of rows whose changes are predicted in calls of several kinds.
 
-    Parameters
+    Attributes
     ----------
-    changes : iterable of mapping of str to ndarray
-        Each the changed inputs of the same rows.
-    n_rows : int
-        Rows of a change.
-    most_rows : callable
-        Rows that a kind of call shall get; a single change goes through whatever its size.
-    call_of : callable
-        Tells by which kind of call a change is predicted; neighbours of one kind share calls.
-    call : callable
-        Predicts changes of one kind, one below the other.
-
-    Yields
-    ------
-    ndarray of shape (n_rows, n_outputs)
-        In the order of `changes`.
+    baseline : ndarray of shape (n_rows, n_outputs)
+    workers : int
+        Calls that may run at the same time; 0 where the model is to be called from one thread only.
     """
-    waiting: list[Arrays] = []
-    for change in changes:
-        if waiting:
-            kind = call_of(waiting[0])
-            if call_of(change) != kind or (len(waiting) + 1) * n_rows > most_rows(kind):
-                yield from _predict(kind, waiting, n_rows, call)
+
+    baseline: np.ndarray
+    workers: int = 0
+
+    @abstractmethod
+    def kind_of(self, change: Change) -> KindT:
+        """Return by which kind of call a change is predicted."""
+
+    @abstractmethod
+    def most_rows(self, kind: KindT) -> int:
+        """Return how many rows a call shall get; a single change goes through whatever its size."""
+
+    @abstractmethod
+    def settled(self, kind: KindT, copies: int) -> KindT | None:
+        """Return the kind of call that predicts so many changes exactly, or None where each needs a call of its own."""
+
+    @abstractmethod
+    def call(self, kind: KindT, changes: Sequence[Change]) -> np.ndarray:
+        """Return predictions for changes of one kind, one below the other; from any thread."""
+
+    def predict(self, changes: Iterable[Change]) -> Generator[np.ndarray, None, None]:
+        """Yield, for each change, predictions of shape (n_rows, n_outputs) with other inputs as they were."""
+        if self.workers == 0:
+            for kind, group in self._calls(changes):
+                yield from _raised(self._outcomes(kind, group))
+            return
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            running: deque[Future[list[Outcome]]] = deque()
+            for kind, group in self._calls(changes):
+                running.append(pool.submit(self._outcomes, kind, group))
+                if len(running) > self.workers:
+                    yield from _raised(running.popleft().result())
+            while running:
+                yield from _raised(running.popleft().result())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _calls(self, changes: Iterable[Change]) -> Iterator[tuple[KindT, list[Change]]]:
+        """Yield neighbours of one kind together, as many as a call shall get."""
+        waiting: list[Change] = []
+        kind: KindT | None = None
+        for change in changes:
+            own = self.kind_of(change)
+            if kind is not None and (own != kind or (len(waiting) + 1) * len(self.baseline) > self.most_rows(kind)):
+                yield from self._settled_calls(kind, waiting)
                 waiting = []
-        waiting.append(change)
-    if waiting:
-        yield from _predict(call_of(waiting[0]), waiting, n_rows, call)
+            kind = own
+            waiting.append(change)
+        if kind is not None:
+            yield from self._settled_calls(kind, waiting)
+
+    def _settled_calls(self, kind: KindT, group: list[Change]) -> Iterator[tuple[KindT, list[Change]]]:
+        settled = self.settled(kind, len(group))
+        if settled is not None:
+            yield settled, group
+        elif len(group) > 1:
+            for change in group:
+                yield from self._settled_calls(kind, [change])
+        else:
+            raise RuntimeError("a change that has a call of its own needs a kind of call")
+
+    def _outcomes(self, kind: KindT, changes: Sequence[Change]) -> list[Outcome]:
+        """Return the parts of one call; where it fails, of a call each, so that it is the guilty change that fails."""
+        try:
+            predictions = self.call(kind, changes)
+        except PredictionError as error:
+            if len(changes) == 1:
+                return [error]
+            return [outcome for change in changes for outcome in self._outcomes(kind, [change])]
+        return list(predictions.reshape(len(changes), *self.baseline.shape))
 
 
-def stack(changes: Sequence[Arrays], unchanged: Arrays, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Put several changes of the same rows one below the other.
+def _raised(outcomes: Iterable[Outcome]) -> Iterator[np.ndarray]:
+    """Yield predictions up to the first one that failed, and raise that."""
+    for outcome in outcomes:
+        if isinstance(outcome, PredictionError):
+            raise outcome
+        yield outcome
+
+
+def stack(changes: Sequence[Change], name: str, unchanged: np.ndarray) -> np.ndarray:
+    """Put an input as several changes make it one below the other.
 
     Parameters
     ----------
-    changes : sequence of mapping of str to ndarray of shape (n_rows, ...)
-    unchanged : mapping of str to ndarray of shape (n_rows, ...)
-        Inputs for changes that leave them as they are.
-    names : iterable of str
-        Inputs that are wanted.
+    changes : sequence of Change
+    name : str
+        Of the input.
+    unchanged : ndarray of shape (n_rows, ...)
+        The input as it is.
 
     Returns
     -------
-    dict of str to ndarray of shape (len(changes) * n_rows, ...)
-        Not copied where there is one change.
+    ndarray of shape (len(changes) * n_rows, ...)
+        A new array.
     """
-    if len(changes) == 1:
-        return {name: changes[0].get(name, unchanged[name]) for name in names}
-    return {name: np.concatenate([change.get(name, unchanged[name]) for change in changes]) for name in names}
+    stacked = np.empty((len(changes), *unchanged.shape), dtype=unchanged.dtype)
+    for copy, change in zip(stacked, changes, strict=True):
+        if not change.replaces(name, unchanged.shape[1:]):
+            copy[...] = unchanged
+        change.write(name, copy)
+    return stacked.reshape(-1, *unchanged.shape[1:])
 
 
 class Exactness:
@@ -83,14 +142,15 @@ class Exactness:
     def __init__(self) -> None:
         self._known: dict[Hashable, bool] = {}
 
-    def holds(self, kind: Hashable, copies: int, baseline: np.ndarray, call: Callable[[], np.ndarray]) -> bool:
-        """Tell whether a kind of call with so many copies of so many rows gives the baseline.
+    def holds(self, kind: Hashable, copies: int, expected: np.ndarray, call: Callable[[], np.ndarray]) -> bool:
+        """Tell whether a kind of call with so many copies of so many rows gives what is expected.
 
         Parameters
         ----------
         kind : hashable
         copies : int
-        baseline : ndarray of shape (n_rows, n_outputs)
+        expected : ndarray of shape (n_rows, ...)
+            What each copy shall give.
         call : callable
             Predicts `copies` times the rows as they are, one below the other.
 
@@ -98,21 +158,12 @@ class Exactness:
         -------
         bool
         """
-        key = (kind, copies, len(baseline))
+        key = (kind, copies, len(expected))
         if key not in self._known:
-            self._known[key] = np.array_equal(call(), np.tile(baseline, (copies, 1)), equal_nan=True)
+            try:
+                found = call().reshape(copies, *expected.shape)
+            except PredictionError:  # as where so many rows do not fit
+                self._known[key] = False
+            else:
+                self._known[key] = all(np.array_equal(copy, expected, equal_nan=True) for copy in found)
         return self._known[key]
-
-
-def _predict(
-    kind: KindT, changes: Sequence[Arrays], n_rows: int, call: Callable[[KindT, Sequence[Arrays]], np.ndarray]
-) -> Iterator[np.ndarray]:
-    """Yield the parts of one call; where it fails, of a call each, so that it is the guilty change that fails."""
-    try:
-        predictions = call(kind, changes)
-    except PredictionError:
-        for change in changes:
-            yield call(kind, [change])
-        return
-    for start in range(0, len(predictions), n_rows):
-        yield predictions[start : start + n_rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from nnperm_mlflow.models.stacking import Arrays
 Tensors = Mapping[str, Any]
 MOST_ROWS = 4_096
 """Rows of a call of a whole network; more make no row cheaper."""
+WORKERS = max(2, min(4, (os.cpu_count() or 1) // 2))
+"""Calls of a network that run at the same time, so that one computes where another waits."""
 
 
 class TensorPredictor(WholeModelPredictor):
@@ -30,9 +33,17 @@ class TensorPredictor(WholeModelPredictor):
         Traced once, with any number of rows.
     """
 
+    _most_workers = WORKERS
+
     def __init__(self, inputs: Sequence[InputSpec], outputs: OutputSpec, function: Callable[[Tensors], Any]) -> None:
         super().__init__(inputs, outputs, MOST_ROWS)
-        self._function = tf.function(function, input_signature=[input_signature(self.inputs)])
+        signature = {spec.name: tensor_spec(spec) for spec in self.inputs}
+        self._function = tf.function(function, input_signature=[signature])
+        self._specs = {spec.name: spec for spec in self.inputs}
+
+    def prepared(self, name: str, array: np.ndarray) -> tf.Tensor:
+        """Return an input as a tensor."""
+        return to_tensor(array, self._specs[name])
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
@@ -44,12 +55,9 @@ class TensorPredictor(WholeModelPredictor):
         return as_columns(predicted, len(next(iter(tensors.values()))))
 
 
-def input_signature(inputs: Sequence[InputSpec]) -> dict[str, tf.TensorSpec]:
-    """Return what a compiled function is told of its inputs: any number of rows."""
-    return {
-        spec.name: tf.TensorSpec((None, *spec.shape), _tensor_type(spec.dtype), name=f"input_{position}")
-        for position, spec in enumerate(inputs)
-    }
+def tensor_spec(spec: InputSpec) -> tf.TensorSpec:
+    """Return what a compiled function is told of an input: any number of rows."""
+    return tf.TensorSpec((None, *spec.shape), _tensor_type(spec.dtype))
 
 
 def describe_failure(error: Exception) -> str:
