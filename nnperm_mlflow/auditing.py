@@ -14,9 +14,11 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.engine import Progress, run_blocks, tally_and_write
+from nnperm_mlflow.analysis.intervals import MedianCertainty
 from nnperm_mlflow.analysis.statistics import Tally, summarize
-from nnperm_mlflow.analysis.table import TableWriter, column_names, read_deviations
+from nnperm_mlflow.analysis.table import TableReader, TableWriter, column_names
 from nnperm_mlflow.config import AuditConfig
+from nnperm_mlflow.errors import name_list
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.planning import Forecast, Plan, as_config, forecast, prepare
 from nnperm_mlflow.registry.connection import connect, explained, run_address
@@ -145,11 +147,21 @@ def _measure(plan: Plan, table: Path, progress: Progress) -> tuple[pd.DataFrame,
         "%s: %s rows, %d features, %d perturbations, at most %s rows a block",
         job.model, f"{plan.dataset.n_rows:,}", len(job.inputs.features), len(job.perturbations), f"{plan.block_rows:,}",
     )  # fmt: skip
+    if not plan.used.analysis.exact:
+        logger.info("shortcuts were off by at most %.3g on the rows tried out", job.predictor.largest_difference)
     names = job.measure.baseline_names
-    with TableWriter(table, job.perturbations, names, plan.dataset.row_ids, plan.record) as writer:
+    with TableWriter(table, job.perturbations, names, plan.dataset.row_ids, plan.record, repeats=job.repeats) as writer:
         tally = tally_and_write(run_blocks(job, plan.block_rows), writer.write, job, progress)
     columns = column_names(job.perturbations, names)
-    summary = summarize(job.perturbations, tally, lambda number: read_deviations(table, columns[number]))
+    with TableReader(table, job.repeats) as reader:
+        certainty = MedianCertainty(job, reader, columns)
+        summary = summarize(job.perturbations, tally, lambda number: reader.column(columns[number]), certainty)
+    summary["measurable"] = summary["max"] > plan.noise.largest
+    silent = summary.loc[~summary["measurable"], "perturbation"]
+    if len(silent):
+        logger.info(
+            "no measurable effect (at most %.3g, the model's own noise): %s", plan.noise.largest, name_list(silent)
+        )
     unsteady = float(tally.unmoved_largest.max())
     if unsteady > 0:
         logger.warning(
@@ -173,8 +185,11 @@ def _evidence(result: AuditResult, plan: Plan, tally: Tally, calls: int) -> Evid
         "largest_median": float(result.summary["median"].max()),
         "model_calls": calls,
         "reuse": float(plan.job.predictor.reuses),
+        "self_noise": plan.noise.largest,
         "unmoved_largest": float(tally.unmoved_largest.max()),
     }
+    if not plan.used.analysis.exact:
+        aggregates["inexact_largest"] = plan.job.predictor.largest_difference
     return Evidence(
         summary=result.summary,
         files=[folder / name for name in (TABLE_FILE, SUMMARY_FILE, BOXPLOT_FILE, CONFIG_FILE)],

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from nnperm_mlflow import __version__
+from nnperm_mlflow.errors import name_list
 from nnperm_mlflow.locations import without_secrets
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from nnperm_mlflow.result import AuditResult
 
 _EXIT_ERROR, _EXIT_TERMINATED = 2, 143
+_SHOWN_COLUMNS = ["perturbation", "way", "median", "median_low", "median_high", "mean", "q95", "changed_share"]
 _SHOWN_ROWS = 15
 _BOUNDS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
@@ -148,9 +150,9 @@ def describe_forecast(forecast: Forecast) -> str:
     plan = forecast.plan
     job = plan.job
     used = "unknown" if forecast.peak_bytes is None else f"{forecast.peak_bytes / 2**20:,.0f} MiB"
-    shares: dict[float, list[str]] = {}
+    shares: dict[int, list[str]] = {}
     for name, share in job.predictor.shares.items():
-        shares.setdefault(share, []).append(name)
+        shares.setdefault(round(100 * share), []).append(name)
     return "\n".join(
         [
             f"{job.model} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
@@ -159,10 +161,10 @@ def describe_forecast(forecast: Forecast) -> str:
             f"blocks         {forecast.n_blocks:,} of at most {plan.block_rows:,} rows",
             f"model calls    {forecast.block_calls:,} a block, {forecast.block_calls * forecast.n_blocks:,} in all",
             *[
-                f"run again      {share:.0%} of the model when one of these changes: {', '.join(names)}"
+                f"run again      {share} % of the model when one of these changes: {', '.join(names)}"
                 for share, names in sorted(shares.items())
             ],
-            f"memory         {used} for the process so far; it grows with the block, not with the rows",
+            f"memory         {used} expected for the process; beyond 65,536 rows it does not grow with them",
             f"expected time  {forecast.seconds:,.1f} s, from the first block",
         ]
     )
@@ -171,10 +173,11 @@ def describe_forecast(forecast: Forecast) -> str:
 def describe(result: AuditResult, tracking_uri: str | None) -> str:
     """Return what a person wants to know at the end: the features that count, and where the rest is."""
     shown = result.summary.head(_SHOWN_ROWS)
-    table = shown[["perturbation", "way", "median", "mean", "q95", "changed_share"]].to_string(
-        index=False, float_format=lambda number: f"{number:.4f}"
-    )
+    table = shown[
+        ["perturbation", "way", "median", "median_low", "median_high", "mean", "q95", "changed_share"]
+    ].to_string(index=False, float_format=lambda number: f"{number:.4f}")
     more = len(result.summary) - len(shown)
+    silent = result.summary.loc[~result.summary["measurable"], "perturbation"]
     where = result.address or _ui_command(tracking_uri or "sqlite:///mlflow.db")
     lines = [
         "",
@@ -182,6 +185,7 @@ def describe(result: AuditResult, tracking_uri: str | None) -> str:
         "",
         table,
         *([f"... and {more} more in summary.csv"] if more > 0 else []),
+        *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
         "",
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",
         *[f"not written for want of permission: {what}" for what in result.not_linked],

@@ -196,6 +196,29 @@ def test_nan_in_a_perturbed_prediction_fails_the_run_and_names_the_feature(tmp_p
     assert tracked.list_artifacts(run.info.run_id) == []
 
 
+def test_an_audit_that_need_not_be_exact_says_by_how_much_it_was_off(house, audited, tracked):
+    settings = house.settings()
+    settings["analysis"]["exact"] = False
+    result = audit(settings, model_uri="models:/house/1")
+    metrics = tracked.get_run(result.run_id).data.metrics
+    assert 0 <= metrics["nnperm/inexact_largest"] < 1e-6
+    assert "nnperm/inexact_largest" not in tracked.get_run(audited.run_id).data.metrics
+    found, exact = result.table, audited.table
+    numbers, others = ["age", "income", "flag"], ["region", "balance", "payment"]
+    np.testing.assert_allclose(found[numbers], exact[numbers], atol=1e-6)
+    pd.testing.assert_frame_equal(found[others], exact[others])
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_a_table_of_two_blocks_is_that_of_twenty(house, tracked, repeats):
+    tables = []
+    for block_rows in (200, 20):
+        settings = house.settings()
+        settings["analysis"] |= {"block_rows": block_rows, "repeats": repeats}
+        tables.append(audit(settings, model_uri="models:/house/1").table)
+    pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=0, atol=1e-7)
+
+
 def test_a_plan_tells_the_calls_that_an_audit_makes_and_logs_nothing(house, tracked):
     settings = house.settings()
     settings["analysis"]["block_rows"] = 100
@@ -205,8 +228,8 @@ def test_a_plan_tells_the_calls_that_an_audit_makes_and_logs_nothing(house, trac
     metrics = tracked.get_run(audit(settings, model_uri="models:/house/1").run_id).data.metrics
     assert forecast.n_blocks == 4
     assert metrics["nnperm/model_calls"] == forecast.block_calls * forecast.n_blocks
-    # the baseline with what is kept, one call for the stacked numbers and codes, one for the two channels
-    assert forecast.block_calls == 3
+    # the baseline with what is kept, one call each for the numbers, the codes and the channels, all stacked
+    assert forecast.block_calls == 4
     assert metrics["nnperm/reuse"] == 1
 
 
@@ -217,8 +240,8 @@ def test_the_plan_stands_on_the_command_line(house, store):
     )
     assert result.exit_code == 0, result.output
     assert re.search(r"^features +6, with 7 perturbations$", result.stdout, re.MULTILINE)
-    assert re.search(r"^run again +\d+% of the model .*: num_input, region_input$", result.stdout, re.MULTILINE)
-    assert re.search(r"^run again +100% of the model .*: temporal_input$", result.stdout, re.MULTILINE)
+    assert re.search(r"^run again +\d % of the model .*: num_input$", result.stdout, re.MULTILINE)
+    assert re.search(r"^run again +\d+ % of the model .*: temporal_input$", result.stdout, re.MULTILINE)
     assert "expected time" in result.stdout
 
 

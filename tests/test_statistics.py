@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nnperm_mlflow.analysis import statistics
 from nnperm_mlflow.analysis.deviation import choose_measure
 from nnperm_mlflow.analysis.engine import Job, run_blocks, tally_and_write
 from nnperm_mlflow.analysis.perturbations import SetTo, Shuffle, plan_perturbations
@@ -41,18 +42,29 @@ DEVIATIONS = st.lists(st.floats(min_value=0, allow_nan=False, allow_infinity=Fal
 KNOWN = pytest.mark.parametrize("values", [np.asarray(values, np.float32) for values in DATA.values()], ids=list(DATA))
 
 
+@pytest.fixture(autouse=True, scope="module", params=["sorted", "counted"])
+def way(request):
+    """Both ways to quantiles: few deviations are sorted, many are counted."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "counted":
+            patch.setattr(statistics, "_FEW_BYTES", 0)
+            patch.setattr(statistics, "_MOST_NEW", 40)
+        yield request.param
+
+
 def shuffled(name):
     return Shuffle(Feature(name, (), "number"))
 
 
-def summary_of(columns, moved=None, parts=None):
+def summary_of(columns, moved=None, parts=None, fell=None):
     """Summarize deviations, given by name as arrays of shape (n_rows,); `parts` are the rows of each block."""
     names, table = list(columns), np.array(list(columns.values()), dtype=np.float32)
     moved = np.ones(table.shape, dtype=bool) if moved is None else np.array([moved[name] for name in names])
+    fell = np.zeros(table.shape, dtype=bool) if fell is None else np.array([fell[name] for name in names])
     parts = [np.arange(table.shape[1])] if parts is None else parts
     tally = Tally.empty(len(names))
     for part in parts:
-        tally.add(table[:, part], moved[:, part])
+        tally.add(table[:, part], moved[:, part], fell[:, part])
     return summarize([shuffled(name) for name in names], tally, lambda number: (table[number, part] for part in parts))
 
 
@@ -77,6 +89,20 @@ def test_means_are_correctly_rounded(values):
     row = summary_of({"dose": values}).iloc[0]
     assert row["mean"] == exact_mean(values)
     assert row["mean"] == pytest.approx(math.fsum(values.tolist()) / len(values), rel=3e-16, abs=0)
+
+
+@KNOWN
+def test_shifts_are_the_correctly_rounded_mean_of_what_rose_and_what_fell(values):
+    fell = np.arange(len(values)) % 3 == 0
+    row = summary_of({"dose": values}, fell={"dose": fell}).iloc[0]
+    assert row["shift"] == exact_mean(np.where(fell, -values, values))
+
+
+def test_a_distance_has_no_shift():
+    tally = Tally.empty(1, signed=False)
+    tally.add(np.ones((1, 2), dtype=np.float32), np.ones((1, 2), dtype=bool), np.zeros((1, 2), dtype=bool))
+    read = [np.ones(2, dtype=np.float32)]
+    assert math.isnan(summarize([shuffled("dose")], tally, lambda number: read).iloc[0]["shift"])
 
 
 @KNOWN
@@ -114,13 +140,16 @@ def test_however_rows_are_cut_and_ordered_the_summary_is_the_same_bit_for_bit(da
     )
 
 
-def test_tallies_of_blocks_are_the_tally_of_all_rows_bit_for_bit():
+def test_tallies_of_blocks_are_the_tally_of_all_rows_bit_for_bit(way):
     values = np.exp(GENERATOR.uniform(-80, 80, (3, 5000))).astype(np.float32)
     moved = GENERATOR.random(values.shape) < 0.5
     whole, cut = Tally.empty(3), Tally.empty(3)
-    whole.add(values, moved)
+    fell = GENERATOR.random(values.shape) < 0.3
+    whole.add(values, moved, fell)
     for rows in np.array_split(GENERATOR.permutation(5000), 17):
-        cut.add(values[:, rows], moved[:, rows])
+        cut.add(values[:, rows], moved[:, rows], fell[:, rows])
+    assert (whole.bins is None) == (way == "sorted")
+    whole.few, cut.few = ([np.sort(np.concatenate(tally.few or [[]], axis=-1))] for tally in (whole, cut))
     for name, counted in vars(whole).items():
         np.testing.assert_array_equal(getattr(cut, name), counted, err_msg=name)
 
@@ -178,7 +207,7 @@ def test_the_summary_says_what_was_done():
     plan = [shuffled("dose"), SetTo(Feature("SEX", (), "category"), 2)]
     tally = Tally.empty(2)
     values = np.array([[0, 0], [1, 1]], dtype=np.float32)
-    tally.add(values, values > 0)
+    tally.add(values, values > 0, values > 1)
     summary = summarize(plan, tally, lambda number: [values[number]])
     assert tuple(summary.columns) == SUMMARY_COLUMNS
     assert summary[["perturbation", "feature", "way", "rows"]].values.tolist() == [
@@ -191,7 +220,7 @@ def test_the_summary_says_what_was_done():
 def test_a_set_value_stays_what_it_is_beside_shuffles_which_have_none(value):
     """A code of 2 is not 2.0, which pandas makes of integers beside gaps unless it is told."""
     tally = Tally.empty(2)
-    tally.add(np.array([[0], [1]], dtype=np.float32), np.array([[False], [True]]))
+    tally.add(np.array([[0], [1]], dtype=np.float32), np.array([[False], [True]]), np.zeros((2, 1), dtype=bool))
     plan = [shuffled("dose"), SetTo(Feature("SEX", (), "category"), value)]
     first, second = summarize(plan, tally, lambda number: [np.array([number], dtype=np.float32)])["value"]
     assert first == value
@@ -232,13 +261,14 @@ def test_rows_of_all_repeats_are_pooled(block_rows):
 
 def test_progress_tells_the_rows_done_of_all():
     told = audited(three_doses_and_age, block_rows=40, repeats=2)[3]
-    assert told == [(0, 101), (40, 101), (80, 101), (101, 101)]
+    assert told == [(0, 101), (34, 101), (68, 101), (101, 101)]  # as few blocks as 40 rows allow, of equal size
 
 
 def test_rows_that_did_not_change_and_yet_moved_are_noticed():
     """As under a model that mixes rows; the largest such deviation is kept, and 0 where rows are apart."""
     mixed = Tally.empty(1)
-    mixed.add(np.array([[0, 5, 0]], dtype=np.float32), np.array([[False, True, False]]))
-    mixed.add(np.array([[2, 1, 9]], dtype=np.float32), np.array([[False, False, True]]))
+    none = np.zeros((1, 3), dtype=bool)
+    mixed.add(np.array([[0, 5, 0]], dtype=np.float32), np.array([[False, True, False]]), none)
+    mixed.add(np.array([[2, 1, 9]], dtype=np.float32), np.array([[False, False, True]]), none)
     assert mixed.unmoved_largest.tolist() == [2]
     assert audited(three_doses_and_age, block_rows=20, repeats=2)[1].unmoved_largest.tolist() == [0, 0]

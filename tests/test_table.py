@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nnperm_mlflow.analysis.perturbations import SetTo, Shuffle
-from nnperm_mlflow.analysis.table import METADATA_KEY, TableWriter, column_names, read_deviations, table_metadata
+from nnperm_mlflow.analysis.table import METADATA_KEY, TableReader, TableWriter, column_names, table_metadata
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.slots import Feature
 
@@ -33,7 +33,7 @@ def write_all(writer):
 
 
 def written(path, row_ids=None, metadata=METADATA):
-    with TableWriter(path, PLAN, ["baseline"], row_ids, metadata) as writer:
+    with TableWriter(path, PLAN, ["baseline"], row_ids, metadata, repeats=2) as writer:
         write_all(writer)
     return path
 
@@ -48,7 +48,7 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path):
         ("SEX", pa.float32()),
         ("SEX=2", pa.float32()),
     ]
-    rows, repeats = [3, 0, 3, 0, 1, 2, 4, 1, 2, 4], [0, 0, 1, 1, 0, 0, 0, 1, 1, 1]
+    rows, repeats = [3, 0, 1, 2, 4] * 2, [0] * 5 + [1] * 5
     assert table["row"].to_pylist() == rows
     assert table["repeat"].to_pylist() == repeats
     assert table["baseline"].to_pylist() == BASELINE[rows].tolist()
@@ -56,13 +56,28 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path):
         np.testing.assert_array_equal(table[column].to_numpy(), DEVIATIONS[repeats, position, rows])
 
 
-def test_a_column_is_read_block_by_block_in_the_order_of_writing(tmp_path):
-    path = written(tmp_path / "deviations.parquet")
-    blocks = list(read_deviations(path, "SEX"))
-    expected = [DEVIATIONS[repeat, 1, rows] for rows in BLOCKS for repeat in range(2)]
-    assert [block.dtype for block in blocks] == [np.float32] * 4
-    for block, values in zip(blocks, expected, strict=True):
-        np.testing.assert_array_equal(block, values)
+def test_a_column_is_read_by_row_groups_in_the_order_of_writing(tmp_path):
+    with TableReader(written(tmp_path / "deviations.parquet")) as reader:
+        blocks = list(reader.column("SEX"))
+    assert [block.dtype for block in blocks] == [np.float32] * 2
+    for block, values in zip(blocks, DEVIATIONS[:, 1], strict=True):
+        np.testing.assert_array_equal(block, values[[3, 0, 1, 2, 4]])
+
+
+def test_row_groups_are_cut_alike_whatever_the_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr("nnperm_mlflow.analysis.table._FEWEST_GROUP_ROWS", 100)
+    monkeypatch.setattr("nnperm_mlflow.analysis.table._GROUP_BYTES", 1)
+    values = np.random.default_rng(0).random((2, 3, 250), dtype=np.float32)
+    files = []
+    for step in (7, 100, 125, 250):
+        files.append(tmp_path / f"{step}.parquet")
+        with TableWriter(files[-1], PLAN, ["baseline"], None, METADATA, repeats=2) as writer:
+            for rows in np.split(np.arange(250), range(step, 250, step)):
+                for repeat in range(2):
+                    writer.write(rows, repeat, rows[:, None] / 7, values[repeat][:, rows])
+    sizes = [pq.ParquetFile(files[0]).metadata.row_group(group).num_rows for group in range(6)]
+    assert sizes == [100, 100, 100, 100, 50, 50]
+    assert len({file.read_bytes() for file in files}) == 1
 
 
 def test_several_outputs_have_a_baseline_column_each(tmp_path):
@@ -137,7 +152,7 @@ def test_no_two_columns_have_one_name(names):
 
 def test_there_is_no_file_under_the_tables_name_before_it_is_complete(tmp_path):
     path = tmp_path / "deviations.parquet"
-    with TableWriter(path, PLAN, ["baseline"], None, METADATA) as writer:
+    with TableWriter(path, PLAN, ["baseline"], None, METADATA, repeats=2) as writer:
         write_all(writer)
         assert not path.exists()
     assert [file.name for file in tmp_path.iterdir()] == ["deviations.parquet"]
@@ -151,7 +166,7 @@ def test_an_audit_that_fails_leaves_no_file(tmp_path, interruption):
 
     with (
         pytest.raises(interruption),
-        TableWriter(tmp_path / "deviations.parquet", PLAN, ["baseline"], None, METADATA) as writer,
+        TableWriter(tmp_path / "deviations.parquet", PLAN, ["baseline"], None, METADATA, repeats=2) as writer,
     ):
         fail(writer)
     assert list(tmp_path.iterdir()) == []

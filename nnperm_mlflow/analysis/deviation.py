@@ -52,6 +52,10 @@ class Measure:
         with np.errstate(over="ignore"):
             return reduce(difference).astype(np.float32)
 
+    def fell(self, baseline: np.ndarray, perturbed: np.ndarray) -> np.ndarray:
+        """Return which rows' prediction has fallen, of shape (n_rows,), bool; none where a distance is measured."""
+        return (perturbed < baseline)[:, 0] & (self.distance is None)
+
 
 def choose_measure(output: int | str | None, n_outputs: int, names: tuple[str, ...]) -> Measure:
     """Decide which output is followed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -17,7 +17,12 @@ from nnperm_mlflow.analysis.perturbations import Perturbation
 METADATA_KEY = b"nnperm"
 """Where the schema's metadata hold what is known of the audit, as JSON."""
 
+Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Rows, their baseline (n_rows, n_baseline_names), their deviations (n_perturbations, n_rows)."""
+
 _INDEX = ("row", "row_id", "repeat")
+_GROUP_BYTES = 1 << 26  # of deviations, of all repeats, that wait for a row group to be full: 64 MiB
+_FEWEST_GROUP_ROWS = 128
 
 
 def column_names(perturbations: Sequence[Perturbation], baseline_names: Sequence[str]) -> list[str]:
@@ -48,6 +53,8 @@ class TableWriter:
         All rows' names.
     metadata : mapping
         Of model, data and seed: anything JSON can hold.
+    repeats : int
+        How many repeats are written of each row.
     """
 
     def __init__(
@@ -57,6 +64,8 @@ class TableWriter:
         baseline_names: Sequence[str],
         row_ids: np.ndarray | None,
         metadata: Mapping[str, object],
+        *,
+        repeats: int = 1,
     ) -> None:
         self._path = path
         self._partial = path.with_name(f"{path.name}.partial")
@@ -78,19 +87,25 @@ class TableWriter:
             metadata={METADATA_KEY: json.dumps({**metadata, "perturbations": described})},
         )
         self._writer: pq.ParquetWriter | None = None
+        self._group_rows = max(_FEWEST_GROUP_ROWS, _GROUP_BYTES // (4 * repeats * max(1, len(perturbations))))
+        self._waiting: list[list[Piece]] = [[] for _ in range(repeats)]
 
     def __enter__(self) -> TableWriter:
-        self._writer = pq.ParquetWriter(self._partial, self._schema, compression="zstd")
+        # deviations hardly repeat, so that looking for a dictionary of them would be lost time
+        self._writer = pq.ParquetWriter(self._partial, self._schema, compression="zstd", use_dictionary=["row_id"])
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        if error is None:
-            self._partial.replace(self._path)
-        else:
+        try:
+            if self._writer is not None:
+                if error is None and any(map(_count_rows, self._waiting)):
+                    self._write_groups(slice(None))
+                self._writer.close()
+            if error is None:
+                self._partial.replace(self._path)
+        finally:
             self._partial.unlink(missing_ok=True)
 
     def write(self, rows: np.ndarray, repeat: int, baseline: np.ndarray, deviations: np.ndarray) -> None:
@@ -106,11 +121,22 @@ class TableWriter:
         """
         if self._writer is None:
             raise RuntimeError("the table is written inside 'with' only")
-        ids = (
-            []
-            if self._row_ids is None
-            else [pa.array(_id_values(self._row_ids[rows]), type=self._schema.field("row_id").type)]
-        )
+        self._waiting[repeat].append((rows, baseline, deviations))
+        while min(map(_count_rows, self._waiting)) >= self._group_rows:
+            self._write_groups(slice(self._group_rows))
+
+    def _write_groups(self, part: slice) -> None:
+        """Write a row group for each repeat; where one ends does not depend on the size of the blocks."""
+        for repeat, waiting in enumerate(self._waiting):
+            joined = _joined(waiting)
+            self._write_group(repeat, _cut(joined, part))
+            waiting[:] = [_cut(joined, slice(part.stop, None))] if part.stop else []
+
+    def _write_group(self, repeat: int, piece: Piece) -> None:
+        rows, baseline, deviations = piece
+        ids = []
+        if self._row_ids is not None:
+            ids = [pa.array(_id_values(self._row_ids[rows]), type=self._schema.field("row_id").type)]
         arrays = [
             pa.array(rows),
             *ids,
@@ -118,14 +144,57 @@ class TableWriter:
             *[pa.array(column.astype(np.float64)) for column in baseline.T],
             *[pa.array(column) for column in deviations],
         ]
-        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+        if self._writer is not None:
+            self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
 
 
-def read_deviations(path: Path, column: str) -> Iterator[np.ndarray]:
-    """Yield one column of a table block by block, as arrays of shape (n_rows,), float32."""
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            yield file.read_row_group(group, columns=[column]).column(column).to_numpy()
+def _count_rows(pieces: Sequence[Piece]) -> int:
+    return sum(len(rows) for rows, _, _ in pieces)
+
+
+def _joined(pieces: Sequence[Piece]) -> Piece:
+    if len(pieces) == 1:
+        return pieces[0]
+    rows, baselines, deviations = zip(*pieces, strict=True)
+    return np.concatenate(rows), np.concatenate(baselines), np.concatenate(deviations, axis=1)
+
+
+def _cut(piece: Piece, part: slice) -> Piece:
+    rows, baseline, deviations = piece
+    return rows[part], baseline[part], deviations[:, part]
+
+
+class TableReader:
+    """Reads a deviation table by columns; to be used in a `with` statement.
+
+    Parameters
+    ----------
+    path : Path
+    repeats : int
+        How many repeats were written of each row.
+    """
+
+    def __init__(self, path: Path, repeats: int = 1) -> None:
+        self._file = pq.ParquetFile(path)
+        self._repeats = repeats
+
+    def __enter__(self) -> TableReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def column(self, name: str) -> Iterator[np.ndarray]:
+        """Yield a column row group by row group, as arrays of shape (n_rows,) in its own type."""
+        return self._groups(name, range(self._file.num_row_groups))
+
+    def repeat(self, name: str, repeat: int) -> Iterator[np.ndarray]:
+        """Yield what a column holds for one repeat, over which row groups take turns; arrays of shape (n_rows,)."""
+        return self._groups(name, range(repeat, self._file.num_row_groups, self._repeats))
+
+    def _groups(self, name: str, groups: Iterable[int]) -> Iterator[np.ndarray]:
+        for group in groups:
+            yield self._file.read_row_group(group, columns=[name], use_threads=False).column(name).to_numpy()
 
 
 def table_metadata(schema: pa.Schema) -> dict[str, list[dict[str, str]]]:

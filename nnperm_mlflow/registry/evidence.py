@@ -23,7 +23,16 @@ from nnperm_mlflow.registry.names import metric_key
 logger = logging.getLogger(__name__)
 
 MEDIANS_FILE = "medians.json"
-_MEDIANS_COLUMNS = ["perturbation", "median", "mean", "q95", "changed_share", "changed_median"]
+_MEDIANS_COLUMNS = [
+    "perturbation",
+    "median",
+    "median_low",
+    "median_high",
+    "mean",
+    "q95",
+    "changed_share",
+    "changed_median",
+]
 _BATCH = 500  # metrics in one request; MLflow takes 1000
 _DIGEST = 36  # characters of a data set's digest that MLflow takes
 
