@@ -1,181 +1,155 @@
 """One contender on one shape, in a process of its own: prints the seconds it took and the memory it reached.
 
-python benchmarks/contenders.py NAME SHAPE N_ROWS REPEATS MODEL_FILE OUTPUT_FILE
+python benchmarks/contenders.py NAME SHAPE N_ROWS REPEATS MODEL OUTPUT_FILE [N_FEATURES]
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from shapes import SHAPES, Shape, feature_names, make_data
-from sklearn.base import BaseEstimator
-from sklearn.inspection import permutation_importance
+from case import Case, load_case
+from memory import peak_mib
+from packages import MODULES, alibi, captum, eli5, sklearn
+from shapes import SHAPES
 
 from nnperm_mlflow.analysis.deviation import choose_measure
 from nnperm_mlflow.analysis.engine import Job, choose_block_rows, probe_rows, run_blocks, tally_and_write
 from nnperm_mlflow.analysis.perturbations import plan_perturbations
-from nnperm_mlflow.analysis.shuffling import donor_positions, shuffle_blocks
+from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions, shuffle_blocks
 from nnperm_mlflow.analysis.statistics import summarize
-from nnperm_mlflow.analysis.table import TableWriter, read_deviations
+from nnperm_mlflow.analysis.table import TableReader, TableWriter
 from nnperm_mlflow.config import AnalysisConfig
-from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs
-from nnperm_mlflow.inputs.dataset import Series, dataset_from
+from nnperm_mlflow.inputs.binding import BoundInputs
+from nnperm_mlflow.inputs.slots import Change, in_all_rows
+from nnperm_mlflow.models.branch_block import BranchBlock, Route
 from nnperm_mlflow.models.branches import BranchPredictor
-from nnperm_mlflow.models.keras_network import keras_predictor
 from nnperm_mlflow.models.predictor import Predictor
 
 SEED = 0
-_ARTICLE_BATCH = 3000
 _FLOOR_ROWS = (1_024, 2_048, 4_096, 8_192, 16_384)
 
+Contender = Callable[[Case, Path], Callable[[], np.ndarray] | float]
+"""Is given a folder to write to; returns what reads its deviations or importances, or the seconds that it found."""
 
-class Case:
-    """A loaded network with its data.
+
+def audit(predictor: Predictor, inputs: BoundInputs, settings: AnalysisConfig, folder: Path) -> Path:
+    """Do what an audit does between loading a model and logging what came of it; return the deviation table."""
+    predictor = predictor.fitted(inputs.read(probe_rows(inputs.n_rows)), settings.exact)
+    perturbations = plan_perturbations(inputs, "the network", settings)
+    measure = choose_measure(None, 1, ())
+    job = Job(predictor, inputs, perturbations, measure, "the network", settings.seed, settings.repeats)
+    path = folder / "deviations.parquet"
+    with TableWriter(path, perturbations, ("baseline",), None, {}, repeats=settings.repeats) as table:
+        results = run_blocks(job, choose_block_rows(job, "auto"))
+        tally = tally_and_write(results, table.write, job, lambda done, total: None)
+    with TableReader(path) as reader:
+        summarize(perturbations, tally, lambda number: reader.column(perturbations[number].name))
+    return path
+
+
+def ours(case: Case, folder: Path, exact: bool = True) -> Callable[[], np.ndarray]:
+    """Do what an audit does without MLflow: fitting, tracing, the loop, the table on disk, the summary.
 
     Parameters
     ----------
-    shape : Shape
-    n_rows, repeats : int
-    network : keras.Model
+    case : Case
+    folder : Path
+        Where the table is written.
+    exact : bool
+        Whether all is to be the model's own to the last bit.
+
+    Returns
+    -------
+    callable
+        Reads the table back, for the comparison of deviations; no part of an audit.
     """
-
-    def __init__(self, shape: Shape, n_rows: int, repeats: int, network: keras.Model) -> None:
-        self.shape, self.n_rows, self.repeats, self.network = shape, n_rows, repeats, network
-        self.table, self.history = make_data(shape, n_rows)
-        self.features = feature_names(shape)
-
-    def inputs(self, rows_of: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
-        """Return the network's inputs; for some features the values come from other rows."""
-        rows_of = rows_of or {}
-        given: dict[str, np.ndarray] = {}
-        if self.shape.n_numbers:
-            given["num_input"] = self.table[self.features[: self.shape.n_numbers]].to_numpy(np.float32)
-        for number in range(self.shape.n_codes):
-            given[f"code{number}_input"] = self.table[[f"code{number}"]].to_numpy(np.int32)
-        if self.history is not None:
-            given["temporal_input"] = self.history
-        for feature, rows in rows_of.items():
-            self._disturb(given, feature, rows)
-        return given
-
-    def _disturb(self, given: dict[str, np.ndarray], feature: str, rows: np.ndarray) -> None:
-        if feature.startswith("code"):
-            given[f"{feature}_input"] = given[f"{feature}_input"][rows]
-            return
-        if feature.startswith("channel"):
-            name, place = "temporal_input", (slice(None), slice(None), int(feature.removeprefix("channel")))
-        else:
-            name, place = "num_input", (slice(None), int(feature.removeprefix("n")))
-        changed = given[name].copy()
-        changed[place] = given[name][place][rows]
-        given[name] = changed
-
-    def bound(self) -> tuple[Predictor, BoundInputs]:
-        """Return the network as a predictor and its inputs, as an audit has them."""
-        predictor = keras_predictor(self.network)
-        channels = tuple(self.features[self.shape.n_numbers + self.shape.n_codes :])
-        temporal = {} if self.history is None else {"history": Series(channels, self.history, channel_axis=2)}
-        said = {"num_input": self.features[: self.shape.n_numbers]} if self.shape.n_numbers else {}
-        static = self.table if len(self.table.columns) else None
-        return predictor, bind_inputs(predictor.inputs, dataset_from(static, temporal), said)
-
-
-def ours(case: Case) -> np.ndarray:
-    """Do what an audit does without MLflow: fitting, tracing, the loop, the table on disk, the summary."""
     predictor, inputs = case.bound()
-    predictor = predictor.fitted(inputs.read(probe_rows(case.n_rows)))
-    perturbations = plan_perturbations(inputs, "the network", AnalysisConfig(rare_below=0.0))
-    job = Job(predictor, inputs, perturbations, choose_measure(None, 1, ()), "the network", SEED, case.repeats)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "deviations.parquet"
-        with TableWriter(path, perturbations, ("baseline",), None, {}) as table:
-            results = run_blocks(job, choose_block_rows(inputs, "auto"))
-            tally = tally_and_write(results, table.write, job, lambda done, total: None)
-        summarize(perturbations, tally, lambda number: read_deviations(path, perturbations[number].name))
+    settings = AnalysisConfig(rare_below=0.0, exclude=case.excluded, repeats=case.repeats, seed=SEED, exact=exact)
+    path = audit(predictor, inputs, settings, folder)
+
+    def found() -> np.ndarray:
         return pd.read_parquet(path).sort_values(["repeat", "row"])[case.features].to_numpy()
 
+    return found
 
-def article(case: Case) -> np.ndarray:
-    """Do as the article's script does: `predict` and a CSV file for each feature, then all of them read again."""
-    (block, *others) = shuffle_blocks(case.n_rows, SEED)
-    if others:
-        raise SystemExit("the article's script knows one shuffle block only: at most 65,536 rows")
+
+def article(case: Case, folder: Path) -> Callable[[], np.ndarray]:
+    """Do as the article's script does: `predict` and a CSV file for each feature, then all of them read again.
+
+    Donors are ours, so that deviations can be held against each other.
+    """
+    blocks = list(shuffle_blocks(case.n_rows, SEED))
     found = []
-    with tempfile.TemporaryDirectory() as folder:
-        for repeat in range(case.repeats):
-            names = {}
-            for feature in [None, *case.features]:
-                rows_of = {} if feature is None else {feature: donor_positions(block, SEED, feature, repeat)}
-                predicted = case.network.predict(case.inputs(rows_of), batch_size=_ARTICLE_BATCH, verbose=0)
-                names[feature] = Path(folder) / f"inference_{feature}_perturbated.csv"
-                pd.DataFrame({"inference": predicted.squeeze()}).to_csv(names[feature], index=False)
-            read = {feature: pd.read_csv(path, dtype=np.float32)["inference"] for feature, path in names.items()}
-            found.append(np.stack([(read[None] - read[feature]).abs() for feature in case.features], axis=1))
-    return np.concatenate(found)
+    for repeat in range(case.repeats):
+        names = {}
+        for feature in [None, *case.features]:
+            rows_of = {} if feature is None else {feature: _donors(blocks, feature, repeat)}
+            predicted = case.call(case.inputs(rows_of))
+            names[feature] = folder / f"inference_{feature}_perturbated.csv"
+            pd.DataFrame({"inference": predicted}).to_csv(names[feature], index=False)
+        read = {feature: pd.read_csv(path, dtype=predicted.dtype)["inference"] for feature, path in names.items()}
+        found.append(np.stack([(read[None] - read[feature]).abs() for feature in case.features], axis=1))
+    return lambda: np.concatenate(found)
 
 
-class ByRows(BaseEstimator):
-    """A network for scikit-learn: each column of X says, for one feature, from which row its value comes."""
-
-    def __init__(self, case: Case | None = None) -> None:
-        self.case = case
-
-    def fit(self, X: np.ndarray, y: np.ndarray) -> ByRows:  # noqa: N803
-        return self
-
-    def predict(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
-        own = np.arange(len(X))
-        moved = {
-            feature: X[:, number] for number, feature in enumerate(self.case.features) if (X[:, number] != own).any()
-        }
-        return self.case.network.predict(self.case.inputs(moved), batch_size=_ARTICLE_BATCH, verbose=0)[:, 0]
+def _donors(blocks: list[ShuffleBlock], feature: str, repeat: int) -> np.ndarray:
+    """Return for each row of the data the row whose value it receives."""
+    donors = np.empty(sum(len(block.rows) for block in blocks), np.int64)
+    for block in blocks:
+        donors[block.rows] = block.rows[donor_positions(block, SEED, feature, repeat)]
+    return donors
 
 
-def sklearn(case: Case) -> None:
-    """Call scikit-learn's `permutation_importance`, whose score is the mean absolute deviation from the baseline."""
-    rows = np.repeat(np.arange(case.n_rows)[:, None], len(case.features), axis=1)
-    estimator = ByRows(case)
-    permutation_importance(
-        estimator, rows, estimator.predict(rows), scoring="neg_mean_absolute_error", n_repeats=case.repeats
-    )
+def floor(case: Case, folder: Path) -> float:
+    """Time the bare calls of an audit at their best batch sizes, and nothing else; return seconds.
 
-
-def floor(case: Case) -> float:
-    """Time the bare calls of prefix and suffixes at their best batch sizes, and nothing else; return seconds."""
+    What is called are the compiled pieces of the network, with tensors made before, one call after the other: once all
+    of them, and for each feature the own steps of its inputs, where its values are not whole rows of them, and the
+    joint steps.
+    """
     predictor, inputs = case.bound()
     fitted = predictor.fitted(inputs.read(probe_rows(case.n_rows)))
-    whole_seconds, suffix_seconds = [], {}
     if not isinstance(fitted, BranchPredictor):
         raise SystemExit("the network is not run by branches")
+    best: dict[object, float] = {}
+    routes = []
     for n_rows in sorted({min(size, case.n_rows) for size in _FLOOR_ROWS}):
-        given = {name: tf.convert_to_tensor(values) for name, values in inputs.read(np.arange(n_rows)).items()}
-        block = fitted.begin({name: values.numpy() for name, values in given.items()})
-        whole_seconds.append(_best(lambda given=given: fitted.begin(given)) / n_rows)
-        for name in given:
-            cluster = fitted.suffix_for([name])
-            if cluster is not None and (cluster, n_rows) not in suffix_seconds:
-                changed = {other: given[other] for other in given if fitted.suffix_for([other]) == cluster}
-                seconds = _best(lambda c=cluster, x=changed, b=block: fitted.run_suffix(c, x, b.kept, 1))
-                suffix_seconds[cluster, n_rows] = seconds / n_rows
-    a_row = min(whole_seconds)
-    for feature in inputs.features.values():
-        cluster = fitted.suffix_for({slot.input for slot in feature.slots})
-        own = [seconds for (other, _), seconds in suffix_seconds.items() if other == cluster]
-        a_row += case.repeats * min([*own, min(whole_seconds)])
-    return a_row * case.n_rows
+        rows = inputs.read(np.arange(n_rows))
+        block = fitted.begin([rows])[0]
+        tensors = {name: tf.convert_to_tensor(values) for name, values in rows.items()}
+        first = {name: tensor[:1] for name, tensor in tensors.items()}
+        routes = []
+        for feature in inputs.features.values():
+            values = tuple(rows[slot.input][in_all_rows(slot.index)] for slot in feature.slots)
+            routes.append(block.kind_of(Change(feature.slots, values, np.arange(n_rows))))
+        routes = [route for route, name in zip(routes, inputs.features, strict=True) if name not in case.excluded]
+
+        def run(route: Route, block: BranchBlock = block, given: dict = tensors, alone: dict = first) -> None:
+            for name in route.run:
+                fitted.run_own(name, given[name], alone)
+            borders = {name: block.borders[name] for name in route.cluster}
+            frontier = fitted.look_up(fitted.joint[route.cluster].frontier, block.borders, block.kept)
+            fitted.joint[route.cluster](borders, frontier)
+
+        for route in {Route(fitted.every, frozenset(fitted.every)), *routes}:
+            seconds = _best(lambda route=route, run=run: run(route)) / n_rows
+            best[route] = min(best.get(route, np.inf), seconds)
+    a_row = best[Route(fitted.every, frozenset(fitted.every))] + case.repeats * sum(best[route] for route in routes)
+    return float(a_row * case.n_rows)
 
 
 def _best(call: object) -> float:
@@ -191,16 +165,31 @@ def _best(call: object) -> float:
 
 def main() -> None:
     """Run the contender that the command line names."""
-    name, shape, n_rows, repeats, model, output = sys.argv[1:]
-    case = Case(SHAPES[shape], int(n_rows), int(repeats), keras.saving.load_model(model))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.perf_counter()
-    found = {"ours": ours, "article": article, "sklearn": sklearn, "floor": floor}[name](case)
-    seconds = found if isinstance(found, float) else time.perf_counter() - started
-    if isinstance(found, np.ndarray):
-        np.save(output, found)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": seconds, "peak_mib": peak / 1024, "before_mib": before / 1024}))
+    name, shape, n_rows, repeats, model, output, *n_features = sys.argv[1:]
+    if name in MODULES:
+        import_module(MODULES[name])
+    case = load_case(SHAPES[shape], int(n_rows), int(repeats), Path(model), *map(int, n_features))
+    before = peak_mib()
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        found = CONTENDERS[name](case, Path(folder))
+        seconds = found if isinstance(found, float) else time.perf_counter() - started
+        peak = peak_mib()
+        if not isinstance(found, float):
+            np.save(output, found())
+    print(json.dumps({"seconds": seconds, "peak_mib": peak, "before_mib": before}))
+
+
+CONTENDERS: dict[str, Contender] = {
+    "ours": ours,
+    "shortcut": partial(ours, exact=False),
+    "article": article,
+    "sklearn": sklearn,
+    "eli5": eli5,
+    "alibi": alibi,
+    "captum": captum,
+    "floor": floor,
+}
 
 
 if __name__ == "__main__":

@@ -1,28 +1,37 @@
-"""The networks and data that are measured; made up from a seed, of the sizes that the audit is for."""
+"""The models and data that are measured; made up from a seed, of the sizes that the audit is for."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import keras
+import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.models import infer_signature
+from sklearn.ensemble import RandomForestRegressor
 
 N_CODES = 10
+_TRAINING_ROWS = 2_000  # of the forest
 
 layers = keras.layers
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How large a network's inputs are.
+    """How large a model's inputs are.
 
     Attributes
     ----------
     n_numbers, n_codes, n_channels, n_steps : int
         Static numbers, categories, and temporal channels with their steps.
     reads : str
-        What reads the history: "lstm" or "transformer".
+        What reads the history, "lstm" or "transformer"; or "forest", for a random forest on the numbers.
     """
 
     n_numbers: int = 0
@@ -38,7 +47,34 @@ SHAPES = {
     "lstm": Shape(n_channels=12, n_steps=24),
     "transformer": Shape(100, 16, 12, 24, reads="transformer"),
     "uci": Shape(2, 3, 3, 6),
+    "forest": Shape(20, reads="forest"),
 }
+
+
+def save_model(shape: Shape, folder: Path) -> Path:
+    """Make a model of a shape and write it to a folder; return its path."""
+    if shape.reads != "forest":
+        path = folder / "model.keras"
+        make_network(shape).save(path)
+        return path
+    path = folder / "forest"
+    table, _ = make_data(shape, _TRAINING_ROWS)
+    forest = make_forest(table)
+    mlflow.sklearn.save_model(
+        forest,
+        path,
+        signature=infer_signature(table, forest.predict(table)),
+        serialization_format="cloudpickle",
+        pip_requirements=["scikit-learn"],  # found out by loading the model otherwise
+    )
+    return path
+
+
+def make_forest(table: pd.DataFrame) -> RandomForestRegressor:
+    """Train a random forest of 100 trees on what depends on each column less than on the one before."""
+    weights = 1 / np.arange(1, len(table.columns) + 1)
+    noise = np.random.default_rng(1).normal(size=len(table))
+    return RandomForestRegressor(100, random_state=0).fit(table, table.to_numpy() @ weights + noise)
 
 
 def make_network(shape: Shape) -> keras.Model:
