@@ -27,11 +27,11 @@ from packages import MODULES, alibi, captum, eli5, sklearn
 from shapes import SHAPES
 
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.engine import Job, choose_block_rows, probe_rows, run_blocks, tally_and_write
+from nnperm_mlflow.analysis.engine import Job, choose_block_rows, probe_rows
+from nnperm_mlflow.analysis.findings import find
+from nnperm_mlflow.analysis.noise import measure_noise
 from nnperm_mlflow.analysis.perturbations import plan_perturbations
 from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions, shuffle_blocks
-from nnperm_mlflow.analysis.statistics import summarize
-from nnperm_mlflow.analysis.table import TableReader, TableWriter
 from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import BoundInputs
 from nnperm_mlflow.inputs.slots import Change, in_all_rows
@@ -51,13 +51,10 @@ def audit(predictor: Predictor, inputs: BoundInputs, settings: AnalysisConfig, f
     predictor = predictor.fitted(inputs.read(probe_rows(inputs.n_rows)), settings.exact)
     perturbations = plan_perturbations(inputs, "the network", settings)
     measure = choose_measure(None, 1, ())
+    measure_noise(predictor, inputs, measure)
     job = Job(predictor, inputs, perturbations, measure, "the network", settings.seed, settings.repeats)
     path = folder / "deviations.parquet"
-    with TableWriter(path, perturbations, ("baseline",), None, {}, repeats=settings.repeats) as table:
-        results = run_blocks(job, choose_block_rows(job, "auto"))
-        tally = tally_and_write(results, table.write, job, lambda done, total: None)
-    with TableReader(path) as reader:
-        summarize(perturbations, tally, lambda number: reader.column(perturbations[number].name))
+    find(job, choose_block_rows(job, "auto"), path, lambda done, total: None)
     return path
 
 

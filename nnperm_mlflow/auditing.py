@@ -13,10 +13,9 @@ from pathlib import Path
 import pandas as pd
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.engine import Progress, run_blocks, tally_and_write
-from nnperm_mlflow.analysis.intervals import MedianCertainty
-from nnperm_mlflow.analysis.statistics import Tally, summarize
-from nnperm_mlflow.analysis.table import TableReader, TableWriter, column_names
+from nnperm_mlflow.analysis.engine import Progress
+from nnperm_mlflow.analysis.findings import find
+from nnperm_mlflow.analysis.statistics import Tally
 from nnperm_mlflow.config import AuditConfig
 from nnperm_mlflow.errors import name_list
 from nnperm_mlflow.inputs.dataset import Dataset
@@ -149,13 +148,8 @@ def _measure(plan: Plan, table: Path, progress: Progress) -> tuple[pd.DataFrame,
     )  # fmt: skip
     if not plan.used.analysis.exact:
         logger.info("shortcuts were off by at most %.3g on the rows tried out", job.predictor.largest_difference)
-    names = job.measure.baseline_names
-    with TableWriter(table, job.perturbations, names, plan.dataset.row_ids, plan.record, repeats=job.repeats) as writer:
-        tally = tally_and_write(run_blocks(job, plan.block_rows), writer.write, job, progress)
-    columns = column_names(job.perturbations, names)
-    with TableReader(table, job.repeats) as reader:
-        certainty = MedianCertainty(job, reader, columns)
-        summary = summarize(job.perturbations, tally, lambda number: reader.column(columns[number]), certainty)
+    findings = find(job, plan.block_rows, table, progress, row_ids=plan.dataset.row_ids, record=plan.record)
+    summary, tally = findings.summary, findings.tally
     summary["measurable"] = summary["max"] > plan.noise.largest
     silent = summary.loc[~summary["measurable"], "perturbation"]
     if len(silent):

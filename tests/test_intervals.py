@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.engine import Job, run_blocks, tally_and_write
+from nnperm_mlflow.analysis.engine import Job, run_blocks
+from nnperm_mlflow.analysis.findings import tally_and_write
 from nnperm_mlflow.analysis.intervals import MedianCertainty, median_ranks
 from nnperm_mlflow.analysis.perturbations import plan_perturbations
 from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions
@@ -119,7 +120,7 @@ def test_the_summary_of_an_audit_has_the_intervals_of_its_own_rows_and_donors(bl
     job = Job(predictor, inputs, perturbations, choose_measure(None, 1, ()), "", 5, 3)
     with TableWriter(tmp_path / "t.parquet", perturbations, ["baseline"], None, {}, repeats=3) as writer:
         tally = tally_and_write(run_blocks(job, block_rows), writer.write, job, lambda *_: None)
-    with TableReader(tmp_path / "t.parquet", repeats=3) as reader:
+    with TableReader(tmp_path / "t.parquet") as reader:
         names = ["dose", "sex", "sex=1"]
         certainty = MedianCertainty(job, reader, names)
         summary = summarize(perturbations, tally, lambda number: reader.column(names[number]), certainty)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nnperm_mlflow.analysis import statistics
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.engine import Job, run_blocks, tally_and_write
+from nnperm_mlflow.analysis.engine import Job, run_blocks
+from nnperm_mlflow.analysis.findings import tally_and_write
 from nnperm_mlflow.analysis.perturbations import SetTo, Shuffle, plan_perturbations
 from nnperm_mlflow.analysis.statistics import QUANTILES, SUMMARY_COLUMNS, Tally, summarize
 from nnperm_mlflow.config import AnalysisConfig

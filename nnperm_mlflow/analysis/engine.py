@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,6 @@ import numpy as np
 from nnperm_mlflow.analysis.deviation import Measure
 from nnperm_mlflow.analysis.perturbations import Perturbation, Shuffle, disturb
 from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions, shuffle_block_sizes, shuffle_blocks
-from nnperm_mlflow.analysis.statistics import Tally
 from nnperm_mlflow.errors import NonFinitePredictionError, PredictionError
 from nnperm_mlflow.inputs.binding import BoundInputs
 from nnperm_mlflow.inputs.held import HeldRows, row_bytes
@@ -33,7 +32,6 @@ _MOST_BLOCK_ROWS = 4_096
 _PROBE_ROWS = 64
 _DONOR_BYTES = 1 << 28  # of donors remembered from block to block: 256 MiB
 
-Donors = Callable[[str, int], np.ndarray]
 Progress = Callable[[int, int], None]
 """Is told the rows done and the rows in all, with none done at the start."""
 
@@ -60,6 +58,21 @@ class Job:
     model: str
     seed: int = 0
     repeats: int = 1
+
+    def donors(self, block: ShuffleBlock, feature: str, repeat: int) -> np.ndarray:
+        """Return each row's donor, as a position in the shuffle block; remembered as far as memory is set aside."""
+        key = (block.number, len(block.rows), feature, repeat)
+        found = self._remembered.pop(key, None)
+        if found is None:
+            found = donor_positions(block, self.seed, feature, repeat)
+        self._remembered[key] = found
+        while len(self._remembered) > 1 and len(self._remembered) * found.nbytes > _DONOR_BYTES:
+            self._remembered.pop(next(iter(self._remembered)))
+        return found
+
+    @cached_property
+    def _remembered(self) -> dict[tuple[int, int, str, int], np.ndarray]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -156,27 +169,27 @@ def begins_together(job: Job, n_rows: int) -> bool:
 
 def _audit_shuffle_block(job: Job, shuffle_block: ShuffleBlock, block_rows: int) -> Iterator[BlockResult]:
     held = job.inputs.hold(shuffle_block.rows)
-    donors = _remembered_donors(job, shuffle_block)
     parts = _parts(len(shuffle_block.rows), block_rows)
     begun: list[Block | None] = [None] * len(parts)
     if held.in_memory and begins_together(job, len(held.rows)):
         begun = [*job.predictor.begin([held.read(part) for part in parts])]
     for part, block in zip(parts, begun, strict=True):
-        yield audit_block(job, held, part, donors, block)
+        yield audit_block(job, shuffle_block, held, part, block)
 
 
-def audit_block(job: Job, held: HeldRows, part: slice, donors: Donors, begun: Block | None = None) -> BlockResult:
+def audit_block(
+    job: Job, shuffle_block: ShuffleBlock, held: HeldRows, part: slice, begun: Block | None = None
+) -> BlockResult:
     """Predict some rows of a shuffle block as they are and under each perturbation.
 
     Parameters
     ----------
     job : Job
+    shuffle_block : ShuffleBlock
     held : HeldRows
-        The rows of the shuffle block.
+        Its rows.
     part : slice
         Which of them.
-    donors : callable
-        Gives for a feature and the number of a repeat each row's donor, as a position in the shuffle block.
     begun : Block, optional
         The part, where it was begun together with all others of the shuffle block.
 
@@ -197,7 +210,7 @@ def audit_block(job: Job, held: HeldRows, part: slice, donors: Donors, begun: Bl
             perturbation = job.perturbations[position]
             donor_rows = None
             if isinstance(perturbation, Shuffle):
-                donor_rows = donors(perturbation.feature.name, repeats.start)[part]
+                donor_rows = job.donors(shuffle_block, perturbation.feature.name, repeats.start)[part]
             change, result.moved[repeats, position] = disturb(perturbation, held, inputs, donor_rows)
             yield change if begun is not None else replace(change, donors=None)
 
@@ -241,50 +254,6 @@ def _places(job: Job) -> Iterator[tuple[int, slice]]:
             yield from ((position, slice(repeat, repeat + 1)) for repeat in range(job.repeats))
         else:
             yield position, slice(job.repeats)
-
-
-def tally_and_write(
-    results: Iterator[BlockResult],
-    write: Callable[[np.ndarray, int, np.ndarray, np.ndarray], None],
-    job: Job,
-    progress: Progress,
-) -> Tally:
-    """Pass finished blocks on to a table, count what the statistics need, and report progress.
-
-    Parameters
-    ----------
-    results : iterator of BlockResult
-    write : callable
-        Takes rows, repeat, baseline (n_rows, n_outputs) and deviations (n_perturbations, n_rows).
-    job : Job
-    progress : callable
-
-    Returns
-    -------
-    Tally
-        Of all deviations.
-    """
-    tally = Tally.empty(len(job.perturbations), job.measure.distance is None)
-    done = 0
-    progress(done, job.inputs.n_rows)
-    for result in results:
-        for repeat in range(job.repeats):
-            write(result.rows, repeat, result.baseline, result.deviations[repeat])
-            tally.add(result.deviations[repeat], result.moved[repeat], result.fell[repeat])
-        done += len(result.rows)
-        progress(done, job.inputs.n_rows)
-    return tally
-
-
-def _remembered_donors(job: Job, block: ShuffleBlock) -> Donors:
-    """Return a function that permutes a shuffle block once for all of its parts, as far as memory is set aside."""
-    most = max(1, _DONOR_BYTES // (np.dtype(np.uint16).itemsize * len(block.rows)))
-
-    @lru_cache(maxsize=most)
-    def donors(feature: str, repeat: int) -> np.ndarray:
-        return donor_positions(block, job.seed, feature, repeat)
-
-    return donors
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import numpy as np
 
 from nnperm_mlflow.analysis.engine import Job
 from nnperm_mlflow.analysis.perturbations import Shuffle
-from nnperm_mlflow.analysis.shuffling import donor_positions, shuffle_blocks
+from nnperm_mlflow.analysis.shuffling import shuffle_blocks
 from nnperm_mlflow.analysis.statistics import Certain
 from nnperm_mlflow.analysis.table import TableReader
 
@@ -67,7 +67,7 @@ class MedianCertainty:
         perturbation, donors = self._job.perturbations[number], None
         if isinstance(perturbation, Shuffle):
             name = perturbation.feature.name
-            donors = (donor_positions(self._block, self._job.seed, name, repeat) for repeat in repeats)
+            donors = (self._job.donors(self._block, name, repeat) for repeat in repeats)
         low, high = median_ranks(below, donors, self._job.inputs.n_rows)
         return Certain(low, high, float(np.std(medians, ddof=1)) if medians else math.nan)
 

@@ -170,13 +170,13 @@ class TableReader:
     Parameters
     ----------
     path : Path
-    repeats : int
-        How many repeats were written of each row.
     """
 
-    def __init__(self, path: Path, repeats: int = 1) -> None:
+    def __init__(self, path: Path) -> None:
         self._file = pq.ParquetFile(path)
-        self._repeats = repeats
+        place = self._file.schema_arrow.names.index("repeat")
+        described = map(self._file.metadata.row_group, range(self._file.num_row_groups))
+        self._repeats = [int(group.column(place).statistics.min) for group in described]
 
     def __enter__(self) -> TableReader:
         return self
@@ -186,11 +186,11 @@ class TableReader:
 
     def column(self, name: str) -> Iterator[np.ndarray]:
         """Yield a column row group by row group, as arrays of shape (n_rows,) in its own type."""
-        return self._groups(name, range(self._file.num_row_groups))
+        return self._groups(name, range(len(self._repeats)))
 
     def repeat(self, name: str, repeat: int) -> Iterator[np.ndarray]:
-        """Yield what a column holds for one repeat, over which row groups take turns; arrays of shape (n_rows,)."""
-        return self._groups(name, range(repeat, self._file.num_row_groups, self._repeats))
+        """Yield what a column holds for one repeat; arrays of shape (n_rows,), since a row group holds one repeat."""
+        return self._groups(name, [group for group, held in enumerate(self._repeats) if held == repeat])
 
     def _groups(self, name: str, groups: Iterable[int]) -> Iterator[np.ndarray]:
         for group in groups:

@@ -177,7 +177,7 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
         """Tell whether each row of an input is another row's as a whole, and its border the same as there."""
         if change.donors is None or not change.replaces(name, self.inputs[name].shape[1:]):
             return False
-        return self.predictor.keeps_border(name, self.inputs, self.borders[name], self.together.sizes)
+        return self.predictor.keeps_border(name, self.inputs, self.borders, self.together.sizes)
 
     def _from_donors(self, name: str, changes: Sequence[Change]) -> list[list[Any]]:
         """Return a border in which changed rows have their donors', for changes one below the other."""

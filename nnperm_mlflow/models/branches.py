@@ -165,7 +165,7 @@ class BranchPredictor:
         own = self.own[name]
         return own({other: array if other == name else others[other][:1] for other in own.specs})[name]
 
-    def keeps_border(self, name: str, inputs: Arrays, border: Border, sizes: frozenset[int]) -> bool:
+    def keeps_border(self, name: str, inputs: Arrays, borders: Mapping[str, Border], sizes: frozenset[int]) -> bool:
         """Tell whether rows have their border wherever they stand among how many others, tried out once.
 
         Parameters
@@ -174,8 +174,8 @@ class BranchPredictor:
             Of the input.
         inputs : mapping of str to ndarray of shape (n_rows, ...)
             A block of rows, one of the largest.
-        border : Border
-            That was found for it.
+        borders : mapping of str to Border
+            That were found for it.
         sizes : frozenset of int
             Rows of all blocks among which borders are exchanged.
 
@@ -183,15 +183,22 @@ class BranchPredictor:
         -------
         bool
         """
-        key = (name, sizes)
-        if key not in self._keeps_border:
-            self._keeps_border[key] = all(self._same_border(name, inputs, border, size) for size in sizes)
-        return self._keeps_border[key]
+        if (name, sizes) not in self._keeps_border:
+            own = self.own[name]
+            found = [self._same_borders(own, inputs, borders, size) for size in sizes]
+            for other in own.specs:
+                self._keeps_border[other, sizes] = all(same[other] for same in found)
+        return self._keeps_border[name, sizes]
 
-    def _same_border(self, name: str, inputs: Arrays, border: Border, n_rows: int) -> bool:
-        turned = self.run_own(name, inputs[name][:n_rows][::-1], inputs)
-        flat = [[np.asarray(part) for each in it for part in each] for it in (turned, border)]
-        return all(np.array_equal(new[::-1], old[:n_rows]) for new, old in zip(*flat, strict=True))
+    @staticmethod
+    def _same_borders(own: OwnSteps, inputs: Arrays, borders: Mapping[str, Border], n_rows: int) -> dict[str, bool]:
+        """Tell for each of the inputs that are compiled together whether turned rows have their borders turned."""
+        turned = own({name: inputs[name][:n_rows][::-1] for name in own.specs})
+        same = {}
+        for name in own.specs:
+            flat = [[np.asarray(part) for each in it for part in each] for it in (turned[name], borders[name])]
+            same[name] = all(np.array_equal(new[::-1], old[:n_rows]) for new, old in zip(*flat, strict=True))
+        return same
 
     def _run(self, inputs: Arrays) -> tuple[dict[str, Border], dict[Key, Packed], np.ndarray]:
         borders: dict[str, Border] = {}

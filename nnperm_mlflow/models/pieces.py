@@ -14,7 +14,7 @@ from nnperm_mlflow.models.graph import Graph, Key, Step
 from nnperm_mlflow.models.tensors import describe_failure, tensor_spec, to_tensor
 
 _MOVES_NUMBERS = (keras.layers.Embedding, keras.layers.Flatten, keras.layers.Reshape)
-_CALLS_UNCOMPILED = 4
+_CALLS_UNCOMPILED = 24  # tracing takes as long as about twenty calls
 
 Packed = list[Any]
 """A tensor, and behind it its mask where it has one."""
