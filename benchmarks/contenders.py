@@ -27,10 +27,10 @@ from packages import MODULES, alibi, captum, eli5, sklearn
 from shapes import SHAPES
 
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.engine import Job, choose_block_rows, probe_rows
 from nnperm_mlflow.analysis.findings import find
+from nnperm_mlflow.analysis.job import Job, choose_block_rows, probe_rows
 from nnperm_mlflow.analysis.noise import measure_noise
-from nnperm_mlflow.analysis.perturbations import plan_perturbations
+from nnperm_mlflow.analysis.plan import plan_perturbations
 from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions, shuffle_blocks
 from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import BoundInputs

@@ -60,7 +60,7 @@ def main() -> None:
             found = json.loads(done.stdout.splitlines()[-1])
         cells = [
             f"{n_rows:,}",
-            found["features"],
+            str(found["features"]),
             f"{size:,.0f}",
             f"{found['seconds']:,.0f}",
             f"{found['above_mib']:,.0f}",

@@ -10,26 +10,26 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.engine import Progress
-from nnperm_mlflow.analysis.findings import find
-from nnperm_mlflow.analysis.statistics import Tally
+from nnperm_mlflow.analysis.findings import Findings, Progress, find
+from nnperm_mlflow.analysis.importance import with_scores
+from nnperm_mlflow.analysis.profiles import find_profiles
+from nnperm_mlflow.analysis.windows import window_table
 from nnperm_mlflow.config import AuditConfig
 from nnperm_mlflow.errors import name_list
 from nnperm_mlflow.inputs.dataset import Dataset
-from nnperm_mlflow.planning import Forecast, Plan, as_config, forecast, prepare
+from nnperm_mlflow.forecasting import Forecast, forecast
+from nnperm_mlflow.planning import Plan, as_config, prepare
 from nnperm_mlflow.registry.connection import connect, explained, run_address
 from nnperm_mlflow.registry.evidence import Evidence, log_evidence
 from nnperm_mlflow.registry.linking import link_version
 from nnperm_mlflow.registry.session import RunSession
-from nnperm_mlflow.result import BOXPLOT_FILE, CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, AuditResult, Folder
+from nnperm_mlflow.result import CONFIG_FILE, TABLE_FILE, AuditResult, Folder, write_files
 
 logger = logging.getLogger(__name__)
 
 _LOG_EVERY_SECONDS = 10.0
-_BOXPLOT_DPI = 110
 
 AnyConfig = AuditConfig | Mapping[str, object] | str | Path | None
 
@@ -87,20 +87,25 @@ def audit(
         plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)
         session.start(plan.reference, experiment)
         calls = plan.job.predictor.calls
-        summary, tally = _measure(plan, folder.path / TABLE_FILE, progress or _log_progress())
-        calls = plan.job.predictor.calls - calls
+        found = _measure(plan, folder.path / TABLE_FILE, progress or _log_progress())
+        analysis = plan.used.analysis
         result = AuditResult(
             model=plan.reference,
             run_id=session.run_id,
             experiment_id=session.experiment_id,
             address=run_address(session.experiment_id, session.run_id),
-            summary=summary,
+            summary=found.summary,
             folder=folder,
             unit=plan.unit,
             subtitle=f"{plan.reference.uri} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
+            windows=window_table(plan.job.perturbations, found.summary),
+            profiles=find_profiles(plan.job, plan.block_rows, analysis.profile) if analysis.profile else None,
+            associations=plan.companions.pairs,
+            strata=None if plan.job.strata is None else plan.job.strata.sizes,
         )
-        log_evidence(client, session.run_id, plan.reference, _evidence(result, plan, tally, calls))
-        denied = link_version(client, plan.reference, session.run_id, session.experiment_id, summary)
+        calls = plan.job.predictor.calls - calls
+        log_evidence(client, session.run_id, plan.reference, _evidence(result, plan, found, calls))
+        denied = link_version(client, plan.reference, session.run_id, session.experiment_id, found.summary)
     return replace(result, not_linked=denied)
 
 
@@ -139,7 +144,7 @@ def _connected(run_id: str | None) -> Iterator[tuple[MlflowClient, Path]]:
         yield connect(run_id), Path(scratch)
 
 
-def _measure(plan: Plan, table: Path, progress: Progress) -> tuple[pd.DataFrame, Tally]:
+def _measure(plan: Plan, table: Path, progress: Progress) -> Findings:
     """Disturb, predict, and describe what came out."""
     job = plan.job
     logger.info(
@@ -148,45 +153,68 @@ def _measure(plan: Plan, table: Path, progress: Progress) -> tuple[pd.DataFrame,
     )  # fmt: skip
     if not plan.used.analysis.exact:
         logger.info("shortcuts were off by at most %.3g on the rows tried out", job.predictor.largest_difference)
-    findings = find(job, plan.block_rows, table, progress, row_ids=plan.dataset.row_ids, record=plan.record)
-    summary, tally = findings.summary, findings.tally
-    summary["measurable"] = summary["max"] > plan.noise.largest
+    found = find(
+        job,
+        plan.block_rows,
+        table,
+        progress,
+        row_ids=plan.dataset.row_ids,
+        record=plan.record,
+        precision=plan.precision,
+    )
+    found.summary["measurable"] = found.summary["max"] > plan.noise.largest
+    if plan.scores is not None:
+        found = with_scores(found, job, plan.scores, plan.used.analysis.p_values)
+    _point_out(found, plan.noise.largest)
+    return found
+
+
+def _point_out(found: Findings, noise: float) -> None:
+    """Say what a reader of the numbers should know."""
+    summary = found.summary
     silent = summary.loc[~summary["measurable"], "perturbation"]
     if len(silent):
-        logger.info(
-            "no measurable effect (at most %.3g, the model's own noise): %s", plan.noise.largest, name_list(silent)
+        logger.info("no measurable effect (at most %.3g, the model's own noise): %s", noise, name_list(silent))
+    skipped = summary.loc[summary["skipped"] > 0, "perturbation"]
+    if len(skipped):
+        most = int(summary["skipped"].max())
+        logger.warning(
+            "rows without a prediction were left out: up to %d of %d of %s", most, summary["rows"][0], name_list(skipped)
         )
-    unsteady = float(tally.unmoved_largest.max())
+    unsteady = float(found.tally.unmoved_largest.max())
     if unsteady > 0:
         logger.warning(
             "rows whose value did not change moved by up to %.3g: the model mixes rows or draws random numbers, and "
             "deviations of that size mean nothing",
             unsteady,
         )
-    return summary, tally
 
 
-def _evidence(result: AuditResult, plan: Plan, tally: Tally, calls: int) -> Evidence:
+def _evidence(result: AuditResult, plan: Plan, found: Findings, calls: int) -> Evidence:
     """Write the files beside the table and gather what goes into the run."""
-    folder = result.directory
-    result.summary.to_csv(folder / SUMMARY_FILE, index=False)
-    result.figure.savefig(folder / BOXPLOT_FILE, dpi=_BOXPLOT_DPI)
-    (folder / CONFIG_FILE).write_text(plan.used.to_yaml(), encoding="utf-8")
+    config = result.directory / CONFIG_FILE
+    config.write_text(plan.used.to_yaml(), encoding="utf-8")
     aggregates = {
         "rows": plan.dataset.n_rows,
         "features": len(plan.job.inputs.features),
         "perturbations": len(plan.job.perturbations),
+        "repeats": found.repeats,
         "largest_median": float(result.summary["median"].max()),
+        "widest_interval": found.widest,
         "model_calls": calls,
         "reuse": float(plan.job.predictor.reuses),
         "self_noise": plan.noise.largest,
-        "unmoved_largest": float(tally.unmoved_largest.max()),
+        "unmoved_largest": float(found.tally.unmoved_largest.max()),
+        "skipped": int(result.summary["skipped"].sum()),
+        "associated_pairs": len(result.associations),
     }
     if not plan.used.analysis.exact:
         aggregates["inexact_largest"] = plan.job.predictor.largest_difference
+    if result.strata is not None:
+        aggregates["small_strata"] = int(result.strata["small"].sum())
     return Evidence(
         summary=result.summary,
-        files=[folder / name for name in (TABLE_FILE, SUMMARY_FILE, BOXPLOT_FILE, CONFIG_FILE)],
+        files=[result.directory / TABLE_FILE, *write_files(result), config],
         params={key: str(value) for key, value in plan.record.items()},
         aggregates=aggregates,
         data_digest=str(plan.record["data_digest"]),

@@ -21,7 +21,7 @@ from nnperm_mlflow.locations import without_secrets
 
 if TYPE_CHECKING:
     from nnperm_mlflow.demo.example import Example
-    from nnperm_mlflow.planning import Forecast
+    from nnperm_mlflow.forecasting import Forecast
     from nnperm_mlflow.result import AuditResult
 
 _EXIT_ERROR, _EXIT_TERMINATED = 2, 143
@@ -157,7 +157,7 @@ def describe_forecast(forecast: Forecast) -> str:
         [
             f"{job.model} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
             f"features       {len(job.inputs.features)}, with {len(job.perturbations)} perturbations",
-            f"repeats        {job.repeats}",
+            f"repeats        {plan.used.analysis.repeats}",
             f"blocks         {forecast.n_blocks:,} of at most {plan.block_rows:,} rows",
             f"model calls    {forecast.block_calls:,} a block, {forecast.block_calls * forecast.n_blocks:,} in all",
             *[
@@ -173,9 +173,9 @@ def describe_forecast(forecast: Forecast) -> str:
 def describe(result: AuditResult, tracking_uri: str | None) -> str:
     """Return what a person wants to know at the end: the features that count, and where the rest is."""
     shown = result.summary.head(_SHOWN_ROWS)
-    table = shown[
-        ["perturbation", "way", "median", "median_low", "median_high", "mean", "q95", "changed_share"]
-    ].to_string(index=False, float_format=lambda number: f"{number:.4f}")
+    more_columns = [name for name in shown if name == "flipped_share" or name.endswith("_drop")]
+    columns = [*_SHOWN_COLUMNS, *(name for name in more_columns if shown[name].notna().any())]
+    table = shown[columns].to_string(index=False, float_format=lambda number: f"{number:.4f}")
     more = len(result.summary) - len(shown)
     silent = result.summary.loc[~result.summary["measurable"], "perturbation"]
     where = result.address or _ui_command(tracking_uri or "sqlite:///mlflow.db")

@@ -19,6 +19,8 @@ Axis = Literal[1, 2]
 _MERGE_TAG = "tag:yaml.org,2002:merge"  # of `<<`, which may stand in a mapping more than once
 DISTANCES = ("total_variation", "max", "l2")
 """Names of distances between predictions of several outputs."""
+ALL: Literal["all"] = "all"
+"""Stands for every value that a feature holds."""
 
 
 def _no_repeats(names: list[str]) -> list[str]:
@@ -29,6 +31,10 @@ def _no_repeats(names: list[str]) -> list[str]:
 
 
 Names = Annotated[list[str], BeforeValidator(lambda given: _no_repeats(given) if isinstance(given, list) else given)]
+
+
+Step = Annotated[int, Field(ge=1)]
+"""A step of a series, counted from 1."""
 
 
 class _Strict(BaseModel):
@@ -69,8 +75,12 @@ class AnalysisConfig(_Strict):
 
     Attributes
     ----------
-    repeats : int
-        Shuffles of each feature.
+    repeats : int or "auto"
+        Shuffles of each feature; "auto" goes on until the intervals of the largest medians are narrow enough.
+    precision : float or None
+        How wide these intervals may be, in the unit of the prediction; "auto" needs it.
+    max_repeats : int
+        With "auto" most shuffles of each feature.
     seed : int
         Key of all shuffles.
     block_rows : int or "auto"
@@ -78,13 +88,33 @@ class AnalysisConfig(_Strict):
     rare_below : float
         A binary or categorical feature is also set to each value held by a smaller share of rows; 0 turns it off.
     set : dict
-        For a feature, values to set its whole column to.
-    groups : dict
-        For a name of one's own, features to disturb together, with one donor for all.
+        For a feature, values to set its whole column to; "all" stands for each that it holds.
+    groups : dict or "auto"
+        For a name of one's own, features to disturb together, with one donor for all; "auto" finds features that are
+        associated.
+    associated_above : float
+        From which association (rank correlation, Cramer's V, correlation ratio) features are pointed out.
+    windows : int, dict or None
+        Into how many windows the steps of each series are cut, or for each window its first and last step, from 1.
+    order : bool or list of str
+        Series, or all of them, whose steps are also put in another order.
+    within : list of str
+        Columns of the static table; a row's donor has the same values there.
     exclude : list of str
         Features not to disturb.
     output : int, str or None
         Of several outputs, the one to follow (position or name) or a distance: total_variation, max, l2.
+    decision : float, "argmax" or None
+        What a classifier decides by: a threshold for the followed output, or the largest of its outputs. None takes
+        0.5 for a probability and argmax for a softmax.
+    missing : "error" or "skip"
+        What happens where the model predicts NaN: the audit ends, or such rows are left out of that perturbation.
+    profile : list of str
+        Features for which the mean prediction is told over a grid of values.
+    scores : list of str
+        scikit-learn scorers whose drop is told, where the data have labels.
+    p_values : bool
+        Test whether the drop of each score is more than chance.
     unit : str or None
         Unit of the prediction, for the axis of the boxplot.
     exact : bool
@@ -94,17 +124,49 @@ class AnalysisConfig(_Strict):
         Audit a model all the same whose predictions of the same rows differ from call to call.
     """
 
-    repeats: Annotated[int, Field(ge=1)] = 1
+    repeats: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    precision: Annotated[float, Field(gt=0)] | None = None
+    max_repeats: Annotated[int, Field(ge=1)] = 50
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     block_rows: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     rare_below: Annotated[float, Field(ge=0, le=1)] = 0.05
-    set: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
-    groups: dict[str, Annotated[Names, Field(min_length=1)]] = {}
+    set: dict[str, Annotated[list[Scalar], Field(min_length=1)] | Literal["all"]] = {}
+    groups: dict[str, Annotated[Names, Field(min_length=1)]] | Literal["auto"] = {}
+    associated_above: Annotated[float, Field(gt=0, le=1)] = 0.7
+    windows: (
+        Annotated[int, Field(ge=1)] | dict[str, Annotated[list[Step], Field(min_length=2, max_length=2)]] | None
+    ) = None
+    order: bool | Names = False
+    within: Names = []
     exclude: Names = []
     output: Annotated[int, Field(ge=0)] | str | None = None
+    decision: float | Literal["argmax"] | None = None
+    missing: Literal["error", "skip"] = "error"
+    profile: Names = []
+    scores: Names = []
+    p_values: bool = False
     unit: str | None = None
     exact: bool = True
     random: bool = False
+
+    @field_validator("windows")
+    @classmethod
+    def _steps_in_order(
+        cls, windows: int | dict[str, tuple[int, int]] | None
+    ) -> int | dict[str, tuple[int, int]] | None:
+        if isinstance(windows, dict):
+            for label, (first, last) in windows.items():
+                if first > last:
+                    raise ValueError(f"window '{label}' ends before it begins: give [first step, last step]")
+        return windows
+
+    @model_validator(mode="after")
+    def _what_goes_together(self) -> AnalysisConfig:
+        if (self.repeats == "auto") != (self.precision is not None):
+            raise ValueError("'repeats: auto' and 'precision' go together: how wide an interval may be")
+        if self.p_values and not self.scores:
+            raise ValueError("'p_values' needs 'scores' to test")
+        return self
 
 
 class AuditConfig(_Strict):
@@ -194,22 +256,45 @@ def parse_config(content: object, origin: str = "the configuration", base: Path 
     try:
         config = AuditConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{origin}: " + "; ".join(_in_words(error))) from error
+        raise ConfigError(f"{origin}: " + "; ".join(_in_words(error, content))) from error
     return config if base is None else _with_absolute_paths(config, base)
 
 
-def _in_words(error: ValidationError) -> list[str]:
-    lines = []
+def _in_words(error: ValidationError, content: object) -> list[str]:
+    """Return a line for each place where something is wrong, with all that might stand there instead."""
+    found: dict[tuple[str, ...], list[str]] = {}
     for problem in error.errors(include_url=False, include_context=False):
-        *parents, last = [str(part) for part in problem["loc"]] or ["the file"]
+        place = _place_of(problem["loc"], content)
         if problem["type"] == "extra_forbidden":
+            *parents, last = place
             known = _keys_at(parents)
             under = f" under '{': '.join(parents)}'" if parents else ""
-            lines.append(f"unknown key '{last}'{under}; known are {name_list(known)}.{did_you_mean(last, known)}")
+            message = f"unknown key '{last}'{under}; known are {name_list(known)}.{did_you_mean(last, known)}"
         else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"'{': '.join([*parents, last])}': {message[0].lower()}{message[1:]}.")
-    return list(dict.fromkeys(lines))
+            said = problem["msg"].removeprefix("Value error, ")
+            message = f"{said[0].lower()}{said[1:]}"
+        found.setdefault(place, []).append(message)
+    deepest = {place: said for place, said in found.items() if not any(_leads_to(place, other) for other in found)}
+    lines = []
+    for place, messages in deepest.items():
+        message = " or ".join(dict.fromkeys(messages))
+        lines.append(message if message.startswith("unknown key") else f"'{': '.join(place)}': {message}.")
+    return lines
+
+
+def _place_of(location: tuple[int | str, ...], content: object) -> tuple[str, ...]:
+    """Return the keys that lead to a value, without what names one of the forms that it might have."""
+    place, node = [], content
+    for part in location:
+        held: Any = dict(enumerate(node)) if isinstance(node, list) else node
+        if isinstance(held, Mapping) and part in held:
+            place.append(str(part))
+            node = held[part]
+    return tuple(place) or ("the file",)
+
+
+def _leads_to(place: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    return len(place) < len(other) and other[: len(place)] == place
 
 
 def _keys_at(parents: list[str]) -> list[str]:

@@ -1,42 +1,39 @@
-"""Everything that can be wrong is found out before the first row is disturbed, and so is what an audit will cost."""
+"""Everything that can be wrong is found out before the first row is disturbed."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
-import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from mlflow import MlflowClient
 
 from nnperm_mlflow import __version__
+from nnperm_mlflow.analysis.decisions import choose_decision
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.engine import (
-    Job,
-    audit_first_block,
-    begins_together,
-    choose_block_rows,
-    count_blocks,
-    count_outputs,
-    probe_rows,
-)
+from nnperm_mlflow.analysis.findings import Precision
+from nnperm_mlflow.analysis.grouping import Companions, find_companions, point_out
+from nnperm_mlflow.analysis.job import Job, choose_block_rows, count_outputs, probe_rows
+from nnperm_mlflow.analysis.missing import find_void_inputs
 from nnperm_mlflow.analysis.noise import SelfNoise, measure_noise
-from nnperm_mlflow.analysis.perturbations import plan_perturbations
-from nnperm_mlflow.analysis.shuffling import SHUFFLE_BLOCK_ROWS
-from nnperm_mlflow.config import AuditConfig, load_config, parse_config
+from nnperm_mlflow.analysis.plan import plan_perturbations
+from nnperm_mlflow.analysis.profiles import check_profiles
+from nnperm_mlflow.analysis.strata import stratify
+from nnperm_mlflow.analysis.scores import Scores, choose_scorers
+from nnperm_mlflow.config import AnalysisConfig, AuditConfig, load_config, parse_config
 from nnperm_mlflow.errors import ConfigError, DataError, ModelError
-from nnperm_mlflow.inputs.binding import bind_inputs
+from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.models.loading import download_model, load_predictor
 from nnperm_mlflow.models.pinning import ModelReference, pin_model
+from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.registry.artifacts import Fetcher
 
 _RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _FEWEST_ROWS = 2
-_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,10 @@ class Plan:
         What identifies the audit: digests, seed, versions.
     noise : SelfNoise
         By how much undisturbed rows differ.
+    companions : Companions
+        Features that go together.
+    scores : Scores or None
+        What to compute from labels.
     """
 
     reference: ModelReference
@@ -66,35 +67,19 @@ class Plan:
     used: AuditConfig
     record: dict[str, object]
     noise: SelfNoise
+    companions: Companions
+    scores: Scores | None
+
+    @property
+    def precision(self) -> Precision | None:
+        """When enough repeats have been made, where their number is to be found out."""
+        analysis = self.used.analysis
+        return None if analysis.precision is None else Precision(analysis.precision, analysis.max_repeats)
 
     @property
     def unit(self) -> str:
         """Unit of the prediction, as configured or as the network tells."""
         return self.used.analysis.unit or self.job.predictor.outputs.unit or "unit of the prediction"
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What an audit will take, from its first block.
-
-    Attributes
-    ----------
-    plan : Plan
-    block_calls : int
-        Calls of the model, or of a part of it, for a block.
-    n_blocks : int
-    seconds : float
-        Of the whole loop.
-    peak_bytes : int or None
-        Largest memory of this process, expected: that so far, and what is kept of the rows that exchange values. What
-        comes at the end (the statistics, the picture) is not in it.
-    """
-
-    plan: Plan
-    block_calls: int
-    n_blocks: int
-    seconds: float
-    peak_bytes: int | None
 
 
 def as_config(config: AuditConfig | Mapping[str, object] | str | Path | None) -> AuditConfig:
@@ -149,9 +134,14 @@ def prepare(
         raise DataError(f"{dataset.source} holds one row, which has no other to exchange values with; give more.")
     inputs = bind_inputs(predictor.inputs, dataset, config.inputs)
     analysis, uri = config.analysis, reference.uri
-    perturbations = plan_perturbations(inputs, uri, analysis)
+    companions = find_companions(inputs, analysis.exclude, analysis.associated_above)
+    groups = companions.groups if analysis.groups == "auto" else analysis.groups
+    perturbations = plan_perturbations(inputs, uri, analysis, groups)
+    point_out(companions, groups)
+    void = find_void_inputs(predictor, inputs, uri, analysis.missing == "skip")
     fitted = predictor.fitted(inputs.read(probe_rows(dataset.n_rows)), analysis.exact)
-    measure = choose_measure(analysis.output, count_outputs(fitted, inputs), fitted.outputs.names)
+    n_outputs = count_outputs(fitted, inputs)
+    measure = choose_measure(analysis.output, n_outputs, fitted.outputs.names)
     noise = measure_noise(fitted, inputs, measure)
     if noise.is_random and not analysis.random:
         raise ModelError(
@@ -159,6 +149,7 @@ def prepare(
             "deviations of that size mean nothing. Log it as it shall predict (dropout off), or set "
             "'analysis: {random: true}'."
         )
+    scores = _scores(dataset, analysis, fitted, inputs)
     used = config.without_secrets().model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
     record: dict[str, object] = {
         "model": uri,
@@ -170,37 +161,36 @@ def prepare(
         "rows": dataset.n_rows,
         **_package_versions(),
     }
-    job = Job(fitted, inputs, perturbations, measure, uri, analysis.seed, analysis.repeats)
-    return Plan(reference, dataset, job, choose_block_rows(job, analysis.block_rows), used, record, noise)
+    job = Job(
+        predictor=fitted,
+        inputs=inputs,
+        perturbations=perturbations,
+        measure=measure,
+        model=uri,
+        seed=analysis.seed,
+        repeats=1 if analysis.repeats == "auto" else analysis.repeats,
+        decision=choose_decision(analysis.decision, measure, n_outputs, fitted.outputs),
+        strata=stratify(analysis.within, dataset.columns),
+        skips_missing=analysis.missing == "skip",
+        void_inputs=void,
+        keeps_predictions=scores is not None,
+    )
+    check_profiles(analysis.profile, job)
+    block_rows = choose_block_rows(job, analysis.block_rows)
+    return Plan(reference, dataset, job, block_rows, used, record, noise, companions, scores)
 
 
-def forecast(plan: Plan) -> Forecast:
-    """Time one block, and tell from it what the audit will take; nothing is logged or kept."""
-    job = plan.job
-    calls = job.predictor.calls
-    started = time.monotonic()
-    first = audit_first_block(job, plan.block_rows)
-    seconds = (time.monotonic() - started) * plan.dataset.n_rows / len(first.rows)
-    n_blocks = count_blocks(plan.dataset.n_rows, plan.block_rows)
-    exchanging = min(plan.dataset.n_rows, SHUFFLE_BLOCK_ROWS)
-    kept = job.predictor.kept_bytes * exchanging if begins_together(job, exchanging) else 0
-    peak = _peak_bytes()
-    return Forecast(plan, job.predictor.calls - calls, n_blocks, seconds, None if peak is None else peak + kept)
-
-
-def _peak_bytes() -> int | None:
-    """Return the largest memory of this process so far; Linux's `getrusage` would count that of its parent in."""
-    if _STATUS.exists():
-        told = [
-            line.split()[1] for line in _STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:")
-        ]
-        return 1024 * int(told[0]) if told else None
-    try:
-        import resource  # noqa: PLC0415 - not on Windows
-    except ImportError:
+def _scores(dataset: Dataset, analysis: AnalysisConfig, predictor: Predictor, inputs: BoundInputs) -> Scores | None:
+    """Return what to compute from labels, where scores are asked for."""
+    if not analysis.scores:
         return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    if dataset.label is None:
+        raise ConfigError("analysis: scores compare predictions with labels: name their column under 'data: label'.")
+    some = predictor.begin([inputs.read(probe_rows(dataset.n_rows))])[0].baseline
+    sums_to_one = some.shape[1] > 1 and np.allclose(np.nansum(some, axis=1), 1, atol=1e-3) and np.nanmin(some) >= 0
+    are_probabilities = sums_to_one or "probability" in (analysis.unit, predictor.outputs.unit)
+    labels = dataset.columns[dataset.label]
+    return choose_scorers(analysis.scores, labels, some.shape[1], bool(are_probabilities), predictor.outputs.names)
 
 
 def _package_versions() -> dict[str, str]:

@@ -12,11 +12,18 @@ import pandas as pd
 from nnperm_mlflow.errors import ConfigError
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.report.boxplot import boxplot_figure
+from nnperm_mlflow.report.heatmap import heatmap_figure
+from nnperm_mlflow.report.profiles import profiles_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TABLE_FILE, SUMMARY_FILE, BOXPLOT_FILE, CONFIG_FILE = "deviations.parquet", "summary.csv", "boxplot.png", "config.yaml"
+TABLE_FILE, CONFIG_FILE = "deviations.parquet", "config.yaml"
+_SUMMARY_FILE, _BOXPLOT_FILE = "summary.csv", "boxplot.png"
+_WINDOWS_FILE, _HEATMAP_FILE = "windows.csv", "heatmap.png"
+_PROFILES_FILE, _PROFILES_PICTURE = "profiles.csv", "profiles.png"
+_ASSOCIATIONS_FILE, _STRATA_FILE = "associations.csv", "strata.csv"
+_DPI = 110
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,14 @@ class AuditResult:
         Unit of prediction and deviation.
     subtitle : str
         What was audited, on how many rows.
+    windows : DataFrame or None
+        When each temporal channel matters, where windows were asked for; see `analysis.windows.window_table`.
+    profiles : DataFrame or None
+        The mean prediction over values of some features; see `analysis.profiles.find_profiles`.
+    associations : DataFrame
+        Features that go together; see `analysis.grouping.Companions`.
+    strata : DataFrame or None
+        Which rows could exchange values, where not all could; see `analysis.strata.Strata.sizes`.
     not_linked : list of str
         What could not be written in the registry for want of permission.
     """
@@ -80,6 +95,10 @@ class AuditResult:
     folder: Folder
     unit: str
     subtitle: str
+    windows: pd.DataFrame | None = None
+    profiles: pd.DataFrame | None = None
+    associations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    strata: pd.DataFrame | None = None
     not_linked: list[str] = field(default_factory=list)
 
     @property
@@ -96,3 +115,35 @@ class AuditResult:
     def figure(self) -> Figure:
         """The boxplot, drawn anew."""
         return boxplot_figure(self.summary, self.subtitle, self.unit)
+
+
+def write_files(result: AuditResult) -> list[Path]:
+    """Write what an audit found beside its table.
+
+    Parameters
+    ----------
+    result : AuditResult
+
+    Returns
+    -------
+    list of Path
+        Tables as CSV and pictures as PNG; of windows, profiles and strata only where there are such.
+    """
+    tables = {
+        _SUMMARY_FILE: result.summary,
+        _ASSOCIATIONS_FILE: result.associations,
+        _WINDOWS_FILE: result.windows,
+        _PROFILES_FILE: result.profiles,
+        _STRATA_FILE: result.strata,
+    }
+    pictures = {_BOXPLOT_FILE: result.figure}
+    if result.windows is not None:
+        pictures[_HEATMAP_FILE] = heatmap_figure(result.windows, result.subtitle, result.unit)
+    if result.profiles is not None:
+        pictures[_PROFILES_PICTURE] = profiles_figure(result.profiles, result.subtitle, result.unit)
+    there = {name: table for name, table in tables.items() if table is not None}
+    for name, table in there.items():
+        table.to_csv(result.directory / name, index=False)
+    for name, picture in pictures.items():
+        picture.savefig(result.directory / name, dpi=_DPI)
+    return [result.directory / name for name in (*there, *pictures)]

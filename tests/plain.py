@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.engine import Job, run_blocks
-from nnperm_mlflow.analysis.perturbations import Perturbation, plan_perturbations
+from nnperm_mlflow.analysis.engine import run_blocks
+from nnperm_mlflow.analysis.job import Job
+from nnperm_mlflow.analysis.perturbations import Perturbation
+from nnperm_mlflow.analysis.plan import plan_perturbations
+from nnperm_mlflow.analysis.tally import Tally
 from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
@@ -81,3 +84,12 @@ def run(
         predictor,
         perturbations,
     )
+
+
+def tallied(job: Job, block_rows: int) -> Tally:
+    """Run the engine and count what comes of it."""
+    tally = Tally.empty(len(job.perturbations), job.measure.distance is None)
+    for result in run_blocks(job, block_rows):
+        for repeat in range(job.repeats):
+            tally.add(*(each[repeat] for each in (result.deviations, result.moved, result.fell, result.flipped)))
+    return tally

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nnperm_mlflow.analysis.perturbations import SetTo, Shuffle, disturb, plan_perturbations
+from nnperm_mlflow.analysis.perturbations import SetTo, Shuffle, disturb
+from nnperm_mlflow.analysis.plan import plan_perturbations
 from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.errors import AuditError, ConfigError, DataError, ShapeError, UnknownFeatureError
 from nnperm_mlflow.inputs.binding import bind_inputs
@@ -349,9 +350,10 @@ def of_age(*values):
 @pytest.mark.parametrize(
     ("values", "dtype", "reason"),
     [
-        ([1.5, 98765.5, np.nan, 1.5, np.nan], "float32", "NaN or infinity in 2 of 5 rows (first: row 2)"),
-        ([98765.5, np.inf, 1.5, 1.5, 1.5], "float64", "NaN or infinity in 1 of 5 rows (first: row 1)"),
-        ([1.5, 98765.5, np.nan, 1.5, np.nan], "object", "NaN or infinity in 2 of 5 rows (first: row 2)"),
+        ([98765.5, np.inf, 1.5, 1.5, 1.5], "float64", "infinity in 1 of 5 rows (first: row 1)"),
+        ([np.nan, -np.inf, 1.5, 98765.5, 1.5], "float32", "infinity in 1 of 5 rows (first: row 1)"),
+        ([1.5, 98765.5, np.nan, 1.5, np.nan], "object", "NaN in 2 of 5 rows (first: row 2)"),
+        ([1, 98765, np.nan, 1, np.nan], "int32", "NaN in 2 of 5 rows (first: row 2)"),
         (["98765", "98765", "98765"], "float32", "text in 3 of 3 rows (first: row 0)"),
         ([None, "98765", "98765"], "object", "nothing in 1 of 3 rows (first: row 0)"),
         ([1.0, 98765.5, 2.0, 2.5], "int32", "no int32 codes in 2 of 4 rows (first: row 1)"),
@@ -397,31 +399,64 @@ def test_values_that_the_input_can_take_reach_it_unchanged(values, dtype):
 def test_bad_values_are_counted_over_all_pieces_of_the_data(monkeypatch):
     monkeypatch.setattr("nnperm_mlflow.inputs.dataset._CHUNK_BYTES", 64)
     values = np.zeros(100)
-    values[[37, 38, 90]] = np.nan
+    values[[37, 38, 90]] = np.inf
     with pytest.raises(DataError, match=r"in 3 of 100 rows \(first: row 37\)"):
         bind(spec("age", 1), table=pd.DataFrame({"age": values}))
 
 
-def test_bad_values_in_a_stored_history_are_counted_by_row():
+def gaps_of(bound):
+    return [(gap.input, gap.what, gap.n_rows, gap.first_rows.tolist()) for gap in bound.gaps]
+
+
+def test_missing_numbers_are_let_in_and_told_by_place(monkeypatch):
+    """Whether the model takes them is found out by asking it."""
+    monkeypatch.setattr("nnperm_mlflow.inputs.dataset._CHUNK_BYTES", 64)
+    values = np.zeros(100)
+    values[[37, 38, 90]] = np.nan
+    found = bind(spec("age", 1), table=pd.DataFrame({"age": values}))
+    assert gaps_of(found) == [("age", "column 'age'", 3, [37, 38, 90])]
+    assert np.flatnonzero(np.isnan(read(found, "age", np.arange(100))[:, 0])).tolist() == [37, 38, 90]
+
+
+def test_of_many_gaps_the_first_are_remembered():
+    found = bind(spec("age", 1), table=pd.DataFrame({"age": np.where(np.arange(500) == 400, 1.0, np.nan)}))
+    assert found.gaps[0].n_rows == 499
+    assert found.gaps[0].first_rows.tolist() == list(range(64))
+
+
+def test_missing_text_is_let_into_a_column_of_a_table_and_into_no_tensor():
+    table = pd.DataFrame({"town": ["Ulm", None, "Bonn"]})
+    column = InputSpec("town", (), np.dtype("object"), is_column=True)
+    found = bind(column, table=table)
+    assert gaps_of(found) == [("town", "column 'town'", 1, [1])]
+    assert read(found, "town", np.arange(3)).tolist() == ["Ulm", None, "Bonn"]
+    with pytest.raises(DataError, match=r"column 'town' holds nothing in 1 of 3 rows \(first: row 1\)"):
+        bind(spec("town", 1, dtype="object"), table=table)
+
+
+def test_missing_values_in_a_history_are_told_by_row():
     array = STEPS.copy()
     array[3, 1, :3] = np.nan
+    found = bind(spec("temporal_input", 4, 2), temporal={"history": pay_and_bill(None, array)})
+    assert gaps_of(found) == [("temporal_input", "temporal data 'history'", 1, [3])]
     array[4, 0, 0] = np.inf
-    with pytest.raises(
-        DataError, match=r"temporal data 'history' holds NaN or infinity in 2 of 5 rows \(first: row 3\)"
-    ):
+    with pytest.raises(DataError, match=r"temporal data 'history' holds infinity in 1 of 5 rows \(first: row 4\)"):
         bind(spec("temporal_input", 4, 2), temporal={"history": pay_and_bill(None, array)})
 
 
 def test_bad_values_in_a_history_of_columns_name_the_column():
-    table = pd.DataFrame({"PAY_1": [1.0, 2.0], "PAY_2": [1.0, np.nan]})
+    table = pd.DataFrame({"PAY_1": [1.0, 2.0], "PAY_2": [1.0, np.inf]})
     series = Series(("PAY",), columns={"PAY": ("PAY_1", "PAY_2")})
-    with pytest.raises(DataError, match=r"column 'PAY_2' holds NaN or infinity in 1 of 2 rows \(first: row 1\)"):
+    with pytest.raises(DataError, match=r"column 'PAY_2' holds infinity in 1 of 2 rows \(first: row 1\)"):
         bind(spec("temporal_input", 2, 1), table=table, temporal={"history": series})
 
 
-def test_a_column_of_nothing_is_refused():
-    with pytest.raises(DataError, match="column 'age' holds nothing in 2 of 2 rows"):
-        bind(spec("age", 1), table=pd.DataFrame({"age": pd.Series([None, None], dtype=object)}))
+@pytest.mark.parametrize(
+    ("nothing", "word"), [(pd.Series([None, None], dtype=object), "nothing"), ([np.nan] * 2, "NaN")]
+)
+def test_a_column_of_nothing_is_refused(nothing, word):
+    with pytest.raises(DataError, match=f"column 'age' holds {word} in 2 of 2 rows"):
+        bind(spec("age", 1), table=pd.DataFrame({"age": nothing}))
 
 
 def test_what_no_input_takes_may_hold_anything():
@@ -595,7 +630,7 @@ def test_numbers_with_more_than_two_values_and_series_are_not_set_by_themselves(
 
 
 def test_a_number_that_shows_its_third_value_late_is_not_binary(monkeypatch):
-    monkeypatch.setattr("nnperm_mlflow.analysis.perturbations._CHUNK_ROWS", 10)
+    monkeypatch.setattr("nnperm_mlflow.analysis.plan._CHUNK_ROWS", 10)
     table = pd.DataFrame({"late": of_counts(97, 2, 1).astype(float), "two": of_counts(97, 3).astype(float)})
     assert names(plan(bind(spec("num_input", 2), table=table), rare_below=0.05)) == ["late", "two", "two=1"]
 

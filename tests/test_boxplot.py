@@ -151,16 +151,26 @@ def test_a_model_that_nothing_moves_can_be_drawn():
     assert drawn(summary).get_xlim()[1] > 0
 
 
-def test_shuffled_and_set_boxes_have_colours_that_the_legend_explains():
-    summary = summary_of(6).set_index("perturbation")
+def test_each_way_has_a_colour_that_the_legend_explains():
+    summary = summary_of(6).assign(way=["shuffle", "set", "order"] * 2).set_index("perturbation")
     axes = drawn(summary.reset_index())
     handles = axes.get_figure().legends[0].legend_handles
     colour_of = {text: handle.get_facecolor() for text, handle in zip(legend_texts(axes), handles, strict=True)
                  if hasattr(handle, "get_facecolor")}  # fmt: skip
-    meaning = {"shuffle": "shuffled", "set": "whole column set to the value"}
+    meaning = {
+        "shuffle": "shuffled",
+        "set": "whole column set to the value (rows that held it)",
+        "order": "steps reordered",
+    }
     assert set(colour_of) == set(meaning.values())
+    assert len(set(colour_of.values())) == 3
     for label, box in zip(axes.get_yticklabels(), axes.patches, strict=True):
         assert box.get_facecolor() == colour_of[meaning[summary.loc[label.get_text(), "way"]]]
+
+
+def test_a_set_value_is_labelled_with_the_rows_that_held_it():
+    summary = summary_of(3).assign(held=[np.nan, np.nan, 1234.0])
+    assert set(labels_from_the_top(drawn(summary))) == {"feature 0", "feature 1", "feature 2 (1,234)"}
 
 
 def test_the_legend_explains_every_mark():

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.engine import Job, probe_rows, run_blocks
-from nnperm_mlflow.analysis.perturbations import plan_perturbations
+from nnperm_mlflow.analysis.engine import run_blocks
+from nnperm_mlflow.analysis.job import Job, probe_rows
+from nnperm_mlflow.analysis.plan import plan_perturbations
 from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.errors import PredictionError
 from nnperm_mlflow.inputs.binding import bind_inputs

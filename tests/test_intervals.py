@@ -7,15 +7,14 @@ import pandas as pd
 import pytest
 
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.engine import Job, run_blocks
-from nnperm_mlflow.analysis.findings import tally_and_write
-from nnperm_mlflow.analysis.intervals import MedianCertainty, median_ranks
-from nnperm_mlflow.analysis.perturbations import plan_perturbations
+from nnperm_mlflow.analysis.findings import find
+from nnperm_mlflow.analysis.intervals import median_ranks
+from nnperm_mlflow.analysis.job import Job
+from nnperm_mlflow.analysis.plan import plan_perturbations
 from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions
 from nnperm_mlflow.analysis.statistics import summarize
-from nnperm_mlflow.analysis.table import TableReader, TableWriter
 from nnperm_mlflow.config import AnalysisConfig
-from tests.plain import PlainPredictor, bound
+from tests.plain import PlainPredictor, bound, tallied
 
 N_AUDITS = 2_000
 COLUMNS = {
@@ -62,7 +61,7 @@ def coverage(way, model, draw, n_rows, repeats):
     for seed in range(N_AUDITS):
         deviations, donors = way(model, draw(rng, n_rows), rng.normal(size=n_rows), repeats, seed)
         ordered = np.sort(deviations, axis=None)
-        low, high = median_ranks(deviations <= np.median(ordered), donors, n_rows)
+        low, high = median_ranks(deviations, np.median(ordered), donors, n_rows, ordered.size)
         held += ordered[low] <= truth <= ordered[high]
     return held / N_AUDITS
 
@@ -96,7 +95,7 @@ def test_more_repeats_narrow_an_interval_only_so_far():
     widths = []
     for repeats in (1, 10, 200):
         deviations, donors = shuffled(additive, column, other, repeats, 0)
-        low, high = median_ranks(deviations <= np.median(deviations), donors, 400)
+        low, high = median_ranks(deviations, np.median(deviations), donors, 400, deviations.size)
         ordered = np.sort(deviations, axis=None)
         widths.append(ordered[high] - ordered[low])
     assert widths[0] > widths[1] > 0.5 * widths[0]
@@ -106,7 +105,7 @@ def test_more_repeats_narrow_an_interval_only_so_far():
 @pytest.mark.parametrize("n_rows", [2, 3, 10])
 def test_few_rows_give_a_wide_interval_inside_the_data(n_rows):
     deviations, donors = shuffled(additive, np.arange(float(n_rows)), None, 2, 0)
-    low, high = median_ranks(deviations <= np.median(deviations), donors, n_rows)
+    low, high = median_ranks(deviations, np.median(deviations), donors, n_rows, deviations.size)
     assert 0 <= low <= high <= 2 * n_rows - 1
 
 
@@ -118,19 +117,15 @@ def test_the_summary_of_an_audit_has_the_intervals_of_its_own_rows_and_donors(bl
     perturbations = plan_perturbations(inputs, "", AnalysisConfig(repeats=3, set={"sex": [1]}))
     predictor = PlainPredictor(specs, lambda given: given["num_input"] @ [2.0, 1.0] + given["num_input"].prod(axis=1))
     job = Job(predictor, inputs, perturbations, choose_measure(None, 1, ()), "", 5, 3)
-    with TableWriter(tmp_path / "t.parquet", perturbations, ["baseline"], None, {}, repeats=3) as writer:
-        tally = tally_and_write(run_blocks(job, block_rows), writer.write, job, lambda *_: None)
-    with TableReader(tmp_path / "t.parquet") as reader:
-        names = ["dose", "sex", "sex=1"]
-        certainty = MedianCertainty(job, reader, names)
-        summary = summarize(perturbations, tally, lambda number: reader.column(names[number]), certainty)
+    summary = find(job, block_rows, tmp_path / "t.parquet", lambda *_: None).summary
+    names = ["dose", "sex", "sex=1"]
     written = pd.read_parquet(tmp_path / "t.parquet").sort_values(["repeat", "row"])
     block = ShuffleBlock(0, np.arange(101))
     for name in names:
         found = summary.set_index("perturbation").loc[name]
         deviations = written[name].to_numpy().reshape(3, 101)
         donors = [donor_positions(block, 5, name, repeat) for repeat in range(3)] if name != "sex=1" else None
-        low, high = median_ranks(deviations <= np.median(deviations.astype(float)), donors, 101)
+        low, high = median_ranks(deviations, np.median(deviations.astype(float)), donors, 101, 303)
         ordered = np.sort(deviations, axis=None)
         assert (found["median_low"], found["median_high"]) == (ordered[low], ordered[high])
         assert found["median_low"] <= found["median"] <= found["median_high"]
@@ -144,23 +139,14 @@ def test_a_summary_that_is_told_nothing_of_it_claims_nothing():
     perturbations = plan_perturbations(inputs, "", AnalysisConfig())
     predictor = PlainPredictor(specs, lambda given: given["num_input"])
     job = Job(predictor, inputs, perturbations, choose_measure(None, 1, ()), "")
-    tally = tally_and_write(run_blocks(job, 5), lambda *_: None, job, lambda *_: None)
-    first = summarize(perturbations, tally, lambda number: []).iloc[0]
+    first = summarize(perturbations, tallied(job, 5), lambda number: [], 5).iloc[0]
     assert first[["median_low", "median_high", "median_spread"]].isna().all()
 
 
 def test_one_repeat_has_an_interval_and_no_spread(tmp_path):
     specs, inputs = bound(pd.DataFrame({"dose": np.arange(50.0)}), numbers=["dose"])
-    job = Job(
-        PlainPredictor(specs, lambda given: given["num_input"]),
-        inputs,
-        plan_perturbations(inputs, "", AnalysisConfig()),
-        choose_measure(None, 1, ()),
-        "",
-    )
-    with TableWriter(tmp_path / "t.parquet", job.perturbations, ["baseline"], None, {}) as writer:
-        tally_and_write(run_blocks(job, 50), writer.write, job, lambda *_: None)
-    with TableReader(tmp_path / "t.parquet") as reader:
-        sure = MedianCertainty(job, reader, ["dose"])(0, 14.0)
-    assert 0 < sure.low < 25 < sure.high < 49
-    assert math.isnan(sure.spread)
+    measure, plan = choose_measure(None, 1, ()), plan_perturbations(inputs, "", AnalysisConfig())
+    job = Job(PlainPredictor(specs, lambda given: given["num_input"]), inputs, plan, measure, "")
+    row = find(job, 50, tmp_path / "t.parquet", lambda *_: None).summary.iloc[0]
+    assert 0 < row["median_low"] < row["median"] < row["median_high"] < row["max"]
+    assert math.isnan(row["median_spread"])

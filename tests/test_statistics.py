@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnperm_mlflow.analysis import statistics
+from nnperm_mlflow.analysis import tally as tally_module
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.engine import Job, run_blocks
-from nnperm_mlflow.analysis.findings import tally_and_write
-from nnperm_mlflow.analysis.perturbations import SetTo, Shuffle, plan_perturbations
-from nnperm_mlflow.analysis.statistics import QUANTILES, SUMMARY_COLUMNS, Tally, summarize
+from nnperm_mlflow.analysis.findings import find
+from nnperm_mlflow.analysis.job import Job
+from nnperm_mlflow.analysis.perturbations import SetTo, Shuffle
+from nnperm_mlflow.analysis.plan import plan_perturbations
+from nnperm_mlflow.analysis.statistics import QUANTILES, SUMMARY_COLUMNS, summarize
+from nnperm_mlflow.analysis.tally import Tally
 from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.inputs.slots import Feature
 from tests.plain import PlainPredictor, bound
@@ -48,8 +50,8 @@ def way(request):
     """Both ways to quantiles: few deviations are sorted, many are counted."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "counted":
-            patch.setattr(statistics, "_FEW_BYTES", 0)
-            patch.setattr(statistics, "_MOST_NEW", 40)
+            patch.setattr(tally_module, "_FEW_BYTES", 0)
+            patch.setattr(tally_module, "_MOST_NEW", 40)
         yield request.param
 
 
@@ -65,8 +67,9 @@ def summary_of(columns, moved=None, parts=None, fell=None):
     parts = [np.arange(table.shape[1])] if parts is None else parts
     tally = Tally.empty(len(names))
     for part in parts:
-        tally.add(table[:, part], moved[:, part], fell[:, part])
-    return summarize([shuffled(name) for name in names], tally, lambda number: (table[number, part] for part in parts))
+        tally.add(table[:, part], moved[:, part], fell[:, part], np.zeros_like(fell[:, part]))
+    plan, n_rows = [shuffled(name) for name in names], table.shape[1]
+    return summarize(plan, tally, lambda number: (table[number, part] for part in parts), n_rows)
 
 
 def assert_quantiles_are_numpys(row, values):
@@ -101,9 +104,10 @@ def test_shifts_are_the_correctly_rounded_mean_of_what_rose_and_what_fell(values
 
 def test_a_distance_has_no_shift():
     tally = Tally.empty(1, signed=False)
-    tally.add(np.ones((1, 2), dtype=np.float32), np.ones((1, 2), dtype=bool), np.zeros((1, 2), dtype=bool))
+    none = np.zeros((1, 2), dtype=bool)
+    tally.add(np.ones((1, 2), dtype=np.float32), ~none, none, none)
     read = [np.ones(2, dtype=np.float32)]
-    assert math.isnan(summarize([shuffled("dose")], tally, lambda number: read).iloc[0]["shift"])
+    assert math.isnan(summarize([shuffled("dose")], tally, lambda number: read, 2).iloc[0]["shift"])
 
 
 @KNOWN
@@ -146,9 +150,9 @@ def test_tallies_of_blocks_are_the_tally_of_all_rows_bit_for_bit(way):
     moved = GENERATOR.random(values.shape) < 0.5
     whole, cut = Tally.empty(3), Tally.empty(3)
     fell = GENERATOR.random(values.shape) < 0.3
-    whole.add(values, moved, fell)
+    whole.add(values, moved, fell, ~fell)
     for rows in np.array_split(GENERATOR.permutation(5000), 17):
-        cut.add(values[:, rows], moved[:, rows], fell[:, rows])
+        cut.add(values[:, rows], moved[:, rows], fell[:, rows], ~fell[:, rows])
     assert (whole.bins is None) == (way == "sorted")
     whole.few, cut.few = ([np.sort(np.concatenate(tally.few or [[]], axis=-1))] for tally in (whole, cut))
     for name, counted in vars(whole).items():
@@ -208,8 +212,8 @@ def test_the_summary_says_what_was_done():
     plan = [shuffled("dose"), SetTo(Feature("SEX", (), "category"), 2)]
     tally = Tally.empty(2)
     values = np.array([[0, 0], [1, 1]], dtype=np.float32)
-    tally.add(values, values > 0, values > 1)
-    summary = summarize(plan, tally, lambda number: [values[number]])
+    tally.add(values, values > 0, values > 1, values > 1)
+    summary = summarize(plan, tally, lambda number: [values[number]], 2)
     assert tuple(summary.columns) == SUMMARY_COLUMNS
     assert summary[["perturbation", "feature", "way", "rows"]].values.tolist() == [
         ["SEX=2", "SEX", "set", 2],
@@ -221,27 +225,25 @@ def test_the_summary_says_what_was_done():
 def test_a_set_value_stays_what_it_is_beside_shuffles_which_have_none(value):
     """A code of 2 is not 2.0, which pandas makes of integers beside gaps unless it is told."""
     tally = Tally.empty(2)
-    tally.add(np.array([[0], [1]], dtype=np.float32), np.array([[False], [True]]), np.zeros((2, 1), dtype=bool))
+    none = np.zeros((2, 1), dtype=bool)
+    tally.add(np.array([[0], [1]], dtype=np.float32), np.array([[False], [True]]), none, none)
     plan = [shuffled("dose"), SetTo(Feature("SEX", (), "category"), value)]
-    first, second = summarize(plan, tally, lambda number: [np.array([number], dtype=np.float32)])["value"]
+    first, second = summarize(plan, tally, lambda number: [np.array([number], dtype=np.float32)], 1)["value"]
     assert first == value
     assert type(first) is type(value)
     assert pd.isna(second)
 
 
-def audited(function, block_rows, repeats, n_rows=101):
-    """Run an audit of `dose` and `age` as the main job does; return its summary, tally, what was written and told."""
+def audited(function, block_rows, repeats, folder, n_rows=101):
+    """Run an audit of `dose` and `age` as the main job does; return what it found, its table, and what was told."""
     generator = np.random.default_rng(2)
     table = pd.DataFrame({"dose": generator.normal(size=n_rows), "age": generator.normal(size=n_rows)})
     specs, inputs = bound(table, numbers=["dose", "age"])
     perturbations = plan_perturbations(inputs, "the model", AnalysisConfig(repeats=repeats))
     job = Job(PlainPredictor(specs, function), inputs, perturbations, choose_measure(None, 1, ()), "", 0, repeats)
-    written, told = [], []
-    tally = tally_and_write(
-        run_blocks(job, block_rows), lambda *given: written.append(given), job, lambda *done: told.append(done)
-    )
-    summary = summarize(perturbations, tally, lambda number: (given[3][number] for given in written))
-    return summary, tally, written, told
+    told = []
+    found = find(job, block_rows, folder / "t.parquet", lambda *done: told.append(done))
+    return found, pd.read_parquet(folder / "t.parquet"), told
 
 
 def three_doses_and_age(inputs):
@@ -249,27 +251,28 @@ def three_doses_and_age(inputs):
 
 
 @pytest.mark.parametrize("block_rows", [7, 1000])
-def test_rows_of_all_repeats_are_pooled(block_rows):
-    summary, _, written, _ = audited(three_doses_and_age, block_rows, repeats=5)
-    for position, name in enumerate(["dose", "age"]):
-        pooled = np.concatenate([deviations[position] for _, _, _, deviations in written])
-        row = summary.set_index("perturbation").loc[name]
-        assert row["rows"] == len(pooled) == 505
-        assert_quantiles_are_numpys(row, pooled)
-        assert row["mean"] == exact_mean(pooled)
-    assert sorted({repeat for _, repeat, _, _ in written}) == [0, 1, 2, 3, 4]
+def test_rows_of_all_repeats_are_pooled(block_rows, tmp_path):
+    found, written, _ = audited(three_doses_and_age, block_rows, 5, tmp_path)
+    for name in ["dose", "age"]:
+        row = found.summary.set_index("perturbation").loc[name]
+        assert row["rows"] == len(written) == 505
+        assert_quantiles_are_numpys(row, written[name].to_numpy())
+        assert row["mean"] == exact_mean(written[name].to_numpy())
+    assert written.groupby("repeat").size().tolist() == [101] * 5
+    assert (written.groupby("repeat")["dose"].nunique() > 50).all()
+    assert written["dose"].nunique() > 300  # each repeat has donors of its own
 
 
-def test_progress_tells_the_rows_done_of_all():
-    told = audited(three_doses_and_age, block_rows=40, repeats=2)[3]
+def test_progress_tells_the_rows_done_of_all(tmp_path):
+    told = audited(three_doses_and_age, 40, 2, tmp_path)[2]
     assert told == [(0, 101), (34, 101), (68, 101), (101, 101)]  # as few blocks as 40 rows allow, of equal size
 
 
-def test_rows_that_did_not_change_and_yet_moved_are_noticed():
+def test_rows_that_did_not_change_and_yet_moved_are_noticed(tmp_path):
     """As under a model that mixes rows; the largest such deviation is kept, and 0 where rows are apart."""
     mixed = Tally.empty(1)
     none = np.zeros((1, 3), dtype=bool)
-    mixed.add(np.array([[0, 5, 0]], dtype=np.float32), np.array([[False, True, False]]), none)
-    mixed.add(np.array([[2, 1, 9]], dtype=np.float32), np.array([[False, False, True]]), none)
+    mixed.add(np.array([[0, 5, 0]], dtype=np.float32), np.array([[False, True, False]]), none, none)
+    mixed.add(np.array([[2, 1, 9]], dtype=np.float32), np.array([[False, False, True]]), none, none)
     assert mixed.unmoved_largest.tolist() == [2]
-    assert audited(three_doses_and_age, block_rows=20, repeats=2)[1].unmoved_largest.tolist() == [0, 0]
+    assert audited(three_doses_and_age, 20, 2, tmp_path)[0].tally.unmoved_largest.tolist() == [0, 0]

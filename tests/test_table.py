@@ -33,7 +33,7 @@ def write_all(writer):
 
 
 def written(path, row_ids=None, metadata=METADATA):
-    with TableWriter(path, PLAN, ["baseline"], row_ids, metadata, repeats=2) as writer:
+    with TableWriter(path, PLAN, ["baseline"], row_ids, metadata, repeats=range(2)) as writer:
         write_all(writer)
     return path
 
@@ -71,7 +71,7 @@ def test_row_groups_are_cut_alike_whatever_the_blocks(tmp_path, monkeypatch):
     files = []
     for step in (7, 100, 125, 250):
         files.append(tmp_path / f"{step}.parquet")
-        with TableWriter(files[-1], PLAN, ["baseline"], None, METADATA, repeats=2) as writer:
+        with TableWriter(files[-1], PLAN, ["baseline"], None, METADATA, repeats=range(2)) as writer:
             for rows in np.split(np.arange(250), range(step, 250, step)):
                 for repeat in range(2):
                     writer.write(rows, repeat, rows[:, None] / 7, values[repeat][:, rows])
@@ -152,7 +152,7 @@ def test_no_two_columns_have_one_name(names):
 
 def test_there_is_no_file_under_the_tables_name_before_it_is_complete(tmp_path):
     path = tmp_path / "deviations.parquet"
-    with TableWriter(path, PLAN, ["baseline"], None, METADATA, repeats=2) as writer:
+    with TableWriter(path, PLAN, ["baseline"], None, METADATA, repeats=range(2)) as writer:
         write_all(writer)
         assert not path.exists()
     assert [file.name for file in tmp_path.iterdir()] == ["deviations.parquet"]
@@ -166,7 +166,7 @@ def test_an_audit_that_fails_leaves_no_file(tmp_path, interruption):
 
     with (
         pytest.raises(interruption),
-        TableWriter(tmp_path / "deviations.parquet", PLAN, ["baseline"], None, METADATA, repeats=2) as writer,
+        TableWriter(tmp_path / "deviations.parquet", PLAN, ["baseline"], None, METADATA, repeats=range(2)) as writer,
     ):
         fail(writer)
     assert list(tmp_path.iterdir()) == []

@@ -48,6 +48,10 @@ def read_series(inputs):
     return inputs["temporal_input"][:, :, 1] @ SHAPE
 
 
+def read_window(inputs):
+    return inputs["temporal_input"][:, 2:, 1] @ SHAPE[2:]
+
+
 def read_number_and_series(inputs):
     """Return one number for the pair: 0 for (0, 0), 1 for (1, 0), 2 for (1, 1) with the series times its shape."""
     return inputs["num_input"][:, 1] + inputs["temporal_input"][:, :, 1] @ SHAPE
@@ -57,10 +61,13 @@ CASES = {
     "number": Case("dose", read_number),
     "code": Case("SEX", read_code),
     "series": Case("PAY", read_series),
+    "window": Case("PAY late", read_window, {"windows": {"late": [3, 4]}}),
     "group": Case("dose and PAY", read_number_and_series, {"groups": {"dose and PAY": ["dose", "PAY"]}}),
 }
 EVERY_PLACE = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-ONE_FEATURE = pytest.mark.parametrize("case", [CASES["number"], CASES["code"], CASES["series"]], ids=lambda c: c.name)
+ONE_FEATURE = pytest.mark.parametrize(
+    "case", [case for kind, case in CASES.items() if kind != "group"], ids=lambda c: c.name
+)
 
 
 def people(n_rows, levels=None, is_split=False):
@@ -160,10 +167,11 @@ def test_a_shuffle_changes_as_many_rows_as_differ_among_pairs(case, shares):
 def test_setting_a_feature_gives_exactly_the_difference_of_two_predictions(case, value):
     table, history = people(50, np.arange(50) % 3)
     bindings = bind(table, history)
-    found, moved, _, _ = run(everything, bindings, repeats=2, seed=9, set={case.name: [value]})
+    found, moved, _, _ = run(everything, bindings, repeats=2, seed=9, set={case.name: [value]}, **case.settings)
     before = all_rows(bindings)
     after = {name: array.copy() for name, array in before.items()}
-    place = {"dose": after["num_input"][:, 1], "SEX": after["SEX_input"], "PAY": after["temporal_input"][:, :, 1]}
+    pay = after["temporal_input"][:, :, 1]
+    place = {"dose": after["num_input"][:, 1], "SEX": after["SEX_input"], "PAY": pay, "PAY late": pay[:, 2:]}
     held = place[case.name].copy()
     place[case.name][...] = value
     name = f"{case.name}={int(value)}"

@@ -6,73 +6,20 @@ and the table is finished where the block is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
-from nnperm_mlflow.analysis.deviation import Measure
-from nnperm_mlflow.analysis.perturbations import Perturbation, Shuffle, disturb
-from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions, shuffle_block_sizes, shuffle_blocks
+from nnperm_mlflow.analysis.job import Job, begins_together
+from nnperm_mlflow.analysis.missing import count_missing, count_missing_once
+from nnperm_mlflow.analysis.perturbations import Perturbation, SetTo, disturb
+from nnperm_mlflow.analysis.shuffling import ShuffleBlock, shuffle_block_sizes, shuffle_blocks
 from nnperm_mlflow.errors import NonFinitePredictionError, PredictionError
-from nnperm_mlflow.inputs.binding import BoundInputs
-from nnperm_mlflow.inputs.held import HeldRows, row_bytes
+from nnperm_mlflow.inputs.held import HeldRows
 from nnperm_mlflow.inputs.slots import Change
-from nnperm_mlflow.models.predictor import Block, Predictor, rounding_of
-
-_BLOCK_BYTES = 1 << 25  # of inputs in one model call: 32 MiB
-_ACTIVATION_BYTES = 1 << 28  # of what the model computes from them: 256 MiB
-_RESULT_BYTES = 1 << 28  # of their deviations, under all perturbations and repeats: 256 MiB
-_DEVIATION_BYTES = 6  # of a deviation, whether its row had moved, and whether the prediction fell
-_KEPT_BYTES = 1 << 29  # of what is kept of all blocks of a shuffle block: 512 MiB
-_MOST_BLOCK_ROWS = 4_096
-_PROBE_ROWS = 64
-_DONOR_BYTES = 1 << 28  # of donors remembered from block to block: 256 MiB
-
-Progress = Callable[[int, int], None]
-"""Is told the rows done and the rows in all, with none done at the start."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is done to every block of rows.
-
-    Attributes
-    ----------
-    predictor : Predictor
-    inputs : BoundInputs
-    perturbations : sequence of Perturbation
-    measure : Measure
-    model : str
-        For messages.
-    seed, repeats : int
-    """
-
-    predictor: Predictor
-    inputs: BoundInputs
-    perturbations: Sequence[Perturbation]
-    measure: Measure
-    model: str
-    seed: int = 0
-    repeats: int = 1
-
-    def donors(self, block: ShuffleBlock, feature: str, repeat: int) -> np.ndarray:
-        """Return each row's donor, as a position in the shuffle block; remembered as far as memory is set aside."""
-        key = (block.number, len(block.rows), feature, repeat)
-        found = self._remembered.pop(key, None)
-        if found is None:
-            found = donor_positions(block, self.seed, feature, repeat)
-        self._remembered[key] = found
-        while len(self._remembered) > 1 and len(self._remembered) * found.nbytes > _DONOR_BYTES:
-            self._remembered.pop(next(iter(self._remembered)))
-        return found
-
-    @cached_property
-    def _remembered(self) -> dict[tuple[int, int, str, int], np.ndarray]:
-        return {}
+from nnperm_mlflow.models.predictor import Block, rounding_of
 
 
 @dataclass(frozen=True)
@@ -83,13 +30,20 @@ class BlockResult:
     ----------
     rows : ndarray of shape (n_rows,), int64
         Positions in the data.
-    baseline : ndarray of shape (n_rows, n_outputs)
-        Predictions for the rows as they are.
+    baseline : ndarray of shape (n_rows, n_followed)
+        Predictions for the rows as they are: the outputs that are followed.
     deviations : ndarray of shape (n_repeats, n_perturbations, n_rows), float32
+        NaN for a row that is left out.
     moved : ndarray of shape (n_repeats, n_perturbations, n_rows), bool
         Where the perturbation changed the feature's value.
     fell : ndarray of shape (n_repeats, n_perturbations, n_rows), bool
         Where the prediction has fallen.
+    flipped : ndarray of shape (n_repeats, n_perturbations, n_rows), bool
+        Where the decision is another one.
+    predictions : list of list of ndarray of shape (n_rows, n_outputs), or None
+        For each repeat and perturbation all outputs, where the job keeps them; the baseline's is `all_outputs`.
+    all_outputs : ndarray of shape (n_rows, n_outputs)
+        Predictions for the rows as they are.
     """
 
     rows: np.ndarray
@@ -97,41 +51,9 @@ class BlockResult:
     deviations: np.ndarray
     moved: np.ndarray
     fell: np.ndarray
-
-
-def count_outputs(predictor: Predictor, inputs: BoundInputs) -> int:
-    """Return how many numbers the model predicts a row, by asking it for the first one."""
-    return int(predictor.begin([inputs.read(np.arange(1))])[0].baseline.shape[1])
-
-
-def probe_rows(n_rows: int) -> np.ndarray:
-    """Return a few rows from all over the data, ascending, on which a model is tried out."""
-    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, _PROBE_ROWS)).astype(np.int64))
-
-
-def choose_block_rows(job: Job, asked: int | Literal["auto"]) -> int:
-    """Return how many rows a block has: as asked for, or so many that what is computed for them stays in bounds.
-
-    Parameters
-    ----------
-    job : Job
-    asked : int or "auto"
-
-    Returns
-    -------
-    int
-        With "auto" at most 4,096, so many that inputs take 32 MiB, what the model makes of them 256 MiB, and their
-        deviations 256 MiB.
-    """
-    if asked != "auto":
-        return asked
-    deviation_bytes = _DEVIATION_BYTES * job.repeats * len(job.perturbations)
-    fitting = [
-        _BLOCK_BYTES // max(1, row_bytes(job.inputs.sources)),
-        _ACTIVATION_BYTES // max(1, job.predictor.row_bytes),
-        _RESULT_BYTES // max(1, deviation_bytes),
-    ]
-    return max(1, min(_MOST_BLOCK_ROWS, *fitting))
+    flipped: np.ndarray
+    predictions: list[list[np.ndarray]] | None
+    all_outputs: np.ndarray
 
 
 def count_blocks(n_rows: int, block_rows: int) -> int:
@@ -162,9 +84,10 @@ def run_blocks(job: Job, block_rows: int) -> Iterator[BlockResult]:
         yield from _audit_shuffle_block(job, shuffle_block, block_rows)
 
 
-def begins_together(job: Job, n_rows: int) -> bool:
-    """Tell whether what is kept of so many rows, that exchange values among themselves, fits into memory."""
-    return 0 < job.predictor.kept_bytes * n_rows <= _KEPT_BYTES
+def audit_first_block(job: Job, block_rows: int) -> BlockResult:
+    """Audit the first rows as if there were no others, to see how long a block takes."""
+    part = _parts(shuffle_block_sizes(job.inputs.n_rows)[0], block_rows)[0]
+    return next(_audit_shuffle_block(job, ShuffleBlock(0, np.arange(part.stop)), block_rows))
 
 
 def _audit_shuffle_block(job: Job, shuffle_block: ShuffleBlock, block_rows: int) -> Iterator[BlockResult]:
@@ -197,48 +120,117 @@ def audit_block(
     -------
     BlockResult
     """
-    rows = held.rows[part]
     inputs = held.read(part)
     block = begun if begun is not None else job.predictor.begin([inputs])[0]
-    baseline = _picked(job, block.baseline, rows, "before anything was disturbed")
-    shape = (job.repeats, len(job.perturbations), len(rows))
-    deviated, moved, fell = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    result = BlockResult(rows, baseline, deviated, moved, fell)
+    missing = count_missing(inputs, job.void_inputs)
+    filling = _Filling(job, held.rows[part], block.baseline, missing == 0)
 
     def changes() -> Iterator[Change]:
         for position, repeats in _places(job):
             perturbation = job.perturbations[position]
-            donor_rows = None
-            if isinstance(perturbation, Shuffle):
-                donor_rows = job.donors(shuffle_block, perturbation.feature.name, repeats.start)[part]
-            change, result.moved[repeats, position] = disturb(perturbation, held, inputs, donor_rows)
+            drawn = job.drawn(shuffle_block, part, perturbation, job.first_repeat + repeats.start)
+            change, filling.moved[repeats, position] = disturb(perturbation, held, inputs, drawn)
+            if job.void_inputs:
+                then = count_missing_once(missing, change, inputs, job.void_inputs)
+                filling.complete[repeats.start, position] = then == 0
             yield change if begun is not None else replace(change, donors=None)
 
-    rounding = rounding_of(baseline)
     with closing(block.predict(changes())) as predictions:
         for position, repeats in _places(job):
-            perturbation = job.perturbations[position]
-            with _named(job, perturbation):
+            with _named(job, job.perturbations[position]):
                 predicted = next(predictions)
-            perturbed = _picked(job, predicted, rows, f"once {perturbation}")
-            deviations = job.measure.deviations(baseline, perturbed)
-            if not np.isfinite(deviations).all():
-                raise NonFinitePredictionError(
-                    f"{job.model}, once {perturbation}: predictions moved by more than a float32 holds. "
-                    "Let the model predict in a larger unit."
-                )
-            still = ~result.moved[repeats, position][0]
-            if deviations[still].max(initial=0) <= rounding:
-                deviations[still] = 0  # the rows are as they were, so that all they show is another batch's rounding
-            result.deviations[repeats, position] = deviations
-            result.fell[repeats, position] = job.measure.fell(baseline, perturbed)
-    return result
+            filling.add(position, repeats, predicted)
+    return filling.result()
 
 
-def audit_first_block(job: Job, block_rows: int) -> BlockResult:
-    """Audit the first rows as if there were no others, to see how long a block takes."""
-    part = _parts(shuffle_block_sizes(job.inputs.n_rows)[0], block_rows)[0]
-    return next(_audit_shuffle_block(job, ShuffleBlock(0, np.arange(part.stop)), block_rows))
+class _Filling:
+    """The results of a block while they come in.
+
+    Parameters
+    ----------
+    job : Job
+    rows : ndarray of shape (n_rows,), int64
+    all_outputs : ndarray of shape (n_rows, n_outputs)
+        Predictions for the rows as they are.
+    complete : ndarray of shape (n_rows,), bool
+        Rows of which the model can predict something.
+
+    Attributes
+    ----------
+    moved : ndarray of shape (n_repeats, n_perturbations, n_rows), bool
+    complete : dict of (int, int) to ndarray of shape (n_rows,), bool
+        For repeats and perturbations in which rows are incomplete, which are not.
+    """
+
+    def __init__(self, job: Job, rows: np.ndarray, all_outputs: np.ndarray, complete: np.ndarray) -> None:
+        shape = (job.repeats, len(job.perturbations), len(rows))
+        self.moved = np.zeros(shape, dtype=bool)
+        self.complete: dict[tuple[int, int], np.ndarray] = {}
+        self._job = job
+        self._rows = rows
+        self._all_outputs = all_outputs
+        self._baseline = job.measure.pick(all_outputs)
+        self._known = complete & self._finite(self._baseline, "before anything was disturbed")
+        self._rounding = rounding_of(self._baseline)
+        self._decided = None if job.decision is None else job.decision.decide(all_outputs)
+        self._deviations = np.zeros(shape, dtype=np.float32)
+        self._fell, self._flipped = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        self._predictions: list[list[np.ndarray]] = [[all_outputs] * shape[1] for _ in range(job.repeats)]
+
+    def add(self, position: int, repeats: slice, predicted: np.ndarray) -> None:
+        """Take in what was predicted under a perturbation, in some repeats."""
+        job, perturbation = self._job, self._job.perturbations[position]
+        perturbed = job.measure.pick(predicted)
+        known = self._known & self._finite(perturbed, f"once {perturbation}")
+        known &= self.complete.get((repeats.start, position), True)
+        all_known = bool(known.all())
+        with np.errstate(invalid="ignore"):
+            deviations = job.measure.deviations(self._baseline, perturbed)
+            fell = job.measure.fell(self._baseline, perturbed)
+        if not np.isfinite(deviations if all_known else deviations[known]).all():
+            raise NonFinitePredictionError(
+                f"{job.model}, once {perturbation}: predictions moved by more than a float32 holds. "
+                "Let the model predict in a larger unit."
+            )
+        still = ~self.moved[repeats, position][0]
+        if deviations[still & known].max(initial=0) <= self._rounding:
+            deviations[still] = 0  # the rows are as they were, so that all they show is another batch's rounding
+        flipped = False if job.decision is None else job.decision.decide(predicted) != self._decided
+        if not all_known:
+            deviations[~known] = np.nan
+            self.moved[repeats, position] &= known
+            fell, flipped = fell & known, flipped & known
+        self._deviations[repeats, position] = deviations
+        self._fell[repeats, position] = fell
+        self._flipped[repeats, position] = flipped
+        if job.keeps_predictions:
+            for repeat in range(repeats.start, repeats.stop):
+                self._predictions[repeat][position] = predicted
+
+    def result(self) -> BlockResult:
+        """Return what came in."""
+        return BlockResult(
+            self._rows,
+            self._baseline,
+            self._deviations,
+            self.moved,
+            self._fell,
+            self._flipped,
+            self._predictions if self._job.keeps_predictions else None,
+            self._all_outputs,
+        )
+
+    def _finite(self, picked: np.ndarray, when: str) -> np.ndarray:
+        """Tell in which rows the outputs that are followed are numbers; say so where all of them must be."""
+        known = np.isfinite(picked).all(axis=1)
+        bad = ~known
+        if not self._job.skips_missing and bad.any():
+            raise NonFinitePredictionError(
+                f"{self._job.model} gave NaN or infinity for {np.count_nonzero(bad)} of {len(known)} rows {when} "
+                f"(first: row {self._rows[bad][0]}). Check the model's scaling step, or set 'analysis: {{missing: "
+                "skip}' to leave such rows out."
+            )
+        return known
 
 
 def _parts(n_rows: int, most: int) -> list[slice]:
@@ -250,10 +242,10 @@ def _parts(n_rows: int, most: int) -> list[slice]:
 def _places(job: Job) -> Iterator[tuple[int, slice]]:
     """Yield, for each prediction, its perturbation and the repeats it is for; a set value is the same in all."""
     for position, perturbation in enumerate(job.perturbations):
-        if isinstance(perturbation, Shuffle):
-            yield from ((position, slice(repeat, repeat + 1)) for repeat in range(job.repeats))
+        if isinstance(perturbation, SetTo):
+            yield position, slice(0, job.repeats)
         else:
-            yield position, slice(job.repeats)
+            yield from ((position, slice(repeat, repeat + 1)) for repeat in range(job.repeats))
 
 
 @contextmanager
@@ -263,15 +255,3 @@ def _named(job: Job, perturbation: Perturbation) -> Iterator[None]:
         yield
     except PredictionError as error:
         raise PredictionError(f"{job.model}, once {perturbation}: {error}") from error
-
-
-def _picked(job: Job, predictions: np.ndarray, rows: np.ndarray, when: str) -> np.ndarray:
-    """Return the outputs that are followed, or say in how many rows they are no finite numbers."""
-    picked = job.measure.pick(predictions)
-    bad = ~np.isfinite(picked).all(axis=1)
-    if bad.any():
-        raise NonFinitePredictionError(
-            f"{job.model} gave NaN or infinity for {np.count_nonzero(bad)} of {len(rows)} rows {when} "
-            f"(first: row {rows[bad][0]}). Check the model's scaling step, or leave such rows out of the data."
-        )
-    return picked

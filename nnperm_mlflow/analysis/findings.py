@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.engine import BlockResult, Job, Progress, run_blocks
+from nnperm_mlflow.analysis.engine import BlockResult, run_blocks
 from nnperm_mlflow.analysis.intervals import MedianCertainty
-from nnperm_mlflow.analysis.statistics import Tally, summarize
-from nnperm_mlflow.analysis.table import TableReader, TableWriter, column_names
+from nnperm_mlflow.analysis.job import Job
+from nnperm_mlflow.analysis.predictions import Predictions
+from nnperm_mlflow.analysis.statistics import summarize
+from nnperm_mlflow.analysis.table import TableReader, TableWriter, column_names, join_tables
+from nnperm_mlflow.analysis.tally import Tally
+
+logger = logging.getLogger(__name__)
+
+TOP = 20
+"""Perturbations whose intervals matter: those with the largest medians."""
+
+_FIRST_REPEATS = 2  # with fewer there is no spread of medians
+_ENOUGH_REPEATS = 8
+_LEAST_GAIN = 0.02  # by which half as many repeats again must narrow the widest interval to be worth their time
+
+Progress = Callable[[int, int], None]
+"""Is told the rows done and the rows in all, with none done at the start."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """When enough repeats have been made.
+
+    Attributes
+    ----------
+    width : float
+        How wide the intervals that matter may be, in the unit of the prediction.
+    most : int
+        Most repeats.
+    """
+
+    width: float
+    most: int
 
 
 @dataclass(frozen=True)
@@ -25,10 +57,22 @@ class Findings:
         As `summarize` returns it.
     tally : Tally
         Of all deviations.
+    repeats : int
+        How many were made.
+    predictions : Predictions or None
+        Under each perturbation, where the job keeps them.
     """
 
     summary: pd.DataFrame
     tally: Tally
+    repeats: int
+    predictions: Predictions | None = None
+
+    @property
+    def widest(self) -> float:
+        """The widest interval of a median among those that matter; NaN where there is none."""
+        top = self.summary.head(TOP)
+        return float((top["median_high"] - top["median_low"]).max())
 
 
 def find(
@@ -39,6 +83,7 @@ def find(
     *,
     row_ids: np.ndarray | None = None,
     record: Mapping[str, object] | None = None,
+    precision: Precision | None = None,
 ) -> Findings:
     """Disturb, predict, write the deviation table, and describe what came out.
 
@@ -54,6 +99,8 @@ def find(
         The rows' names, for the table.
     record : mapping, optional
         Of model, data and seed, for the table.
+    precision : Precision, optional
+        Go on with further repeats until the intervals that matter are narrow enough, instead of the job's own number.
 
     Returns
     -------
@@ -64,44 +111,79 @@ def find(
     PredictionError
         If the model fails, or predicts NaN.
     """
-    names = job.measure.baseline_names
-    with TableWriter(table, job.perturbations, names, row_ids, record or {}, repeats=job.repeats) as writer:
-        tally = tally_and_write(run_blocks(job, block_rows), writer.write, job, progress)
-    columns = column_names(job.perturbations, names)
-    with TableReader(table) as reader:
-        certainty = MedianCertainty(job, reader, columns)
-        summary = summarize(job.perturbations, tally, lambda number: reader.column(columns[number]), certainty)
-    return Findings(summary, tally)
-
-
-def tally_and_write(
-    results: Iterator[BlockResult],
-    write: Callable[[np.ndarray, int, np.ndarray, np.ndarray], None],
-    job: Job,
-    progress: Progress,
-) -> Tally:
-    """Pass finished blocks on to a table, count what the statistics need, and report progress.
-
-    Parameters
-    ----------
-    results : iterator of BlockResult
-    write : callable
-        Takes rows, repeat, baseline (n_rows, n_outputs) and deviations (n_perturbations, n_rows).
-    job : Job
-    progress : callable
-
-    Returns
-    -------
-    Tally
-        Of all deviations.
-    """
     tally = Tally.empty(len(job.perturbations), job.measure.distance is None)
+    predictions = Predictions(table.parent) if job.keeps_predictions else None
+    now = job if precision is None else replace(job, repeats=min(_FIRST_REPEATS, precision.most))
+    parts: list[Path] = []
+    widest = float("inf")
+    try:
+        while True:
+            parts.append(table.with_name(f"{table.name}.{len(parts)}"))
+            names, repeats = job.measure.baseline_names, range(now.first_repeat, now.first_repeat + now.repeats)
+            with TableWriter(parts[-1], job.perturbations, names, row_ids, record or {}, repeats=repeats) as writer:
+                for result in _told(run_blocks(now, block_rows), job.inputs.n_rows, progress):
+                    add_result(result, repeats, tally, writer)
+                    if predictions is not None:
+                        predictions.add(result, job.inputs.n_rows, repeats)
+            summary = _described(replace(job, repeats=repeats.stop), tally, parts)
+            found = Findings(summary, tally, repeats.stop, predictions)
+            if precision is None or _is_enough(found, precision, widest):
+                break
+            widest = found.widest
+            now = now.continued(min(max(1, repeats.stop // 2), precision.most - repeats.stop))
+        join_tables(parts, table)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    return found
+
+
+def add_result(result: BlockResult, repeats: range, tally: Tally, table: TableWriter) -> None:
+    """Count a finished block and write it into the table."""
+    for number, repeat in enumerate(repeats):
+        deviations = result.deviations[number]
+        table.write(result.rows, repeat, result.baseline, deviations)
+        tally.add(deviations, result.moved[number], result.fell[number], result.flipped[number])
+
+
+def _told(results: Iterable[BlockResult], n_rows: int, progress: Progress) -> Iterator[BlockResult]:
+    """Pass results on, and report progress once each has been dealt with."""
     done = 0
-    progress(done, job.inputs.n_rows)
+    progress(done, n_rows)
     for result in results:
-        for repeat in range(job.repeats):
-            write(result.rows, repeat, result.baseline, result.deviations[repeat])
-            tally.add(result.deviations[repeat], result.moved[repeat], result.fell[repeat])
+        yield result
         done += len(result.rows)
-        progress(done, job.inputs.n_rows)
-    return tally
+        progress(done, n_rows)
+
+
+def _described(job: Job, tally: Tally, parts: Sequence[Path]) -> pd.DataFrame:
+    columns = column_names(job.perturbations, job.measure.baseline_names)
+    with TableReader(*parts) as reader:
+        return summarize(
+            job.perturbations,
+            tally,
+            lambda number: reader.column(columns[number]),
+            job.inputs.n_rows,
+            certainty=MedianCertainty(job, reader, columns),
+            decides=job.decision is not None,
+        )
+
+
+def _is_enough(found: Findings, precision: Precision, widest_before: float) -> bool:
+    """Tell whether no more repeats are to be made, and say why."""
+    n, widest = found.repeats, found.widest
+    if not widest > precision.width:
+        logger.info("%d repeats: the intervals of the top %d are at most %.3g wide", n, TOP, widest)
+        return True
+    if n >= precision.most:
+        logger.warning(
+            "%d repeats, the most allowed: intervals are up to %.3g wide, not %.3g", n, widest, precision.width
+        )
+        return True
+    if n >= _ENOUGH_REPEATS and widest > (1 - _LEAST_GAIN) * widest_before:
+        logger.warning(
+            "%d repeats: intervals are up to %.3g wide, not %.3g, and more repeats hardly narrow them; more rows would",
+            n, widest, precision.width,
+        )  # fmt: skip
+        return True
+    return False

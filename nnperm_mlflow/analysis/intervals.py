@@ -9,13 +9,12 @@ a part in.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
 
-from nnperm_mlflow.analysis.engine import Job
-from nnperm_mlflow.analysis.perturbations import Shuffle
+from nnperm_mlflow.analysis.job import Job
 from nnperm_mlflow.analysis.shuffling import shuffle_blocks
 from nnperm_mlflow.analysis.statistics import Certain
 from nnperm_mlflow.analysis.table import TableReader
@@ -32,6 +31,7 @@ class MedianCertainty:
     Parameters
     ----------
     job : Job
+        With all repeats that the table holds.
     table : TableReader
     columns : sequence of str
         The table's column for each perturbation.
@@ -57,22 +57,26 @@ class MedianCertainty:
         -------
         Certain
         """
-        n_known, repeats, medians = len(self._block.rows), range(self._job.repeats), []
-        below = np.empty((self._job.repeats, n_known), dtype=bool)
+        n_known, repeats = len(self._block.rows), range(self._job.repeats)
+        deviations = np.empty((self._job.repeats, n_known), dtype=np.float32)
+        medians, n_kept = [], 0
         for repeat in repeats:
             values = np.concatenate([*self._table.repeat(self._columns[number], repeat)])
-            below[repeat] = values[:n_known] <= median
-            if len(repeats) > 1:
-                medians.append(np.median(values.astype(np.float64)))
-        perturbation, donors = self._job.perturbations[number], None
-        if isinstance(perturbation, Shuffle):
-            name = perturbation.feature.name
-            donors = (self._job.donors(self._block, name, repeat) for repeat in repeats)
-        low, high = median_ranks(below, donors, self._job.inputs.n_rows)
-        return Certain(low, high, float(np.std(medians, ddof=1)) if medians else math.nan)
+            deviations[repeat] = values[:n_known]
+            kept = values[~np.isnan(values)]
+            n_kept += len(kept)
+            if len(repeats) > 1 and len(kept):
+                medians.append(np.median(kept.astype(np.float64)))
+        perturbation = self._job.perturbations[number]
+        drawn = (self._job.donors(self._block, perturbation, repeat) for repeat in repeats)
+        donors = [positions for positions in drawn if positions is not None]
+        low, high = median_ranks(deviations, median, donors or None, self._job.inputs.n_rows, n_kept)
+        return Certain(low, high, float(np.std(medians, ddof=1)) if len(medians) > 1 else math.nan)
 
 
-def median_ranks(below: np.ndarray, donors: Iterable[np.ndarray] | None, n_rows: int) -> tuple[int, int]:
+def median_ranks(
+    deviations: np.ndarray, median: float, donors: Sequence[np.ndarray] | None, n_rows: int, n_kept: int
+) -> tuple[int, int]:
     """Return the ranks of the deviations between which the median lies with 95 % confidence.
 
     The share of deviations that do not exceed the median has a variance; the interval goes from the quantile at one
@@ -80,38 +84,53 @@ def median_ranks(below: np.ndarray, donors: Iterable[np.ndarray] | None, n_rows:
 
     Parameters
     ----------
-    below : ndarray of shape (n_repeats, n_known), bool
-        Which deviations do not exceed the median, for the rows of a shuffle block.
-    donors : iterable of ndarray of shape (n_known,), or None
-        For each repeat each row's donor among these rows; None where rows have none and all repeats are the same.
+    deviations : ndarray of shape (n_repeats, n_known)
+        For the rows of a shuffle block; NaN where a row is left out.
+    median : float
+        Of all deviations.
+    donors : sequence of ndarray of shape (n_known,), or None
+        For each repeat each row's donor among these rows; None where rows have none.
     n_rows : int
         Rows of the data.
+    n_kept : int
+        Deviations of all rows and repeats that are not left out.
 
     Returns
     -------
     low, high : int
-        From 0, among the deviations of all rows and repeats.
+        From 0, among all deviations that are not left out.
     """
-    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(_variance(below, donors) / n_rows)
-    n_deviations = n_rows * len(below)
-    low = math.floor(n_deviations * (0.5 - reach)) - 1
-    high = math.ceil(n_deviations * (0.5 + reach))
-    return max(0, low), min(n_deviations - 1, high)
+    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(_variance(deviations, median, donors) / n_rows)
+    low = math.floor(n_kept * (0.5 - reach)) - 1
+    high = math.ceil(n_kept * (0.5 + reach))
+    return max(0, low), min(n_kept - 1, high)
 
 
-def _variance(below: np.ndarray, donors: Iterable[np.ndarray] | None) -> float:
+def _variance(deviations: np.ndarray, median: float, donors: Sequence[np.ndarray] | None) -> float:
     """Return n_rows times the variance of the share of deviations that do not exceed the median.
 
     That of a mean over pairs is the variance of what a row adds as a receiver and as a donor (Hoeffding, 1948), and of
     what only the pair has, which fades with the repeats. The sum of a row's two means over the repeats holds each pair
-    twice; one of the two is taken off.
+    twice; one of the two is taken off. The share is that of the rows that are not left out, so that each adds by how
+    much it lies off the share.
     """
-    n_repeats, n_known = below.shape
-    share = float(below.mean())
+    kept = ~np.isnan(deviations)
+    weight = float(kept.mean())
+    if weight == 0:
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        below = deviations <= np.float64(median)
+    share = float(below.mean()) / weight
+    n_repeats, n_known = deviations.shape
+    received = np.zeros(n_known)
+    for row, known in zip(below, kept, strict=True):
+        received += row - share * known
+    received /= n_repeats * weight
     if donors is None:
-        return share * (1 - share)
+        return float(np.var(received))
     given = np.zeros(n_known)
-    for row, positions in zip(below, donors, strict=True):
-        given[positions] += row / n_repeats
-    of_pairs = share * (1 - share) / n_repeats
-    return max(float(np.var(below.mean(axis=0) + given)) - of_pairs, of_pairs)
+    for row, known, positions in zip(below, kept, donors, strict=True):
+        given[positions] += row - share * known
+    given /= n_repeats * weight
+    of_pairs = share * (1 - share) / n_repeats / weight
+    return max(float(np.var(received + given)) - of_pairs, of_pairs)

@@ -21,6 +21,8 @@ SHUFFLE_BLOCK_ROWS = 65_536
 
 _ROUNDS = 8  # of the Feistel network; 6 to 8 pass tests of randomness, 2 do not
 _DEAL = "the deal of rows into shuffle blocks"
+_ORDER = "the order of steps"
+_ORDERED_ROWS = 256  # rows of a shuffle block whose orders of steps have a key of their own
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ def shuffle_block_sizes(n_rows: int) -> list[int]:
     return [stop - start for start, stop in pairwise(edges)]
 
 
-def donor_positions(block: ShuffleBlock, seed: int, feature: str, repeat: int) -> np.ndarray:
+def donor_positions(
+    block: ShuffleBlock, seed: int, feature: str, repeat: int, strata: np.ndarray | None = None
+) -> np.ndarray:
     """Return, for each row of a shuffle block, the position in the block of the row whose value it receives.
 
     Parameters
@@ -87,14 +91,49 @@ def donor_positions(block: ShuffleBlock, seed: int, feature: str, repeat: int) -
         Name of the feature; each has a permutation of its own.
     repeat : int
         Number of the repeat, from 0.
+    strata : ndarray of shape (n_rows,), int, optional
+        For each row of the block the number of its stratum, out of which its donor shall come.
 
     Returns
     -------
     ndarray of shape (n_rows,), uint16
-        A permutation of the block's positions, uniform over all of them (the identity included).
+        A permutation of the block's positions, uniform over all of them (the identity included), or over all that
+        leave each row in its stratum.
     """
     words = np.random.Philox(key=_key(seed, feature, repeat, block.number)).random_raw(len(block.rows))
-    return np.argsort(words, kind="stable").astype(np.uint16)
+    if strata is None:
+        return np.argsort(words, kind="stable").astype(np.uint16)
+    donors = np.empty(len(words), dtype=np.uint16)
+    donors[np.argsort(strata, kind="stable")] = np.lexsort((words, strata))
+    return donors
+
+
+def step_orders(block: ShuffleBlock, part: slice, seed: int, feature: str, repeat: int, n_steps: int) -> np.ndarray:
+    """Return, for some rows of a shuffle block, an order of steps for each row.
+
+    Parameters
+    ----------
+    block : ShuffleBlock
+    part : slice
+        Which rows of it.
+    seed : int
+    feature : str
+        Name of the series.
+    repeat : int
+    n_steps : int
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_steps), int64
+        In each row a permutation of the steps, uniform over all of them, independent of the other rows'.
+    """
+    chunks = []
+    for number in range(part.start // _ORDERED_ROWS, -(-part.stop // _ORDERED_ROWS)):
+        key = _key(seed, feature, repeat, block.number, _ORDER, number)
+        words = np.random.Philox(key=key).random_raw(_ORDERED_ROWS * n_steps).reshape(_ORDERED_ROWS, n_steps)
+        first = number * _ORDERED_ROWS
+        chunks.append(words[max(0, part.start - first) : part.stop - first])
+    return np.argsort(np.concatenate(chunks), axis=1, kind="stable")
 
 
 def _key(*parts: object) -> int:

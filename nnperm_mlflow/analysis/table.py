@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -23,6 +24,8 @@ Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
 _INDEX = ("row", "row_id", "repeat")
 _GROUP_BYTES = 1 << 26  # of deviations, of all repeats, that wait for a row group to be full: 64 MiB
 _FEWEST_GROUP_ROWS = 128
+_COMPRESSION = "zstd"
+_REPEATING = ["row_id"]  # deviations hardly repeat, so that looking for a dictionary of them would be lost time
 
 
 def column_names(perturbations: Sequence[Perturbation], baseline_names: Sequence[str]) -> list[str]:
@@ -53,8 +56,8 @@ class TableWriter:
         All rows' names.
     metadata : mapping
         Of model, data and seed: anything JSON can hold.
-    repeats : int
-        How many repeats are written of each row.
+    repeats : range
+        Numbers of the repeats that are written of each row.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class TableWriter:
         row_ids: np.ndarray | None,
         metadata: Mapping[str, object],
         *,
-        repeats: int = 1,
+        repeats: range = range(1),
     ) -> None:
         self._path = path
         self._partial = path.with_name(f"{path.name}.partial")
@@ -87,12 +90,13 @@ class TableWriter:
             metadata={METADATA_KEY: json.dumps({**metadata, "perturbations": described})},
         )
         self._writer: pq.ParquetWriter | None = None
-        self._group_rows = max(_FEWEST_GROUP_ROWS, _GROUP_BYTES // (4 * repeats * max(1, len(perturbations))))
-        self._waiting: list[list[Piece]] = [[] for _ in range(repeats)]
+        self._group_rows = max(_FEWEST_GROUP_ROWS, _GROUP_BYTES // (4 * len(repeats) * max(1, len(perturbations))))
+        self._waiting: dict[int, list[Piece]] = {repeat: [] for repeat in repeats}
 
     def __enter__(self) -> TableWriter:
-        # deviations hardly repeat, so that looking for a dictionary of them would be lost time
-        self._writer = pq.ParquetWriter(self._partial, self._schema, compression="zstd", use_dictionary=["row_id"])
+        self._writer = pq.ParquetWriter(
+            self._partial, self._schema, compression=_COMPRESSION, use_dictionary=_REPEATING
+        )
         return self
 
     def __exit__(
@@ -100,7 +104,7 @@ class TableWriter:
     ) -> None:
         try:
             if self._writer is not None:
-                if error is None and any(map(_count_rows, self._waiting)):
+                if error is None and any(map(_count_rows, self._waiting.values())):
                     self._write_groups(slice(None))
                 self._writer.close()
             if error is None:
@@ -122,12 +126,12 @@ class TableWriter:
         if self._writer is None:
             raise RuntimeError("the table is written inside 'with' only")
         self._waiting[repeat].append((rows, baseline, deviations))
-        while min(map(_count_rows, self._waiting)) >= self._group_rows:
+        while min(map(_count_rows, self._waiting.values())) >= self._group_rows:
             self._write_groups(slice(self._group_rows))
 
     def _write_groups(self, part: slice) -> None:
         """Write a row group for each repeat; where one ends does not depend on the size of the blocks."""
-        for repeat, waiting in enumerate(self._waiting):
+        for repeat, waiting in self._waiting.items():
             joined = _joined(waiting)
             self._write_group(repeat, _cut(joined, part))
             waiting[:] = [_cut(joined, slice(part.stop, None))] if part.stop else []
@@ -165,36 +169,61 @@ def _cut(piece: Piece, part: slice) -> Piece:
 
 
 class TableReader:
-    """Reads a deviation table by columns; to be used in a `with` statement.
+    """Reads a deviation table by columns, from one file or several; to be used in a `with` statement.
 
     Parameters
     ----------
-    path : Path
+    paths : Path
+        Files of one table, each with other repeats.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetFile(path)
-        place = self._file.schema_arrow.names.index("repeat")
-        described = map(self._file.metadata.row_group, range(self._file.num_row_groups))
-        self._repeats = [int(group.column(place).statistics.min) for group in described]
+    def __init__(self, *paths: Path) -> None:
+        self._files = [pq.ParquetFile(path) for path in paths]
+        self._groups = [(file, group) for file in self._files for group in range(file.num_row_groups)]
 
     def __enter__(self) -> TableReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        for file in self._files:
+            file.close()
 
     def column(self, name: str) -> Iterator[np.ndarray]:
         """Yield a column row group by row group, as arrays of shape (n_rows,) in its own type."""
-        return self._groups(name, range(len(self._repeats)))
+        return self._read(name, self._groups)
 
     def repeat(self, name: str, repeat: int) -> Iterator[np.ndarray]:
         """Yield what a column holds for one repeat; arrays of shape (n_rows,), since a row group holds one repeat."""
-        return self._groups(name, [group for group, held in enumerate(self._repeats) if held == repeat])
+        return self._read(name, self._by_repeat.get(repeat, []))
 
-    def _groups(self, name: str, groups: Iterable[int]) -> Iterator[np.ndarray]:
-        for group in groups:
-            yield self._file.read_row_group(group, columns=[name], use_threads=False).column(name).to_numpy()
+    @cached_property
+    def _by_repeat(self) -> dict[int, list[tuple[pq.ParquetFile, int]]]:
+        held: dict[int, list[tuple[pq.ParquetFile, int]]] = {}
+        for file, group in self._groups:
+            place = file.schema_arrow.names.index("repeat")
+            held.setdefault(int(file.metadata.row_group(group).column(place).statistics.min), []).append((file, group))
+        return held
+
+    @staticmethod
+    def _read(name: str, groups: Iterable[tuple[pq.ParquetFile, int]]) -> Iterator[np.ndarray]:
+        for file, group in groups:
+            yield file.read_row_group(group, columns=[name], use_threads=False).column(name).to_numpy()
+
+
+def join_tables(parts: Sequence[Path], path: Path) -> None:
+    """Make one file of the parts of a table, and remove them; row groups stay as they are."""
+    if len(parts) == 1:
+        parts[0].replace(path)
+        return
+    partial = path.with_name(f"{path.name}.partial")
+    with pq.ParquetWriter(partial, pq.read_schema(parts[0]), compression=_COMPRESSION, use_dictionary=_REPEATING) as it:
+        for part in parts:
+            with pq.ParquetFile(part) as file:
+                for group in range(file.num_row_groups):
+                    it.write_table(file.read_row_group(group))
+    partial.replace(path)
+    for part in parts:
+        part.unlink()
 
 
 def table_metadata(schema: pa.Schema) -> dict[str, list[dict[str, str]]]:

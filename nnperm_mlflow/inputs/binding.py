@@ -23,7 +23,30 @@ Wanted = Mapping[str, str | list[str]]
 """For an input, the column, the list of columns or the temporal data that it receives."""
 
 
+_SHOWN_ROWS = 64  # of those in which something is missing, on which the model is tried out
 _MOST_CODES = 50  # different whole numbers that an input of floating point may hold and be a category
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Missing values in what an input receives, which can hold them.
+
+    Attributes
+    ----------
+    input : str
+        Name of the input.
+    what : str
+        The column or temporal data.
+    n_rows : int
+        Rows in which something is missing.
+    first_rows : ndarray of shape (n_shown,), int64
+        The first of them.
+    """
+
+    input: str
+    what: str
+    n_rows: int
+    first_rows: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -39,12 +62,15 @@ class BoundInputs:
         Every column and channel that the model takes, in the order of its inputs.
     wanted : mapping
         Which data each input receives, as said or as found.
+    gaps : tuple of Gap
+        Where values are missing.
     """
 
     n_rows: int
     sources: Mapping[str, RowSource]
     features: Mapping[str, Feature]
     wanted: Wanted
+    gaps: tuple[Gap, ...] = ()
 
     def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return all inputs for the given rows: for each name an array of shape (n_rows, ...)."""
@@ -75,20 +101,21 @@ def bind_inputs(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted) -> B
     ConfigError
         If an input cannot be found, or a name is none of the model's inputs.
     DataError
-        If a column is missing, or holds what the input cannot take (text for numbers, NaN, fractions for codes).
+        If a column is missing, or holds what the input cannot hold (text for numbers, fractions or NaN for codes).
     ShapeError
         If the data do not have the input's shape, or the axes cannot be told apart.
     """
     wanted = _find_inputs(specs, dataset, said)
     sources: dict[str, RowSource] = {}
     features: dict[str, Feature] = {}
+    gaps: list[Gap] = []
     for spec in specs:
         target = wanted[spec.name]
         if isinstance(target, str) and target in dataset.temporal:
-            source, slots = _bind_series(spec, target, dataset)
+            source, slots = _bind_series(spec, target, dataset, gaps)
             kinds: dict[str, Kind] = dict.fromkeys(slots, "series")
         else:
-            source, slots = _bind_columns(spec, target, dataset)
+            source, slots = _bind_columns(spec, target, dataset, gaps)
             kinds = {name: _column_kind(dataset.columns[name], spec, len(slots)) for name in slots}
         sources[spec.name] = source
         for name, index in slots.items():
@@ -99,7 +126,7 @@ def bind_inputs(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted) -> B
                     "Give the channel another name under 'data: temporal:'."
                 )
             features[name] = _with_slot(known, name, Slot(spec.name, index), kinds[name])
-    return BoundInputs(dataset.n_rows, sources, features, wanted)
+    return BoundInputs(dataset.n_rows, sources, features, wanted, tuple(gaps))
 
 
 def _find_inputs(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted) -> dict[str, str | list[str]]:
@@ -152,7 +179,9 @@ def _numbers_left(spec: InputSpec, dataset: Dataset, found: Wanted) -> list[str]
     return left
 
 
-def _bind_columns(spec: InputSpec, target: str | list[str], dataset: Dataset) -> tuple[ColumnGrid, dict[str, Index]]:
+def _bind_columns(
+    spec: InputSpec, target: str | list[str], dataset: Dataset, gaps: list[Gap]
+) -> tuple[ColumnGrid, dict[str, Index]]:
     names = [target] if isinstance(target, str) else list(target)
     for name in names:
         if name not in dataset.columns:
@@ -168,21 +197,21 @@ def _bind_columns(spec: InputSpec, target: str | list[str], dataset: Dataset) ->
         what = f"column '{names[0]}' is one number a row" if len(names) == 1 else f"{len(names)} columns are named"
         raise ShapeError(f"the model's input is {spec}, but {what}.")
     for name in names:
-        _check_values(f"column '{name}'", dataset.columns[name], spec)
+        gaps += _check_values(f"column '{name}'", dataset.columns[name], spec)
     grid = ColumnGrid(dataset.columns, np.array(names).reshape(shape), spec.dtype)
     return grid, {name: () if isinstance(target, str) else (position,) for position, name in enumerate(names)}
 
 
-def _bind_series(spec: InputSpec, name: str, dataset: Dataset) -> tuple[RowSource, dict[str, Index]]:
+def _bind_series(spec: InputSpec, name: str, dataset: Dataset, gaps: list[Gap]) -> tuple[RowSource, dict[str, Index]]:
     series = dataset.temporal[name]
     if series.array is None:
         stored = np.array([series.columns[channel] for channel in series.channels])
         for column in stored.ravel():
-            _check_values(f"column '{column}'", dataset.columns[column], spec)
+            gaps += _check_values(f"column '{column}'", dataset.columns[column], spec)
         axis = _model_axis(spec, name, series, stored.shape[1])
         grid = stored.T if axis == 2 else stored
         return ColumnGrid(dataset.columns, grid, spec.dtype), _channel_slots(series, axis)
-    _check_values(f"temporal data '{name}'", series.array, spec)
+    gaps += _check_values(f"temporal data '{name}'", series.array, spec)
     if series.channel_axis is None and len(spec.shape) == 1:
         if not _fits(series.array.shape[1:], spec.shape):
             raise ShapeError(f"the model's input is {spec}, but temporal data '{name}' has {series.array.shape}.")
@@ -247,31 +276,60 @@ def _with_slot(feature: Feature | None, name: str, slot: Slot, kind: Kind) -> Fe
     return Feature(name, (*feature.slots, slot), "category" if "category" in (feature.kind, kind) else kind)
 
 
-def _check_values(what: str, array: np.ndarray, spec: InputSpec) -> None:
-    """Refuse values that the input's type cannot hold; positions are told, values are not."""
-    count, first, reason = 0, 0, ""
+def _check_values(what: str, array: np.ndarray, spec: InputSpec) -> list[Gap]:
+    """Refuse values that the input's type cannot hold, and return a gap where it can and some are missing.
+
+    Positions are told, values are not.
+    """
+    holds_gaps = spec.dtype.kind == "f" or (spec.dtype.kind == "O" and spec.is_column)
+    unfit, missing = _Found(), _Found()
     for start, piece in row_chunks(array):
-        found, bad = _unfit(piece, spec.dtype)
-        rows = np.flatnonzero(bad.reshape(len(piece), -1).any(axis=1))
-        if rows.size and not count:
-            first, reason = start + int(rows[0]), found
-        count += rows.size
-    if count:
+        absent = _missing(piece)
+        reason, bad = _unfit(piece, spec.dtype)
+        unfit.add(start, bad & ~absent, reason)
+        (missing if holds_gaps else unfit).add(start, absent, "nothing" if piece.dtype.kind == "O" else "NaN")
+    if array.ndim == 1 and missing.n_rows == len(array):
+        unfit = missing
+    if unfit.n_rows:
         raise DataError(
-            f"{what} holds {reason} in {count} of {len(array)} rows (first: row {first}), but the model's input is "
-            f"{spec}. Mend the data, or leave such rows out of the audit."
+            f"{what} holds {unfit.reason} in {unfit.n_rows} of {len(array)} rows (first: row {unfit.first_rows[0]}), "
+            f"but the model's input is {spec}. Mend the data, or leave such rows out of the audit."
         )
+    return [Gap(spec.name, what, missing.n_rows, np.array(missing.first_rows))] if missing.n_rows else []
+
+
+class _Found:
+    """Rows in which something was found: how many, the first of them, and what was found there."""
+
+    def __init__(self) -> None:
+        self.n_rows = 0
+        self.first_rows: list[int] = []
+        self.reason = ""
+
+    def add(self, start: int, cells: np.ndarray, reason: str) -> None:
+        """Take in cells of shape (n_rows, ...), of which the first row has the number `start`."""
+        rows = np.flatnonzero(cells.reshape(len(cells), -1).any(axis=1))
+        if rows.size and not self.n_rows:
+            self.reason = reason
+        self.n_rows += rows.size
+        self.first_rows += (start + rows[: _SHOWN_ROWS - len(self.first_rows)]).tolist()
+
+
+def _missing(values: np.ndarray) -> np.ndarray:
+    """Tell where nothing is."""
+    if values.dtype.kind == "f":
+        return np.isnan(values)
+    return np.asarray(pd.isna(values)) if values.dtype.kind == "O" else np.zeros(values.shape, dtype=bool)
 
 
 def _unfit(values: np.ndarray, dtype: np.dtype) -> tuple[str, np.ndarray]:
-    """Return what is wrong with values for a dtype, and where."""
+    """Return what is wrong with values for a dtype, and where; missing ones count as right or wrong."""
     if values.dtype.kind == "M":
         return "dates", np.ones(values.shape, dtype=bool)
     if values.dtype.kind == "O":
-        missing = pd.isna(values)
-        return ("nothing", missing) if dtype.kind == "O" or missing.all() else ("text", ~missing)
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        return "NaN or infinity", ~np.isfinite(values)
+        return "text", np.full(values.shape, dtype.kind != "O")
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        return "infinity", np.isinf(values)
     if dtype.kind == "O" or values.dtype.kind == "b":
         return "", np.zeros(values.shape, dtype=bool)
     return _unfit_numbers(values, dtype)
@@ -285,4 +343,4 @@ def _unfit_numbers(values: np.ndarray, dtype: np.dtype) -> tuple[str, np.ndarray
         above = values >= limits.max + 1 if values.dtype.kind == "f" else values > limits.max
         return f"no {dtype} codes", (values != np.trunc(values)) | (values < limits.min) | above
     with np.errstate(over="ignore"):
-        return f"numbers beyond {dtype}", ~np.isfinite(values.astype(dtype))
+        return f"numbers beyond {dtype}", np.isinf(values.astype(dtype))

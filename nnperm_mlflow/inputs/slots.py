@@ -14,7 +14,7 @@ import numpy as np
 from nnperm_mlflow.errors import ShapeError
 
 Index = tuple[int | slice, ...]
-Kind = Literal["number", "category", "series", "group"]
+Kind = Literal["number", "category", "series", "window", "group"]
 
 
 class RowSource(Protocol):
@@ -54,12 +54,18 @@ class Feature:
     name : str
     slots : tuple of Slot
         All places that hold the feature; they are disturbed together, with one donor for all.
-    kind : {"number", "category", "series", "group"}
+    kind : {"number", "category", "series", "window", "group"}
+    members : tuple of str
+        Of a group the names of its features, of a window the name of its channel.
+    steps : tuple of int, or None
+        Of a window its first and last step, counted from 1.
     """
 
     name: str
     slots: tuple[Slot, ...]
     kind: Kind
+    members: tuple[str, ...] = ()
+    steps: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,38 @@ def read_slot(sources: Mapping[str, RowSource], slot: Slot, rows: np.ndarray) ->
         In the model's dtype; a copy, free to change.
     """
     return sources[slot.input].take(rows, slot.index)
+
+
+def count_steps(sources: Mapping[str, RowSource], series: Feature) -> int:
+    """Return how many steps a series has."""
+    return int(read_slot(sources, series.slots[0], np.arange(1)).shape[1])
+
+
+def window_of(series: Feature, label: str, first: int, last: int) -> Feature:
+    """Return some steps of a series as a feature of its own.
+
+    Parameters
+    ----------
+    series : Feature
+        A temporal channel.
+    label : str
+        What the window is called behind the channel's name.
+    first, last : int
+        Steps, counted from 1, both included.
+
+    Returns
+    -------
+    Feature
+    """
+    slots = tuple(Slot(slot.input, _with_steps(slot.index, slice(first - 1, last))) for slot in series.slots)
+    return Feature(f"{series.name} {label}", slots, "window", (series.name,), (first, last))
+
+
+def _with_steps(index: Index, steps: slice) -> Index:
+    """Return the index of a channel cut to some of its steps; where it names no axis for them, that is the last one."""
+    if slice(None) in index:
+        return tuple(steps if part == slice(None) else part for part in index)
+    return (*index, steps)
 
 
 def _check_fit(array: np.ndarray, index: Index, values: np.ndarray) -> None:

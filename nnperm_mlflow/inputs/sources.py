@@ -6,6 +6,7 @@ import mmap
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
 from nnperm_mlflow.inputs.slots import Index, in_all_rows
 
@@ -37,8 +38,15 @@ class ColumnGrid:
         cells = np.empty((len(rows), names.size), dtype=self.dtype)
         for position, name in enumerate(names.ravel()):
             values = take_rows(self._columns[name], rows)
-            cells[:, position] = values.astype(str) if self.dtype.kind == "O" else values
+            cells[:, position] = _as_text(values) if self.dtype.kind == "O" else values
         return cells.reshape(len(rows), *names.shape)
+
+
+def _as_text(values: np.ndarray) -> np.ndarray:
+    """Return values as strings, and None where nothing is."""
+    text = values.astype(str).astype(object)
+    text[pd.isna(values)] = None
+    return text
 
 
 class StoredArray:

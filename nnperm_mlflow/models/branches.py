@@ -106,6 +106,13 @@ class BranchPredictor:
         """Return predictions of the whole network, of shape (n_rows, n_outputs)."""
         return self._run(inputs)[2]
 
+    def takes(self, rows: Arrays) -> bool:
+        """Tell whether the pieces predict rows in which something is missing by finite numbers."""
+        try:
+            return bool(np.isfinite(self.call(rows)).all())
+        except PredictionError:
+            return False
+
     def fitted(self, probe: Arrays, exact: bool = True) -> BranchPredictor:
         """Leave alone, from now on, suffixes that do not give the whole network's numbers bit for bit on some rows.
 

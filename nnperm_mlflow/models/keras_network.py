@@ -168,6 +168,13 @@ class KerasPredictor(TensorPredictor):
         logger.info("the network cannot be run by branches: each perturbation is a call of the whole")
         return super().fitted(probe, exact)
 
+    def takes(self, rows: Arrays) -> bool:
+        """Tell whether the network predicts rows in which something is missing by finite numbers, compiled or not.
+
+        A compiled ReLU may make a number of what is none, which would look like a prediction.
+        """
+        return super().takes(rows) and bool(np.isfinite(self._eager(rows)).all())
+
     def _run(self, tensors: Tensors) -> list[Any]:
         """Return the outputs in the order of their names."""
         return list(keras.tree.flatten(self._network(self._feed(tensors), training=False)))
@@ -229,4 +236,4 @@ def _outputs(network: keras.Model) -> OutputSpec:
     named = getattr(network, "output_names", [last.name if last else "output"])
     widths = [(str(name), head.shape[1]) for name, head in zip(named, heads, strict=True)]
     names = [name if width == 1 else f"{name}_{position}" for name, width in widths for position in range(width)]
-    return OutputSpec(tuple(names), unit)
+    return OutputSpec(tuple(names), unit, activation == "softmax" and len(heads) == 1)

@@ -30,10 +30,13 @@ class OutputSpec:
         One per output; empty where only a call tells how many there are.
     unit : str or None
         "probability" where the last layer says so.
+    exclusive : bool
+        Whether outputs are known to be the probabilities of classes of which one is right.
     """
 
     names: tuple[str, ...] = ()
     unit: str | None = None
+    exclusive: bool = False
 
 
 class Block(Protocol):
@@ -83,6 +86,9 @@ class Predictor(Protocol):
 
         What a change says of its donors are positions among the rows of all parts, in their order.
         """
+
+    def takes(self, rows: Arrays) -> bool:
+        """Tell whether the model can be trusted to predict rows in which something is missing: finitely, in any way."""
 
     @property
     def largest_difference(self) -> float:
@@ -147,6 +153,13 @@ class WholeModelPredictor(ABC):
         self.calls += len(parts)
         own = [{spec.name: part[spec.name] for spec in self.inputs} for part in parts]
         return [WholeModelBlock(self, inputs, self.call(inputs)) for inputs in own]
+
+    def takes(self, rows: Arrays) -> bool:
+        """Tell whether the model predicts rows in which something is missing by finite numbers."""
+        try:
+            return bool(np.isfinite(self.call({spec.name: rows[spec.name] for spec in self.inputs})).all())
+        except PredictionError:
+            return False
 
     def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
         """Stack several changes in one call from now on, unless some rows show that rows mix."""

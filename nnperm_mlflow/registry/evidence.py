@@ -93,10 +93,14 @@ def log_evidence(client: MlflowClient, run_id: str, reference: ModelReference, e
 
 def metrics_of(evidence: Evidence) -> dict[str, float]:
     """Return an audit's metrics by key, the finite ones; `nnperm/undefined` counts the others."""
+    summary = evidence.summary
+    drops = {column: column for column in summary.columns if str(column).endswith("_drop")}
+    columns = {"median": "median", "mean": "mean", "flipped": "flipped_share", **drops}
     metrics = {
-        metric_key(statistic, name): float(value)
-        for statistic in ("median", "mean")
-        for name, value in zip(evidence.summary["perturbation"], evidence.summary[statistic], strict=True)
+        metric_key(prefix, name): float(value)
+        for prefix, column in columns.items()
+        if summary[column].notna().any()
+        for name, value in zip(summary["perturbation"], summary[column], strict=True)
     }
     metrics |= {f"nnperm/{name}": float(value) for name, value in evidence.aggregates.items()}
     finite = {key: value for key, value in metrics.items() if math.isfinite(value)}

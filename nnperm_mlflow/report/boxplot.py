@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 TOP = 20
 """Perturbations that are marked off where there are more, as in the article."""
 
-_COLOURS = {"shuffle": "#7aa6c2", "set": "#e0a458"}
-_WAYS = {"shuffle": "shuffled", "set": "whole column set to the value"}
+_COLOURS = {"shuffle": "#7aa6c2", "set": "#e0a458", "order": "#a596c8"}
+_WAYS = {"shuffle": "shuffled", "set": "whole column set to the value (rows that held it)", "order": "steps reordered"}
 _WHISKER, _EDGE = "#5b6770", "#37474f"
 _MEAN_MARK: dict[str, Any] = {
     "marker": "D", "markersize": 4, "markerfacecolor": "white", "markeredgecolor": "#1d2b36"
@@ -92,7 +92,7 @@ def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str) ->
 
 def _box(row: dict[str, Any]) -> dict[str, Any]:
     return {
-        "label": row["perturbation"],
+        "label": _label_of(row),
         "med": row["median"],
         "mean": row["mean"],
         "q1": row["q25"],
@@ -101,6 +101,12 @@ def _box(row: dict[str, Any]) -> dict[str, Any]:
         "whishi": row["q95"],
         "fliers": [row["max"]],
     }
+
+
+def _label_of(row: dict[str, Any]) -> str:
+    """Return a perturbation's name, and behind a set value how many rows held it."""
+    held = row.get("held", math.nan)
+    return str(row["perturbation"]) if math.isnan(held) else f"{row['perturbation']} ({held:,.0f})"
 
 
 def _label(axes: Axes, ordered: pd.DataFrame, subtitle: str, unit: str) -> None:
