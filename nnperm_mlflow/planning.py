@@ -21,8 +21,8 @@ from nnperm_mlflow.analysis.missing import find_void_inputs
 from nnperm_mlflow.analysis.noise import SelfNoise, measure_noise
 from nnperm_mlflow.analysis.plan import plan_perturbations
 from nnperm_mlflow.analysis.profiles import check_profiles
+from nnperm_mlflow.analysis.scorers import Scores, choose_scorers
 from nnperm_mlflow.analysis.strata import stratify
-from nnperm_mlflow.analysis.scores import Scores, choose_scorers
 from nnperm_mlflow.config import AnalysisConfig, AuditConfig, load_config, parse_config
 from nnperm_mlflow.errors import ConfigError, DataError, ModelError
 from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs

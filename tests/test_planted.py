@@ -11,7 +11,7 @@ from nnperm_mlflow.analysis.importance import with_scores
 from nnperm_mlflow.analysis.job import Job
 from nnperm_mlflow.analysis.noise import measure_noise
 from nnperm_mlflow.analysis.plan import plan_perturbations
-from nnperm_mlflow.analysis.scores import choose_scorers
+from nnperm_mlflow.analysis.scorers import choose_scorers
 from nnperm_mlflow.config import AnalysisConfig
 from tests.plain import PlainPredictor, bound
 

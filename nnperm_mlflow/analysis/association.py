@@ -13,8 +13,8 @@ from itertools import chain, combinations, combinations_with_replacement, count
 
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import fcluster, linkage  # type: ignore[import-untyped]
-from scipy.spatial.distance import squareform  # type: ignore[import-untyped]
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
 
 FEWEST_ROWS = 3
 """Rows complete in both features below which nothing is said of a pair: any two rows lie on a line."""

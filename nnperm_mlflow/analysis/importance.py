@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -12,9 +12,9 @@ import pandas as pd
 from nnperm_mlflow.analysis.findings import Findings
 from nnperm_mlflow.analysis.job import Job
 from nnperm_mlflow.analysis.perturbations import Perturbation, SetTo
-from nnperm_mlflow.analysis.predictions import Predictions
-from nnperm_mlflow.analysis.scores import Drop, Scores, adjust, p_value, score_drops
-from nnperm_mlflow.analysis.shuffling import shuffle_blocks
+from nnperm_mlflow.analysis.scorers import Scores
+from nnperm_mlflow.analysis.scores import adjust, p_value, score_drops
+from nnperm_mlflow.analysis.shuffling import ShuffleBlock, shuffle_blocks
 
 
 def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Findings:
@@ -38,11 +38,13 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
     """
     if found.predictions is None:
         raise RuntimeError("drops in score need the predictions that they are computed from")
-    done = replace(job, repeats=found.repeats)
-    drops = {
-        perturbation.name: _drops(number, perturbation, done, found.predictions, scores)
-        for number, perturbation in enumerate(job.perturbations)
-    }
+    done, blocks = replace(job, repeats=found.repeats), list(shuffle_blocks(job.inputs.n_rows, job.seed))
+    drops = {}
+    for number, perturbation in enumerate(job.perturbations):
+        repeats = 1 if isinstance(perturbation, SetTo) else done.repeats  # a set value is the same in all
+        perturbed = islice(found.predictions.of(number), repeats)
+        donors = _donors(perturbation, done, blocks)
+        drops[perturbation.name] = score_drops(scores, found.predictions.baseline, perturbed, donors)
     summary = found.summary.copy()
     at_random = summary["way"] != SetTo.way
     for score in scores.names:
@@ -58,26 +60,15 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
     return replace(found, summary=summary)
 
 
-def _drops(
-    number: int, perturbation: Perturbation, job: Job, predictions: Predictions, scores: Scores
-) -> dict[str, Drop]:
-    """Return the drop in each score; a set value is the same in all repeats, so that one will do."""
-    repeats = 1 if isinstance(perturbation, SetTo) else job.repeats
-    perturbed = islice(predictions.of(number), repeats)
-    return score_drops(scores, predictions.baseline, perturbed, _donors(perturbation, job))
-
-
-def _donors(perturbation: Perturbation, job: Job) -> Iterator[np.ndarray] | None:
+def _donors(perturbation: Perturbation, job: Job, blocks: Sequence[ShuffleBlock]) -> Iterator[np.ndarray] | None:
     """Yield for each repeat the position in the data of each row's donor; None where rows have none."""
-    blocks = list(shuffle_blocks(job.inputs.n_rows, job.seed))
     if job.donors(blocks[0], perturbation, 0) is None:
         return None
 
     def all_rows(repeat: int) -> np.ndarray:
         donors = np.empty(job.inputs.n_rows, dtype=np.int64)
         for block in blocks:
-            positions = job.donors(block, perturbation, repeat)
-            donors[block.rows] = block.rows[positions]
+            donors[block.rows] = block.rows[job.donors(block, perturbation, repeat)]
         return donors
 
-    return (all_rows(repeat) for repeat in range(job.repeats))
+    return map(all_rows, range(job.repeats))
