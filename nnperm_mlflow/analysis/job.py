@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -70,6 +69,7 @@ class Job:
     skips_missing: bool = False
     void_inputs: frozenset[str] = frozenset()
     keeps_predictions: bool = False
+    _remembered: dict[tuple[int, int, str, int], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def continued(self, repeats: int) -> Job:
         """Return the job of so many repeats more."""
@@ -97,13 +97,9 @@ class Job:
         """Return what a perturbation draws for some rows of a shuffle block: donors, orders of steps, or nothing."""
         if isinstance(perturbation, Reorder):
             n_steps = count_steps(self.inputs.sources, perturbation.feature)
-            return step_orders(block, part, self.seed, perturbation.feature.name, repeat, n_steps)
+            return step_orders(block, part, self.seed, perturbation.feature.name, repeat, n_steps=n_steps)
         donors = self.donors(block, perturbation, repeat)
         return None if donors is None else donors[part]
-
-    @cached_property
-    def _remembered(self) -> dict[tuple[int, int, str, int], np.ndarray]:
-        return {}
 
 
 def count_outputs(predictor: Predictor, inputs: BoundInputs) -> int:
