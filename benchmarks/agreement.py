@@ -136,9 +136,8 @@ def main() -> None:
         "linear": LinearRegression().fit(seen, y),
         "forest": RandomForestRegressor(50, random_state=0).fit(seen, y),
     }
-    print(
-        "| model | package | feature | ours | theirs | difference, standard errors |\n| --- | --- | --- | --- | --- | --- |"
-    )
+    head = ("model", "package", "feature", "ours", "theirs", "difference, standard errors")
+    print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     failed = False
     for model, estimator in models.items():
         own = ours(estimator, x, y)

@@ -18,8 +18,8 @@ from nnperm_mlflow.analysis.profiles import find_profiles
 from nnperm_mlflow.analysis.windows import window_table
 from nnperm_mlflow.config import AuditConfig
 from nnperm_mlflow.errors import name_list
-from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.forecasting import Forecast, forecast
+from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.planning import Plan, as_config, prepare
 from nnperm_mlflow.registry.connection import connect, explained, run_address
 from nnperm_mlflow.registry.evidence import Evidence, log_evidence
@@ -179,7 +179,10 @@ def _point_out(found: Findings, noise: float) -> None:
     if len(skipped):
         most = int(summary["skipped"].max())
         logger.warning(
-            "rows without a prediction were left out: up to %d of %d of %s", most, summary["rows"][0], name_list(skipped)
+            "rows without a prediction were left out: up to %d of %d, of %s",
+            most,
+            summary["rows"][0],
+            name_list(skipped),
         )
     unsteady = float(found.tally.unmoved_largest.max())
     if unsteady > 0:

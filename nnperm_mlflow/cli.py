@@ -153,6 +153,7 @@ def describe_forecast(forecast: Forecast) -> str:
     shares: dict[int, list[str]] = {}
     for name, share in job.predictor.shares.items():
         shares.setdefault(round(100 * share), []).append(name)
+    for_each = " of each repeat" if plan.precision is not None else ""
     return "\n".join(
         [
             f"{job.model} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
@@ -165,7 +166,7 @@ def describe_forecast(forecast: Forecast) -> str:
                 for share, names in sorted(shares.items())
             ],
             f"memory         {used} expected for the process; beyond 65,536 rows it does not grow with them",
-            f"expected time  {forecast.seconds:,.1f} s, from the first block",
+            f"expected time  {forecast.seconds:,.1f} s, from the first block{for_each}",
         ]
     )
 
@@ -246,12 +247,13 @@ def _progress_bar() -> Iterator[Callable[[int, int], None] | None]:
         yield None
         return
     with ExitStack() as stack:
-        bars: list[Any] = []
+        bar: Any = None
 
         def show(done: int, total: int) -> None:
-            if not bars:
-                bar = click.progressbar(length=total, label="rows", file=sys.stderr, show_pos=True)
-                bars.append(stack.enter_context(bar))
-            bars[0].update(done - bars[0].pos)
+            nonlocal bar
+            if done == 0:
+                stack.close()  # ends the bar of the repeats before
+                bar = stack.enter_context(click.progressbar(length=total, label="rows", file=sys.stderr, show_pos=True))
+            bar.update(done - bar.pos)
 
         yield show

@@ -37,4 +37,4 @@ def test_the_shipped_configurations_are_read_strictly():
     from nnperm_mlflow.config import load_config
 
     for path in (PROJECT / "configs").glob("*.yaml"):
-        assert load_config(path).data.static.endswith(f"{path.stem}.parquet")
+        assert load_config(path).data.static.endswith(f"{path.stem.partition('_')[0]}.parquet")

@@ -189,7 +189,7 @@ def test_each_row_keeps_its_own_values_in_an_order_of_its_own():
 
 def test_orders_are_uniform_keyed_and_the_same_however_rows_are_cut():
     block = ShuffleBlock(0, np.arange(6000))
-    whole = step_orders(block, slice(0, 6000), 1, "PAY", 0, 3)
+    whole = step_orders(block, slice(0, 6000), 1, "PAY", 0, n_steps=3)
     counted = np.unique(whole, axis=0, return_counts=True)[1]
     assert len(counted) == 6
     assert np.abs(counted - 1000).max() < 5 * np.sqrt(1000 * 5 / 6)
@@ -197,9 +197,9 @@ def test_orders_are_uniform_keyed_and_the_same_however_rows_are_cut():
         starts = range(0, 6000, size) if size > 1 else [0, 255, 256, 5999]
         for start in starts:
             part = slice(start, min(start + size, 6000))
-            np.testing.assert_array_equal(step_orders(block, part, 1, "PAY", 0, 3), whole[part])
+            np.testing.assert_array_equal(step_orders(block, part, 1, "PAY", 0, n_steps=3), whole[part])
     others = [(2, "PAY", 0), (1, "BILL", 0), (1, "PAY", 1)]
-    assert all(not np.array_equal(step_orders(block, slice(0, 6000), *key, 3), whole) for key in others)
+    assert all(not np.array_equal(step_orders(block, slice(0, 6000), *key, n_steps=3), whole) for key in others)
 
 
 def test_only_a_series_has_an_order():

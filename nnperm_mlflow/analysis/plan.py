@@ -141,7 +141,8 @@ def _all_values(feature: Feature, inputs: BoundInputs) -> list[Scalar]:
     if feature.kind in ("number", "category"):
         counts = distinct_values(feature, inputs, MOST_VALUES)
     if counts is None:
-        what = "is no static feature" if feature.kind in ("series", "window") else f"holds more than {MOST_VALUES} values"
+        is_static = feature.kind in ("number", "category")
+        what = f"holds more than {MOST_VALUES} values" if is_static else "is no static feature"
         raise ConfigError(f"analysis: set: '{feature.name}' {what} and cannot be set to all of them; name some.")
     return sorted(counts, key=lambda value: (isinstance(value, str), value))
 

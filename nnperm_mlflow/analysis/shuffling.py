@@ -108,7 +108,7 @@ def donor_positions(
     return donors
 
 
-def step_orders(block: ShuffleBlock, part: slice, seed: int, feature: str, repeat: int, n_steps: int) -> np.ndarray:
+def step_orders(block: ShuffleBlock, part: slice, seed: int, feature: str, repeat: int, *, n_steps: int) -> np.ndarray:
     """Return, for some rows of a shuffle block, an order of steps for each row.
 
     Parameters

@@ -54,7 +54,7 @@ class Strata:
 
     @property
     def sizes(self) -> pd.DataFrame:
-        """The strata of a feature that is none of the columns, smallest first: values, rows, and whether they are few."""
+        """Strata of a feature that is none of the columns, smallest first: values, rows, and whether these are few."""
         numbers = self._numbers(tuple(self._codes))
         _, first, counts = np.unique(numbers, return_index=True, return_counts=True)
         table = pd.DataFrame({name: values[first] for name, values in self._columns.items()})
