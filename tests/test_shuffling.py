@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, chi2_contingency, chisquare
 
-from nnperm_mlflow.analysis.shuffling import SHUFFLE_BLOCK_ROWS, ShuffleBlock, donor_positions, shuffle_blocks
+from nnperm_mlflow.analysis.shuffling import (
+    SHUFFLE_BLOCK_ROWS,
+    ShuffleBlock,
+    ascending,
+    donor_positions,
+    shuffle_blocks,
+)
 
 BOUNDARY_SIZES = [1, 2, 65_535, 65_536, 65_537, 131_073, 200_000]
 MANY = 200_000
@@ -169,3 +175,12 @@ def test_a_published_shuffle_can_be_made_again():
     dealt_digest = hashlib.sha256(dealt(70_000, seed=42).astype("<i8").tobytes()).hexdigest()
     assert donors.tolist() == [3, 7, 4, 2, 1, 6, 5, 0]
     assert dealt_digest[:16] == "845b19bdef5173bc"
+
+
+@pytest.mark.parametrize("n_words", [0, 1, 2, 1000, 65_536])
+@pytest.mark.parametrize("bits", [64, 40, 8])
+def test_words_are_put_in_the_order_of_a_stable_sort(n_words, bits):
+    """Also where many share their upper bits, or are equal."""
+    words = np.random.default_rng(n_words).integers(0, 2**bits, n_words, dtype=np.uint64, endpoint=False)
+    np.testing.assert_array_equal(ascending(words), np.argsort(words, kind="stable"))
+    np.testing.assert_array_equal(ascending(words << np.uint64(64 - bits)), np.argsort(words, kind="stable"))

@@ -102,10 +102,23 @@ def donor_positions(
     """
     words = np.random.Philox(key=_key(seed, feature, repeat, block.number)).random_raw(len(block.rows))
     if strata is None:
-        return np.argsort(words, kind="stable").astype(np.uint16)
+        return ascending(words).astype(np.uint16)
     donors = np.empty(len(words), dtype=np.uint16)
     donors[np.argsort(strata, kind="stable")] = np.lexsort((words, strata))
     return donors
+
+
+def ascending(words: np.ndarray) -> np.ndarray:
+    """Return the positions of 64-bit words in ascending order, equal ones in their own, as a stable sort does.
+
+    Two digits of 16 bits are sorted in linear time, and nearly always tell all words apart; where they do not, all bits
+    are looked at.
+    """
+    upper, top = (words >> np.uint64(32)).astype(np.uint32), (words >> np.uint64(48)).astype(np.uint16)
+    order = np.argsort(upper.astype(np.uint16), kind="stable")
+    order = order[np.argsort(top[order], kind="stable")]
+    in_order = upper[order]
+    return np.argsort(words, kind="stable") if (in_order[1:] == in_order[:-1]).any() else order
 
 
 def step_orders(block: ShuffleBlock, part: slice, seed: int, feature: str, repeat: int, *, n_steps: int) -> np.ndarray:
