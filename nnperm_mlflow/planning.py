@@ -159,6 +159,7 @@ def prepare(
         "seed": analysis.seed,
         "repeats": analysis.repeats,
         "rows": dataset.n_rows,
+        "self_noise": noise.largest,
         **_package_versions(),
     }
     job = Job(

@@ -171,9 +171,11 @@ def loaded_by(statement):
     [
         ("import nnperm_mlflow", NETWORKS | TRACKING | DRAWING | {"numpy", "pandas", "pyarrow", "pydantic"}),
         ("import nnperm_mlflow.analysis.engine", NETWORKS | TRACKING | DRAWING),
-        ("import nnperm_mlflow.analysis.statistics, nnperm_mlflow.analysis.table", NETWORKS | TRACKING | DRAWING),
+        ("import nnperm_mlflow.analysis.findings, nnperm_mlflow.analysis.profiles", NETWORKS | TRACKING | DRAWING),
+        ("import nnperm_mlflow.analysis.importance, nnperm_mlflow.analysis.grouping", NETWORKS | TRACKING | DRAWING),
         ("from nnperm_mlflow import AuditConfig, Dataset, load_config", NETWORKS | TRACKING | DRAWING),
-        ("import nnperm_mlflow.report.boxplot", NETWORKS | TRACKING),
+        ("import nnperm_mlflow.report.boxplot, nnperm_mlflow.report.heatmap", NETWORKS | TRACKING),
+        ("import nnperm_mlflow.report.profiles", NETWORKS | TRACKING),
         ("import nnperm_mlflow.registry.evidence, nnperm_mlflow.registry.linking", NETWORKS | DRAWING),
         ("import nnperm_mlflow.cli", NETWORKS | TRACKING | DRAWING),
     ],

@@ -1,5 +1,6 @@
 """The configuration file: what it takes, what it refuses, and in which words."""
 
+import re
 import textwrap
 
 import pydantic
@@ -279,3 +280,25 @@ def test_a_configuration_cannot_be_changed():
         config.analysis.seed = 3
     with pytest.raises(pydantic.ValidationError, match="frozen"):
         config.data.static = "other.csv"
+
+
+def test_row_weights_are_refused_and_not_ignored():
+    with pytest.raises(ConfigError, match="unknown key 'weights' under 'data'"):
+        parse_config({"data": {"static": "a.csv", "weights": "w"}})
+
+
+@pytest.mark.parametrize(
+    ("analysis", "message"),
+    [
+        ({"repeats": "auto"}, "'repeats: auto' and 'precision' go together"),
+        ({"precision": 0.1}, "'repeats: auto' and 'precision' go together"),
+        ({"p_values": True}, "'p_values' needs 'scores'"),
+        ({"windows": {"late": [3, 1]}}, "window 'late' ends before it begins"),
+        ({"windows": {"late": [0, 2]}}, "'analysis: windows: late: 0': input should be greater than or equal to 1"),
+        ({"set": {"a": "some"}}, "'analysis: set: a': input should be a valid list or input should be 'all'"),
+        ({"groups": "both"}, "'analysis: groups': input should be a valid dictionary or input should be 'auto'"),
+    ],
+)
+def test_a_wrong_value_is_told_by_its_place_and_what_may_stand_there(analysis, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse_config({"analysis": analysis})

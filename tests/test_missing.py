@@ -3,11 +3,19 @@
 import math
 
 import keras
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.models import infer_signature
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
+import nnperm_mlflow
 from nnperm_mlflow.analysis.deviation import choose_measure
 from nnperm_mlflow.analysis.findings import find
 from nnperm_mlflow.analysis.job import Job
@@ -179,3 +187,27 @@ def test_trees_that_know_gaps_are_audited_with_them():
     )
     assert found["dose"].max() > 1
     assert np.isfinite(found["dose"]).all()
+
+
+def test_a_pipeline_that_fills_gaps_is_audited_from_the_registry(tracked):
+    """Through MLflow: numbers and text with gaps, as a table holds them."""
+    towns = np.where(RNG.random(N_ROWS) < 0.2, None, RNG.choice(["Ulm", "Bonn"], N_ROWS))
+    table = TABLE.assign(town=towns)
+    as_codes = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
+    fill = ColumnTransformer([("numbers", SimpleImputer(), ["dose", "age"]), ("towns", as_codes, ["town"])])
+    model = make_pipeline(fill, LinearRegression()).fit(table, np.nan_to_num(DOSE) + (towns == "Ulm"))
+    with mlflow.start_run():
+        logged = mlflow.sklearn.log_model(
+            model, name="filling", signature=infer_signature(table, model.predict(table)),
+            serialization_format="cloudpickle", pip_requirements=["scikit-learn"],
+        )  # fmt: skip
+    result = nnperm_mlflow.audit(
+        {"analysis": {"set": {"town": "all"}}}, model_uri=logged.model_uri, data=dataset_from(table), trust_model=True
+    )
+    found = result.table.sort_values("row")
+    assert set(found.columns) >= {"dose", "age", "town", "town=Ulm", "town=Bonn"}
+    assert found.notna().all(axis=None)
+    expected = np.abs(model.predict(table.assign(town="Ulm")) - model.predict(table))
+    np.testing.assert_allclose(found["town=Ulm"], expected, rtol=1e-5, atol=1e-6)
+    held = result.summary.set_index("perturbation")["held"]
+    assert held["town=Ulm"] == (towns == "Ulm").sum()

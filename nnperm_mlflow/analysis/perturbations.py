@@ -134,4 +134,4 @@ def _filled(before: np.ndarray, value: Scalar) -> np.ndarray:
 def _differ(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """Tell where values differ; a missing value is the same as another missing one."""
     differ = old != new
-    return differ & ((old == old) | (new == new)) if old.dtype.kind == "f" else differ  # noqa: PLR0124 - not NaN
+    return differ & ((old == old) | (new == new)) if old.dtype.kind in "fO" else differ  # noqa: PLR0124 - not NaN

@@ -43,9 +43,9 @@ class ColumnGrid:
 
 
 def _as_text(values: np.ndarray) -> np.ndarray:
-    """Return values as strings, and None where nothing is."""
+    """Return values as strings, and NaN where nothing is, as pandas has it."""
     text = values.astype(str).astype(object)
-    text[pd.isna(values)] = None
+    text[pd.isna(values)] = np.nan
     return text
 
 
