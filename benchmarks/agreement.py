@@ -3,8 +3,9 @@
     python benchmarks/agreement.py
 
 On a linear regression and a random forest, with columns of which one is not used, every package gives the rise in mean
-squared error under 50 shuffles of each column. Donors differ, so that what is compared are means over the shuffles: the
-difference is told in standard errors of these. A package that is not installed is named on stderr.
+squared error under 50 shuffles of each column. Donors differ, so that what is compared are means over the shuffles. The
+difference is told in standard errors of these means, of which one in twenty is beyond 2 by chance, and in standard
+errors of the drop as an audit tells it, with the rows as a sample. A package that is not installed is named on stderr.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from sklearn.linear_model import LinearRegression
 
 from nnperm_mlflow.analysis.deviation import choose_measure
 from nnperm_mlflow.analysis.findings import find
+from nnperm_mlflow.analysis.importance import with_scores
 from nnperm_mlflow.analysis.job import Job
 from nnperm_mlflow.analysis.plan import plan_perturbations
-from nnperm_mlflow.analysis.predictions import Predictions
+from nnperm_mlflow.analysis.scorers import choose_scorers
 from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
@@ -33,6 +35,7 @@ from nnperm_mlflow.models.predictor import OutputSpec, WholeModelPredictor, as_c
 from nnperm_mlflow.models.stacking import Arrays
 
 N_ROWS, N_REPEATS = 400, 50
+SCORER = "neg_mean_squared_error"
 _ROUNDING = 1e-12
 NAMES = ["a", "b", "c", "unused"]
 WEIGHTS = np.array([2.0, -1.0, 0.5, 0.0])
@@ -53,20 +56,22 @@ class Estimator(WholeModelPredictor):
         return as_columns(self._estimator.predict(inputs["x"]), len(inputs["x"]))
 
 
-def ours(estimator: Any, x: np.ndarray, y: np.ndarray) -> Drops:
-    """Return the drop of each repeat, from the predictions that an audit keeps."""
+def ours(estimator: Any, x: np.ndarray, y: np.ndarray) -> tuple[Drops, np.ndarray]:
+    """Return the drop of each repeat, and for each feature the standard error that an audit tells."""
     predictor = Estimator(estimator)
     inputs = bind_inputs(predictor.inputs, dataset_from(pd.DataFrame(x, columns=NAMES)), {"x": NAMES})
     plan = plan_perturbations(inputs, "the estimator", AnalysisConfig(rare_below=0.0))
-    measure = choose_measure(None, 1, ())
+    measure, scores = choose_measure(None, 1, ()), choose_scorers([SCORER], y, 1, False)
     job = Job(predictor, inputs, plan, measure, "the estimator", repeats=N_REPEATS, keeps_predictions=True)
     with tempfile.TemporaryDirectory() as folder:
-        kept = find(job, N_ROWS, Path(folder) / "t.parquet", lambda done, total: None).predictions
-        if not isinstance(kept, Predictions):
+        found = find(job, N_ROWS, Path(folder) / "t.parquet", lambda done, total: None)
+        summary = with_scores(found, job, scores, p_values=False).summary.set_index("perturbation")
+        kept = found.predictions
+        if kept is None:
             raise TypeError("the audit kept no predictions")
         before = error(kept.baseline[:, 0], y)
         drops = [[error(each[:, 0], y) - before for each in kept.of(number)] for number in range(len(plan))]
-    return np.array(drops).T
+    return np.array(drops).T, summary.loc[NAMES, f"{SCORER}_drop_error"].to_numpy()
 
 
 def error(predicted: np.ndarray, y: np.ndarray) -> float:
@@ -136,11 +141,11 @@ def main() -> None:
         "linear": LinearRegression().fit(seen, y),
         "forest": RandomForestRegressor(50, random_state=0).fit(seen, y),
     }
-    head = ("model", "package", "feature", "ours", "theirs", "difference, standard errors")
+    head = ("model", "package", "feature", "ours", "theirs", "off, errors of the shuffles", "off, errors of the drop")
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     failed = False
     for model, estimator in models.items():
-        own = ours(estimator, x, y)
+        own, errors = ours(estimator, x, y)
         for package, call in PACKAGES.items():
             try:
                 theirs = call(estimator, x, y)
@@ -149,16 +154,19 @@ def main() -> None:
                 print(f"{package}: {missing}", file=sys.stderr)
                 continue
             for number, feature in enumerate(NAMES):
-                print(f"| {model} | {package} | {feature} | {compare(own[:, number], theirs[:, number])} |", flush=True)
+                cells = compare(own[:, number], theirs[:, number], errors[number])
+                print(f"| {model} | {package} | {feature} | {cells} |", flush=True)
     sys.exit(int(failed))
 
 
-def compare(own: np.ndarray, theirs: np.ndarray) -> str:
+def compare(own: Drops, theirs: Drops, of_the_drop: float) -> str:
     """Return the cells for one feature: both means, and by how many standard errors they differ."""
-    standard_error = np.sqrt(own.var(ddof=1) / len(own) + theirs.var(ddof=1) / len(theirs))
+    of_the_shuffles = np.sqrt(own.var(ddof=1) / len(own) + theirs.var(ddof=1) / len(theirs))
     difference = theirs.mean() - own.mean()
-    off = 0.0 if abs(difference) < _ROUNDING else difference / standard_error
-    return f"{own.mean():.4f} | {theirs.mean():.4f} | {off:+.2f}"
+    if abs(difference) < _ROUNDING:
+        return f"{own.mean():.4f} | {abs(theirs.mean()):.4f} | 0 | 0"
+    off = difference / of_the_shuffles, difference / of_the_drop
+    return f"{own.mean():.4f} | {theirs.mean():.4f} | {off[0]:+.2f} | {off[1]:+.2f}"
 
 
 if __name__ == "__main__":

@@ -61,12 +61,18 @@ class MedianCertainty:
         deviations = np.empty((self._job.repeats, n_known), dtype=np.float32)
         medians, n_kept = [], 0
         for repeat in repeats:
-            values = np.concatenate([*self._table.repeat(self._columns[number], repeat)])
-            deviations[repeat] = values[:n_known]
-            kept = values[~np.isnan(values)]
-            n_kept += len(kept)
-            if len(repeats) > 1 and len(kept):
-                medians.append(np.median(kept.astype(np.float64)))
+            kept = []
+            filled = 0
+            for values in self._table.repeat(self._columns[number], repeat):
+                part = values[: n_known - filled]
+                deviations[repeat, filled : filled + len(part)] = part
+                filled += len(part)
+                kept.append(values[~np.isnan(values)])
+                n_kept += len(kept[-1])
+                if len(repeats) == 1:
+                    kept.clear()  # nothing is asked of a single repeat, and many rows take much memory
+            if any(map(len, kept)):
+                medians.append(_median(np.concatenate(kept)))
         perturbation = self._job.perturbations[number]
         drawn = (self._job.donors(self._block, perturbation, repeat) for repeat in repeats)
         donors = [positions for positions in drawn if positions is not None]
@@ -134,3 +140,9 @@ def _variance(deviations: np.ndarray, median: float, donors: Sequence[np.ndarray
     given /= n_repeats * weight
     of_pairs = share * (1 - share) / n_repeats / weight
     return max(float(np.var(received + given)) - of_pairs, of_pairs)
+
+
+def _median(values: np.ndarray) -> float:
+    """Return the median of float32 values, without a copy of them in float64."""
+    middle = sorted({(len(values) - 1) // 2, len(values) // 2})
+    return float(np.partition(values, middle)[middle].astype(np.float64).mean())

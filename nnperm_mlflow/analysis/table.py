@@ -133,8 +133,11 @@ class TableWriter:
         """Write a row group for each repeat; where one ends does not depend on the size of the blocks."""
         for repeat, waiting in self._waiting.items():
             joined = _joined(waiting)
+            waiting.clear()
             self._write_group(repeat, _cut(joined, part))
-            waiting[:] = [_cut(joined, slice(part.stop, None))] if part.stop else []
+            if part.stop:
+                rest = _cut(joined, slice(part.stop, None))
+                waiting.append((rest[0].copy(), rest[1].copy(), rest[2].copy()))  # a view would keep all that is joined
 
     def _write_group(self, repeat: int, piece: Piece) -> None:
         rows, baseline, deviations = piece
