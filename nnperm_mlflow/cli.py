@@ -160,12 +160,13 @@ def describe_forecast(forecast: Forecast) -> str:
             f"features       {len(job.inputs.features)}, with {len(job.perturbations)} perturbations",
             f"repeats        {plan.used.analysis.repeats}",
             f"blocks         {forecast.n_blocks:,} of at most {plan.block_rows:,} rows",
-            f"model calls    {forecast.block_calls:,} a block, {forecast.block_calls * forecast.n_blocks:,} in all",
+            f"model calls    {forecast.block_calls:,} a block, {forecast.block_calls * forecast.n_blocks:,} in all"
+            f"{for_each}",
             *[
                 f"run again      {share} % of the model when one of these changes: {', '.join(names)}"
                 for share, names in sorted(shares.items())
             ],
-            f"memory         {used} expected for the process; beyond 65,536 rows it does not grow with them",
+            f"memory         {used} expected for the process; beyond 65,536 rows deviations take no more",
             f"expected time  {forecast.seconds:,.1f} s, from the first block{for_each}",
         ]
     )

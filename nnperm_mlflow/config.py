@@ -79,8 +79,8 @@ class AnalysisConfig(_Strict):
         Shuffles of each feature; "auto" goes on until the intervals of the largest medians are narrow enough.
     precision : float or None
         How wide these intervals may be, in the unit of the prediction; "auto" needs it.
-    max_repeats : int
-        With "auto" most shuffles of each feature.
+    max_repeats : int or None
+        With "auto" most shuffles of each feature; 50 where nothing is said.
     seed : int
         Key of all shuffles.
     block_rows : int or "auto"
@@ -126,7 +126,7 @@ class AnalysisConfig(_Strict):
 
     repeats: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     precision: Annotated[float, Field(gt=0)] | None = None
-    max_repeats: Annotated[int, Field(ge=1)] = 50
+    max_repeats: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     block_rows: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     rare_below: Annotated[float, Field(ge=0, le=1)] = 0.05
@@ -156,6 +156,8 @@ class AnalysisConfig(_Strict):
     ) -> int | dict[str, tuple[int, int]] | None:
         if isinstance(windows, dict):
             for label, (first, last) in windows.items():
+                if not label.strip():
+                    raise ValueError("a window needs a name")
                 if first > last:
                     raise ValueError(f"window '{label}' ends before it begins: give [first step, last step]")
         return windows
@@ -164,6 +166,8 @@ class AnalysisConfig(_Strict):
     def _what_goes_together(self) -> AnalysisConfig:
         if (self.repeats == "auto") != (self.precision is not None):
             raise ValueError("'repeats: auto' and 'precision' go together: how wide an interval may be")
+        if self.max_repeats is not None and self.repeats != "auto":
+            raise ValueError("'max_repeats' goes with 'repeats: auto'; otherwise 'repeats' says how many")
         if self.p_values and not self.scores:
             raise ValueError("'p_values' needs 'scores' to test")
         return self

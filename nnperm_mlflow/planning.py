@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from nnperm_mlflow import __version__
 from nnperm_mlflow.analysis.decisions import choose_decision
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.findings import Precision
+from nnperm_mlflow.analysis.findings import MOST_REPEATS, Precision
 from nnperm_mlflow.analysis.grouping import Companions, find_companions, point_out
 from nnperm_mlflow.analysis.job import Job, choose_block_rows, count_outputs, probe_rows
 from nnperm_mlflow.analysis.missing import find_void_inputs
@@ -74,7 +74,8 @@ class Plan:
     def precision(self) -> Precision | None:
         """When enough repeats have been made, where their number is to be found out."""
         analysis = self.used.analysis
-        return None if analysis.precision is None else Precision(analysis.precision, analysis.max_repeats)
+        most = analysis.max_repeats or MOST_REPEATS
+        return None if analysis.precision is None else Precision(analysis.precision, most)
 
     @property
     def unit(self) -> str:
@@ -171,7 +172,7 @@ def prepare(
         seed=analysis.seed,
         repeats=1 if analysis.repeats == "auto" else analysis.repeats,
         decision=choose_decision(analysis.decision, measure, n_outputs, fitted.outputs),
-        strata=stratify(analysis.within, dataset.columns),
+        strata=stratify(analysis.within, dataset.columns, dataset.steps),
         skips_missing=analysis.missing == "skip",
         void_inputs=void,
         keeps_predictions=scores is not None,

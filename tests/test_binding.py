@@ -522,7 +522,7 @@ def test_nothing_left_to_disturb_is_refused():
 
 
 def test_a_feature_both_excluded_and_set_is_refused():
-    with pytest.raises(ConfigError, match="'age' is both excluded and to be set"):
+    with pytest.raises(ConfigError, match="'age' is both excluded and under 'set'"):
         plan(bind(spec("num_input", 3)), exclude=["age"], set={"age": [1]})
 
 

@@ -293,6 +293,8 @@ def test_row_weights_are_refused_and_not_ignored():
         ({"repeats": "auto"}, "'repeats: auto' and 'precision' go together"),
         ({"precision": 0.1}, "'repeats: auto' and 'precision' go together"),
         ({"p_values": True}, "'p_values' needs 'scores'"),
+        ({"max_repeats": 9}, "'max_repeats' goes with 'repeats: auto'"),
+        ({"windows": {" ": [1, 2]}}, "a window needs a name"),
         ({"windows": {"late": [3, 1]}}, "window 'late' ends before it begins"),
         ({"windows": {"late": [0, 2]}}, "'analysis: windows: late: 0': input should be greater than or equal to 1"),
         ({"set": {"a": "some"}}, "'analysis: set: a': input should be a valid list or input should be 'all'"),

@@ -99,3 +99,18 @@ def test_a_network_says_itself_whether_its_outputs_are_classes():
     assert outputs_of(3, "softmax").exclusive
     assert not outputs_of(3, "sigmoid").exclusive
     assert not outputs_of(1, "linear").exclusive
+
+
+def test_rounding_of_rows_that_did_not_change_flips_nothing(tmp_path):
+    """At the very threshold the last bit of another batch would turn every decision."""
+    calls = []
+
+    def rounds(inputs):
+        calls.append(1)
+        return np.float32(0.5) + np.float32(6e-8) * (len(calls) % 2 == 0) + 0 * dose(inputs).astype(np.float32)
+
+    specs, inputs = bound(TABLE.assign(dose=1.0), numbers=["dose", "age"])
+    plan = plan_perturbations(inputs, "", AnalysisConfig(exclude=["age"]))
+    job = Job(PlainPredictor(specs, rounds), inputs, plan, choose_measure(None, 1, ()), "", decision=Decision(0))
+    row = find(job, 1000, tmp_path / "t.parquet", lambda *_: None).summary.iloc[0]
+    assert (row["max"], row["shift"], row["flipped_share"]) == (0, 0, 0)

@@ -18,13 +18,17 @@ from sklearn.preprocessing import OneHotEncoder
 import nnperm_mlflow
 from nnperm_mlflow.analysis.deviation import choose_measure
 from nnperm_mlflow.analysis.findings import find
+from nnperm_mlflow.analysis.importance import with_scores
 from nnperm_mlflow.analysis.job import Job
 from nnperm_mlflow.analysis.missing import find_void_inputs
 from nnperm_mlflow.analysis.plan import plan_perturbations
+from nnperm_mlflow.analysis.profiles import find_profiles
+from nnperm_mlflow.analysis.scorers import choose_scorers
 from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.errors import DataError, NonFinitePredictionError
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
+from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.keras_network import keras_predictor
 from tests.plain import PlainPredictor, bound, deviations, run
 
@@ -211,3 +215,59 @@ def test_a_pipeline_that_fills_gaps_is_audited_from_the_registry(tracked):
     np.testing.assert_allclose(found["town=Ulm"], expected, rtol=1e-5, atol=1e-6)
     held = result.summary.set_index("perturbation")["held"]
     assert held["town=Ulm"] == (towns == "Ulm").sum()
+
+
+def test_rows_left_out_take_no_part_in_scores_profiles_or_counts(tmp_path):
+    """A model may make a number of what is missing; where such rows are left out they are left out everywhere."""
+
+    def rectified(inputs):
+        return np.maximum(np.nan_to_num(inputs["num_input"][:, 0], nan=-9.0), 0) + inputs["num_input"][:, 1]
+
+    specs, inputs = bound(TABLE.assign(age=np.arange(N_ROWS) % 4), numbers=["dose", "age"])
+    plan = plan_perturbations(inputs, "", AnalysisConfig(rare_below=0.0, set={"age": [1.0]}))
+    labels = RNG.normal(size=N_ROWS)
+    job = Job(
+        PlainPredictor(specs, rectified), inputs, plan, choose_measure(None, 1, ()), "", skips_missing=True,
+        void_inputs=frozenset(["num_input"]), keeps_predictions=True,
+    )  # fmt: skip
+    found = find(job, 33, tmp_path / "t.parquet", lambda *_: None)
+    scores = choose_scorers(["neg_mean_squared_error"], labels, 1, False)
+    row = with_scores(found, job, scores, p_values=True).summary.set_index("perturbation").loc["age=1"]
+    kept = ~np.isnan(DOSE)
+    age = (np.arange(N_ROWS) % 4)[kept]
+    before, after = (np.maximum(DOSE[kept], 0) + value for value in (age, 1))
+    drop = np.mean((after - labels[kept]) ** 2) - np.mean((before - labels[kept]) ** 2)
+    assert row["neg_mean_squared_error_drop"] == pytest.approx(drop, rel=1e-9)
+    assert row["held"] == (age == 1).sum()
+    profile = find_profiles(job, 33, ["age"])
+    assert profile["baseline"].unique() == pytest.approx([before.mean()], rel=1e-12)
+    assert profile.set_index("value").loc[1.0, "mean"] == pytest.approx(after.mean(), rel=1e-6)
+    assert pd.read_parquet(tmp_path / "t.parquet")["baseline"].isna().sum() == (~kept).sum()
+
+
+def test_a_score_that_is_not_defined_under_one_perturbation_is_none_there(tmp_path, caplog):
+    def never(inputs):
+        return np.where(np.ptp(inputs["num_input"][:, 0]) > 0, 1.0, np.nan) * inputs["num_input"][:, 1]
+
+    specs, inputs = bound(TABLE.assign(dose=np.arange(N_ROWS) % 2), numbers=["dose", "age"])
+    plan = plan_perturbations(inputs, "", AnalysisConfig(rare_below=0.0, set={"dose": [1]}))
+    job = Job(
+        PlainPredictor(specs, never), inputs, plan, choose_measure(None, 1, ()), "", skips_missing=True,
+        keeps_predictions=True,
+    )  # fmt: skip
+    found = find(job, 1000, tmp_path / "t.parquet", lambda *_: None)
+    scores = choose_scorers(["r2"], RNG.normal(size=N_ROWS), 1, False)
+    drops = with_scores(found, job, scores, p_values=True).summary.set_index("perturbation")
+    assert np.isnan(drops.loc["dose=1", "r2_drop"])
+    assert np.isfinite(drops.loc["age", ["r2_drop", "r2_p", "r2_q"]].astype(float)).all()
+    assert "once 'dose' was set to 1 no drop in score is told" in caplog.text
+
+
+def test_a_gap_is_judged_on_rows_that_lack_nothing_else(tmp_path):
+    """The model fills `dose` and not `age`: rows that lack `dose` alone are audited."""
+    specs = [InputSpec(name, (1,), np.dtype("float64")) for name in ("dose", "age")]
+    both = np.arange(N_ROWS) == np.flatnonzero(np.isnan(DOSE))[0]
+    table = TABLE.assign(age=np.where(both | (np.arange(N_ROWS) == np.flatnonzero(~np.isnan(DOSE))[0]), np.nan, 1.0))
+    inputs = bind_inputs(specs, dataset_from(table), {})
+    predictor = PlainPredictor(specs, lambda given: np.nan_to_num(given["dose"]) + given["age"])
+    assert find_void_inputs(predictor, inputs, "", skips=True) == {"age"}

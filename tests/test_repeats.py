@@ -84,3 +84,13 @@ def test_what_is_left_of_a_failed_audit_is_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
         find(job, 40, tmp_path / "t.parquet", lambda *_: None, precision=Precision(1e-9, 9))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_measured_it_says_so(tmp_path, caplog):
+    specs, inputs = bound(TABLE, numbers=list(TABLE))
+    nothing = PlainPredictor(specs, lambda inputs: np.full(len(inputs["num_input"]), np.nan))
+    plan = plan_perturbations(inputs, "", AnalysisConfig())
+    job = Job(nothing, inputs, plan, choose_measure(None, 1, ()), "", skips_missing=True)
+    found = find(job, 40, tmp_path / "t.parquet", lambda *_: None, precision=Precision(0.1, 9))
+    assert found.repeats == 2
+    assert "there is no median whose interval could be narrowed" in caplog.text

@@ -217,3 +217,27 @@ def test_repeats_have_orders_of_their_own_whatever_the_size_of_blocks(block_rows
     np.testing.assert_array_equal(
         found, deviations(reading(0, 1, N_STEPS), bind(), 23, order=True, repeats=2)["PAY order"]
     )
+
+
+@pytest.mark.parametrize(
+    "analysis",
+    [
+        {"order": ["PAY"]},
+        {"set": {"PAY": [1.0]}},
+        {"groups": {"both": ["PAY", "BILL"]}},
+    ],
+)
+def test_what_is_excluded_is_not_asked_for_as_well(analysis):
+    with pytest.raises(ConfigError, match="'PAY' is both excluded and under"):
+        planned(exclude=["PAY"], **analysis)
+
+
+def test_a_series_is_not_joined_with_a_part_of_itself():
+    with pytest.raises(ConfigError, match="'PAY late' is a part of 'PAY', which is in the group as well"):
+        planned(windows={"late": [10, 12]}, groups={"both": ["PAY", "PAY late"]})
+
+
+def test_an_excluded_series_may_be_too_short_for_windows():
+    _, inputs = bound(pd.DataFrame({"age": np.arange(5.0)}), HISTORY[:5], ["age"], channels=CHANNELS)
+    asked = AnalysisConfig(windows=13, exclude=["PAY", "BILL"])
+    assert [done.name for done in plan_perturbations(inputs, "", asked)] == ["age"]

@@ -31,7 +31,7 @@ class BlockResult:
     rows : ndarray of shape (n_rows,), int64
         Positions in the data.
     baseline : ndarray of shape (n_rows, n_followed)
-        Predictions for the rows as they are: the outputs that are followed.
+        Predictions for the rows as they are: the outputs that are followed; NaN for a row that is left out.
     deviations : ndarray of shape (n_repeats, n_perturbations, n_rows), float32
         NaN for a row that is left out.
     moved : ndarray of shape (n_repeats, n_perturbations, n_rows), bool
@@ -41,9 +41,9 @@ class BlockResult:
     flipped : ndarray of shape (n_repeats, n_perturbations, n_rows), bool
         Where the decision is another one.
     predictions : list of list of ndarray of shape (n_rows, n_outputs), or None
-        For each repeat and perturbation all outputs, where the job keeps them; the baseline's is `all_outputs`.
+        For each repeat and perturbation all outputs, where the job keeps them; NaN for a row that is left out.
     all_outputs : ndarray of shape (n_rows, n_outputs)
-        Predictions for the rows as they are.
+        The same for the rows as they are.
     """
 
     rows: np.ndarray
@@ -168,14 +168,14 @@ class _Filling:
         self.complete: dict[tuple[int, int], np.ndarray] = {}
         self._job = job
         self._rows = rows
-        self._all_outputs = all_outputs
-        self._baseline = job.measure.pick(all_outputs)
-        self._known = complete & self._finite(self._baseline, "before anything was disturbed")
+        self._known = complete & self._finite(job.measure.pick(all_outputs), "before anything was disturbed")
+        self._all_outputs = _only_known(all_outputs, self._known)
+        self._baseline = job.measure.pick(self._all_outputs)
         self._rounding = rounding_of(self._baseline)
         self._decided = None if job.decision is None else job.decision.decide(all_outputs)
         self._deviations = np.zeros(shape, dtype=np.float32)
         self._fell, self._flipped = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-        self._predictions: list[list[np.ndarray]] = [[all_outputs] * shape[1] for _ in range(job.repeats)]
+        self._predictions: list[list[np.ndarray]] = [[self._all_outputs] * shape[1] for _ in range(job.repeats)]
 
     def add(self, position: int, repeats: slice, predicted: np.ndarray) -> None:
         """Take in what was predicted under a perturbation, in some repeats."""
@@ -192,20 +192,22 @@ class _Filling:
                 f"{job.model}, once {perturbation}: predictions moved by more than a float32 holds. "
                 "Let the model predict in a larger unit."
             )
+        flipped = np.zeros(len(known), dtype=bool)
+        if job.decision is not None:
+            flipped = known & (job.decision.decide(predicted) != self._decided)
         still = ~self.moved[repeats, position][0]
         if deviations[still & known].max(initial=0) <= self._rounding:
-            deviations[still] = 0  # the rows are as they were, so that all they show is another batch's rounding
-        flipped = False if job.decision is None else job.decision.decide(predicted) != self._decided
-        if not all_known:
-            deviations[~known] = np.nan
-            self.moved[repeats, position] &= known
-            fell, flipped = fell & known, flipped & known
+            # the rows are as they were, so that all they show is another batch's rounding
+            deviations[still], fell[still], flipped[still] = 0, False, False
+        deviations[~known] = np.nan
+        fell &= known
+        self.moved[repeats, position] &= known
         self._deviations[repeats, position] = deviations
         self._fell[repeats, position] = fell
         self._flipped[repeats, position] = flipped
         if job.keeps_predictions:
             for repeat in range(repeats.start, repeats.stop):
-                self._predictions[repeat][position] = predicted
+                self._predictions[repeat][position] = _only_known(predicted, known)
 
     def result(self) -> BlockResult:
         """Return what came in."""
@@ -231,6 +233,11 @@ class _Filling:
                 "skip}' to leave such rows out."
             )
         return known
+
+
+def _only_known(predictions: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return predictions of shape (n_rows, n_outputs) that are NaN in rows that are left out."""
+    return predictions if known.all() else np.where(known[:, None], predictions, np.nan)
 
 
 def _parts(n_rows: int, most: int) -> list[slice]:

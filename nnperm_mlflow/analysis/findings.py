@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.engine import BlockResult, run_blocks
 from nnperm_mlflow.analysis.intervals import MedianCertainty
-from nnperm_mlflow.analysis.job import Job
+from nnperm_mlflow.analysis.job import Job, most_repeats
 from nnperm_mlflow.analysis.predictions import Predictions
 from nnperm_mlflow.analysis.statistics import summarize
 from nnperm_mlflow.analysis.table import TableReader, TableWriter, column_names, join_tables
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 TOP = 20
 """Perturbations whose intervals matter: those with the largest medians."""
+
+MOST_REPEATS = 50
+"""Repeats beyond which none are made by themselves."""
 
 _FIRST_REPEATS = 2  # with fewer there is no spread of medians
 _ENOUGH_REPEATS = 8
@@ -130,7 +134,8 @@ def find(
             if precision is None or _is_enough(found, precision, widest):
                 break
             widest = found.widest
-            now = now.continued(min(max(1, repeats.stop // 2), precision.most - repeats.stop))
+            more = min(max(1, repeats.stop // 2), precision.most - repeats.stop, most_repeats(job, block_rows))
+            now = now.continued(more)
         join_tables(parts, table)
     finally:
         for part in parts:
@@ -172,7 +177,10 @@ def _described(job: Job, tally: Tally, parts: Sequence[Path]) -> pd.DataFrame:
 def _is_enough(found: Findings, precision: Precision, widest_before: float) -> bool:
     """Tell whether no more repeats are to be made, and say why."""
     n, widest = found.repeats, found.widest
-    if not widest > precision.width:
+    if math.isnan(widest):
+        logger.warning("%d repeats: there is no median whose interval could be narrowed", n)
+        return True
+    if widest <= precision.width:
         logger.info("%d repeats: the intervals of the top %d are at most %.3g wide", n, TOP, widest)
         return True
     if n >= precision.most:

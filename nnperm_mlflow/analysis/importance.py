@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -13,8 +14,11 @@ from nnperm_mlflow.analysis.findings import Findings
 from nnperm_mlflow.analysis.job import Job
 from nnperm_mlflow.analysis.perturbations import Perturbation, SetTo
 from nnperm_mlflow.analysis.scorers import Scores
-from nnperm_mlflow.analysis.scores import adjust, p_value, score_drops
+from nnperm_mlflow.analysis.scores import NO_DROP, adjust, p_value, score_drops
 from nnperm_mlflow.analysis.shuffling import ShuffleBlock, shuffle_blocks
+from nnperm_mlflow.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 
 def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Findings:
@@ -38,13 +42,19 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
     """
     if found.predictions is None:
         raise RuntimeError("drops in score need the predictions that they are computed from")
+    before = found.predictions.baseline
+    scores.of(before)  # what it cannot do it says before anything is compared
     done, blocks = replace(job, repeats=found.repeats), list(shuffle_blocks(job.inputs.n_rows, job.seed))
     drops = {}
     for number, perturbation in enumerate(job.perturbations):
         repeats = 1 if isinstance(perturbation, SetTo) else done.repeats  # a set value is the same in all
         perturbed = islice(found.predictions.of(number), repeats)
         donors = _donors(perturbation, done, blocks)
-        drops[perturbation.name] = score_drops(scores, found.predictions.baseline, perturbed, donors)
+        try:
+            drops[perturbation.name] = score_drops(scores, before, perturbed, donors)
+        except ConfigError as error:
+            logger.warning("once %s no drop in score is told: %s", perturbation, error)
+            drops[perturbation.name] = dict.fromkeys(scores.names, NO_DROP)
     summary = found.summary.copy()
     at_random = summary["way"] != SetTo.way
     for score in scores.names:
@@ -53,9 +63,10 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
         summary[f"{score}_drop_error"] = [drop.error for drop in each]
         if p_values:
             found_p = np.array([p_value(drop) for drop in each])
-            summary[f"{score}_p"] = np.where(at_random, found_p, np.nan)
+            tested = at_random & summary[f"{score}_drop"].notna()
+            summary[f"{score}_p"] = np.where(tested, found_p, np.nan)
             adjusted = pd.Series(np.nan, index=summary.index)
-            adjusted[at_random] = adjust(found_p[at_random])
+            adjusted[tested] = adjust(found_p[tested])
             summary[f"{score}_q"] = adjusted
     return replace(found, summary=summary)
 

@@ -69,7 +69,7 @@ class Job:
     skips_missing: bool = False
     void_inputs: frozenset[str] = frozenset()
     keeps_predictions: bool = False
-    _remembered: dict[tuple[int, int, str, int], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    _remembered: dict[tuple[object, ...], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def continued(self, repeats: int) -> Job:
         """Return the job of so many repeats more."""
@@ -83,7 +83,7 @@ class Job:
         if isinstance(perturbation, (Reorder, SetTo)):
             return None
         feature = perturbation.feature
-        key = (block.number, len(block.rows), feature.name, repeat)
+        key = (self.seed, id(self.strata), block.number, len(block.rows), feature.name, repeat)
         found = self._remembered.pop(key, None)
         if found is None:
             strata = None if self.strata is None else self.strata.of(feature, block.rows)
@@ -128,13 +128,23 @@ def choose_block_rows(job: Job, asked: int | Literal["auto"]) -> int:
     """
     if asked != "auto":
         return asked
-    a_deviation = _DEVIATION_BYTES + _PREDICTION_BYTES * job.keeps_predictions * max(1, len(job.measure.baseline_names))
     fitting = [
         _BLOCK_BYTES // max(1, row_bytes(job.inputs.sources)),
         _ACTIVATION_BYTES // max(1, job.predictor.row_bytes),
-        _RESULT_BYTES // max(1, a_deviation * job.repeats * len(job.perturbations)),
+        _RESULT_BYTES // max(1, _result_bytes(job) * job.repeats),
     ]
     return max(1, min(_MOST_BLOCK_ROWS, *fitting))
+
+
+def most_repeats(job: Job, block_rows: int) -> int:
+    """Return how many repeats may be made of a block at once, so that their deviations take 256 MiB."""
+    return max(1, _RESULT_BYTES // max(1, _result_bytes(job) * block_rows))
+
+
+def _result_bytes(job: Job) -> int:
+    """Return the memory that the results of one repeat take for a row, about."""
+    kept = _PREDICTION_BYTES * max(1, len(job.predictor.outputs.names)) if job.keeps_predictions else 0
+    return (_DEVIATION_BYTES + kept) * len(job.perturbations)
 
 
 def begins_together(job: Job, n_rows: int) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.errors import DataError, name_list
-from nnperm_mlflow.inputs.binding import BoundInputs
+from nnperm_mlflow.inputs.binding import BoundInputs, Gap
 from nnperm_mlflow.inputs.slots import Change, in_all_rows
 from nnperm_mlflow.models.predictor import Predictor
 
@@ -38,7 +38,7 @@ def find_void_inputs(predictor: Predictor, inputs: BoundInputs, model: str, skip
     DataError
         If the model does not take what is missing, and rows may not be left out.
     """
-    void = [gap for gap in inputs.gaps if not predictor.takes(inputs.read(gap.first_rows))]
+    void = [gap for gap in inputs.gaps if not predictor.takes(inputs.read(_rows_of(gap, inputs)))]
     for gap in void:
         if not skips:
             raise DataError(
@@ -53,6 +53,13 @@ def find_void_inputs(predictor: Predictor, inputs: BoundInputs, model: str, skip
             name_list([gap.what for gap in void]),
         )
     return frozenset(gap.input for gap in void)
+
+
+def _rows_of(gap: Gap, inputs: BoundInputs) -> np.ndarray:
+    """Return rows in which something is missing there and, as far as known, nowhere else."""
+    elsewhere = [other.first_rows for other in inputs.gaps if other is not gap]
+    alone = np.setdiff1d(gap.first_rows, np.concatenate([gap.first_rows[:0], *elsewhere]))
+    return alone if len(alone) else gap.first_rows
 
 
 def count_missing(block: Mapping[str, np.ndarray], names: frozenset[str]) -> np.ndarray:

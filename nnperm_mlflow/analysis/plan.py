@@ -59,9 +59,13 @@ def plan_perturbations(
     """
     if groups is None:
         groups = analysis.groups if isinstance(analysis.groups, dict) else {}
-    windows = {name: _windows(feature, inputs, analysis) for name, feature in inputs.features.items()}
+    windows = {
+        name: [] if name in analysis.exclude else _windows(feature, inputs, analysis)
+        for name, feature in inputs.features.items()
+    }
     known = {**inputs.features, **{window.name: window for each in windows.values() for window in each}}
     _check_names(analysis, groups, inputs.features, known, model)
+    _check_wishes(analysis, groups, known)
     perturbations: list[Perturbation] = []
     for name, feature in inputs.features.items():
         if name not in analysis.exclude:
@@ -76,7 +80,7 @@ def plan_perturbations(
     for name, members in groups.items():
         slots = tuple(slot for member in members for slot in known[member].slots)
         perturbations.append(Shuffle(Feature(name, slots, "group", tuple(members))))
-    _check_plan(perturbations, analysis, model)
+    _check_plan(perturbations, model)
     return perturbations
 
 
@@ -103,7 +107,7 @@ def distinct_values(feature: Feature, inputs: BoundInputs, most: int | None = No
             counts[value] = counts.get(value, 0) + count
         if most is not None and len(counts) > most:
             return None
-    return {_shortest(value): count for value, count in counts.items()}
+    return {shortest(value): count for value, count in counts.items()}
 
 
 def _windows(feature: Feature, inputs: BoundInputs, analysis: AnalysisConfig) -> list[Feature]:
@@ -190,7 +194,7 @@ def _can_hold(dtype: np.dtype, value: Scalar) -> bool:
     return value == int(value) and bool(low <= value <= high)
 
 
-def _shortest(value: Any) -> Scalar:  # noqa: ANN401 - a numpy scalar, or a string
+def shortest(value: Any) -> Scalar:  # noqa: ANN401 - a numpy scalar, or a string
     """Return a value as Python writes it: 0.1 for the float32 nearest to it, and not 0.10000000149011612."""
     return float(str(value)) if isinstance(value, np.floating) else getattr(value, "item", lambda: value)()
 
@@ -226,12 +230,34 @@ def _check_names(
                 )
 
 
-def _check_plan(perturbations: list[Perturbation], analysis: AnalysisConfig, model: str) -> None:
+def _check_wishes(analysis: AnalysisConfig, groups: Groups, known: Mapping[str, Feature]) -> None:
+    """Refuse to leave a feature alone and to disturb it, and to join a series with a part of it."""
+    asked = [
+        ("set", analysis.set),
+        ("profile", analysis.profile),
+        *((f"groups: {name}", groups[name]) for name in groups),
+    ]
+    if not isinstance(analysis.order, bool):
+        asked.append(("order", analysis.order))
+    for where, names in asked:
+        for name in names:
+            if name in analysis.exclude:
+                raise ConfigError(
+                    f"analysis: '{name}' is both excluded and under '{where}'; take it out of one of the two."
+                )
+    for group, members in groups.items():
+        for name in members:
+            channel = known[name].members[0] if known[name].kind == "window" else ""
+            if channel in members:
+                raise ConfigError(
+                    f"analysis: groups: {group}: '{name}' is a part of '{channel}', which is in the group as well; "
+                    "take one of the two out."
+                )
+
+
+def _check_plan(perturbations: list[Perturbation], model: str) -> None:
     if not perturbations:
         raise ConfigError(f"every feature of {model} is excluded; leave at least one to audit.")
-    for name in analysis.set:
-        if name in analysis.exclude:
-            raise ConfigError(f"'{name}' is both excluded and to be set; take it out of one of the two.")
     names = [perturbation.name for perturbation in perturbations]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

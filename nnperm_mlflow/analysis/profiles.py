@@ -18,7 +18,7 @@ from nnperm_mlflow.analysis.engine import run_blocks
 from nnperm_mlflow.analysis.intervals import LEVEL
 from nnperm_mlflow.analysis.job import Job
 from nnperm_mlflow.analysis.perturbations import SetTo
-from nnperm_mlflow.analysis.plan import distinct_values
+from nnperm_mlflow.analysis.plan import distinct_values, shortest
 from nnperm_mlflow.config import Scalar
 from nnperm_mlflow.errors import ConfigError
 from nnperm_mlflow.inputs.binding import BoundInputs
@@ -116,7 +116,7 @@ def _quantile_grid(feature: Feature, inputs: BoundInputs) -> dict[Scalar, float]
     ordered = np.sort(values[~np.isnan(values)])
     grid = np.unique(np.quantile(ordered, np.linspace(*_REACH, GRID), method="inverted_cdf"))
     shares = np.searchsorted(ordered, grid, side="right") / inputs.n_rows
-    return dict(zip(grid.tolist(), shares.tolist(), strict=True))
+    return dict(zip(map(shortest, grid), shares.tolist(), strict=True))
 
 
 def _mean_and_error(values: np.ndarray) -> tuple[float, float]:

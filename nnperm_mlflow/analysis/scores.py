@@ -45,6 +45,10 @@ class Drop:
     repeats: int
 
 
+NO_DROP = Drop(math.nan, math.nan, math.nan, 0, 0)
+"""Of a score that is not defined for the perturbed predictions, as where no row has one."""
+
+
 def score_drops(
     scores: Scores,
     baseline: np.ndarray,

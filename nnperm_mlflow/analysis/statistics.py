@@ -70,7 +70,7 @@ def summarize(
     DataFrame
         A row for each perturbation with the columns `SUMMARY_COLUMNS`, ordered by median, ties by mean, largest first.
         `rows` counts deviations, and `skipped` those that are missing because the model predicted NaN; all else is
-        said of the others. `held` is how many observations held a set value already.
+        said of the others. `held` is how many of these observations held a set value already.
         Quantiles interpolate linearly between order statistics (Hyndman and Fan, 1996, definition 7).
         The median lies between `median_low` and `median_high` with 95 % confidence (see `analysis.intervals`), and
         `median_spread` is the standard deviation of the repeats' medians. `shift` is by how much predictions have risen
@@ -83,6 +83,7 @@ def summarize(
     for number, perturbation in enumerate(perturbations):
         kept, moved = int(tally.n_kept[number]), int(tally.moved[number])
         share = moved / kept if kept else math.nan
+        is_set = perturbation.way == "set" and kept > 0
         rows.append(
             {
                 "perturbation": perturbation.name,
@@ -91,7 +92,7 @@ def summarize(
                 "value": perturbation.value,
                 "rows": tally.n_rows,
                 "skipped": int(tally.skipped[number]),
-                "held": round((1 - share) * n_observations) if perturbation.way == "set" and kept else math.nan,
+                "held": round((kept - moved) * n_observations / tally.n_rows) if is_set else math.nan,
                 "mean": means[number],
                 "shift": shifts[number],
                 "max": float(tally.largest[number]) if kept else math.nan,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,6 @@ logger = logging.getLogger(__name__)
 
 FEWEST_ROWS = 10
 """Rows below which a stratum is small: its rows have few others to exchange values with."""
-
-_NAMED = 5
 
 
 class Strata:
@@ -48,7 +46,9 @@ class Strata:
         -------
         ndarray of shape (n_rows,), int64, or None
         """
-        own = {feature.name, *feature.members}
+        own = {"number": {feature.name}, "category": {feature.name}, "group": set(feature.members)}.get(
+            feature.kind, set()
+        )
         names = tuple(name for name in self._codes if name not in own)
         return self._numbers(names)[rows] if names else None
 
@@ -69,7 +69,7 @@ class Strata:
         return self._joined[names]
 
 
-def stratify(within: Sequence[str], columns: Mapping[str, np.ndarray]) -> Strata | None:
+def stratify(within: Sequence[str], columns: Mapping[str, np.ndarray], steps: Collection[str] = ()) -> Strata | None:
     """Find the strata that are asked for, and point out small ones.
 
     Parameters
@@ -78,6 +78,8 @@ def stratify(within: Sequence[str], columns: Mapping[str, np.ndarray]) -> Strata
         Names of columns.
     columns : mapping of str to ndarray of shape (n_rows,)
         The static table.
+    steps : collection of str
+        Columns that are steps of a series.
 
     Returns
     -------
@@ -89,9 +91,15 @@ def stratify(within: Sequence[str], columns: Mapping[str, np.ndarray]) -> Strata
     DataError
         If there is no column of that name.
     ConfigError
-        If no row is left another one to exchange values with.
+        If no row is left another one to exchange values with, or a column is a step of a series, which would stay as it
+        is whenever its channel is shuffled.
     """
     for name in within:
+        if name in steps:
+            raise ConfigError(
+                f"analysis: within: '{name}' is a step of a series, and would stay as it is whenever that is shuffled. "
+                "Use a column that is none."
+            )
         if name not in columns:
             raise DataError(
                 f"analysis: within names the column '{name}', which the static table does not have. It has "
@@ -106,16 +114,14 @@ def stratify(within: Sequence[str], columns: Mapping[str, np.ndarray]) -> Strata
             f"analysis: within: no two rows are alike in {name_list(within)}, so that none can exchange values. Use "
             "columns with few different values, such as bands of a number."
         )
-    small = sizes[sizes["small"]]
+    small = sizes.loc[sizes["small"], "rows"]
     if len(small):
-        shown = [", ".join(f"{name}={row[name]}" for name in within) for row in small.head(_NAMED).to_dict("records")]
         logger.warning(
-            "%d of %d strata hold fewer than %d rows (%d rows in all), which can hardly exchange values: %s%s",
+            "%d of %d strata hold fewer than %d rows (%d rows in all), which can hardly exchange values; strata.csv "
+            "names them",
             len(small),
             len(sizes),
             FEWEST_ROWS,
-            small["rows"].sum(),
-            "; ".join(shown),
-            f" and {len(small) - _NAMED} more" if len(small) > _NAMED else "",
+            small.sum(),
         )
     return strata

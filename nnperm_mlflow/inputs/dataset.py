@@ -72,6 +72,11 @@ class Dataset:
     row_id: str | None = None
     source: str = "memory"
 
+    @property
+    def steps(self) -> set[str]:
+        """Columns of the static table that are steps of temporal data."""
+        return {name for series in self.temporal.values() for names in series.columns.values() for name in names}
+
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of names and values, whatever the order of columns and width of numbers."""
         sha = hashlib.sha256()
