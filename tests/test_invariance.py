@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pandas as pd
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from nnperm_mlflow.analysis.deviation import choose_measure
@@ -85,11 +85,14 @@ EXPECTED = deviations(model_of(["age", "dose"]), bound_in(["age", "dose"]), **EV
 def test_a_perturbation_s_deviations_are_its_own(  # noqa: PLR0917
     order, block_rows, excluded, windows, reordered, grouped, values, repeats
 ):
-    if windows is None:
+    assume({"age", "dose", "SEX", "PAY", "BILL"} - set(excluded))
+    if windows is None or "PAY" in excluded:
         excluded = [name for name in excluded if "steps" not in name]
+    if "BILL" in excluded and isinstance(reordered, list):
+        reordered = False
     asked = {"windows": windows, "order": reordered, "exclude": excluded, "rare_below": 0.0, "repeats": repeats}
     asked["set"] = {name: value for name, value in values.items() if name not in excluded}
-    asked["groups"] = EVERYTHING["groups"] if grouped or len(set(excluded) - {"PAY steps 3 to 4"}) == 5 else {}
+    asked["groups"] = EVERYTHING["groups"] if grouped and not {"dose", "PAY"} & set(excluded) else {}
     found = deviations(model_of(order), bound_in(order), block_rows, **asked)
     assert found
     both = min(2, repeats) * N_ROWS
