@@ -173,6 +173,16 @@ def test_a_set_value_is_labelled_with_the_rows_that_held_it():
     assert set(labels_from_the_top(drawn(summary))) == {"feature 0", "feature 1", "feature 2 (1,234)"}
 
 
+def test_a_stranger_s_name_is_one_line_and_leaves_the_boxes_room():
+    summary = summary_of(2).assign(perturbation=["two\nlines", "x" * 300])
+    figure = boxplot_figure(summary, SUBTITLE, UNIT)
+    FigureCanvasAgg(figure).draw()
+    labels = labels_from_the_top(figure.axes[0])
+    assert "two\\nlines" in labels
+    assert max(map(len, labels)) == 120
+    assert figure.axes[0].get_position().width > 0.3
+
+
 def test_the_legend_explains_every_mark():
     assert legend_texts(drawn(summary_of(2)))[-3:] == ["mean", "largest", "whiskers: 5 % to 95 %"]
 

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from nnperm_mlflow.report.text import shorten
+
 TOP = 20
 """Perturbations that are marked off where there are more, as in the article."""
 
@@ -25,6 +27,7 @@ _LARGEST_MARK: dict[str, Any] = {
 }  # fmt: skip
 _TICKS_ABOVE = 18  # points that the upper scale of a long plot takes
 _LETTER_INCHES, _FREE_LETTERS = 0.08, 30
+_LONGEST_NAME = 120  # letters; a longer one would leave the boxes no room
 _ROW_INCHES, _MARGIN_INCHES, _WIDTH_INCHES = 0.3, 2.0, 11.0
 
 
@@ -45,7 +48,7 @@ def boxplot_figure(summary: pd.DataFrame, subtitle: str, unit: str) -> Figure:
     matplotlib Figure
         Of 11 inches (more for long names) by 0.3 inches a perturbation; save it with `savefig`.
     """
-    longest = max(map(len, summary["perturbation"]))
+    longest = min(_LONGEST_NAME, max(map(len, summary["perturbation"])))
     width = _WIDTH_INCHES + _LETTER_INCHES * max(0, longest - _FREE_LETTERS)
     figure = Figure(figsize=(width, _MARGIN_INCHES + _ROW_INCHES * len(summary)), layout="constrained")
     draw_boxplot(figure.subplots(), summary, subtitle, unit)
@@ -105,8 +108,8 @@ def _box(row: dict[str, Any]) -> dict[str, Any]:
 
 def _label_of(row: dict[str, Any]) -> str:
     """Return a perturbation's name, and behind a set value how many rows held it."""
-    held = row.get("held", math.nan)
-    return str(row["perturbation"]) if math.isnan(held) else f"{row['perturbation']} ({held:,.0f})"
+    name, held = shorten(str(row["perturbation"]), _LONGEST_NAME), row.get("held", math.nan)
+    return name if math.isnan(held) else f"{name} ({held:,.0f})"
 
 
 def _label(axes: Axes, ordered: pd.DataFrame, subtitle: str, unit: str) -> None:
