@@ -43,6 +43,7 @@ def audit(
     trust_model: bool = False,
     experiment: str | None = None,
     run_id: str | None = None,
+    ends_run: bool = True,
     progress: Progress | None = None,
 ) -> AuditResult:
     """Measure how far each prediction of a registered model moves when one feature is disturbed.
@@ -63,7 +64,9 @@ def audit(
     experiment : str, optional
         Name of the experiment for the run; by default the one that the model was logged in.
     run_id : str, optional
-        A run to continue, instead of a new one; it is ended with the audit.
+        A run to continue, instead of a new one.
+    ends_run : bool
+        Whether the run ends with the audit; False leaves that to whoever began it.
     progress : callable, optional
         Is told the rows done and the rows in all, at first with none done; by default lines are logged.
 
@@ -81,7 +84,7 @@ def audit(
     What disturbs the data is `analysis.perturbations`, which rows exchange values `analysis.shuffling`, and what the
     columns of the summary mean `analysis.statistics.summarize`.
     """
-    with _connected(run_id) as (client, scratch), RunSession(client, run_id) as session, explained():
+    with _connected(run_id) as (client, scratch), RunSession(client, run_id, ends=ends_run) as session, explained():
         settings = as_config(config)
         folder = Folder.at(output)
         plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)

@@ -19,13 +19,15 @@ _MOST_MESSAGE = 5000  # characters; MLflow cuts a tag at 8000
 
 
 class RunSession:
-    """Holds the run that an audit writes to; leaving the `with` block ends it.
+    """Holds the run that an audit writes to; leaving the `with` block ends it, unless others go on with it.
 
     Parameters
     ----------
     client : MlflowClient
     run_id : str, optional
         A run to continue, as `mlflow run` makes one; else `start` begins one.
+    ends : bool
+        Whether the run ends with the block; False where it goes on for others, as in `mlflow.models.evaluate`.
 
     Raises
     ------
@@ -33,8 +35,9 @@ class RunSession:
         If there is no run with that id.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str | None = None) -> None:
+    def __init__(self, client: MlflowClient, run_id: str | None = None, *, ends: bool = True) -> None:
         self._client = client
+        self._ends = ends
         self._run_id = run_id
         self.experiment_id = self._experiment_of(run_id) if run_id else ""
 
@@ -70,7 +73,7 @@ class RunSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._run_id is None:
+        if self._run_id is None or not self._ends:
             return
         if error is None:
             self._client.set_terminated(self._run_id, RunStatus.to_string(RunStatus.FINISHED))

@@ -1,0 +1,112 @@
+"""`nnperm audit`: disturb one feature after the other, and say what came out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nnperm_mlflow.commands.common import prepared, progress_bar, run_option, tracking_options, ui_command
+from nnperm_mlflow.errors import name_list
+
+if TYPE_CHECKING:
+    from nnperm_mlflow.forecasting import Forecast
+    from nnperm_mlflow.result import AuditResult
+
+_SHOWN_COLUMNS = ["perturbation", "way", "median", "median_low", "median_high", "mean", "q95", "changed_share"]
+_SHOWN_ROWS = 15
+
+
+@click.command("audit")
+@click.option("--model-uri", help="models:/name/3, models:/name@alias, models:/m-..., runs:/... or a local path.")
+@click.option("--config", "config_file", help="YAML file that names the data; see docs/config.md.")
+@click.option("--output", help="Also write the files into this directory.")
+@click.option(
+    "--trust-model", type=bool, is_flag=False, flag_value="true", default="false", metavar="",
+    help="Let code that came with the model run (pickles, Lambda layers).",
+)  # fmt: skip
+@click.option("--plan", "plan_only", is_flag=True, help="Only tell what the audit will take; nothing is logged.")
+@click.option("--experiment", envvar="MLFLOW_EXPERIMENT_NAME", help="Experiment of the run; else the model's own.")
+@tracking_options
+@run_option
+def audit_command(
+    model_uri: str | None,
+    config_file: str | None,
+    output: str | None,
+    trust_model: bool,
+    plan_only: bool,
+    experiment: str | None,
+    tracking_uri: str | None,
+    run_id: str | None,
+    debug: bool,
+) -> None:
+    """Disturb one feature after the other and log how far each prediction moves."""
+    with prepared(tracking_uri, debug):
+        from nnperm_mlflow.auditing import audit, plan_audit  # noqa: PLC0415 - MLflow takes seconds to import
+
+        if plan_only:
+            planned = plan_audit(config_file or None, model_uri=model_uri or None, trust_model=trust_model)
+            click.echo(describe_forecast(planned))
+            return
+        with progress_bar() as progress:
+            result = audit(
+                config_file or None,
+                model_uri=model_uri or None,
+                output=output or None,
+                trust_model=trust_model,
+                experiment=experiment or None,
+                run_id=run_id or None,
+                progress=progress,
+            )
+        click.echo(describe(result, tracking_uri))
+
+
+def describe_forecast(forecast: Forecast) -> str:
+    """Return what an audit will take, a line for each thing that one may want to change."""
+    plan = forecast.plan
+    job = plan.job
+    used = "unknown" if forecast.peak_bytes is None else f"{forecast.peak_bytes / 2**20:,.0f} MiB"
+    shares: dict[int, list[str]] = {}
+    for name, share in job.predictor.shares.items():
+        shares.setdefault(round(100 * share), []).append(name)
+    for_each = " of each repeat" if plan.precision is not None else ""
+    return "\n".join(
+        [
+            f"{job.model} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
+            f"features       {len(job.inputs.features)}, with {len(job.perturbations)} perturbations",
+            f"repeats        {plan.used.analysis.repeats}",
+            f"blocks         {forecast.n_blocks:,} of at most {plan.block_rows:,} rows",
+            f"model calls    {forecast.block_calls:,} a block, {forecast.block_calls * forecast.n_blocks:,} in all"
+            f"{for_each}",
+            *[
+                f"run again      {share} % of the model when one of these changes: {', '.join(names)}"
+                for share, names in sorted(shares.items())
+            ],
+            f"memory         {used} expected for the process; beyond 65,536 rows deviations take no more",
+            f"expected time  {forecast.seconds:,.1f} s, from the first block{for_each}",
+        ]
+    )
+
+
+def describe(result: AuditResult, tracking_uri: str | None) -> str:
+    """Return what a person wants to know at the end: the features that count, and where the rest is."""
+    shown = result.summary.head(_SHOWN_ROWS)
+    more_columns = [name for name in shown if name == "flipped_share" or name.endswith("_drop")]
+    columns = [*_SHOWN_COLUMNS, *(name for name in more_columns if shown[name].notna().any())]
+    table = shown[columns].to_string(index=False, float_format=lambda number: f"{number:.4f}")
+    more = len(result.summary) - len(shown)
+    silent = result.summary.loc[~result.summary["measurable"], "perturbation"]
+    where = result.address or ui_command(tracking_uri or "sqlite:///mlflow.db")
+    lines = [
+        "",
+        f"{result.subtitle}: deviation of the prediction ({result.unit})",
+        "",
+        table,
+        *([f"... and {more} more in summary.csv"] if more > 0 else []),
+        *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
+        "",
+        f"run {result.run_id}, experiment {result.experiment_id}: {where}",
+        *[f"not written for want of permission: {what}" for what in result.not_linked],
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,107 @@
+"""What all commands share: options, the set-up of this process, errors as one message, the bar of progress."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from nnperm_mlflow.errors import AuditError
+from nnperm_mlflow.locations import without_secrets
+
+EXIT_FAIL, EXIT_ERROR = 1, 2
+"""Exit statuses: a verdict of fail, and whatever hindered the command."""
+
+_EXIT_TERMINATED = 143
+_BOUNDS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+"""Defaults for this program's own process: a server that dies is given up after seconds, and TensorFlow is quiet."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def tracking_options(command: _Command) -> _Command:
+    """Add the options that every command has: the store, and `--debug`."""
+    options = [
+        click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow's tracking store."),
+        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+run_option = click.option(
+    "--run-id", envvar="MLFLOW_RUN_ID", hidden=True, help="A run to continue (set by 'mlflow run')."
+)
+
+
+@contextmanager
+def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
+    """Set up this process, and turn what hinders a command into one message and exit status 2."""
+    for name, value in _BOUNDS.items():
+        os.environ.setdefault(name, value)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("nnperm_mlflow").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        if tracking_uri:
+            import mlflow  # noqa: PLC0415
+
+            mlflow.set_tracking_uri(tracking_uri)
+        yield
+    except AuditError as error:
+        if debug:
+            raise
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(EXIT_ERROR)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise SystemExit(_EXIT_TERMINATED)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[int, int], None] | None]:
+    """Give a listener that draws a bar with the time left; none where nobody looks, so that lines are logged."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with ExitStack() as stack:
+        bar: Any = None
+
+        def show(done: int, total: int) -> None:
+            nonlocal bar
+            if done == 0:
+                stack.close()  # ends the bar of the repeats before
+                bar = stack.enter_context(click.progressbar(length=total, label="rows", file=sys.stderr, show_pos=True))
+            bar.update(done - bar.pos)
+
+        yield show
+
+
+def ui_command(store: str) -> str:
+    """Return the command line that shows a store in MLflow's UI."""
+    return f"{program('mlflow')} ui --backend-store-uri {shown(store)}"
+
+
+def program(name: str) -> str:
+    """Return how a program of this environment is called: by its name where the shell finds it, else by its path."""
+    return name if shutil.which(name) else shlex.quote(str(Path(sys.executable).with_name(name)))
+
+
+def shown(store: str) -> str:
+    """Return a store's URI for a command line, without what is secret in it."""
+    return shlex.quote(without_secrets(store))
