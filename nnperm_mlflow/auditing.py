@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import logging
-import tempfile
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import pandas as pd
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.findings import Findings, Progress, find
-from nnperm_mlflow.analysis.importance import with_scores
+from nnperm_mlflow.analysis.findings import Findings, Progress
 from nnperm_mlflow.analysis.profiles import find_profiles
+from nnperm_mlflow.analysis.statistics import SUMMARY_COLUMNS
 from nnperm_mlflow.analysis.windows import window_table
+from nnperm_mlflow.approval import DIGESTS, Audited, approve
+from nnperm_mlflow.baselines import Likeness, pin_baselines
 from nnperm_mlflow.config import AuditConfig
-from nnperm_mlflow.errors import name_list
+from nnperm_mlflow.digests import file_digest
+from nnperm_mlflow.errors import TrackingError, name_list
+from nnperm_mlflow.filenames import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE
 from nnperm_mlflow.forecasting import Forecast, forecast
 from nnperm_mlflow.inputs.dataset import Dataset
-from nnperm_mlflow.planning import Plan, as_config, prepare
-from nnperm_mlflow.registry.connection import connect, explained, run_address
-from nnperm_mlflow.registry.evidence import Evidence, log_evidence
-from nnperm_mlflow.registry.linking import link_version
+from nnperm_mlflow.measuring import measure
+from nnperm_mlflow.planning import AnyPolicy, Plan, as_config, prepare, with_policy
+from nnperm_mlflow.policy import Policy
+from nnperm_mlflow.registry.audits import MODEL_TAG
+from nnperm_mlflow.registry.connection import connected, explained, run_address
+from nnperm_mlflow.registry.evidence import Evidence, log_evidence, metrics_of
 from nnperm_mlflow.registry.session import RunSession
-from nnperm_mlflow.result import CONFIG_FILE, TABLE_FILE, AuditResult, Folder, write_files
-
-logger = logging.getLogger(__name__)
-
-_LOG_EVERY_SECONDS = 10.0
+from nnperm_mlflow.result import AuditResult, Folder, write_files
+from nnperm_mlflow.verdict.checks import check_names
+from nnperm_mlflow.verdict.judging import Subject
 
 AnyConfig = AuditConfig | Mapping[str, object] | str | Path | None
 
@@ -38,12 +40,14 @@ def audit(
     config: AnyConfig = None,
     *,
     model_uri: str | None = None,
+    policy: AnyPolicy = None,
     data: Dataset | None = None,
     output: str | Path | None = None,
     trust_model: bool = False,
     experiment: str | None = None,
     run_id: str | None = None,
     ends_run: bool = True,
+    logs_metrics: bool = True,
     progress: Progress | None = None,
 ) -> AuditResult:
     """Measure how far each prediction of a registered model moves when one feature is disturbed.
@@ -55,6 +59,8 @@ def audit(
     model_uri : str, optional
         `models:/name/3`, `models:/name@alias`, `models:/m-...`, `runs:/...` or a local path; goes before the
         configuration's `model`.
+    policy : Policy, str or Path, optional
+        What the version must keep, or the file that says it; goes before the configuration's checks.
     data : Dataset, optional
         Rows in memory, instead of the files that the configuration names. Not modified.
     output : str or Path, optional
@@ -67,6 +73,8 @@ def audit(
         A run to continue, instead of a new one.
     ends_run : bool
         Whether the run ends with the audit; False leaves that to whoever began it.
+    logs_metrics : bool
+        Whether metrics are logged; False leaves that to whoever gets them with the result.
     progress : callable, optional
         Is told the rows done and the rows in all, at first with none done; by default lines are logged.
 
@@ -84,32 +92,35 @@ def audit(
     What disturbs the data is `analysis.perturbations`, which rows exchange values `analysis.shuffling`, and what the
     columns of the summary mean `analysis.statistics.summarize`.
     """
-    with _connected(run_id) as (client, scratch), RunSession(client, run_id, ends=ends_run) as session, explained():
-        settings = as_config(config)
+    with (
+        connected(run_id if ends_run else None) as (client, scratch),
+        RunSession(client, run_id, ends=ends_run) as session,
+        explained(),
+    ):
+        settings = with_policy(as_config(config), policy)
         folder = Folder.at(output)
         plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)
+        pinned = _check_policy(client, settings.policy, plan)
         session.start(plan.reference, experiment)
+        if not ends_run:
+            _refuse_used(client, session.run_id, {**plan.record, "unit": plan.unit})
         calls = plan.job.predictor.calls
-        found = _measure(plan, folder.path / TABLE_FILE, progress or _log_progress())
-        analysis = plan.used.analysis
-        result = AuditResult(
-            model=plan.reference,
-            run_id=session.run_id,
-            experiment_id=session.experiment_id,
-            address=run_address(session.experiment_id, session.run_id),
-            summary=found.summary,
-            folder=folder,
-            unit=plan.unit,
-            subtitle=f"{plan.reference.uri} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
-            windows=window_table(plan.job.perturbations, found.summary),
-            profiles=find_profiles(plan.job, plan.block_rows, analysis.profile) if analysis.profile else None,
-            associations=plan.companions.pairs,
-            strata=None if plan.job.strata is None else plan.job.strata.sizes,
+        found = measure(plan, folder.path / TABLE_FILE, progress)
+        result = _result(plan, found, session, folder)
+        evidence = _evidence(result, plan, found, plan.job.predictor.calls - calls)
+        denied = log_evidence(client, session.run_id, plan.reference, evidence, logs_metrics)
+        alike = settings.with_policy(Policy()).with_repeats(found.repeats)
+        again = partial(audit, alike, data=data, trust_model=trust_model, experiment=experiment)
+        approval = approve(
+            client,
+            _audited(result, plan, evidence, found.repeats),
+            settings.policy,
+            pinned,
+            folder=scratch / "baselines",
+            audit_now=lambda uri: again(model_uri=uri).run_id,
         )
-        calls = plan.job.predictor.calls - calls
-        log_evidence(client, session.run_id, plan.reference, _evidence(result, plan, found, calls))
-        denied = link_version(client, plan.reference, session.run_id, session.experiment_id, found.summary)
-    return replace(result, not_linked=denied)
+    metrics = metrics_of(evidence)
+    return replace(result, metrics=metrics, verdict=approval.settled(), not_linked=[*denied, *approval.denied])
 
 
 def plan_audit(
@@ -135,65 +146,64 @@ def plan_audit(
     AuditError
         For whatever would hinder the audit.
     """
-    with _connected(None) as (client, scratch):
+    with connected(None) as (client, scratch):
         settings = as_config(config)
         return forecast(prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch))
 
 
-@contextmanager
-def _connected(run_id: str | None) -> Iterator[tuple[MlflowClient, Path]]:
-    """Give a client and a directory for downloads; what MLflow refuses inside is told in one line."""
-    with explained(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        yield connect(run_id), Path(scratch)
+def _refuse_used(client: MlflowClient, run_id: str, params: Mapping[str, object]) -> None:
+    """Refuse a run of others that holds an audit already, or parameters that an audit's would contradict."""
+    data = client.get_run(run_id).data
+    taken = [key for key, value in params.items() if data.params.get(key, str(value)) != str(value)]
+    if MODEL_TAG in data.tags or taken:
+        holds = f"the parameters {name_list(taken)} with other values" if MODEL_TAG not in data.tags else "an audit"
+        raise TrackingError(f"run {run_id} holds {holds} already. Begin a run of its own for this audit.")
 
 
-def _measure(plan: Plan, table: Path, progress: Progress) -> Findings:
-    """Disturb, predict, and describe what came out."""
-    job = plan.job
-    logger.info(
-        "%s: %s rows, %d features, %d perturbations, at most %s rows a block",
-        job.model, f"{plan.dataset.n_rows:,}", len(job.inputs.features), len(job.perturbations), f"{plan.block_rows:,}",
-    )  # fmt: skip
-    if not plan.used.analysis.exact:
-        logger.info("shortcuts were off by at most %.3g on the rows tried out", job.predictor.largest_difference)
-    found = find(
-        job,
-        plan.block_rows,
-        table,
-        progress,
-        row_ids=plan.dataset.row_ids,
-        record=plan.record,
-        precision=plan.precision,
+def _check_policy(client: MlflowClient, policy: Policy, plan: Plan) -> dict[str, str]:
+    """Refuse a policy that cannot be answered, and return the versions that it compares with."""
+    planned = pd.DataFrame(
+        [(done.name, done.feature.name, done.feature.kind, done.way) for done in plan.job.perturbations],
+        columns=["perturbation", "feature", "kind", "way"],
     )
-    found.summary["measurable"] = found.summary["max"] > plan.noise.largest
-    if plan.scores is not None:
-        found = with_scores(found, job, plan.scores, plan.used.analysis.p_values)
-    _point_out(found, plan.noise.largest)
-    return found
+    scores = [] if plan.scores is None else [f"{name}_drop" for name in plan.scores.names]
+    check_names(policy, planned, [*SUMMARY_COLUMNS, *scores], plan.reference.uri)
+    return pin_baselines(client, policy)
 
 
-def _point_out(found: Findings, noise: float) -> None:
-    """Say what a reader of the numbers should know."""
-    summary = found.summary
-    silent = summary.loc[~summary["measurable"], "perturbation"]
-    if len(silent):
-        logger.info("no measurable effect (at most %.3g, the model's own noise): %s", noise, name_list(silent))
-    skipped = summary.loc[summary["skipped"] > 0, "perturbation"]
-    if len(skipped):
-        most = int(summary["skipped"].max())
-        logger.warning(
-            "rows without a prediction were left out: up to %d of %d, of %s",
-            most,
-            summary["rows"][0],
-            name_list(skipped),
-        )
-    unsteady = float(found.tally.unmoved_largest.max())
-    if unsteady > 0:
-        logger.warning(
-            "rows whose value did not change moved by up to %.3g: the model mixes rows or draws random numbers, and "
-            "deviations of that size mean nothing",
-            unsteady,
-        )
+def _result(plan: Plan, found: Findings, session: RunSession, folder: Folder) -> AuditResult:
+    """Gather what was found, with what is drawn and told of it."""
+    analysis = plan.used.analysis
+    return AuditResult(
+        model=plan.reference,
+        run_id=session.run_id,
+        experiment_id=session.experiment_id,
+        address=run_address(session.experiment_id, session.run_id),
+        summary=found.summary,
+        folder=folder,
+        unit=plan.unit,
+        subtitle=f"{plan.reference.uri} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
+        windows=window_table(plan.job.perturbations, found.summary),
+        profiles=find_profiles(plan.job, plan.block_rows, analysis.profile) if analysis.profile else None,
+        associations=plan.companions.pairs,
+        strata=None if plan.job.strata is None else plan.job.strata.sizes,
+    )
+
+
+def _audited(result: AuditResult, plan: Plan, evidence: Evidence, repeats: int) -> Audited:
+    """Return the audit as something that a policy can be applied to."""
+    table = result.directory / TABLE_FILE
+    subject = Subject(
+        model=plan.reference.uri,
+        run_id=result.run_id,
+        experiment_id=result.experiment_id,
+        **{name: evidence.params[name] for name in DIGESTS},
+        rows=plan.dataset.n_rows,
+        repeats=repeats,
+        seed=plan.job.seed,
+    )
+    likeness = Likeness(evidence.data_digest, repeats, plan.used.analysis)
+    return Audited(plan.reference, subject, result.summary, result.unit, table, likeness)
 
 
 def _evidence(result: AuditResult, plan: Plan, found: Findings, calls: int) -> Evidence:
@@ -218,27 +228,17 @@ def _evidence(result: AuditResult, plan: Plan, found: Findings, calls: int) -> E
         aggregates["inexact_largest"] = plan.job.predictor.largest_difference
     if result.strata is not None:
         aggregates["small_strata"] = int(result.strata["small"].sum())
+    files = [result.directory / TABLE_FILE, *write_files(result), config]
+    digests = {
+        "table_digest": file_digest(result.directory / TABLE_FILE),
+        "summary_digest": file_digest(result.directory / SUMMARY_FILE),
+    }
     return Evidence(
         summary=result.summary,
-        files=[result.directory / TABLE_FILE, *write_files(result), config],
-        params={key: str(value) for key, value in plan.record.items()},
+        files=files,
+        params={key: str(value) for key, value in {**plan.record, "unit": result.unit, **digests}.items()},
         aggregates=aggregates,
         data_digest=str(plan.record["data_digest"]),
         data_source=plan.dataset.source,
         n_rows=plan.dataset.n_rows,
     )
-
-
-def _log_progress() -> Progress:
-    """Return a listener that logs a line now and then, with an estimate of the time left."""
-    started = told = time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        now = time.monotonic()
-        if done and (now - told >= _LOG_EVERY_SECONDS or done == total):
-            left = (now - started) / done * (total - done)
-            logger.info("%s of %s rows done, about %.0f s left", f"{done:,}", f"{total:,}", left)
-            told = now
-
-    return tell

@@ -6,7 +6,12 @@ import click
 
 from nnperm_mlflow import __version__
 from nnperm_mlflow.commands.audit import audit_command
+from nnperm_mlflow.commands.check import check_command
+from nnperm_mlflow.commands.compare import compare_command
 from nnperm_mlflow.commands.demo import demo_command
+from nnperm_mlflow.commands.history import history_command
+from nnperm_mlflow.commands.listen import listen_command
+from nnperm_mlflow.commands.promote import promote_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,4 +21,9 @@ def main() -> None:
 
 
 main.add_command(audit_command)
+main.add_command(check_command)
+main.add_command(compare_command)
+main.add_command(promote_command)
+main.add_command(history_command)
 main.add_command(demo_command)
+main.add_command(listen_command)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from nnperm_mlflow.errors import ConfigError, did_you_mean, name_list
+from nnperm_mlflow.documents import Strict, read_yaml, validated
+from nnperm_mlflow.errors import ConfigError, name_list
 from nnperm_mlflow.locations import is_uri, without_secrets
+from nnperm_mlflow.policy import Check, Policy, distinct
 
 Scalar = bool | int | float | str
 Axis = Literal[1, 2]
-_MERGE_TAG = "tag:yaml.org,2002:merge"  # of `<<`, which may stand in a mapping more than once
 DISTANCES = ("total_variation", "max", "l2")
 """Names of distances between predictions of several outputs."""
 ALL: Literal["all"] = "all"
@@ -37,11 +38,7 @@ Step = Annotated[int, Field(ge=1)]
 """A step of a series, counted from 1."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class TemporalConfig(_Strict):
+class TemporalConfig(Strict):
     """One history: a stored array (`file`, `channels`, `channel_axis`) or columns of the static table (`columns`)."""
 
     file: str | None = None
@@ -61,7 +58,7 @@ class TemporalConfig(_Strict):
         return self
 
 
-class DataConfig(_Strict):
+class DataConfig(Strict):
     """Where the rows come from: a path, a URL, or a run's artifact (`runs:/...`)."""
 
     static: str | None = None
@@ -70,7 +67,7 @@ class DataConfig(_Strict):
     temporal: dict[str, TemporalConfig] = {}
 
 
-class AnalysisConfig(_Strict):
+class AnalysisConfig(Strict):
     """What is disturbed, how often, and what of the prediction is looked at.
 
     Attributes
@@ -172,22 +169,46 @@ class AnalysisConfig(_Strict):
             raise ValueError("'p_values' needs 'scores' to test")
         return self
 
+    def disturbance(self) -> dict[str, object]:
+        """Return what two audits must have in common for their deviations to be compared row by row."""
+        return self.model_dump(
+            mode="json",
+            include={"seed", "rare_below", "set", "groups", "windows", "order", "within", "output", "missing"},
+        )
 
-class AuditConfig(_Strict):
-    """All that an audit is asked to do; see `load_config` for reading one from a file."""
+
+class AuditConfig(Strict):
+    """All that an audit is asked to do; see `load_config` for reading one from a file.
+
+    `checks`, `undecided` and `mode` are its approval policy: see `policy.Policy`.
+    """
 
     model: str | None = None
     data: DataConfig = DataConfig()
     inputs: dict[str, str | Annotated[list[str], Field(min_length=1)]] = {}
     analysis: AnalysisConfig = AnalysisConfig()
-    checks: list[dict[str, Any]] = []
+    checks: list[Check] = []
+    undecided: Literal["fail", "pass"] = "fail"
+    mode: Literal["enforce", "dry_run", "off"] = "enforce"
 
     @field_validator("checks")
     @classmethod
-    def _no_checks_yet(cls, checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        if checks:
-            raise ValueError("this release applies no checks; leave the list empty")
-        return checks
+    def _distinct(cls, checks: list[Check]) -> list[Check]:
+        return distinct(checks)
+
+    @property
+    def policy(self) -> Policy:
+        """What a version must keep to be approved."""
+        return Policy(checks=self.checks, undecided=self.undecided, mode=self.mode)
+
+    def with_policy(self, policy: Policy) -> AuditConfig:
+        """Return the configuration with another policy."""
+        return self.model_copy(update={name: getattr(policy, name) for name in Policy.model_fields})
+
+    def with_repeats(self, repeats: int) -> AuditConfig:
+        """Return a configuration that makes exactly so many shuffles of each feature."""
+        exactly = {"repeats": repeats, "precision": None, "max_repeats": None}
+        return self.model_copy(update={"analysis": self.analysis.model_copy(update=exactly)})
 
     def without_secrets(self) -> AuditConfig:
         """Return the configuration with URLs that show neither user nor password nor query."""
@@ -195,7 +216,8 @@ class AuditConfig(_Strict):
 
     def to_yaml(self) -> str:
         """Return the configuration as YAML, defaults filled in."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        written = {**self.model_dump(mode="json"), **self.policy.as_dict(), "mode": self.mode}
+        return yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
 
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are."""
@@ -223,15 +245,7 @@ def load_config(path: str | Path) -> AuditConfig:
         If the file is missing, is no YAML, has an unknown key (the nearest known one is named) or a wrong value.
     """
     path = Path(path)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a safe loader
-    except OSError as error:
-        raise ConfigError(f"the configuration '{path}' cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"the configuration '{path}' is not UTF-8 text.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"the configuration '{path}' is no valid YAML: {error}.") from error
-    return parse_config(content if content is not None else {}, str(path), path.resolve().parent)
+    return parse_config(read_yaml(path, "the configuration"), str(path), path.resolve().parent)
 
 
 def parse_config(content: object, origin: str = "the configuration", base: Path | None = None) -> AuditConfig:
@@ -255,57 +269,8 @@ def parse_config(content: object, origin: str = "the configuration", base: Path 
     ConfigError
         With one line for each thing that is wrong.
     """
-    if not isinstance(content, Mapping):
-        raise ConfigError(f"{origin} must be a mapping with the keys {name_list(AuditConfig.model_fields)}.")
-    try:
-        config = AuditConfig.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(f"{origin}: " + "; ".join(_in_words(error, content))) from error
+    config = validated(AuditConfig, content, origin)
     return config if base is None else _with_absolute_paths(config, base)
-
-
-def _in_words(error: ValidationError, content: object) -> list[str]:
-    """Return a line for each place where something is wrong, with all that might stand there instead."""
-    found: dict[tuple[str, ...], list[str]] = {}
-    for problem in error.errors(include_url=False, include_context=False):
-        place = _place_of(problem["loc"], content)
-        if problem["type"] == "extra_forbidden":
-            *parents, last = place
-            known = _keys_at(parents)
-            under = f" under '{': '.join(parents)}'" if parents else ""
-            message = f"unknown key '{last}'{under}; known are {name_list(known)}.{did_you_mean(last, known)}"
-        else:
-            said = problem["msg"].removeprefix("Value error, ")
-            message = f"{said[0].lower()}{said[1:]}"
-        found.setdefault(place, []).append(message)
-    deepest = {place: said for place, said in found.items() if not any(_leads_to(place, other) for other in found)}
-    lines = []
-    for place, messages in deepest.items():
-        message = " or ".join(dict.fromkeys(messages))
-        lines.append(message if message.startswith("unknown key") else f"'{': '.join(place)}': {message}.")
-    return lines
-
-
-def _place_of(location: tuple[int | str, ...], content: object) -> tuple[str, ...]:
-    """Return the keys that lead to a value, without what names one of the forms that it might have."""
-    place, node = [], content
-    for part in location:
-        held: Any = dict(enumerate(node)) if isinstance(node, list) else node
-        if isinstance(held, Mapping) and part in held:
-            place.append(str(part))
-            node = held[part]
-    return tuple(place) or ("the file",)
-
-
-def _leads_to(place: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    return len(place) < len(other) and other[: len(place)] == place
-
-
-def _keys_at(parents: list[str]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {"data": DataConfig, "analysis": AnalysisConfig}
-    if not parents:
-        return list(AuditConfig.model_fields)
-    return list((TemporalConfig if "temporal" in parents else sections[parents[0]]).model_fields)
 
 
 def _with_absolute_paths(config: AuditConfig, base: Path) -> AuditConfig:
@@ -327,15 +292,3 @@ def _expanded(location: str) -> Path:
         return Path(location).expanduser()
     except RuntimeError as error:
         raise ConfigError(f"the path '{location}' begins with a home directory that is not there.") from error
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error, not the last one's silent win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        own = [key for key, _ in node.value if key.tag != _MERGE_TAG]
-        keys = [self.construct_object(key, deep=deep) for key in own]
-        twice = [key for key in keys if keys.count(key) > 1]
-        if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice[0]}' is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)

@@ -50,6 +50,22 @@ class TrackingError(AuditError):
     """The tracking store cannot be reached, or does not take what the audit writes."""
 
 
+class CheckError(AuditError):
+    """A check of the policy cannot be answered: it is neither kept nor missed."""
+
+
+class MissingBaselineError(CheckError):
+    """A check compares with a version of which there is no audit to compare with."""
+
+
+class EvidenceError(AuditError):
+    """What is on record of an audit is not there, not whole, or not of what it says."""
+
+
+class RefusedError(AuditError):
+    """A version is not promoted, for want of a verdict that holds."""
+
+
 def name_list(names: Iterable[object], most: int = 12) -> str:
     """Return `names` quoted and separated by commas, cut after `most` of them with the count of the rest.
 

@@ -30,10 +30,13 @@ from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.models.loading import download_model, load_predictor
 from nnperm_mlflow.models.pinning import ModelReference, pin_model
 from nnperm_mlflow.models.predictor import Predictor
+from nnperm_mlflow.policy import Policy, load_policy
 from nnperm_mlflow.registry.artifacts import Fetcher
 
 _RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _FEWEST_ROWS = 2
+
+AnyPolicy = Policy | str | Path | None
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,13 @@ def as_config(config: AuditConfig | Mapping[str, object] | str | Path | None) ->
     if isinstance(config, AuditConfig):
         return config
     return load_config(config) if isinstance(config, (str, Path)) else parse_config(config or {})
+
+
+def with_policy(config: AuditConfig, policy: AnyPolicy) -> AuditConfig:
+    """Return a configuration with another policy, where one is given, in whatever form."""
+    if policy is None:
+        return config
+    return config.with_policy(policy if isinstance(policy, Policy) else load_policy(policy))
 
 
 def prepare(
@@ -159,6 +169,7 @@ def prepare(
         "config_digest": used.digest(),
         "seed": analysis.seed,
         "repeats": analysis.repeats,
+        "within": analysis.within,
         "rows": dataset.n_rows,
         "self_noise": noise.largest,
         **_package_versions(),

@@ -10,19 +10,26 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nnperm_mlflow.errors import ConfigError
+from nnperm_mlflow.filenames import (
+    ASSOCIATIONS_FILE,
+    BOXPLOT_FILE,
+    HEATMAP_FILE,
+    PROFILES_FILE,
+    PROFILES_PICTURE,
+    STRATA_FILE,
+    SUMMARY_FILE,
+    TABLE_FILE,
+    WINDOWS_FILE,
+)
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.report.boxplot import boxplot_figure
 from nnperm_mlflow.report.heatmap import heatmap_figure
 from nnperm_mlflow.report.profiles import profiles_figure
+from nnperm_mlflow.verdict.judging import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TABLE_FILE, CONFIG_FILE = "deviations.parquet", "config.yaml"
-_SUMMARY_FILE, _BOXPLOT_FILE = "summary.csv", "boxplot.png"
-_WINDOWS_FILE, _HEATMAP_FILE = "windows.csv", "heatmap.png"
-_PROFILES_FILE, _PROFILES_PICTURE = "profiles.csv", "profiles.png"
-_ASSOCIATIONS_FILE, _STRATA_FILE = "associations.csv", "strata.csv"
 _DPI = 110
 
 
@@ -83,6 +90,10 @@ class AuditResult:
         Features that go together; see `analysis.grouping.Companions`.
     strata : DataFrame or None
         Which rows could exchange values, where not all could; see `analysis.strata.Strata.sizes`.
+    metrics : dict of str to float
+        Medians and the like by their key in the run, as `median/age`.
+    verdict : Verdict or None
+        Whether the version keeps the policy; None where there is none.
     not_linked : list of str
         What could not be written in the registry for want of permission.
     """
@@ -99,6 +110,8 @@ class AuditResult:
     profiles: pd.DataFrame | None = None
     associations: pd.DataFrame = field(default_factory=pd.DataFrame)
     strata: pd.DataFrame | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    verdict: Verdict | None = None
     not_linked: list[str] = field(default_factory=list)
 
     @property
@@ -130,17 +143,17 @@ def write_files(result: AuditResult) -> list[Path]:
         Tables as CSV and pictures as PNG; of windows, profiles and strata only where there are such.
     """
     tables = {
-        _SUMMARY_FILE: result.summary,
-        _ASSOCIATIONS_FILE: result.associations,
-        _WINDOWS_FILE: result.windows,
-        _PROFILES_FILE: result.profiles,
-        _STRATA_FILE: result.strata,
+        SUMMARY_FILE: result.summary,
+        ASSOCIATIONS_FILE: result.associations,
+        WINDOWS_FILE: result.windows,
+        PROFILES_FILE: result.profiles,
+        STRATA_FILE: result.strata,
     }
-    pictures = {_BOXPLOT_FILE: result.figure}
+    pictures = {BOXPLOT_FILE: result.figure}
     if result.windows is not None:
-        pictures[_HEATMAP_FILE] = heatmap_figure(result.windows, result.subtitle, result.unit)
+        pictures[HEATMAP_FILE] = heatmap_figure(result.windows, result.subtitle, result.unit)
     if result.profiles is not None:
-        pictures[_PROFILES_PICTURE] = profiles_figure(result.profiles, result.subtitle, result.unit)
+        pictures[PROFILES_PICTURE] = profiles_figure(result.profiles, result.subtitle, result.unit)
     there = {name: table for name, table in tables.items() if table is not None}
     for name, table in there.items():
         table.to_csv(result.directory / name, index=False)

@@ -21,7 +21,9 @@ from nnperm_mlflow.errors import ConfigError, DataError, NonFinitePredictionErro
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from tests.house import register
 
-FILES = {"deviations.parquet", "summary.csv", "associations.csv", "medians.json", "boxplot.png", "config.yaml"}
+FILES = {
+    "deviations.parquet", "summary.csv", "associations.csv", "medians.json", "boxplot.png", "config.yaml", "audit.md",
+}  # fmt: skip
 PERTURBATIONS = {"age", "income", "flag", "flag=1", "region", "balance", "payment"}
 
 

@@ -152,11 +152,6 @@ def test_names_given_twice_in_a_list_are_refused():
         parse_config({"analysis": {"groups": {"both": ["AGE", "AGE"]}}})
 
 
-def test_checks_are_refused_while_none_is_applied():
-    with pytest.raises(ConfigError, match="applies no checks"):
-        parse_config({"checks": [{"feature": "SEX", "most": 0.1}]})
-
-
 @pytest.mark.parametrize("text", ["model: a\ndata: {}\nmodel: b", "analysis: {seed: 1, repeats: 2, seed: 3}"])
 def test_a_key_given_twice_is_refused(tmp_path, text):
     key = "model" if text.startswith("model") else "seed"
@@ -263,7 +258,7 @@ def test_what_to_yaml_writes_is_read_as_the_same_configuration(tmp_path):
 def test_to_yaml_names_the_defaults_too():
     written = yaml.safe_load(AuditConfig().to_yaml())
     assert written["analysis"]["rare_below"] == 0.05
-    assert set(written) == {"model", "data", "inputs", "analysis", "checks"}
+    assert set(written) == {"model", "data", "inputs", "analysis", "checks", "undecided", "mode"}
 
 
 def test_the_digest_changes_with_any_setting_and_not_with_saying_a_default(tmp_path):

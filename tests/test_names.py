@@ -90,7 +90,7 @@ def test_a_key_is_the_same_in_every_audit():
     assert metric_key("median", "dose [mg]") == "median/dose _mg_-327d554550"
 
 
-BEGIN, END = "<!-- nnperm audit: begin -->", "<!-- nnperm audit: end -->"
+BEGIN, END = "Audit\n<!-- nnperm audit: begin -->", "<!-- nnperm audit: end -->"
 
 
 def without_blank_lines(text):
@@ -123,6 +123,15 @@ def test_whatever_others_wrote_stays_and_a_second_writing_changes_nothing(before
     assert described[end:] == after
     assert described[start:end] == f"{BEGIN}\n{new}\n{END}"
     assert with_section(described, new) == described
+
+
+@pytest.mark.parametrize("status", [None, "pass", "fail"])
+def test_a_section_begins_with_plain_words_that_go_with_it(status):
+    """The list of versions shows the first line alone, as it is written."""
+    described = with_section(with_section("", "old", "pass"), "new", status)
+    assert described.splitlines()[0] == (f"Audit: {status}" if status else "Audit")
+    assert described.count("Audit") == 1
+    assert with_section("Audit: pass", "new", status).startswith("Audit: pass\n\nAudit")
 
 
 def test_sections_written_twice_by_accident_become_one():

@@ -2,17 +2,15 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import mlflow
 import pytest
-import requests
 
 from tests.house import build_house, register
+from tests.servers import running_server
 
 PROJECT = Path(__file__).parents[1]
 SET_BY_MLFLOW = {"MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"}
@@ -21,41 +19,8 @@ SET_BY_MLFLOW = {"MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """Address of a tracking server with an sqlite store."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
-    ]  # fmt: skip
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(
-            command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
-        ) as process,
-    ):
-        address = f"http://127.0.0.1:{port}"
-        try:
-            wait_until(lambda: is_healthy(address), f"the server did not start:\n{(folder / 'log').read_text()}")
-            yield address
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-
-
-def is_healthy(address):
-    try:
-        return requests.get(f"{address}/health", timeout=2).ok
-    except requests.ConnectionError:
-        return False
-
-
-def wait_until(condition, message, most_seconds=120):
-    end = time.monotonic() + most_seconds
-    while not condition():
-        assert time.monotonic() < end, message
-        time.sleep(0.2)
+    with running_server(tmp_path_factory.mktemp("server")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -117,9 +117,9 @@ def test_the_schema_tells_of_the_audit_in_json(tmp_path):
         == {
             **METADATA,
             "perturbations": [
-                {"column": "dose", "feature": "dose", "way": "shuffle", "value": None},
-                {"column": "SEX", "feature": "SEX", "way": "shuffle", "value": None},
-                {"column": "SEX=2", "feature": "SEX", "way": "set", "value": 2},
+                {"perturbation": "dose", "column": "dose", "feature": "dose", "way": "shuffle", "value": None},
+                {"perturbation": "SEX", "column": "SEX", "feature": "SEX", "way": "shuffle", "value": None},
+                {"perturbation": "SEX=2", "column": "SEX=2", "feature": "SEX", "way": "set", "value": 2},
             ],
         }
     )

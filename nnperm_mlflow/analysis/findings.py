@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from nnperm_mlflow.analysis.certainty import Certainties
 from nnperm_mlflow.analysis.engine import BlockResult, run_blocks
-from nnperm_mlflow.analysis.intervals import MedianCertainty
 from nnperm_mlflow.analysis.job import Job, most_repeats
+from nnperm_mlflow.analysis.marks import Marks
 from nnperm_mlflow.analysis.predictions import Predictions
+from nnperm_mlflow.analysis.shuffling import shuffle_block_sizes
 from nnperm_mlflow.analysis.statistics import summarize
 from nnperm_mlflow.analysis.table import TableReader, TableWriter, column_names, join_tables
 from nnperm_mlflow.analysis.tally import Tally
@@ -116,6 +118,7 @@ def find(
         If the model fails, or predicts NaN.
     """
     tally = Tally.empty(len(job.perturbations), job.measure.distance is None)
+    marks = Marks(table.parent, shuffle_block_sizes(job.inputs.n_rows)[0])
     predictions = Predictions(table.parent) if job.keeps_predictions else None
     now = job if precision is None else replace(job, repeats=min(_FIRST_REPEATS, precision.most))
     parts: list[Path] = []
@@ -127,9 +130,10 @@ def find(
             with TableWriter(parts[-1], job.perturbations, names, row_ids, record or {}, repeats=repeats) as writer:
                 for result in _told(run_blocks(now, block_rows), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)
+                    marks.add(result, repeats)
                     if predictions is not None:
                         predictions.add(result, job.inputs.n_rows, repeats)
-            summary = _described(replace(job, repeats=repeats.stop), tally, parts)
+            summary = _described(replace(job, repeats=repeats.stop), tally, marks, parts)
             found = Findings(summary, tally, repeats.stop, predictions)
             if precision is None or _is_enough(found, precision, widest):
                 break
@@ -138,6 +142,7 @@ def find(
             now = now.continued(more)
         join_tables(parts, table)
     finally:
+        marks.close()
         for part in parts:
             part.unlink(missing_ok=True)
     return found
@@ -161,7 +166,7 @@ def _told(results: Iterable[BlockResult], n_rows: int, progress: Progress) -> It
         progress(done, n_rows)
 
 
-def _described(job: Job, tally: Tally, parts: Sequence[Path]) -> pd.DataFrame:
+def _described(job: Job, tally: Tally, marks: Marks, parts: Sequence[Path]) -> pd.DataFrame:
     columns = column_names(job.perturbations, job.measure.baseline_names)
     with TableReader(*parts) as reader:
         return summarize(
@@ -169,7 +174,7 @@ def _described(job: Job, tally: Tally, parts: Sequence[Path]) -> pd.DataFrame:
             tally,
             lambda number: reader.column(columns[number]),
             job.inputs.n_rows,
-            certainty=MedianCertainty(job, reader, columns),
+            certainty=Certainties(job, reader, columns, tally, marks),
             decides=job.decision is not None,
         )
 

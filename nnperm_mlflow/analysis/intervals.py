@@ -1,148 +1,184 @@
-"""How sure the median of a perturbation is, whatever the distribution of its deviations.
+"""How sure the statistics of a perturbation are, whatever the distribution of its deviations.
 
-The rows are taken as a sample, and the median looked for is that of all rows there might be. Whether a deviation lies
-below it depends on the row that receives a value and on the row that gives it, and each row does both, in each repeat.
-So neither rows nor repeats are independent of each other: what counts for the variance is, of each row, all that it has
-a part in.
+The rows are taken as a sample, and what is looked for is the statistic of all rows there might be. Each interval stands
+on the variance of a mean (see `analysis.variance`): of the deviations, of their signs, or of who lies below a quantile.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
 
-from nnperm_mlflow.analysis.job import Job
-from nnperm_mlflow.analysis.shuffling import shuffle_blocks
-from nnperm_mlflow.analysis.statistics import Certain
-from nnperm_mlflow.analysis.table import TableReader
+from nnperm_mlflow.analysis.statistics import QUANTILES, SURE_QUANTILES
+from nnperm_mlflow.analysis.variance import variance
 
 LEVEL = 0.95
-"""How often an interval shall hold the median."""
+"""How often an interval shall hold what it is of."""
+
+REACH = NormalDist().inv_cdf((1 + LEVEL) / 2)
+"""Standard errors from the middle of an interval to its ends."""
 
 
-class MedianCertainty:
-    """Tells how sure the medians of an audit are, from its table.
+@dataclass(frozen=True)
+class Sample:
+    """What is known of a perturbation on the rows of a shuffle block.
 
-    The variance is found on the first shuffle block, which holds up to 65,536 rows with all of their donors.
-
-    Parameters
+    Attributes
     ----------
-    job : Job
-        With all repeats that the table holds.
-    table : TableReader
-    columns : sequence of str
-        The table's column for each perturbation.
-    """
-
-    def __init__(self, job: Job, table: TableReader, columns: Sequence[str]) -> None:
-        self._job = job
-        self._table = table
-        self._columns = columns
-        self._block = next(shuffle_blocks(job.inputs.n_rows, job.seed))
-
-    def __call__(self, number: int, median: float) -> Certain:
-        """Return how sure the median of one perturbation is.
-
-        Parameters
-        ----------
-        number : int
-            Position of the perturbation.
-        median : float
-            Of all its deviations.
-
-        Returns
-        -------
-        Certain
-        """
-        n_known, repeats = len(self._block.rows), range(self._job.repeats)
-        deviations = np.empty((self._job.repeats, n_known), dtype=np.float32)
-        medians, n_kept = [], 0
-        for repeat in repeats:
-            kept = []
-            filled = 0
-            for values in self._table.repeat(self._columns[number], repeat):
-                part = values[: n_known - filled]
-                deviations[repeat, filled : filled + len(part)] = part
-                filled += len(part)
-                kept.append(values[~np.isnan(values)])
-                n_kept += len(kept[-1])
-                if len(repeats) == 1:
-                    kept.clear()  # nothing is asked of a single repeat, and many rows take much memory
-            if any(map(len, kept)):
-                medians.append(_median(np.concatenate(kept)))
-        perturbation = self._job.perturbations[number]
-        drawn = (self._job.donors(self._block, perturbation, repeat) for repeat in repeats)
-        donors = [positions for positions in drawn if positions is not None]
-        low, high = median_ranks(deviations, median, donors or None, self._job.inputs.n_rows, n_kept)
-        return Certain(low, high, float(np.std(medians, ddof=1)) if len(medians) > 1 else math.nan)
-
-
-def median_ranks(
-    deviations: np.ndarray, median: float, donors: Sequence[np.ndarray] | None, n_rows: int, n_kept: int
-) -> tuple[int, int]:
-    """Return the ranks of the deviations between which the median lies with 95 % confidence.
-
-    The share of deviations that do not exceed the median has a variance; the interval goes from the quantile at one
-    half less 1.96 times its root to that at one half and as much (Woodruff, 1952).
-
-    Parameters
-    ----------
-    deviations : ndarray of shape (n_repeats, n_known)
-        For the rows of a shuffle block; NaN where a row is left out.
-    median : float
-        Of all deviations.
-    donors : sequence of ndarray of shape (n_known,), or None
-        For each repeat each row's donor among these rows; None where rows have none.
+    deviations : ndarray of shape (n_repeats, n_known), float32
+        NaN where a row is left out.
+    moved, fell, flipped : ndarray of shape (n_repeats, n_known), bool
+        Whether the feature's value changed, the prediction fell, the decision is another one; False for a row that is
+        left out.
+    receivers : list of ndarray of shape (n_known,), or None
+        As `receivers_of` returns them; None where rows receive nothing from each other.
     n_rows : int
         Rows of the data.
-    n_kept : int
-        Deviations of all rows and repeats that are not left out.
+    """
+
+    deviations: np.ndarray
+    moved: np.ndarray
+    fell: np.ndarray
+    flipped: np.ndarray
+    receivers: list[np.ndarray] | None
+    n_rows: int
+
+    @cached_property
+    def known(self) -> np.ndarray:
+        """Where a row is not left out."""
+        return ~np.isnan(self.deviations)
+
+    def error(self, values: np.ndarray, among: np.ndarray | None = None, least: float = 1.0) -> float:
+        """Return the standard error that the mean of such values has over all rows of the data."""
+        among = self.known if among is None else among
+        return math.sqrt(variance(values, among, self.receivers, least=least) / self.n_rows)
+
+    def quantile_error(self, value: float, among: np.ndarray | None = None) -> float:
+        """Return the standard error of the share of deviations that do not exceed a value."""
+        with np.errstate(invalid="ignore"):
+            return self.error(self.deviations <= np.float64(value), among)
+
+
+def ranks_of(sample: Sample, found: Mapping[str, float], n_kept: int, n_moved: int) -> dict[str, tuple[int, int]]:
+    """Return for each quantile between which ranks it lies.
+
+    Parameters
+    ----------
+    sample : Sample
+    found : mapping of str to float
+        The statistics of all deviations.
+    n_kept, n_moved : int
+        How many of these are not left out, and in how many the feature's value changed.
+
+    Returns
+    -------
+    dict of str to (int, int)
+        From 0, among all deviations that are not left out.
+    """
+    ranks = {
+        name: quantile_ranks(QUANTILES[name], sample.quantile_error(found[name]), n_kept) for name in SURE_QUANTILES
+    }
+    if not math.isnan(found["changed_median"]):
+        low, high = quantile_ranks(0.5, sample.quantile_error(found["changed_median"], sample.moved), n_moved)
+        ranks["changed_median"] = (n_kept - n_moved + low, n_kept - n_moved + high)
+    return ranks
+
+
+def ends_of(sample: Sample, found: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Return for each mean and share between which numbers it lies.
+
+    Parameters
+    ----------
+    sample : Sample
+    found : mapping of str to float
+        The statistics of all deviations; NaN where there is none.
+
+    Returns
+    -------
+    dict of str to (float, float)
+    """
+    reach = REACH * sample.error(sample.deviations)
+    ends = {"mean": (max(0.0, found["mean"] - reach), found["mean"] + reach)}
+    if not math.isnan(found["shift"]):
+        signed = np.where(sample.fell, -sample.deviations, sample.deviations)
+        # as a receiver a row may lose what it adds as a donor, and n rows show a variance of 0 up to such an error
+        reach = REACH * sample.error(signed, least=math.sqrt(8 / signed.shape[1]))
+        ends["shift"] = (found["shift"] - reach, found["shift"] + reach)
+    if not math.isnan(found["flipped_share"]):
+        ends["flipped_share"] = share_ends(found["flipped_share"], _alike_rows(sample))
+    return ends
+
+
+def _alike_rows(sample: Sample) -> float:
+    """Return how many independent rows would tell as much of the share of flipped decisions.
+
+    Few flips hardly show how much they have in common. So one more is counted, with as much in common as can be: a row
+    that flips whether it receives or gives.
+    """
+    n_known = np.count_nonzero(sample.known)
+    if n_known == 0:
+        return 1.0
+    share = np.count_nonzero(sample.flipped) / n_known
+    worst = (1 if sample.receivers is None else 2) * sample.known.size / n_known
+    varied = sample.n_rows * sample.error(sample.flipped) ** 2
+    return sample.n_rows * (sample.n_rows * share * (1 - share) + 1) / (sample.n_rows * varied + worst)
+
+
+def quantile_ranks(share: float, error: float, n_values: int) -> tuple[int, int]:
+    """Return the ranks of the values between which a quantile lies with 95 % confidence.
+
+    The share of values that do not exceed the quantile has a standard error; the interval goes from the quantile at
+    1.96 errors less to that at as much more (Woodruff, 1952).
+
+    Parameters
+    ----------
+    share : float
+        Of the values that shall not exceed the quantile: 0.5 for the median.
+    error : float
+        Standard error of that share.
+    n_values : int
 
     Returns
     -------
     low, high : int
-        From 0, among all deviations that are not left out.
+        From 0.
+
+    Examples
+    --------
+    >>> quantile_ranks(0.5, 0.05, 100)
+    (39, 60)
     """
-    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(_variance(deviations, median, donors) / n_rows)
-    low = math.floor(n_kept * (0.5 - reach)) - 1
-    high = math.ceil(n_kept * (0.5 + reach))
-    return max(0, low), min(n_kept - 1, high)
+    reach = min(1.0, REACH * error)
+    low, high = math.floor(n_values * (share - reach)) - 1, math.ceil(n_values * (share + reach))
+    return max(0, low), min(n_values - 1, high)
 
 
-def _variance(deviations: np.ndarray, median: float, donors: Sequence[np.ndarray] | None) -> float:
-    """Return n_rows times the variance of the share of deviations that do not exceed the median.
+def share_ends(share: float, n_rows: float) -> tuple[float, float]:
+    """Return the numbers between which a share lies with 95 % confidence (Wilson, 1927).
 
-    That of a mean over pairs is the variance of what a row adds as a receiver and as a donor (Hoeffding, 1948), and of
-    what only the pair has, which fades with the repeats. The sum of a row's two means over the repeats holds each pair
-    twice; one of the two is taken off. The share is that of the rows that are not left out, so that each adds by how
-    much it lies off the share.
+    Parameters
+    ----------
+    share : float
+    n_rows : float
+        Independent rows that it is the share of.
+
+    Returns
+    -------
+    low, high : float
+        Not the share itself even where it is 0 or 1.
+
+    Examples
+    --------
+    >>> low, high = share_ends(0, 200)
+    >>> low, round(high, 4)
+    (0.0, 0.0188)
     """
-    kept = ~np.isnan(deviations)
-    weight = float(kept.mean())
-    if weight == 0:
-        return 0.0
-    with np.errstate(invalid="ignore"):
-        below = deviations <= np.float64(median)
-    share = float(below.mean()) / weight
-    n_repeats, n_known = deviations.shape
-    received = np.zeros(n_known)
-    for row, known in zip(below, kept, strict=True):
-        received += row - share * known
-    received /= n_repeats * weight
-    if donors is None:
-        return float(np.var(received))
-    given = np.zeros(n_known)
-    for row, known, positions in zip(below, kept, donors, strict=True):
-        given[positions] += row - share * known
-    given /= n_repeats * weight
-    of_pairs = share * (1 - share) / n_repeats / weight
-    return max(float(np.var(received + given)) - of_pairs, of_pairs)
-
-
-def _median(values: np.ndarray) -> float:
-    """Return the median of float32 values, without a copy of them in float64."""
-    middle = sorted({(len(values) - 1) // 2, len(values) // 2})
-    return float(np.partition(values, middle)[middle].astype(np.float64).mean())
+    squared = REACH**2 / n_rows
+    middle = (share + squared / 2) / (1 + squared)
+    reach = math.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
+    return max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,32 +12,44 @@ from nnperm_mlflow.analysis.perturbations import Perturbation
 from nnperm_mlflow.analysis.tally import Read, Tally
 
 QUANTILES = {"median": 0.5, "q05": 0.05, "q25": 0.25, "q75": 0.75, "q95": 0.95}
+SURE_QUANTILES = ("median", "q95")
+"""Quantiles of which is told how sure they are."""
+
+SURE = (*SURE_QUANTILES, "changed_median", "mean", "shift", "flipped_share")
+"""Statistics of which is told how sure they are, in the columns `<statistic>_low` and `<statistic>_high`."""
+
+_NOT_SURE = dict.fromkeys(("median_spread", *(f"{name}{end}" for name in SURE for end in ("_low", "_high"))), math.nan)
+
 SUMMARY_COLUMNS = (
-    "perturbation", "feature", "way", "value", "rows", "skipped", "held", "median", "median_low", "median_high",
-    "median_spread", "mean", "shift", "q05", "q25", "q75", "q95", "max", "changed_share", "changed_median",
-    "flipped_share",
+    "perturbation", "feature", "kind", "way", "value", "rows", "skipped", "held", "median", "median_low", "median_high",
+    "median_spread", "mean", "mean_low", "mean_high", "shift", "shift_low", "shift_high", "q05", "q25", "q75", "q95",
+    "q95_low", "q95_high", "max", "changed_share", "changed_median", "changed_median_low", "changed_median_high",
+    "flipped_share", "flipped_share_low", "flipped_share_high",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Certain:
-    """How sure a median is.
+    """How sure the statistics of a perturbation are.
 
     Attributes
     ----------
-    low, high : int
-        Ranks, from 0 among all deviations of a perturbation, between which the median lies with 95 % confidence.
+    ranks : mapping of str to (int, int)
+        For each quantile the ranks, from 0 among all deviations that are not left out, between which it lies with 95 %
+        confidence.
+    ends : mapping of str to (float, float)
+        For each other statistic the numbers between which it lies.
     spread : float
         Standard deviation of the medians of the repeats; NaN for a single one.
     """
 
-    low: int
-    high: int
+    ranks: Mapping[str, tuple[int, int]]
+    ends: Mapping[str, tuple[float, float]]
     spread: float
 
 
-Certainty = Callable[[int, float], Certain]
-"""Tells for a perturbation, by its position, and its median how sure that is."""
+Certainty = Callable[[int, Mapping[str, float]], Certain]
+"""Tells for a perturbation, by its position, and its statistics how sure these are."""
 
 
 def summarize(
@@ -61,7 +73,7 @@ def summarize(
     n_observations : int
         Rows of the data.
     certainty : callable, optional
-        Tells how sure a median is; without it the columns on that are NaN.
+        Tells how sure statistics are; without it the columns on that are NaN.
     decides : bool
         Whether the model decides something, so that decisions can flip.
 
@@ -72,11 +84,11 @@ def summarize(
         `rows` counts deviations, and `skipped` those that are missing because the model predicted NaN; all else is
         said of the others. `held` is how many of these observations held a set value already.
         Quantiles interpolate linearly between order statistics (Hyndman and Fan, 1996, definition 7).
-        The median lies between `median_low` and `median_high` with 95 % confidence (see `analysis.intervals`), and
-        `median_spread` is the standard deviation of the repeats' medians. `shift` is by how much predictions have risen
-        on average, NaN for a distance. `changed_share` is the share of rows in which the feature's value changed,
-        `changed_median` the median over these rows, NaN where there are none, or where rows moved whose value did not
-        change. `flipped_share` is the share of rows in which the decision is another one.
+        Each of `SURE` lies between `<statistic>_low` and `<statistic>_high` with 95 % confidence (see
+        `analysis.intervals`), and `median_spread` is the standard deviation of the repeats' medians. `shift` is by how
+        much predictions have risen on average, NaN for a distance. `changed_share` is the share of rows in which the
+        feature's value changed, `changed_median` the median over these rows, NaN where there are none, or where rows
+        moved whose value did not change. `flipped_share` is the share of rows in which the decision is another one.
     """
     means, shifts = tally.means().tolist(), tally.shifts().tolist()
     rows = []
@@ -84,21 +96,27 @@ def summarize(
         kept, moved = int(tally.n_kept[number]), int(tally.moved[number])
         share = moved / kept if kept else math.nan
         is_set = perturbation.way == "set" and kept > 0
+        found = {
+            "mean": means[number],
+            "shift": shifts[number],
+            "flipped_share": int(tally.flipped[number]) / kept if decides and kept else math.nan,
+        }
+        found |= _quantiles(number, tally, read)
         rows.append(
             {
                 "perturbation": perturbation.name,
                 "feature": perturbation.feature.name,
+                "kind": perturbation.feature.kind,
                 "way": perturbation.way,
                 "value": perturbation.value,
                 "rows": tally.n_rows,
                 "skipped": int(tally.skipped[number]),
                 "held": round((kept - moved) * n_observations / tally.n_rows) if is_set else math.nan,
-                "mean": means[number],
-                "shift": shifts[number],
                 "max": float(tally.largest[number]) if kept else math.nan,
                 "changed_share": share,
-                "flipped_share": int(tally.flipped[number]) / kept if decides and kept else math.nan,
-                **_quantiles(number, tally, read, certainty),
+                **found,
+                **_NOT_SURE,
+                **(_intervals(number, tally, read, certainty(number, found)) if certainty and kept else {}),
             }
         )
     summary = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
@@ -107,9 +125,9 @@ def summarize(
     return ordered.reset_index(drop=True)
 
 
-def _quantiles(number: int, tally: Tally, read: Read, certainty: Certainty | None) -> dict[str, float]:
-    """Return the quantiles of a perturbation's deviations, and between which numbers the median lies."""
-    found = dict.fromkeys((*QUANTILES, "changed_median", "median_low", "median_high", "median_spread"), math.nan)
+def _quantiles(number: int, tally: Tally, read: Read) -> dict[str, float]:
+    """Return the quantiles of a perturbation's deviations; NaN where there are none."""
+    found = dict.fromkeys((*QUANTILES, "changed_median"), math.nan)
     kept = int(tally.n_kept[number])
     if kept == 0:
         return found
@@ -117,12 +135,15 @@ def _quantiles(number: int, tally: Tally, read: Read, certainty: Certainty | Non
     positions = _positions(kept, int(tally.moved[number]) if steady else 0)
     ranks = sorted({rank for at in positions.values() for rank in (int(at), math.ceil(at))})
     values = tally.order_statistics(number, ranks, read)
-    found |= {name: _interpolated(at, values) for name, at in positions.items()}
-    if certainty is not None:
-        sure = certainty(number, found["median"])
-        values = tally.order_statistics(number, sorted({sure.low, sure.high}), read)
-        found |= {"median_low": values[sure.low], "median_high": values[sure.high], "median_spread": sure.spread}
-    return found
+    return found | {name: _interpolated(at, values) for name, at in positions.items()}
+
+
+def _intervals(number: int, tally: Tally, read: Read, sure: Certain) -> dict[str, float]:
+    """Return between which numbers each statistic lies."""
+    values = tally.order_statistics(number, sorted({rank for pair in sure.ranks.values() for rank in pair}), read)
+    ends = {name: (values[low], values[high]) for name, (low, high) in sure.ranks.items()} | dict(sure.ends)
+    lows = {f"{name}_low": low for name, (low, _) in ends.items()}
+    return lows | {f"{name}_high": high for name, (_, high) in ends.items()} | {"median_spread": sure.spread}
 
 
 def _positions(n_rows: int, n_moved: int) -> dict[str, float]:

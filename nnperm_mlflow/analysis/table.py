@@ -75,7 +75,13 @@ class TableWriter:
         self._row_ids = row_ids
         self._columns = column_names(perturbations, baseline_names)
         described = [
-            {"column": column, "feature": done.feature.name, "way": done.way, "value": done.value}
+            {
+                "perturbation": done.name,
+                "column": column,
+                "feature": done.feature.name,
+                "way": done.way,
+                "value": done.value,
+            }
             for column, done in zip(self._columns, perturbations, strict=True)
         ]
         ids = [] if row_ids is None else [pa.field("row_id", _id_type(row_ids))]
@@ -191,6 +197,11 @@ class TableReader:
         for file in self._files:
             file.close()
 
+    @property
+    def repeats(self) -> list[int]:
+        """Numbers of the repeats that the table holds, ascending."""
+        return sorted(self._by_repeat)
+
     def column(self, name: str) -> Iterator[np.ndarray]:
         """Yield a column row group by row group, as arrays of shape (n_rows,) in its own type."""
         return self._read(name, self._groups)
@@ -232,6 +243,11 @@ def join_tables(parts: Sequence[Path], path: Path) -> None:
 def table_metadata(schema: pa.Schema) -> dict[str, list[dict[str, str]]]:
     """Return what a deviation table's schema knows of the audit that made it."""
     return dict(json.loads(schema.metadata[METADATA_KEY]))
+
+
+def columns_by_perturbation(schema: pa.Schema) -> dict[str, str]:
+    """Return the table's column for the name of each perturbation."""
+    return {done["perturbation"]: done["column"] for done in table_metadata(schema)["perturbations"]}
 
 
 def _id_type(row_ids: np.ndarray) -> pa.DataType:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nnperm_mlflow.commands.common import prepared, progress_bar, run_option, tracking_options, ui_command
+from nnperm_mlflow.commands.check import describe_verdict
+from nnperm_mlflow.commands.common import EXIT_FAIL, prepared, progress_bar, run_option, tracking_options, ui_command
 from nnperm_mlflow.errors import name_list
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ _SHOWN_ROWS = 15
 @click.command("audit")
 @click.option("--model-uri", help="models:/name/3, models:/name@alias, models:/m-..., runs:/... or a local path.")
 @click.option("--config", "config_file", help="YAML file that names the data; see docs/config.md.")
+@click.option("--policy", help="YAML file with the checks to apply; goes before those of the configuration.")
 @click.option("--output", help="Also write the files into this directory.")
 @click.option(
     "--trust-model", type=bool, is_flag=False, flag_value="true", default="false", metavar="",
@@ -33,6 +36,7 @@ _SHOWN_ROWS = 15
 def audit_command(
     model_uri: str | None,
     config_file: str | None,
+    policy: str | None,
     output: str | None,
     trust_model: bool,
     plan_only: bool,
@@ -41,7 +45,10 @@ def audit_command(
     run_id: str | None,
     debug: bool,
 ) -> None:
-    """Disturb one feature after the other and log how far each prediction moves."""
+    """Disturb one feature after the other and log how far each prediction moves.
+
+    With a policy: exit status 0 pass, 1 fail, 2 error.
+    """
     with prepared(tracking_uri, debug):
         from nnperm_mlflow.auditing import audit, plan_audit  # noqa: PLC0415 - MLflow takes seconds to import
 
@@ -53,6 +60,7 @@ def audit_command(
             result = audit(
                 config_file or None,
                 model_uri=model_uri or None,
+                policy=policy or None,
                 output=output or None,
                 trust_model=trust_model,
                 experiment=experiment or None,
@@ -60,6 +68,8 @@ def audit_command(
                 progress=progress,
             )
         click.echo(describe(result, tracking_uri))
+    if result.verdict is not None and result.verdict.blocks:
+        sys.exit(EXIT_FAIL)
 
 
 def describe_forecast(forecast: Forecast) -> str:
@@ -107,6 +117,7 @@ def describe(result: AuditResult, tracking_uri: str | None) -> str:
         *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
         "",
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",
+        *([describe_verdict(result.verdict)] if result.verdict else []),
         *[f"not written for want of permission: {what}" for what in result.not_linked],
     ]
     return "\n".join(lines)

@@ -206,10 +206,6 @@ def _check_columns(
 
 def _read_series(name: str, spec: TemporalConfig, fetch: Fetch) -> Series:
     if spec.columns is not None:
-        lengths = {channel: len(columns) for channel, columns in spec.columns.items()}
-        if len(set(lengths.values())) > 1:
-            listed = ", ".join(f"'{channel}' has {count}" for channel, count in lengths.items())
-            raise ConfigError(f"all channels of '{name}' need the same number of steps, but {listed}.")
         columns = {channel: tuple(steps) for channel, steps in spec.columns.items()}
         return Series(tuple(columns), columns=columns, model_channel_axis=spec.model_channel_axis)
     array = _read_array(name, str(spec.file), fetch)
@@ -222,6 +218,10 @@ def _checked_series(name: str, series: Series) -> Series:
     if len(set(series.channels)) < len(series.channels):
         raise ConfigError(f"the channels of '{name}' are {name_list(series.channels)}; each needs a name of its own.")
     if series.array is None:
+        lengths = {channel: len(columns) for channel, columns in series.columns.items()}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"'{channel}' has {count}" for channel, count in lengths.items())
+            raise ConfigError(f"all channels of '{name}' need the same number of steps, but {listed}.")
         return series
     array = np.asanyarray(series.array)
     if array.dtype.kind not in "iufb":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnperm_mlflow.digests import file_digest
 from nnperm_mlflow.errors import UntrustedModelError
 from nnperm_mlflow.models.pinning import ModelReference
 
@@ -34,11 +35,7 @@ class ModelFiles:
         sha = hashlib.sha256()
         files = [file for file in self.path.rglob("*") if file.is_file() and file != self.path / _ADDED_BY_DOWNLOAD]
         for file in sorted(files, key=lambda file: file.relative_to(self.path).as_posix()):
-            content = hashlib.sha256()
-            with file.open("rb") as stream:
-                for piece in iter(lambda: stream.read(1 << 20), b""):
-                    content.update(piece)
-            sha.update(f"{file.relative_to(self.path).as_posix()} {content.hexdigest()}\n".encode())
+            sha.update(f"{file.relative_to(self.path).as_posix()} {file_digest(file)}\n".encode())
         return sha.hexdigest()
 
 

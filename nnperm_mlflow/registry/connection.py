@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlflow
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
 from sqlalchemy.exc import SQLAlchemyError
 
 from nnperm_mlflow.errors import TrackingError
 from nnperm_mlflow.locations import without_secrets
+
+logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = (4, 8)
 """How long a server may take to accept a connection, and to answer."""
@@ -50,6 +57,19 @@ def connect(run_id: str | None = None) -> MlflowClient:
         if store.startswith(("http://", "https://")):
             _probe(store)
     return MlflowClient()
+
+
+@contextmanager
+def connected(run_id: str | None = None) -> Iterator[tuple[MlflowClient, Path]]:
+    """Give a client and a directory for downloads; what MLflow refuses inside is told in one line.
+
+    Parameters
+    ----------
+    run_id : str, optional
+        As for `connect`.
+    """
+    with explained(), TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        yield connect(run_id), Path(scratch)
 
 
 @contextmanager
@@ -90,3 +110,17 @@ def run_address(experiment_id: str, run_id: str) -> str | None:
     if not store.startswith(("http://", "https://")):
         return None
     return f"{without_secrets(store).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def current_user() -> str:
+    """Return who acts here: the name that the server is told, else the one that MLflow gives its runs."""
+    name = os.environ.get("MLFLOW_TRACKING_USERNAME") or resolve_tags().get("mlflow.user") or "unknown"
+    return str(name)
+
+
+def refused(error: MlflowException, what: str) -> str:
+    """Return, and log, what could not be written for want of permission; any other error is raised again."""
+    if error.error_code != "PERMISSION_DENIED":
+        raise error
+    logger.warning("you may not write %s: the audit does not show there", what)
+    return what

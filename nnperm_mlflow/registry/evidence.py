@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import time
 from collections.abc import Mapping
@@ -16,13 +15,13 @@ from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Param
 from mlflow.exceptions import MlflowException
 
+from nnperm_mlflow.filenames import MEDIANS_FILE
 from nnperm_mlflow.locations import is_uri, without_secrets
 from nnperm_mlflow.models.pinning import ModelReference
+from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG
+from nnperm_mlflow.registry.connection import refused
 from nnperm_mlflow.registry.names import metric_key
 
-logger = logging.getLogger(__name__)
-
-MEDIANS_FILE = "medians.json"
 _MEDIANS_COLUMNS = [
     "perturbation",
     "median",
@@ -66,7 +65,9 @@ class Evidence:
     n_rows: int
 
 
-def log_evidence(client: MlflowClient, run_id: str, reference: ModelReference, evidence: Evidence) -> None:
+def log_evidence(
+    client: MlflowClient, run_id: str, reference: ModelReference, evidence: Evidence, logs_metrics: bool = True
+) -> list[str]:
     """Write an audit into a run; the model becomes an input of the run, and its metrics are the model's.
 
     Parameters
@@ -75,6 +76,13 @@ def log_evidence(client: MlflowClient, run_id: str, reference: ModelReference, e
     run_id : str
     reference : ModelReference
     evidence : Evidence
+    logs_metrics : bool
+        Whether metrics are logged, too.
+
+    Returns
+    -------
+    list of str
+        What could not be written on the model for want of permission; in the run it stands all the same.
     """
     for file in evidence.files:
         client.log_artifact(run_id, str(file))
@@ -82,13 +90,26 @@ def log_evidence(client: MlflowClient, run_id: str, reference: ModelReference, e
     client.log_table(run_id, medians.astype(object).where(medians.notna(), None), MEDIANS_FILE)
     params = [Param(key, str(value)) for key, value in evidence.params.items()]
     client.log_batch(run_id, params=params)
-    client.set_tag(run_id, "nnperm.model", reference.uri)
+    client.set_tag(run_id, KIND_TAG, AUDIT)
+    client.set_tag(run_id, MODEL_TAG, reference.uri)
     client.set_tag(run_id, "nnperm.data_digest", evidence.data_digest)
     dataset = _dataset(evidence)
     context = [InputTag("mlflow.data.context", "audit")]
-    models = [LoggedModelInput(reference.model_id)] if reference.model_id else []
-    client.log_inputs(run_id, datasets=[DatasetInput(dataset, context)], models=models)
-    _log_metrics(client, run_id, reference.model_id, dataset, metrics_of(evidence))
+    inputs = [DatasetInput(dataset, context)]
+    metrics = metrics_of(evidence) if logs_metrics else {}
+    denied = []
+    model_id = reference.model_id
+    if model_id:
+        try:
+            client.log_inputs(run_id, datasets=inputs, models=[LoggedModelInput(model_id)])
+            _log_metrics(client, run_id, model_id, dataset, metrics)
+        except MlflowException as error:
+            denied.append(refused(error, f"the metrics of {model_id}"))
+            model_id = None
+    if not model_id:
+        client.log_inputs(run_id, datasets=inputs)
+        _log_metrics(client, run_id, None, dataset, metrics)
+    return denied
 
 
 def metrics_of(evidence: Evidence) -> dict[str, float]:
@@ -114,14 +135,7 @@ def _log_metrics(
     items = list(values.items())
     for start in range(0, len(items), _BATCH):
         batch = items[start : start + _BATCH]
-        try:
-            client.log_batch(run_id, metrics=[_metric(item, now, model_id, dataset, run_id) for item in batch])
-        except MlflowException as error:
-            if model_id is None or error.error_code != "PERMISSION_DENIED":
-                raise
-            logger.warning("you may not write to %s: the metrics stand in the run alone, not on the model", model_id)
-            model_id = None
-            client.log_batch(run_id, metrics=[_metric(item, now, model_id, dataset, run_id) for item in batch])
+        client.log_batch(run_id, metrics=[_metric(item, now, model_id, dataset, run_id) for item in batch])
 
 
 def _metric(item: tuple[str, float], now: int, model_id: str | None, dataset: DatasetEntity, run_id: str) -> Metric:

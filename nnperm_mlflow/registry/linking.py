@@ -1,8 +1,7 @@
-"""Linking an audit to the model version: its tags, and a section of its description."""
+"""Linking an audit and its verdict to the model version: its tags, and a section of its description."""
 
 from __future__ import annotations
 
-import logging
 import re
 from datetime import datetime, timezone
 
@@ -10,20 +9,37 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from nnperm_mlflow.markdown import as_text
 from nnperm_mlflow.models.pinning import ModelReference
-
-logger = logging.getLogger(__name__)
+from nnperm_mlflow.registry.connection import refused
+from nnperm_mlflow.verdict.judging import Status, Verdict, stamp
 
 _BEGIN, _END = "<!-- nnperm audit: begin -->", "<!-- nnperm audit: end -->"
-_SECTION = re.compile(rf"\n*{re.escape(_BEGIN)}(?:(?!{re.escape(_BEGIN)}).)*?{re.escape(_END)}", re.DOTALL)
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>&~-])")
+_LEAD = "Audit"  # with the verdict the first line: the list of versions shows that line alone, and not as Markdown
+_SECTION = re.compile(
+    rf"\n*(?:(?:\n|\A){_LEAD}(?:: (?:pass|fail))?\n)?"
+    rf"{re.escape(_BEGIN)}(?:(?!{re.escape(_BEGIN)}).)*?{re.escape(_END)}",
+    re.DOTALL,
+)
 _NAMED_FEATURES = 3
+
+RUN_TAG = "nnperm.run_id"
+"""Tag of a version: the run of its newest audit."""
+
+VERDICT_TAGS = ("nnperm.verdict", "nnperm.policy", "nnperm.mode")
+"""Tags of a run and of a version: pass or fail, the policy's digest, whether it is enforced."""
 
 
 def link_version(
-    client: MlflowClient, reference: ModelReference, run_id: str, experiment_id: str, summary: pd.DataFrame
+    client: MlflowClient,
+    reference: ModelReference,
+    *,
+    run_id: str,
+    experiment_id: str,
+    summary: pd.DataFrame,
+    verdict: Verdict | None = None,
 ) -> list[str]:
-    """Tag a model version with its audit and put a section into its description.
+    """Tag a model version with its audit and verdict, and put a section into its description.
 
     Parameters
     ----------
@@ -34,6 +50,8 @@ def link_version(
         The run that holds the audit.
     summary : DataFrame
         A row per perturbation, ordered.
+    verdict : Verdict, optional
+        Without one the version's tags name none, even if an earlier audit had left one.
 
     Returns
     -------
@@ -45,55 +63,61 @@ def link_version(
     name, version = reference.name, reference.version
     now = datetime.now(timezone.utc)
     tags = {
-        "nnperm.run_id": run_id,
-        "nnperm.audited_at": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        **(verdict_tags(verdict) if verdict else {}),  # first, since MLflow lists tags in the order of their writing
         "nnperm.top_feature": str(summary["perturbation"][0])[:250],
+        "nnperm.audited_at": stamp(now),
+        RUN_TAG: run_id,
     }
     denied = []
     try:
+        before = client.get_model_version(name, version)
+        for key in VERDICT_TAGS:
+            if key in before.tags and key not in tags:
+                client.delete_model_version_tag(name, version, key)
         for key, value in tags.items():
             client.set_model_version_tag(name, version, key, value)
     except MlflowException as error:
-        denied.append(_denied(error, f"the tags of {reference}"))
+        denied.append(refused(error, f"the tags of {reference}"))
     try:
-        before = client.get_model_version(name, version).description or ""
-        section = audit_section(summary, run_id, experiment_id, now)
-        client.update_model_version(name, version, with_section(before, section))
+        description = client.get_model_version(name, version).description or ""
+        section = audit_section(summary, run_id, experiment_id, now, verdict)
+        status = verdict.status if verdict else None
+        client.update_model_version(name, version, with_section(description, section, status))
     except MlflowException as error:
-        denied.append(_denied(error, f"the description of {reference}"))
+        denied.append(refused(error, f"the description of {reference}"))
     return denied
 
 
-def audit_section(summary: pd.DataFrame, run_id: str, experiment_id: str, when: datetime) -> str:
-    """Return the few lines of Markdown that tell what an audit found, with a link to its run."""
+def verdict_tags(verdict: Verdict) -> dict[str, str]:
+    """Return the tags that tell a verdict, of a run and of a version."""
+    told = (verdict.status, verdict.policy.digest(), verdict.policy.mode)
+    return dict(zip(VERDICT_TAGS, told, strict=True))
+
+
+def audit_section(
+    summary: pd.DataFrame, run_id: str, experiment_id: str, when: datetime, verdict: Verdict | None = None
+) -> str:
+    """Return the few lines of Markdown that tell what an audit found and whether it passed, with a link to its run."""
     top = summary.head(_NAMED_FEATURES)
     named = [f"{as_text(name)} ({median:.3g})" for name, median in zip(top["perturbation"], top["median"], strict=True)]
-    return (
-        f"**Audit** of {when:%Y-%m-%d} on {summary['rows'][0]:,} rows: predictions move most with {', '.join(named)} "
+    found = (
+        f"Audited on {when:%Y-%m-%d} on {summary['rows'][0]:,} rows: predictions move most with {', '.join(named)} "
         f"(median deviation). [Audit run](#/experiments/{experiment_id}/runs/{run_id})"
     )
+    return found if verdict is None else f"**{as_text(verdict.in_words)}**\n\n{found}"
 
 
-def with_section(description: str, section: str) -> str:
+def with_section(description: str, section: str, status: Status | None = None) -> str:
     """Return a description in which the audit's section is replaced, or added at the end; other text stays.
+
+    The section begins with a line of plain words, since MLflow's list of versions shows a description's first line.
 
     >>> with_section(with_section("Made by Ada.", "old"), "new").splitlines()[0]
     'Made by Ada.'
     """
-    framed = f"{_BEGIN}\n{section}\n{_END}"
+    lead = _LEAD if status is None else f"{_LEAD}: {status}"
+    framed = f"{lead}\n{_BEGIN}\n{section}\n{_END}"
     before, after = description, ""
     if found := _SECTION.search(description):
         before, after = description[: found.start()], _SECTION.sub("", description[found.end() :])
     return f"{before}\n\n{framed}{after}".lstrip("\n")
-
-
-def as_text(name: object) -> str:
-    """Return a name in which no letter means anything to Markdown."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(str(name).split()))
-
-
-def _denied(error: MlflowException, what: str) -> str:
-    if error.error_code != "PERMISSION_DENIED":
-        raise error
-    logger.warning("you may not change %s: the audit's run does not show there", what)
-    return what

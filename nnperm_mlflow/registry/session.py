@@ -15,7 +15,11 @@ from nnperm_mlflow.models.pinning import ModelReference
 
 logger = logging.getLogger(__name__)
 
-_MOST_MESSAGE = 5000  # characters; MLflow cuts a tag at 8000
+ERROR_TAG = "nnperm.error"
+"""Tag of a run with what hindered the audit."""
+
+MOST_MESSAGE = 5000
+"""Characters of it; MLflow cuts a tag at 8000."""
 
 
 class RunSession:
@@ -48,7 +52,7 @@ class RunSession:
             raise RuntimeError("the run has not been started")
         return self._run_id
 
-    def start(self, reference: ModelReference, experiment: str | None) -> None:
+    def start(self, reference: ModelReference, experiment: str | None, run_name: str | None = None) -> None:
         """Begin a run in the experiment asked for, else in the model's own; a run to continue stays where it is.
 
         Only there MLflow's page of the run shows which version its numbers belong to.
@@ -57,7 +61,7 @@ class RunSession:
         if self._run_id is None:
             self.experiment_id = self._named_experiment(experiment) if experiment else home or "0"
             self._run_id = self._client.create_run(
-                self.experiment_id, tags=resolve_tags(), run_name=_run_name(reference)
+                self.experiment_id, tags=resolve_tags(), run_name=run_name or _run_name(reference)
             ).info.run_id
         if home and self.experiment_id != home:
             logger.warning(
@@ -82,7 +86,7 @@ class RunSession:
         status = RunStatus.to_string(RunStatus.KILLED if stopped else RunStatus.FAILED)
         try:
             if isinstance(error, AuditError):
-                self._client.set_tag(self._run_id, "nnperm.error", str(error)[:_MOST_MESSAGE])
+                self._client.set_tag(self._run_id, ERROR_TAG, str(error)[:MOST_MESSAGE])
             self._client.set_terminated(self._run_id, status)
         except MlflowException:
             logger.exception("run %s could not be ended as %s", self._run_id, status)

@@ -1,0 +1,162 @@
+"""The versions that a policy compares with, and audits of them on the same data with the same donors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from mlflow import MlflowClient
+
+from nnperm_mlflow.analysis.comparison import compare_tables
+from nnperm_mlflow.config import AnalysisConfig
+from nnperm_mlflow.errors import AuditError, ConfigError, EvidenceError, MissingBaselineError
+from nnperm_mlflow.models.pinning import pin_model
+from nnperm_mlflow.policy import AgainstCheck, Policy
+from nnperm_mlflow.registry.audits import AuditRecord, find_audits, read_audit
+from nnperm_mlflow.verdict.checks import Baseline
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What an audit must have in common with another to be compared with it row by row.
+
+    Attributes
+    ----------
+    data_digest : str
+    repeats : int
+        That were made.
+    analysis : AnalysisConfig
+        As used.
+    """
+
+    data_digest: str
+    repeats: int
+    analysis: AnalysisConfig
+
+    @classmethod
+    def of(cls, record: AuditRecord) -> Likeness:
+        """Return that of an audit on record."""
+        return cls(record.param("data_digest"), record.repeats, record.config.analysis)
+
+    def differences(self, other: Likeness) -> list[str]:
+        """Return in words what keeps two audits from being compared; nothing where they can be."""
+        found = [] if self.data_digest == other.data_digest else ["other data"]
+        if self.repeats != other.repeats:
+            found.append(f"{other.repeats} shuffles, not {self.repeats}")
+        own, others = self.analysis.disturbance(), other.analysis.disturbance()
+        found.extend(f"'{key}: {others[key]}', not '{own[key]}'" for key in own if own[key] != others[key])
+        return found
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The audit that is compared with baselines.
+
+    Attributes
+    ----------
+    table : Path
+    summary : DataFrame
+    likeness : Likeness
+    """
+
+    table: Path
+    summary: pd.DataFrame
+    likeness: Likeness
+
+
+AuditNow = Callable[[str], str]
+"""Audits a version by its pinned URI as the candidate was audited; returns the run's id."""
+
+
+def pin_baselines(client: MlflowClient, policy: Policy) -> dict[str, str]:
+    """Return for each URI that a policy compares with the version it means now.
+
+    Raises
+    ------
+    MissingBaselineError
+        If there is no such version.
+    """
+    pinned = {}
+    for asked in policy.baselines if policy.applies else ():
+        try:
+            pinned[asked] = pin_model(client, asked).uri
+        except AuditError as error:
+            raise MissingBaselineError(f"a check compares with {asked}, which is missing: {error}") from error
+    return pinned
+
+
+def find_baselines(
+    client: MlflowClient,
+    policy: Policy,
+    pinned: Mapping[str, str],
+    *,
+    candidate: Candidate,
+    folder: Path,
+    audit_now: AuditNow | None = None,
+) -> dict[str, Baseline]:
+    """Compare an audit with those of the versions that a policy names.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    policy : Policy
+    pinned : mapping of str to str
+        As `pin_baselines` returns it.
+    candidate : Candidate
+    folder : Path
+        Directory for the files of earlier audits.
+    audit_now : callable, optional
+        Audits a version that has no such audit yet.
+
+    Returns
+    -------
+    dict of str to Baseline
+        For each URI as the policy gives it.
+
+    Raises
+    ------
+    MissingBaselineError
+        If there is no audit to compare with, and none can be made now.
+    EvidenceError
+        If the files of an earlier audit have been changed.
+    """
+    found = {}
+    for asked, uri in pinned.items():
+        record = find_comparable(client, uri, candidate.likeness, folder)
+        if record is None:
+            if audit_now is None:
+                raise MissingBaselineError(
+                    f"there is no audit of {uri} ({asked}) on the same data with the same donors. Audit it with the "
+                    "same configuration: nnperm audit."
+                )
+            logger.info("%s has no audit on the same data with the same donors: it is audited now", uri)
+            record = read_audit(client, audit_now(uri), folder / "now")
+        statistics = {
+            check.statistic for check in policy.checks if isinstance(check, AgainstCheck) and check.against == asked
+        }
+        comparisons = {
+            statistic: compare_tables(
+                record.table, candidate.table, record.summary, candidate.summary, statistic=statistic
+            )
+            for statistic in statistics
+        }
+        found[asked] = Baseline(uri, record.run_id, comparisons)
+    return found
+
+
+def find_comparable(client: MlflowClient, uri: str, likeness: Likeness, folder: Path) -> AuditRecord | None:
+    """Return the newest audit of a version that can be compared row by row; None where there is none."""
+    for run in find_audits(client, uri):
+        if run.data.params.get("data_digest") == likeness.data_digest:
+            record = read_audit(client, run.info.run_id, folder / run.info.run_id)
+            try:
+                if not likeness.differences(Likeness.of(record)):
+                    return record
+            except (EvidenceError, ConfigError) as error:
+                logger.warning("%s is passed over: %s", record, error)
+    return None

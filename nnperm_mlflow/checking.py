@@ -1,0 +1,122 @@
+"""A policy applied to an audit that exists, without running the model."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from nnperm_mlflow.approval import Audited, judge_audit, subject_of, write_verdict
+from nnperm_mlflow.baselines import Likeness, pin_baselines
+from nnperm_mlflow.errors import CheckError, ConfigError, EvidenceError
+from nnperm_mlflow.models.pinning import pin_model
+from nnperm_mlflow.policy import Policy, load_policy
+from nnperm_mlflow.registry.audits import AuditRecord, find_audits, read_audit
+from nnperm_mlflow.registry.connection import connected
+from nnperm_mlflow.verdict.judging import Verdict
+
+logger = logging.getLogger(__name__)
+
+AnyPolicy = Policy | str | Path | None
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check of an audit came to.
+
+    Attributes
+    ----------
+    verdict : Verdict
+    not_linked : list of str
+        What could not be written for want of permission.
+    """
+
+    verdict: Verdict
+    not_linked: list[str] = field(default_factory=list)
+
+
+def check(*, run_id: str | None = None, model_uri: str | None = None, policy: AnyPolicy = None) -> CheckResult:
+    """Apply a policy to an audit on record, and write the verdict.
+
+    Parameters
+    ----------
+    run_id : str, optional
+        The run that holds the audit; or
+    model_uri : str, optional
+        the version, whose newest audit is meant.
+    policy : Policy, str or Path, optional
+        The policy or its file; by default the one that the audit was asked to apply.
+
+    Returns
+    -------
+    CheckResult
+
+    Raises
+    ------
+    EvidenceError
+        If there is no such audit, or its files have been changed.
+    CheckError
+        If a check cannot be answered; nothing is written then.
+    """
+    with connected() as (client, scratch):
+        record = find_record(client, scratch, run_id=run_id, model_uri=model_uri)
+        used = policy_for(record, policy)
+        audited = audited_from(client, record)
+        verdict = judge_audit(client, audited, used, pin_baselines(client, used), folder=scratch)
+        if verdict is None:
+            raise CheckError("the policy's mode is 'off': there is no verdict to give. Set it to enforce or dry_run.")
+        return CheckResult(verdict, write_verdict(client, audited, verdict))
+
+
+def find_record(
+    client: MlflowClient, folder: Path, *, run_id: str | None = None, model_uri: str | None = None
+) -> AuditRecord:
+    """Return the audit of a run, or the newest one of a version.
+
+    Raises
+    ------
+    ConfigError
+        If neither is named, or both are.
+    EvidenceError
+        If there is no such audit.
+    """
+    if (run_id is None) == (model_uri is None):
+        raise ConfigError("name either a run (--run) or a version (--model-uri).")
+    if run_id is not None:
+        return read_audit(client, run_id, folder / run_id)
+    uri = pin_model(client, str(model_uri)).uri
+    runs = find_audits(client, uri)
+    if not runs:
+        raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit --model-uri {uri} --config FILE")
+    newest = str(runs[0].info.run_id)
+    return read_audit(client, newest, folder / newest)
+
+
+def policy_for(record: AuditRecord, policy: AnyPolicy) -> Policy:
+    """Return the policy to apply to an audit: the one given, else the one that the audit was asked to apply.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or it has no checks.
+    """
+    if isinstance(policy, (str, Path)):
+        return load_policy(policy)
+    used = policy if policy is not None else record.config.policy
+    if not used.checks:
+        raise ConfigError(f"{record} was audited without a policy: name one (--policy FILE).")
+    return used
+
+
+def audited_from(client: MlflowClient, record: AuditRecord) -> Audited:
+    """Return an audit on record as something that a policy can be applied to; its files are checked."""
+    return Audited(
+        reference=pin_model(client, record.model),
+        subject=subject_of(record),
+        summary=record.summary,
+        unit=record.param("unit"),
+        table=record.table,
+        likeness=Likeness.of(record),
+    )

@@ -1,0 +1,43 @@
+"""`nnperm promote`: give a version an alias, after its evidence has been read again."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from nnperm_mlflow.commands.common import EXIT_FAIL, prepared, tracking_options
+from nnperm_mlflow.errors import RefusedError
+
+
+@click.command("promote")
+@click.argument("model_uri")
+@click.option("--alias", required=True, help="The alias that the version shall have: champion.")
+@click.option("--policy", help="YAML file that the version must keep; else the policy of its audit.")
+@click.option("--run", "run_id", help="The run with the audit to rely on; else the version's newest.")
+@click.option("--no-data", is_flag=True, help="Do not read the data again; rely on their digest on record.")
+@tracking_options
+def promote_command(
+    model_uri: str,
+    alias: str,
+    policy: str | None,
+    run_id: str | None,
+    no_data: bool,
+    tracking_uri: str | None,
+    debug: bool,
+) -> None:
+    """Set an alias once the evidence bears it: exit status 0 done, 1 refused, 2 error."""
+    with prepared(tracking_uri, debug):
+        from nnperm_mlflow.promoting import promote  # noqa: PLC0415 - MLflow takes seconds to import
+
+        try:
+            done = promote(model_uri, alias, policy=policy or None, run_id=run_id or None, rereads_data=not no_data)
+        except RefusedError as error:
+            if debug:
+                raise
+            click.echo(f"refused: {error}", err=True)
+            sys.exit(EXIT_FAIL)
+        before = f", which version {done.replaced} had before" if done.replaced else ""
+        click.echo(
+            f"version {done.version} of {done.model} is '{done.alias}' now{before} (evidence: run {done.run_id})"
+        )

@@ -1,0 +1,221 @@
+"""Audits on record: finding the runs that hold them, and reading them back with their digests checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from pyarrow import csv
+
+from nnperm_mlflow.config import AuditConfig, load_config
+from nnperm_mlflow.digests import file_digest
+from nnperm_mlflow.errors import EvidenceError
+from nnperm_mlflow.filenames import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDICT_FILE
+
+AUDIT, COMPARISON, PROMOTION = "audit", "comparison", "promotion"
+"""What a run of ours is, as its tag `nnperm.kind` says."""
+
+KIND_TAG, MODEL_TAG = "nnperm.kind", "nnperm.model"
+
+_EXPERIMENTS_AT_ONCE = 100
+_PAGE = 1000
+_TEXTS = ("perturbation", "feature", "kind", "way", "value")
+
+
+@dataclass(frozen=True)
+class AuditRecord:
+    """An audit as its run holds it; files are fetched when they are asked for, and checked.
+
+    Attributes
+    ----------
+    client : MlflowClient
+    run : Run
+    folder : Path
+        Directory for its files.
+    """
+
+    client: MlflowClient
+    run: Run
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"run {self.run_id}"
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return str(self.run.info.run_id)
+
+    @property
+    def experiment_id(self) -> str:
+        """Id of the run's experiment."""
+        return str(self.run.info.experiment_id)
+
+    @property
+    def model(self) -> str:
+        """Pinned URI of what was audited."""
+        return self.param("model")
+
+    @property
+    def repeats(self) -> int:
+        """How many shuffles of each feature were made."""
+        return int(self.run.data.metrics.get("nnperm/repeats", 0))
+
+    def param(self, name: str) -> str:
+        """Return a parameter of the run.
+
+        Raises
+        ------
+        EvidenceError
+            If the run has none of that name.
+        """
+        if name not in self.run.data.params:
+            raise EvidenceError(f"{self} does not say its '{name}': it is no whole audit. Audit the version again.")
+        return str(self.run.data.params[name])
+
+    @cached_property
+    def table(self) -> Path:
+        """The deviation table, its digest checked."""
+        return self._checked(TABLE_FILE, "table_digest")
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """The summary, its digest checked."""
+        return read_summary(self._checked(SUMMARY_FILE, "summary_digest"))
+
+    @cached_property
+    def config(self) -> AuditConfig:
+        """The configuration as used."""
+        return load_config(self.fetch(CONFIG_FILE))
+
+    @cached_property
+    def verdict(self) -> dict[str, Any] | None:
+        """The newest verdict as `verdict.json` holds it; None where there is none."""
+        if VERDICT_FILE not in {file.path for file in self.client.list_artifacts(self.run_id)}:
+            return None
+        try:
+            return dict(json.loads(self.fetch(VERDICT_FILE).read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise EvidenceError(
+                f"{VERDICT_FILE} of {self} is no JSON. Apply the policy again: nnperm check."
+            ) from error
+
+    def fetch(self, name: str) -> Path:
+        """Download a file of the run.
+
+        Raises
+        ------
+        EvidenceError
+            If it is not there.
+        """
+        try:
+            return Path(self.client.download_artifacts(self.run_id, name, str(self.folder)))
+        except (MlflowException, OSError) as error:
+            raise EvidenceError(
+                f"{name} of {self} cannot be read ({type(error).__name__}): the audit is not whole. Audit the version "
+                "again."
+            ) from error
+
+    def _checked(self, name: str, digest: str) -> Path:
+        path = self.fetch(name)
+        found, told = file_digest(path), self.param(digest)
+        if found != told:
+            raise EvidenceError(
+                f"{name} of {self} has been changed: its sha256 is {found[:12]}..., and {told[:12]}... when the audit "
+                "was logged. Audit the version again."
+            )
+        return path
+
+
+def find_audits(client: MlflowClient, uri: str) -> list[Run]:
+    """Return the finished audits of a pinned model, newest first, whatever experiment they are in.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    uri : str
+        `models:/credit/3`, or what else `pin_model` returned.
+    """
+    condition = f"tags.`{KIND_TAG}` = '{AUDIT}'"
+    if "'" not in uri:  # MLflow's filter language knows no escapes
+        condition += f" and tags.`{MODEL_TAG}` = '{uri}'"
+    return [run for run in find_runs(client, condition) if run.data.tags.get(MODEL_TAG) == uri]
+
+
+def find_runs(client: MlflowClient, condition: str) -> list[Run]:
+    """Return the finished runs of all experiments that meet a condition, newest first."""
+    found = []
+    for ids in _experiments(client):
+        token = None
+        while True:
+            page = client.search_runs(
+                ids, f"{condition} and attributes.status = 'FINISHED'", max_results=_PAGE, page_token=token
+            )
+            found.extend(page)
+            token = page.token
+            if not token:
+                break
+    return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id), reverse=True)
+
+
+def read_audit(client: MlflowClient, run_id: str, folder: Path) -> AuditRecord:
+    """Return the audit that a run holds.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run_id : str
+    folder : Path
+        Directory for its files; made where it is not there.
+
+    Raises
+    ------
+    EvidenceError
+        If there is no such run, or it was deleted, is not finished, or holds no audit.
+    """
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
+            raise
+        raise EvidenceError(f"run {run_id} is not in the tracking store. Audit the version again.") from error
+    if run.info.lifecycle_stage != "active":
+        raise EvidenceError(f"run {run_id} has been deleted. Restore it, or audit the version again.")
+    if run.info.status != "FINISHED":
+        raise EvidenceError(f"run {run_id} is {run.info.status}, not FINISHED. Audit the version again.")
+    if run.data.tags.get(KIND_TAG) != AUDIT:
+        raise EvidenceError(f"run {run_id} holds no audit. Name one: nnperm history lists them.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return AuditRecord(client, run, folder)
+
+
+def read_summary(path: Path) -> pd.DataFrame:
+    """Read a summary as it was written: numbers to the last bit, names as text, what is missing as NaN."""
+    read = csv.read_csv(
+        path,
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(_TEXTS, pa.string()), null_values=[""]),
+    )
+    fields = [field.with_type(pa.float64()) if pa.types.is_null(field.type) else field for field in read.schema]
+    return read.cast(pa.schema(fields)).to_pandas()
+
+
+def _experiments(client: MlflowClient) -> Iterator[list[str]]:
+    ids, token = [], None
+    while True:
+        page = client.search_experiments(max_results=_PAGE, page_token=token)
+        ids += [experiment.experiment_id for experiment in page]
+        token = page.token
+        if not token:
+            break
+    for start in range(0, len(ids), _EXPERIMENTS_AT_ONCE):
+        yield ids[start : start + _EXPERIMENTS_AT_ONCE]

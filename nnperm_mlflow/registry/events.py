@@ -1,0 +1,230 @@
+"""What happened to a version, as its runs tell it: audits, verdicts, promotions."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from mlflow.exceptions import MlflowException
+
+from nnperm_mlflow.errors import EvidenceError, name_list
+from nnperm_mlflow.filenames import PROMOTION_FILE, VERDICTS_FOLDER
+from nnperm_mlflow.registry.audits import KIND_TAG, PROMOTION, AuditRecord
+from nnperm_mlflow.registry.session import ERROR_TAG
+from nnperm_mlflow.verdict.judging import stamp
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["audit", "verdict", "promotion"]
+KINDS: tuple[Kind, ...] = ("audit", "verdict", "promotion")
+"""In the order in which they happen where the clock does not tell them apart."""
+
+_VERDICT_KEYS = ("verdict", "in_words", "mode", "policy_digest", "subject", "given_at", "given_by")
+_PROMOTION_KEYS = ("alias", "replaced", "by", "verdict", "policy_digest")
+_GIVEN_AT, _IN_FILE_NAME = "%Y-%m-%dT%H:%M:%S%z", "%Y%m%dT%H%M%S.%f%z"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a version.
+
+    Attributes
+    ----------
+    kind : {"audit", "verdict", "promotion"}
+    when : str
+        In UTC, to the millisecond: when the audit or the promotion began, or the verdict was given.
+    version : str
+    in_registry : bool
+        Whether the version is still there.
+    run_id, experiment_id : str
+        The run of the audit, or of the promotion.
+    who : str
+    status : str
+        Of the run: only what is `FINISHED` is evidence, or has moved an alias.
+    is_readable : bool
+        False where what the run holds is not there, is damaged or has been changed.
+    verdict : {"pass", "fail"} or None
+        That was given, or that a promotion stood on.
+    mode : str or None
+        `dry_run` where a verdict blocks nothing.
+    policy_digest : str or None
+    top_feature : str or None
+        What moved predictions most in an audit.
+    alias, replaced : str or None
+        Of a promotion: the alias, and the version that had it before.
+    in_words : str
+    """
+
+    kind: Kind
+    when: str
+    version: str
+    in_registry: bool
+    run_id: str
+    experiment_id: str
+    who: str
+    status: str
+    is_readable: bool = True
+    verdict: str | None = None
+    mode: str | None = None
+    policy_digest: str | None = None
+    top_feature: str | None = None
+    alias: str | None = None
+    replaced: str | None = None
+    in_words: str = ""
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether it can be relied on."""
+        return self.status == "FINISHED" and self.is_readable
+
+
+def events_of(record: AuditRecord, version: str, in_registry: bool) -> list[Event]:
+    """Return what a run tells: an audit with its verdicts, or a promotion.
+
+    Parameters
+    ----------
+    record : AuditRecord
+        Of any status.
+    version : str
+    in_registry : bool
+
+    Returns
+    -------
+    list of Event
+        What cannot be read is among them, and says so; it is logged as well.
+    """
+    info, tags = record.run.info, record.run.data.tags
+    event = Event(
+        kind="promotion" if tags.get(KIND_TAG) == PROMOTION else "audit",
+        when=_iso(datetime.fromtimestamp(info.start_time / 1000, timezone.utc)),
+        version=version,
+        in_registry=in_registry,
+        run_id=record.run_id,
+        experiment_id=record.experiment_id,
+        who=str(tags.get("mlflow.user") or info.user_id or "unknown"),
+        status=str(info.status),
+    )
+    if event.kind == "promotion":
+        return [_told(event, lambda: _promotion(record, event))]
+    verdicts = _verdicts(record, event)
+    return [_told(event, lambda: _audit(record, event, bool(verdicts))), *verdicts]
+
+
+def _told(event: Event, read: Callable[[], Event]) -> Event:
+    """Return the event as read, or one that says why it cannot be read."""
+    try:
+        return read()
+    except EvidenceError as error:
+        return _unreadable(event, error)
+
+
+def _unreadable(event: Event, error: EvidenceError) -> Event:
+    logger.warning("%s of version %s: %s", event.kind, event.version, error)
+    return replace(event, is_readable=False, in_words=f"unreadable: {error}")
+
+
+def _audit(record: AuditRecord, event: Event, has_verdict: bool) -> Event:
+    """Tell what an audit found; of one that did not finish, why."""
+    if event.status != "FINISHED":
+        return replace(event, in_words=_broken(record))
+    try:
+        name, median = str(record.summary["perturbation"][0]), float(record.summary["median"][0])
+    except (ValueError, LookupError) as error:
+        raise EvidenceError(
+            f"the summary of {record} is no table of perturbations. Audit the version again."
+        ) from error
+    words = f"predictions move most with {name} ({median:.3g})"
+    problem = record.run.data.tags.get(ERROR_TAG)
+    if problem and not has_verdict:
+        words += f"; no verdict: {problem}"
+    return replace(event, top_feature=name, in_words=words)
+
+
+def _verdicts(record: AuditRecord, audit: Event) -> list[Event]:
+    """Return all verdicts that were given on an audit."""
+    blank = replace(audit, kind="verdict", who="unknown")
+    try:
+        names = sorted(file.path for file in record.client.list_artifacts(record.run_id, VERDICTS_FOLDER))
+    except (MlflowException, OSError) as error:
+        why = f"the verdicts of {record} cannot be listed ({type(error).__name__})."
+        return [_unreadable(blank, EvidenceError(why))]
+    return [_verdict(record, blank, name) for name in names]
+
+
+def _verdict(record: AuditRecord, blank: Event, name: str) -> Event:
+    moment = _moment_in(name)
+    event = blank if moment is None else replace(blank, when=_iso(moment))
+    return _told(event, lambda: _given(record, event, name, moment))
+
+
+def _given(record: AuditRecord, event: Event, name: str, moment: datetime | None) -> Event:
+    """Tell a verdict; the name of its file has the moment to the microsecond, the file to the second."""
+    told = _document(record, name, _VERDICT_KEYS)
+    is_own = isinstance(told["subject"], dict) and told["subject"].get("run_id") == record.run_id
+    if told["verdict"] not in ("pass", "fail") or not is_own:
+        raise EvidenceError(f"{name} of {record} is no verdict on its audit. Apply the policy again: nnperm check.")
+    try:
+        given_at = datetime.strptime(str(told["given_at"]), _GIVEN_AT)
+    except ValueError as error:
+        raise EvidenceError(f"{name} of {record} does not say when it was given.") from error
+    words = str(told["in_words"])
+    return replace(
+        event,
+        when=event.when if moment and stamp(moment) == stamp(given_at) else _iso(given_at),
+        who=str(told["given_by"]),
+        verdict=str(told["verdict"]),
+        mode=str(told["mode"]),
+        policy_digest=str(told["policy_digest"]),
+        in_words=words if event.status == "FINISHED" else f"{words}, but the audit is {event.status}",
+    )
+
+
+def _promotion(record: AuditRecord, event: Event) -> Event:
+    """Tell where an alias went; of a try that did not finish, why it stayed."""
+    told = _document(record, PROMOTION_FILE, _PROMOTION_KEYS)
+    alias, replaced = str(told["alias"]), None if told["replaced"] is None else str(told["replaced"])
+    moved = f"became '{alias}'" + (f", replacing version {replaced}" if replaced else "")
+    return replace(
+        event,
+        who=str(told["by"]),
+        verdict=str(told["verdict"]),
+        policy_digest=str(told["policy_digest"]),
+        alias=alias,
+        replaced=replaced,
+        in_words=moved if event.status == "FINISHED" else f"did not become '{alias}': {_broken(record)}",
+    )
+
+
+def _document(record: AuditRecord, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a JSON file of a run holds, with all of the keys."""
+    try:
+        told = json.loads(record.fetch(name).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"{name} of {record} is no JSON.") from error
+    missing = [key for key in keys if key not in told] if isinstance(told, dict) else list(keys)
+    if missing:
+        raise EvidenceError(f"{name} of {record} lacks {name_list(missing)}.")
+    return dict(told)
+
+
+def _broken(record: AuditRecord) -> str:
+    """Return the status of a run that did not finish, and what hindered it where that is on record."""
+    status, problem = str(record.run.info.status), record.run.data.tags.get(ERROR_TAG)
+    return f"{status}: {problem}" if problem else status
+
+
+def _moment_in(name: str) -> datetime | None:
+    """Return the moment that the name of a verdict's file tells; None where it tells none."""
+    try:
+        return datetime.strptime(PurePosixPath(name).name.partition("-")[0], _IN_FILE_NAME)
+    except ValueError:
+        return None
+
+
+def _iso(when: datetime) -> str:
+    return when.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,272 @@
+"""Applies one check to what an audit found: it holds, it fails, or it is undecided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import singledispatch
+
+import pandas as pd
+
+from nnperm_mlflow.analysis.comparison import Comparison
+from nnperm_mlflow.analysis.contrast import Statistic
+from nnperm_mlflow.errors import CheckError, MissingBaselineError, UnknownFeatureError, did_you_mean, name_list
+from nnperm_mlflow.policy import SHARE, AgainstCheck, LimitCheck, Policy, RankCheck, UnusedCheck, names_of
+from nnperm_mlflow.verdict.estimates import (
+    Estimate,
+    State,
+    check_statistic,
+    estimates_of,
+    rank_of,
+    single_shuffles,
+    unused_features,
+)
+
+_WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")
+_WILD = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Another version that was audited on the same data with the same donors.
+
+    Attributes
+    ----------
+    uri : str
+        Its pinned URI.
+    run_id : str
+        The run that holds its audit.
+    comparisons : mapping of "median" or "mean" to Comparison
+        With the audit at hand, for each statistic that checks ask for; the baseline is `a`.
+    """
+
+    uri: str
+    run_id: str
+    comparisons: Mapping[Statistic, Comparison]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What checks are applied to.
+
+    Attributes
+    ----------
+    model : str
+        Pinned URI of the version, for messages.
+    summary : DataFrame
+        See `analysis.statistics.summarize`.
+    baselines : mapping of str to Baseline
+        For each URI, as the policy gives it.
+    """
+
+    model: str
+    summary: pd.DataFrame
+    baselines: Mapping[str, Baseline]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one limit of a check came to, for the perturbation that comes nearest to missing it or misses it most.
+
+    Attributes
+    ----------
+    of : str
+        The perturbation, or what else was counted or compared.
+    number : Estimate
+    limit : float
+    at_most : bool
+        Whether the limit is an upper one.
+    state : {"holds", "fails", "undecided"}
+    words : str
+        All that in a sentence.
+    also : tuple of str
+        Other perturbations that do not hold.
+    """
+
+    of: str
+    number: Estimate
+    limit: float
+    at_most: bool
+    state: State
+    words: str
+    also: tuple[str, ...] = ()
+
+
+@singledispatch
+def apply(check: object, material: Material) -> list[Finding]:
+    """Apply a check.
+
+    Parameters
+    ----------
+    check : LimitCheck, RankCheck, UnusedCheck or AgainstCheck
+    material : Material
+
+    Returns
+    -------
+    list of Finding
+        One, or one for each limit of a check against another version.
+
+    Raises
+    ------
+    CheckError
+        If it cannot be answered: a statistic that is not there or NaN, a version without an audit.
+    UnknownFeatureError
+        If it names a feature that was not audited.
+    """
+    raise TypeError(f"{type(check).__name__} is no check")
+
+
+@apply.register
+def _(check: LimitCheck, material: Material) -> list[Finding]:
+    numbers = estimates_of(material.summary, check.statistic)
+    named = choose(names_of(check.feature), _asked_of(check, material.summary), material.model, check.title)
+    found = {name: numbers[name] for name in named}
+    return [_worst(found, check.limit, check.max is not None, check.statistic, check.title)]
+
+
+@apply.register
+def _(check: RankCheck, material: Material) -> list[Finding]:
+    named = choose(names_of(check.feature), _asked_of(check, material.summary), material.model, check.title)
+    found = {name: rank_of(material.summary, check.statistic, name) for name in named}
+    what = f"rank by {check.statistic}"
+    return [_worst(found, check.limit, check.rank_at_most is not None, what, check.title)]
+
+
+@apply.register
+def _(check: UnusedCheck, material: Material) -> list[Finding]:
+    unused = unused_features(material.summary)
+    count = Estimate(*[float(len(unused))] * 3)
+    state = count.against(check.unused_at_most, at_most=True)
+    kept = _IN_WORDS[state, True].format(limit=check.unused_at_most)
+    words = f"{len(unused)} features are without measurable effect, {kept}"
+    if unused:
+        words += f": {name_list(unused)}"
+    return [Finding("features without measurable effect", count, check.unused_at_most, True, state, words)]
+
+
+@apply.register
+def _(check: AgainstCheck, material: Material) -> list[Finding]:
+    baseline = material.baselines.get(check.against)
+    if baseline is None:
+        raise MissingBaselineError(
+            f"check '{check.title}': there is no audit of {check.against} on the same data with the same donors. Audit "
+            "it with the same configuration."
+        )
+    comparison = baseline.comparisons[check.statistic]
+    asked = [
+        ("rank correlation", comparison.rank_correlation, check.min_rank_correlation, False),
+        ("largest shift", comparison.largest_shift, check.max_shift, True),
+    ]
+    found = []
+    for what, number, limit, at_most in asked:
+        if limit is not None:
+            estimate = Estimate(number.value, number.low, number.high)
+            label = f"{what} of the {check.statistic}s against {baseline.uri}"
+            found.append(_worst({label: estimate}, limit, at_most, "", check.title))
+    return found
+
+
+def check_names(policy: Policy, planned: pd.DataFrame, statistics: Sequence[str], model: str) -> None:
+    """Refuse, before anything is disturbed, a policy that asks for what an audit will not tell.
+
+    Parameters
+    ----------
+    policy : Policy
+    planned : DataFrame
+        A row per perturbation with its name, feature, kind and way, as in the summary.
+    statistics : sequence of str
+        Columns that the summary will have.
+    model : str
+        Pinned URI of the version, for messages.
+
+    Raises
+    ------
+    UnknownFeatureError
+        If a check names a feature that is not disturbed.
+    CheckError
+        If it asks for a statistic that is not told.
+    """
+    for check in policy.checks if policy.applies else ():
+        if isinstance(check, (LimitCheck, RankCheck)):
+            choose(names_of(check.feature), _asked_of(check, planned), model, check.title)
+            check_statistic(check.statistic, statistics)
+
+
+def _asked_of(check: LimitCheck | RankCheck, summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a summary that a check can mean."""
+    if isinstance(check, RankCheck):
+        return summary[summary["way"] == "shuffle"]
+    of_way = summary if check.way is None else summary[summary["way"] == check.way]
+    return single_shuffles(of_way) if check.statistic == SHARE else of_way
+
+
+def choose(names: tuple[str, ...], summary: pd.DataFrame, model: str, title: str) -> list[str]:
+    """Return the perturbations that names and patterns mean, in the order of the summary; all where none are given.
+
+    A name means the feature, in whatever way it was disturbed, or the one perturbation that is called so.
+
+    Raises
+    ------
+    UnknownFeatureError
+        If one means nothing.
+    CheckError
+        If there is nothing to choose from.
+    """
+    if summary.empty:
+        raise CheckError(f"check '{title}': nothing of that kind was disturbed in the audit of {model}.")
+    perturbations, features = summary["perturbation"].astype(str), summary["feature"].astype(str)
+    if not names:
+        return list(perturbations)
+    chosen = pd.Series(data=False, index=summary.index)
+    for name in names:
+        meant = (perturbations == name) | (features == name)
+        if not meant.any() and _WILD & set(name):
+            meant = perturbations.map(_matcher(name)) | features.map(_matcher(name))
+        if not meant.any():
+            known = list(dict.fromkeys([*features, *perturbations]))
+            raise UnknownFeatureError(
+                f"check '{title}': '{name}' is no feature that was disturbed in the audit of {model}, which has "
+                f"{name_list(known)}.{did_you_mean(name, known)}"
+            )
+        chosen |= meant
+    return list(perturbations[chosen])
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    return lambda name: fnmatchcase(name, pattern)
+
+
+def _worst(found: Mapping[str, Estimate], limit: float, at_most: bool, what: str, title: str) -> Finding:
+    """Return the finding for the number that keeps the limit least."""
+    undefined = [name for name, number in found.items() if not number.is_defined]
+    if undefined:
+        raise CheckError(
+            f"check '{title}': {what or 'the number'} is not defined for {name_list(undefined)}, so it can "
+            "neither pass nor fail. Name features for which it is defined; summary.csv shows what is missing."
+        )
+    states = {name: number.against(limit, at_most) for name, number in found.items()}
+    sign = -1 if at_most else 1
+
+    def badness(name: str) -> tuple[int, float]:
+        number = found[name]
+        return _WORST_FIRST.index(states[name]), sign * (number.high if at_most else number.low)
+
+    ordered = sorted(found, key=badness)
+    of = ordered[0]
+    also = tuple(name for name in ordered[1:] if states[name] != "holds")
+    subject = f"{what} of {of}" if what else of
+    words = f"{subject} is {found[of]}, {_IN_WORDS[states[of], at_most].format(limit=limit)}"
+    if also:
+        words += f"; not kept by {name_list(also)} either"
+    return Finding(of, found[of], limit, at_most, states[of], words, also)
+
+
+_IN_WORDS = {
+    ("holds", True): "at most {limit:g} as asked",
+    ("holds", False): "at least {limit:g} as asked",
+    ("fails", True): "and must be at most {limit:g}",
+    ("fails", False): "and must be at least {limit:g}",
+    ("undecided", True): "which does not tell whether it is at most {limit:g}",
+    ("undecided", False): "which does not tell whether it is at least {limit:g}",
+}

@@ -1,0 +1,169 @@
+"""The numbers that checks look at, each with the interval it lies in, from the summary of an audit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+from nnperm_mlflow.errors import CheckError, did_you_mean, name_list
+from nnperm_mlflow.policy import SHARE
+
+State = Literal["holds", "fails", "undecided"]
+
+COMPOSED = ("group", "window")
+"""Kinds of features that are made of others, or a part of one."""
+
+_REACH = 1.959963984540054  # standard errors from the middle to the end of a 95 % interval
+_EDGES = ("_low", "_high", "_error")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its 95 % interval; both ends are the number itself where it is known exactly.
+
+    Attributes
+    ----------
+    value, low, high : float
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def against(self, limit: float, at_most: bool) -> State:
+        """Tell whether the whole interval keeps a limit, the whole misses it, or the limit lies within."""
+        if (self.high <= limit) if at_most else (self.low >= limit):
+            return "holds"
+        if (self.low > limit) if at_most else (self.high < limit):
+            return "fails"
+        return "undecided"
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether there is a number at all."""
+        return all(math.isfinite(number) for number in (self.value, self.low, self.high))
+
+    def __str__(self) -> str:
+        exact = self.low == self.value == self.high
+        return f"{self.value:.4g}" if exact else f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
+
+
+Estimates = dict[str, Estimate]
+"""For each perturbation its number."""
+
+
+def single_shuffles(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the summary for features of the model's own, shuffled: no groups, windows or set values."""
+    return summary[(summary["way"] == "shuffle") & ~summary["kind"].isin(COMPOSED)]
+
+
+def estimates_of(summary: pd.DataFrame, statistic: str) -> Estimates:
+    """Return a statistic of each perturbation.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        See `analysis.statistics.summarize`.
+    statistic : str
+        One of its numeric columns, with the interval that `<statistic>_low` and `_high` or `_error` (a standard error)
+        tell; or `share`, see `shares_of`.
+
+    Raises
+    ------
+    CheckError
+        If there is no such column, or it holds no numbers.
+    """
+    if statistic == SHARE:
+        return shares_of(summary)
+    check_statistic(statistic, [str(name) for name in summary if _is_statistic(summary, str(name))])
+    low, high = _ends(summary, statistic)
+    rows = zip(summary["perturbation"], summary[statistic], low, high, strict=True)
+    return {str(name): Estimate(float(value), float(lowest), float(highest)) for name, value, lowest, highest in rows}
+
+
+def check_statistic(statistic: str, columns: Sequence[str]) -> None:
+    """Refuse a statistic that is no numeric column of the summary."""
+    if statistic not in (SHARE, *columns):
+        known = [SHARE, *(name for name in columns if not name.endswith(_EDGES))]
+        raise CheckError(
+            f"'{statistic}' is no statistic of this audit, which has {name_list(known, 40)}."
+            f"{did_you_mean(statistic, known)}"
+        )
+
+
+def shares_of(summary: pd.DataFrame) -> Estimates:
+    """Return each feature's part of the sum of the means of all features, shuffled one by one.
+
+    The interval is that of a ratio to first order, as if the means erred independently of each other. They are found
+    on the same rows, and mostly err in the same direction, which a ratio cancels: so it is rather too wide.
+
+    Raises
+    ------
+    CheckError
+        If no prediction moved at all, so that there is nothing to have a share of.
+    """
+    single = single_shuffles(summary)
+    means = single["mean"].to_numpy(float)
+    total = float(means.sum())
+    if not total > 0:
+        raise CheckError("no prediction moved, whatever was shuffled: there is no sum of means to have a share of.")
+    low, high = _ends(single, "mean")
+    variances = ((high - low) / (2 * _REACH)) ** 2
+    shares = means / total
+    others = variances.sum() - variances
+    errors = np.sqrt((1 - shares) ** 2 * variances + shares**2 * others) / total
+    return {
+        str(name): Estimate(share, max(0.0, share - _REACH * error), min(1.0, share + _REACH * error))
+        for name, share, error in zip(single["perturbation"], shares.tolist(), errors.tolist(), strict=True)
+    }
+
+
+def rank_of(summary: pd.DataFrame, statistic: str, name: str) -> Estimate:
+    """Return the place of a feature among the model's features by a statistic, 1 being the largest.
+
+    Features that are equal are ordered by mean. The interval goes from the place it has if all whose intervals meet its
+    own are smaller to the one it has if they are larger.
+
+    Parameters
+    ----------
+    summary : DataFrame
+    statistic : str
+    name : str
+        Of a feature that was shuffled: one of the model's own, a group or a window.
+    """
+    estimates = estimates_of(summary, statistic)
+    means = dict(zip(summary["perturbation"], summary["mean"], strict=True))
+    own = estimates[name]
+    others = [other for other in single_shuffles(summary)["perturbation"] if other != name]
+    larger = sum((estimates[other].value, means[other]) > (own.value, means[name]) for other in others)
+    surely = sum(estimates[other].low > own.high for other in others)
+    perhaps = sum(estimates[other].high >= own.low for other in others)
+    if not all(estimates[other].is_defined for other in [name, *others]):
+        return Estimate(math.nan, math.nan, math.nan)
+    return Estimate(1.0 + larger, 1.0 + surely, 1.0 + perhaps)
+
+
+def unused_features(summary: pd.DataFrame) -> list[str]:
+    """Return the features of the model's own of which no perturbation had a measurable effect."""
+    own = summary[~summary["kind"].isin(COMPOSED)]
+    moved = own.groupby("feature", sort=False)["measurable"].any()
+    return [str(name) for name, any_moved in moved.items() if not any_moved]
+
+
+def _is_statistic(summary: pd.DataFrame, name: str) -> bool:
+    return name != "value" and is_numeric_dtype(summary[name]) and not is_bool_dtype(summary[name])
+
+
+def _ends(summary: pd.DataFrame, statistic: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower and upper ends of a statistic's intervals."""
+    if f"{statistic}_low" in summary:
+        return summary[f"{statistic}_low"].to_numpy(float), summary[f"{statistic}_high"].to_numpy(float)
+    values = summary[statistic].to_numpy(float)
+    reach = _REACH * summary[f"{statistic}_error"].to_numpy(float) if f"{statistic}_error" in summary else 0.0
+    return values - reach, values + reach

@@ -1,0 +1,56 @@
+"""A real `mlflow server` on loopback, and waiting for what other processes do."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import requests
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def running_server(folder, extra_env=None, extra_args=(), port=None):
+    """Run a tracking server with an sqlite store in `folder`, where another may go on after it; give its address."""
+    port = port or free_port()
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
+        *extra_args,
+    ]  # fmt: skip
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **(extra_env or {})}
+    with (
+        (folder / "log").open("a") as log,
+        subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        ) as process,
+    ):
+        address = f"http://127.0.0.1:{port}"
+        try:
+            wait_until(lambda: is_healthy(address), lambda: f"no server:\n{(folder / 'log').read_text()}")
+            yield address
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def is_healthy(address):
+    try:
+        return requests.get(f"{address}/health", timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def wait_until(condition, message, most_seconds=120):
+    """Wait until `condition()` holds, or fail with a message, which may be a function that makes one by then."""
+    end = time.monotonic() + most_seconds
+    while not condition():
+        assert time.monotonic() < end, message() if callable(message) else message
+        time.sleep(0.2)
