@@ -1,0 +1,52 @@
+"""MLflow's plugin, by which `mlflow.models.evaluate` audits a model; light, since every evaluation loads it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlflow.models.evaluation import ModelEvaluator
+
+if TYPE_CHECKING:
+    from mlflow.models.evaluation import EvaluationDataset, EvaluationResult
+
+NAME = "nnperm"
+"""Of the evaluator, and of the type of model that asks for nothing else."""
+
+KEYS = ("config", "channels")
+"""What may stand under `evaluator_config={"nnperm": ...}`; see `evaluating.EvaluatorConfig`."""
+
+_LIKENESS = 0.8  # of a misspelt key, which is refused with a message instead of being passed over
+
+
+class NnpermEvaluator(ModelEvaluator):  # type: ignore[misc]  # MLflow is not typed
+    """Audits a logged model on the rows given to `mlflow.models.evaluate`."""
+
+    @classmethod
+    def can_evaluate(cls, *, model_type: str | None, evaluator_config: Mapping[str, Any] | None, **_: Any) -> bool:  # noqa: ANN401
+        """Tell whether an evaluation asks for an audit: by its type of model, or by a key that is one of ours.
+
+        Without `evaluators=` MLflow asks every evaluator that is installed, and hands each a configuration that names
+        none of them; with `evaluators=["nnperm"]` it asks the same question. Nothing else tells the two apart.
+        """
+        given = map(str, evaluator_config or {})
+        return model_type == NAME or any(difflib.get_close_matches(key, KEYS, 1, _LIKENESS) for key in given)
+
+    def evaluate(
+        self,
+        *,
+        dataset: EvaluationDataset,
+        run_id: str,
+        evaluator_config: Mapping[str, Any] | None,
+        model: Any = None,  # noqa: ANN401
+        model_id: str | None = None,
+        predictions: str | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> EvaluationResult:
+        """Audit a model; see `evaluating.audit_evaluation`."""
+        from nnperm_mlflow.evaluating import audit_evaluation  # noqa: PLC0415 - heavy
+
+        return audit_evaluation(
+            model, dataset, run_id=run_id, model_id=model_id, settings=evaluator_config or {}, predictions=predictions
+        )

@@ -1,0 +1,171 @@
+"""Tables whose cells may be arrays: a cell of numbers becomes columns, a cell of steps and channels temporal data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from nnperm_mlflow.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
+from nnperm_mlflow.inputs.dataset import Series
+from nnperm_mlflow.inputs.tables import column_values
+
+_ARRAYS = (np.ndarray, list, tuple)
+
+Target = str | list[str]
+
+
+@dataclass
+class Cells:
+    """What a table holds.
+
+    Attributes
+    ----------
+    columns : dict of str to ndarray of shape (n_rows,)
+        One value a row, those from cells of several numbers included.
+    series : dict of str to Series
+        Columns whose cells are steps and channels.
+    numbers : dict of str to list of str
+        For each column whose cells are several numbers the names that these have among `columns`.
+    """
+
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    series: dict[str, Series] = field(default_factory=dict)
+    numbers: dict[str, list[str]] = field(default_factory=dict)
+
+    def put(self, name: str, values: np.ndarray) -> None:
+        """Add a column.
+
+        Raises
+        ------
+        DataError
+            If there is one of that name.
+        """
+        if name in self.columns:
+            raise DataError(f"the data name '{name}' twice; each column, number and channel needs a name of its own.")
+        self.columns[name] = values
+
+    def bind(self, said: Mapping[str, Target], inputs: Sequence[str]) -> dict[str, Target]:
+        """Return which columns each input receives, cells of several numbers spelt out.
+
+        Parameters
+        ----------
+        said : mapping of str to str or list of str
+            For an input the column or columns, as configured.
+        inputs : sequence of str
+            The model's inputs. One that is called as a column of arrays (or so with `_input` behind) receives that.
+        """
+        found = {name: self._spelt_out(target) for name, target in said.items()}
+        for column in self.numbers:
+            for name in (column, f"{column}_input"):
+                if name in inputs and name not in found:
+                    found[name] = self._spelt_out(column)
+        return found
+
+    def _spelt_out(self, target: Target) -> Target:
+        if isinstance(target, str):
+            names = self.numbers.get(target, [target])
+            return names[0] if len(names) == 1 else names
+        return [name for part in target for name in self.numbers.get(part, [part])]
+
+
+def read_cells(table: pd.DataFrame, channels: Mapping[str, Sequence[str]]) -> Cells:
+    """Take a table apart.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_rows, n_columns)
+        Cells are values, arrays of shape (n_numbers,) or arrays of shape (n_steps, n_channels). Not modified.
+    channels : mapping of str to sequence of str
+        For columns of arrays the names of the numbers or channels; a single name makes several numbers the steps of one
+        channel. Where names fit only the first axis of (a, b), that is the channels'. Left out, numbers are called
+        `<column> 1`, channels `<column> channel 1`.
+
+    Returns
+    -------
+    Cells
+
+    Raises
+    ------
+    ConfigError
+        If `channels` names what is no column of arrays.
+    ShapeError
+        If the arrays of a column differ in shape, have another number of axes, or not as many parts as are named.
+    DataError
+        If a name is there twice.
+    """
+    cells = Cells()
+    stacked: dict[str, np.ndarray] = {}
+    for position, name in enumerate(map(str, table.columns)):
+        column = table.iloc[:, position]
+        if _holds_arrays(column):
+            stacked[name] = _stack(name, column)
+        else:
+            cells.put(name, column_values(column))
+    for name in channels:
+        if name not in stacked:
+            raise ConfigError(
+                f"channels: '{name}' is no column of arrays; those are {name_list(stacked)}."
+                f"{did_you_mean(name, stacked)}"
+            )
+    for name, array in stacked.items():
+        add = _add_series if array.ndim == 3 else _add_numbers
+        add(cells, name, array, list(channels.get(name, [])))
+    return cells
+
+
+def _holds_arrays(column: pd.Series) -> bool:
+    if column.dtype.kind != "O":
+        return False
+    return isinstance(next((cell for cell in column if isinstance(cell, _ARRAYS) or not pd.isna(cell)), None), _ARRAYS)
+
+
+def _stack(name: str, column: pd.Series) -> np.ndarray:
+    """Return the cells one below the other, of shape (n_rows, n_numbers) or (n_rows, a, b)."""
+    cells = [_as_array(name, row, cell) for row, cell in enumerate(column)]
+    for row, cell in enumerate(cells):
+        if cell.shape != cells[0].shape:
+            raise ShapeError(
+                f"the cells of column '{name}' differ: an array of shape {cells[0].shape} in row 0, of shape "
+                f"{cell.shape} in row {row}. All rows need the same; pad or leave out such rows."
+            )
+    if cells[0].ndim not in (1, 2) or not cells[0].size:
+        raise ShapeError(
+            f"the cells of column '{name}' have the shape {cells[0].shape}; expected some numbers (n,), or steps and "
+            "channels (n_steps, n_channels)."
+        )
+    return np.stack(cells)
+
+
+def _as_array(name: str, row: int, cell: object) -> np.ndarray:
+    try:
+        array = np.asarray(cell)
+        return np.array(list(cell)) if array.dtype == object and isinstance(cell, _ARRAYS) else array
+    except ValueError as error:
+        raise ShapeError(f"column '{name}' holds lists of different lengths within row {row}.") from error
+
+
+def _add_numbers(cells: Cells, name: str, array: np.ndarray, names: list[str]) -> None:
+    width = array.shape[1]
+    if len(names) == 1 and width > 1:
+        cells.series[name] = Series(tuple(names), array)
+        return
+    if names and len(names) != width:
+        raise ShapeError(
+            f"channels: {len(names)} names for '{name}' ({name_list(names)}), whose cells are {width} numbers."
+        )
+    names = names or ([name] if width == 1 else [f"{name} {number}" for number in range(1, width + 1)])
+    for position, own in enumerate(names):
+        cells.put(own, array[:, position])
+    cells.numbers[name] = names
+
+
+def _add_series(cells: Cells, name: str, array: np.ndarray, names: list[str]) -> None:
+    first, last = array.shape[1:]
+    names = names or ([name] if last == 1 else [f"{name} channel {number}" for number in range(1, last + 1)])
+    axis = 1 if len(names) == first != last else 2
+    cells.series[name] = Series(
+        tuple(names), array, channel_axis=axis, model_channel_axis=axis if first == last else None
+    )
