@@ -1,0 +1,108 @@
+"""The card of a comparison: one page of Markdown that says what changed between two versions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from nnperm_mlflow.markdown import as_table, as_text
+
+_TOP = 10
+_SIDES = ("a", "b")
+
+
+def comparison_card(
+    table: pd.DataFrame,
+    names: tuple[str, str],
+    *,
+    unit: str,
+    head: str,
+    facts: Sequence[tuple[str, str, str]],
+    overall: Sequence[tuple[str, str]],
+) -> str:
+    """Return a comparison as Markdown.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As for `report.dumbbell.dumbbell_figure`, ordered.
+    names : (str, str)
+        What the two versions are called.
+    unit : str
+        Of prediction and deviation.
+    head : str
+        When, where and on what they were compared, as Markdown.
+    facts : sequence of (str, str, str)
+        What was compared: a name, and what holds for either version.
+    overall : sequence of (str, str)
+        Numbers about the comparison as a whole: a name, and the number with its interval.
+    """
+    common = table[table["only_in"] == ""]
+    lines = [
+        f"# {as_text(names[0])} and {as_text(names[1])} compared",
+        "",
+        head,
+        "",
+        *as_table(["", *map(as_text, names)], facts),
+        "",
+        "## What changed",
+        "",
+        f"The median of how far predictions move ({as_text(unit)}) when one feature is disturbed, all else as it is. "
+        f"The difference is {as_text(names[1])} less {as_text(names[0])}, in brackets its 95 % interval.",
+        "",
+        *_changes(common, names),
+        "",
+        *as_table(["of all features that both have", ""], overall),
+        "",
+        *_alone(table, names),
+        *_undefined(common),
+        "A difference says that predictions rest on a feature more or less than before, not that they have become "
+        "better or worse.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _changes(common: pd.DataFrame, names: tuple[str, str]) -> list[str]:
+    rows = [
+        (row["perturbation"], *(_number(row[f"median_{side}"]) for side in _SIDES), _difference(row))
+        for row in common.head(_TOP).to_dict("records")
+    ]
+    more = len(common) - _TOP
+    lines = as_table(["feature", *map(as_text, names), "difference"], rows)
+    return [*lines, *(["", f"{more:,} more, which differ less, in comparison.csv."] if more > 0 else [])]
+
+
+def _alone(table: pd.DataFrame, names: tuple[str, str]) -> list[str]:
+    lines = []
+    for side, name in zip(_SIDES, names, strict=True):
+        alone = table[table["only_in"] == side]
+        if len(alone):
+            told = [f"{as_text(row['perturbation'])} ({_number(row[f'median_{side}'])})" for _, row in alone.iterrows()]
+            lines += [f"Only in {as_text(name)}: {', '.join(told)}.", ""]
+    return lines
+
+
+def _undefined(common: pd.DataFrame) -> list[str]:
+    names = common.loc[common["difference"].isna(), "perturbation"]
+    return [f"Without a median in one of them: {', '.join(map(as_text, names))}.", ""] if len(names) else []
+
+
+def _difference(row: dict[Any, Any]) -> str:
+    return in_brackets(row["difference"], row["difference_low"], row["difference_high"])
+
+
+def in_brackets(value: float, low: float, high: float) -> str:
+    """Return a number with its interval behind it, where it has one.
+
+    >>> in_brackets(0.5, 0.25, 0.75), in_brackets(0.5, float("nan"), float("nan"))
+    ('0.5 (0.25 to 0.75)', '0.5')
+    """
+    return _number(value) if math.isnan(low) or math.isnan(high) else f"{_number(value)} ({low:.3g} to {high:.3g})"
+
+
+def _number(value: float) -> str:
+    return "not defined" if math.isnan(value) else f"{value:.3g}"
