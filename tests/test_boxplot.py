@@ -28,7 +28,7 @@ def summary_of(n_perturbations, name="feature {}"):
         rows.append(
             {
                 "perturbation": name.format(number),
-                "way": "set" if number % 3 == 2 else "shuffle",
+                "way": ["shuffle", "shuffle", "set", "order"][number % 4],
                 "median": median,
                 "mean": (median + q75) / 2,
                 "q05": q05,
@@ -140,9 +140,31 @@ def test_all_numbers_lie_within_the_axis():
     for scale in (1e-9, 0.31, 1, 7e12):
         summary = summary_of(6)
         summary[NUMBERS] *= scale
-        left, right = drawn(summary).get_xlim()
+        left, right = drawn(summary, unit="days").get_xlim()
         assert left == 0
         assert summary["max"].max() <= right < 3 * summary["max"].max()
+
+
+@pytest.mark.parametrize(
+    ("largest", "unit", "end"),
+    [
+        (0.21, UNIT, 0.5),
+        (0.5, UNIT, 0.5),
+        (0.51, UNIT, 1),
+        (1, UNIT, 1),
+        (0.003, UNIT, 0.01),
+        (0, UNIT, 0.01),
+        (0.003, "days", 0.005),
+        (38, "days", 50),
+    ],
+)
+def test_versions_that_are_alike_share_an_axis_and_the_picture_says_which(largest, unit, end):
+    """It ends at a round number; below a hundredth all probabilities share one, so that small effects look small."""
+    summary = summary_of(6)
+    summary[NUMBERS] *= largest / summary["max"].max()
+    axes = drawn(summary, unit=unit)
+    assert axes.get_xlim() == pytest.approx((0, 1.02 * end))
+    assert text_with(axes, "axis: 0 to").get_text() == f"axis: 0 to {end}"
 
 
 def test_a_model_that_nothing_moves_can_be_drawn():
@@ -159,7 +181,7 @@ def test_each_way_has_a_colour_that_the_legend_explains():
                  if hasattr(handle, "get_facecolor")}  # fmt: skip
     meaning = {
         "shuffle": "shuffled",
-        "set": "whole column set to the value (rows that held it)",
+        "set": "all rows set to the value (rows that held it)",
         "order": "steps reordered",
     }
     assert set(colour_of) == set(meaning.values())
@@ -210,10 +232,18 @@ def test_the_top_20_are_marked_off_where_there_are_more(n_perturbations, is_mark
 @pytest.mark.parametrize("n_perturbations", [1, 8, 150])
 @pytest.mark.parametrize("name", ["x{}", "a long name of a feature, as spreadsheets have them, number {}=0.5"])
 def test_every_text_can_be_read(n_perturbations, name):
-    """All labels are there, no text lies on another one, and none is cut off by the picture's edge."""
     summary = summary_of(n_perturbations, name)
     axes = drawn(summary)
     assert sorted(labels_from_the_top(axes)) == sorted(summary["perturbation"])
+    assert_can_be_read(axes)
+
+
+def test_the_lines_around_the_boxes_can_be_read_where_they_are_long():
+    assert_can_be_read(drawn(summary_of(8), f"models:/{'risk_' * 40}/4 on 500 rows", UNIT * 4))
+
+
+def assert_can_be_read(axes):
+    """Assert that no text lies on another one, and none is cut off by the picture's edge."""
     extents = {text: text.get_window_extent() for text in texts_of(axes)}
     picture = axes.get_figure().bbox
     for text, extent in extents.items():

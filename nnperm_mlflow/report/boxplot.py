@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from nnperm_mlflow.report.text import shorten
+from nnperm_mlflow.report.text import LONGEST_LINE, TITLE_POINTS, fit, inches_of, shorten
 
 TOP = 20
 """Perturbations that are marked off where there are more, as in the article."""
 
 _COLOURS = {"shuffle": "#7aa6c2", "set": "#e0a458", "order": "#a596c8"}
-_WAYS = {"shuffle": "shuffled", "set": "whole column set to the value (rows that held it)", "order": "steps reordered"}
+_WAYS = {"shuffle": "shuffled", "set": "all rows set to the value (rows that held it)", "order": "steps reordered"}
 _WHISKER, _EDGE = "#5b6770", "#37474f"
 _MEAN_MARK: dict[str, Any] = {
     "marker": "D", "markersize": 4, "markerfacecolor": "white", "markeredgecolor": "#1d2b36"
@@ -26,9 +26,13 @@ _LARGEST_MARK: dict[str, Any] = {
     "marker": "o", "markersize": 3, "markerfacecolor": "#8a8f94", "markeredgecolor": "none"
 }  # fmt: skip
 _TICKS_ABOVE = 18  # points that the upper scale of a long plot takes
-_LETTER_INCHES, _FREE_LETTERS = 0.08, 30
+_LETTER_INCHES, _FREE_LETTERS = 0.09, 16
 _LONGEST_NAME = 120  # letters; a longer one would leave the boxes no room
-_ROW_INCHES, _MARGIN_INCHES, _WIDTH_INCHES = 0.3, 2.0, 11.0
+_ROW_INCHES, _MARGIN_INCHES, _WIDTH_INCHES = 0.3, 2.0, 10.0
+_BOXES_INCHES = 7.6  # width of the axes, or a little less
+_HEAD_POINTS, _AXIS_POINTS = 12, 11
+_ROUNDING = 1e-4  # by which a deviation may exceed the axis's end, which has room for it
+_SMALLEST_PROBABILITY = 0.01  # end of the shortest axis: what moves less is small, and shall look small
 
 
 def boxplot_figure(summary: pd.DataFrame, subtitle: str, unit: str) -> Figure:
@@ -46,7 +50,7 @@ def boxplot_figure(summary: pd.DataFrame, subtitle: str, unit: str) -> Figure:
     Returns
     -------
     matplotlib Figure
-        Of 11 inches (more for long names) by 0.3 inches a perturbation; save it with `savefig`.
+        Of 10 inches (more for long names) by 0.3 inches a perturbation; save it with `savefig`.
     """
     longest = min(_LONGEST_NAME, max(map(len, summary["perturbation"])))
     width = _WIDTH_INCHES + _LETTER_INCHES * max(0, longest - _FREE_LETTERS)
@@ -113,24 +117,39 @@ def _label_of(row: dict[str, Any]) -> str:
 
 
 def _label(axes: Axes, ordered: pd.DataFrame, subtitle: str, unit: str) -> None:
-    title = "Impact of a random shuffle in a column on the inference"
-    lift = _TICKS_ABOVE if len(ordered) > TOP else 0
-    axes.set_title(title, fontsize=14, fontweight="bold", loc="left", pad=24 + lift)
-    above: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 8 + lift), "textcoords": "offset points"}
-    axes.annotate(subtitle, (0, 1), fontsize=10, color=_WHISKER, parse_math=False, **above)
-    deviation = f"Difference between original inference and perturbated inference ({unit})"
-    axes.set_xlabel(deviation, fontsize=11, fontweight="bold", parse_math=False)
-    axes.set_ylabel("Perturbated feature", fontsize=11, fontweight="bold")
+    end = _axis_end(float(ordered["max"].max()), unit)
+    _head(axes, subtitle, f"axis: 0 to {end:g}", _TICKS_ABOVE if len(ordered) > TOP else 0)
+    axes.set_xlabel(_deviation_in(unit), fontsize=_AXIS_POINTS, fontweight="bold", parse_math=False)
+    axes.set_ylabel("Perturbated feature", fontsize=_AXIS_POINTS, fontweight="bold")
+    axes.tick_params(labelsize=_AXIS_POINTS)
     for label in axes.get_yticklabels():
         label.set_parse_math(False)  # a dollar in a feature's name is a dollar
     axes.set_ylim(len(ordered) - 0.4, -0.6)
-    axes.set_xlim(0, _axis_end(float(ordered["max"].max())))
+    axes.set_xlim(0, 1.02 * end)
     axes.grid(axis="x", color="#d9dee2", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if len(ordered) > TOP:
         _mark_top(axes)
     _explain(axes, set(ordered["way"]))
+
+
+def _head(axes: Axes, subtitle: str, scale: str, lift: int) -> None:
+    """Say above the boxes what they show, of what, and on which scale: pictures are looked at side by side."""
+    title = "Impact of a random shuffle in a column on the inference"
+    axes.set_title(title, fontsize=TITLE_POINTS, fontweight="bold", loc="left", pad=26 + lift)
+    above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "color": _EDGE}
+    line = fit(subtitle, _BOXES_INCHES, _HEAD_POINTS, longest=LONGEST_LINE)
+    axes.annotate(line, (0, 1), xytext=(0, 8 + lift), fontsize=_HEAD_POINTS, parse_math=False, **above)
+    axes.annotate(scale, (1, 1), xytext=(0, 27 + lift), fontsize=_HEAD_POINTS, ha="right", **above)
+
+
+def _deviation_in(unit: str) -> str:
+    """Return the quantity and its unit, on two lines where one would be too long."""
+    quantity = "Difference between original inference and perturbated inference"
+    unit = fit(unit, _BOXES_INCHES, _AXIS_POINTS, "bold", longest=LONGEST_LINE)
+    line = f"{quantity} ({unit})"
+    return line if inches_of(line, _AXIS_POINTS, "bold") <= _BOXES_INCHES else f"{quantity}\n({unit})"
 
 
 def _mark_top(axes: Axes) -> None:
@@ -163,9 +182,16 @@ def _explain(axes: Axes, ways: set[str]) -> None:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
 
 
-def _axis_end(largest: float) -> float:
-    """Return a round number at or above the largest deviation, so that versions of a model share their axis."""
+def _axis_end(largest: float, unit: str) -> float:
+    """Return a round number (1, 2 or 5 times a power of ten) that the largest deviation does not exceed.
+
+    Versions that are alike share it, so that their boxes can be compared by eye. Below a hundredth, all probabilities
+    do.
+    """
+    if "probability" in unit:
+        largest = max(largest, _SMALLEST_PROBABILITY)
     if largest <= 0:
         return 1.0
-    step = 10.0 ** math.floor(math.log10(largest))
-    return next(step * factor for factor in (1, 2, 5, 10) if largest <= step * factor * 1.0001) * 1.02
+    power = math.floor(math.log10(largest))
+    ends = (float(f"{digit}e{power}") for digit in (1, 2, 5, 10))
+    return next(end for end in ends if largest <= end * (1 + _ROUNDING))
