@@ -31,7 +31,9 @@ DIFFERENCE_COLUMNS = (
     "rank_b",
 )  # fmt: skip
 
-_PREFIXES: dict[Statistic, str] = {"median": "difference", "mean": "mean_difference"}
+DIFFERENCE_OF: dict[Statistic, str] = {"median": "difference", "mean": "mean_difference"}
+"""For each statistic the column with its difference."""
+
 _SAME = ["perturbation", "way"]
 _SHOWN = 12  # characters of a digest
 
@@ -105,9 +107,9 @@ def compare_tables(
         if paired:
             _check_likeness(audit_a, audit_b)
         found = [_errors(audit_a, audit_b, row, paired) for row in both.to_dict("records")]
-    errors = pd.DataFrame(found, columns=list(_PREFIXES))
+    errors = pd.DataFrame(found, columns=list(DIFFERENCE_OF))
     differences = _differences(both, errors)
-    defined, name = differences["difference"].notna(), _PREFIXES[statistic]
+    defined, name = differences["difference"].notna(), DIFFERENCE_OF[statistic]
     shuffled = (differences["way"] == Shuffle.way) & defined
     first, second = (differences.loc[shuffled, f"{statistic}{end}"].to_numpy(float) for end in ("_a", "_b"))
     shifts = [differences.loc[defined, f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high")]
@@ -158,7 +160,7 @@ def _influences(audit: RecordedAudit, row: Mapping[str, Any], end: str, varies: 
 def _differences(both: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
     """Return the table of differences, in the order of the first audit's summary."""
     found = both.rename(columns={"feature_a": "feature", "value_a": "value"})
-    for statistic, name in _PREFIXES.items():
+    for statistic, name in DIFFERENCE_OF.items():
         reach = REACH * np.array([each.difference for each in errors[statistic]])
         found[name] = both[f"{statistic}_b"] - both[f"{statistic}_a"]
         found[f"{name}_low"], found[f"{name}_high"] = found[name] - reach, found[name] + reach

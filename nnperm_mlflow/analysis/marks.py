@@ -24,7 +24,7 @@ class Marks:
     """
 
     def __init__(self, folder: Path, n_known: int) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         self._n_known = n_known
         self._repeats = range(0)
         self._n_perturbations = self._filled = 0
