@@ -1,0 +1,1 @@
+"""Approval by event: audit each model version as it is registered."""

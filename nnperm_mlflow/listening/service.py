@@ -1,0 +1,244 @@
+"""The listener as a whole: its state directory, its threads, its web server, from start to stop."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import mlflow
+import uvicorn
+
+from nnperm_mlflow.config import load_config
+from nnperm_mlflow.errors import ConfigError, name_list
+from nnperm_mlflow.listening.backlog import Backlog
+from nnperm_mlflow.listening.configs import SUFFIX, configs_in
+from nnperm_mlflow.listening.intake import WEBHOOK_PATH, Intake, build_app
+from nnperm_mlflow.listening.program import AuditProgram, audit_environment
+from nnperm_mlflow.listening.reconcile import REGISTRY_OK, Reconciler, keep_reconciling
+from nnperm_mlflow.listening.records import Deliveries, Failures, first_start
+from nnperm_mlflow.listening.work import Auditor, keep_working
+
+logger = logging.getLogger(__name__)
+
+DATABASE = "listener.db"
+"""The file in the state directory that holds the queue and what is remembered."""
+
+_CLOSE_SECONDS = 5  # for requests that are being answered
+_MOST_CONNECTIONS = 100
+
+
+@dataclass(frozen=True)
+class ListenSettings:
+    """What a listener is told.
+
+    Attributes
+    ----------
+    host, port : str, int
+        Where it listens; port 0 takes a free one.
+    secret : str
+        What the webhook was created with.
+    secret_env : str
+        The environment variable that holds it; audits do not get to see it.
+    configs : Path
+        Directory of the configurations.
+    state : Path
+        Directory of what it remembers; made where there is none.
+    everything : bool
+        Whether versions are audited however old they are.
+    since_days : float or None
+        Versions older than this are left alone; None takes those created after the first start.
+    most_waiting : int
+    most_minutes : float
+        How long one audit may take.
+    every_minutes : float
+        How often the registry is asked.
+    """
+
+    host: str
+    port: int
+    secret: str = field(repr=False)
+    secret_env: str
+    configs: Path
+    state: Path
+    everything: bool = False
+    since_days: float | None = None
+    most_waiting: int = 1000
+    most_minutes: float = 120.0
+    every_minutes: float = 5.0
+
+
+class Listener:
+    """The parts of a listener, put together over one state directory.
+
+    Parameters
+    ----------
+    settings : ListenSettings
+    """
+
+    def __init__(self, settings: ListenSettings) -> None:
+        self._settings = settings
+        self._stopping = threading.Event()
+        database = settings.state / DATABASE
+        failures, deliveries = Failures(database), Deliveries(database)
+        since = _since(settings, first_start(database, time.time()))
+        program = AuditProgram(
+            settings.state / "audit.lock",
+            60 * settings.most_minutes,
+            audit_environment(str(mlflow.get_tracking_uri()), settings.secret_env),
+            self._stopping,
+        )
+        self._failures = failures
+        self._auditor = Auditor(settings.configs, failures, program)
+        self._backlog = Backlog(database, settings.most_waiting, self._auditor.audit)
+        self._intake = Intake(settings.secret, settings.configs, self._backlog, deliveries)
+        self._reconciler = Reconciler(settings.configs, self._backlog, failures, deliveries, since)
+        self._worker = threading.Thread(target=keep_working, args=(self._backlog, self._stopping), daemon=True)
+        logger.info(
+            "versions created since %s are audited; %d wait from before",
+            datetime.fromtimestamp(since, timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ"),
+            self._backlog.waiting,
+        )
+
+    def run(self, door: socket.socket) -> None:
+        """Serve until a signal comes; then stop the audit that is running, which ends its run as killed."""
+        every = 60 * self._settings.every_minutes
+        asking = threading.Thread(target=keep_reconciling, args=(self._reconciler, every, self._stopping), daemon=True)
+        config = uvicorn.Config(
+            build_app(self._intake, self.health),
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_graceful_shutdown=_CLOSE_SECONDS,
+        )
+        self._worker.start()
+        asking.start()
+        try:
+            uvicorn.Server(config).run(sockets=[door])
+        except (SystemExit, KeyboardInterrupt):
+            pass  # the signal that uvicorn stopped for, sent on once it has closed
+        finally:
+            logger.info("stopping")
+            self._stopping.set()
+            self._worker.join()
+
+    def health(self) -> dict[str, object]:
+        """Return what `GET /health` tells: states and counts, no name and no value."""
+        given_up, waiting = self._failures.given_up(), self._backlog.waiting
+        registry, last = self._reconciler.registry, self._reconciler.last
+        is_well = registry == REGISTRY_OK and not given_up and not self._backlog.is_full and self._worker.is_alive()
+        return {
+            "status": "ok" if is_well else "degraded",
+            "waiting": waiting,
+            "running": int(self._backlog.running is not None),
+            "audited": self._auditor.audited,
+            "given_up": given_up,
+            "without_config": self._intake.without_config,
+            "registry": registry,
+            "last_reconciled": None if last is None else last.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
+
+def listen(settings: ListenSettings) -> None:
+    """Audit each model version as it is registered, until a signal comes.
+
+    Parameters
+    ----------
+    settings : ListenSettings
+
+    Raises
+    ------
+    ConfigError
+        If the directories cannot be used, another listener has the state directory, or the port is taken.
+    """
+    known = _read_configs(settings.configs)
+    with only_listener(settings.state), _door(settings.host, settings.port) as door:
+        try:
+            listener = Listener(settings)
+        except sqlite3.Error as error:
+            raise ConfigError(
+                f"the database '{settings.state / DATABASE}' cannot be used ({error}). Move it away, or give another "
+                "directory with --state-dir."
+            ) from error
+        host, port = door.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        logger.info("listening at http://%s:%d%s for versions of %s", shown, port, WEBHOOK_PATH, name_list(known))
+        listener.run(door)
+
+
+def _read_configs(folder: Path) -> list[str]:
+    """Return the names of the models that have a configuration, and warn of those that will not work."""
+    try:
+        configs = configs_in(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"the directory of configurations '{folder}' cannot be read ({error.strerror}). Give one with --configs."
+        ) from error
+    for config in configs.values():
+        try:
+            load_config(config)
+        except ConfigError as error:
+            logger.warning("%s", error)
+    if not configs:
+        logger.warning("no model has a configuration: put <model name>%s into '%s'", SUFFIX, folder)
+    return list(configs)
+
+
+@contextmanager
+def only_listener(state: Path) -> Iterator[None]:
+    """Hold a state directory, made where there is none, so that no other listener works on its queue.
+
+    The lock is sqlite's on a file, which ends with the process, however that ends.
+
+    Parameters
+    ----------
+    state : Path
+
+    Raises
+    ------
+    ConfigError
+        If another listener holds it, or it cannot be used.
+    """
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = sqlite3.connect(state / "lock.db", timeout=0, isolation_level=None)
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigError(
+            f"the state directory '{state}' cannot be used ({error}). Give another with --state-dir."
+        ) from error
+    with closing(lock):
+        try:
+            lock.execute("begin exclusive")
+        except sqlite3.OperationalError as error:
+            raise ConfigError(
+                f"the state directory '{state}' cannot be held ({error}): another listener uses it. Stop that one, or "
+                "give this one its own with --state-dir."
+            ) from error
+        yield
+
+
+def _door(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise ConfigError(
+            f"nothing can listen at {host}, port {port}: {error.strerror}. Give another --port or --host."
+        ) from error
+
+
+def _since(settings: ListenSettings, started: float) -> float:
+    if settings.everything:
+        return 0.0
+    return started if settings.since_days is None else max(0.0, time.time() - settings.since_days * 86400)
