@@ -7,12 +7,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.findings import Findings, Progress
 from nnperm_mlflow.analysis.profiles import find_profiles
-from nnperm_mlflow.analysis.statistics import SUMMARY_COLUMNS
 from nnperm_mlflow.analysis.windows import window_table
 from nnperm_mlflow.approval import DIGESTS, Audited, approve
 from nnperm_mlflow.baselines import Likeness, pin_baselines
@@ -30,7 +28,6 @@ from nnperm_mlflow.registry.connection import connected, explained, run_address
 from nnperm_mlflow.registry.evidence import Evidence, log_evidence, metrics_of
 from nnperm_mlflow.registry.session import RunSession
 from nnperm_mlflow.result import AuditResult, Folder, write_files
-from nnperm_mlflow.verdict.checks import check_names
 from nnperm_mlflow.verdict.judging import Subject
 
 AnyConfig = AuditConfig | Mapping[str, object] | str | Path | None
@@ -100,7 +97,7 @@ def audit(
         settings = with_policy(as_config(config), policy)
         folder = Folder.at(output)
         plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)
-        pinned = _check_policy(client, settings.policy, plan)
+        pinned = pin_baselines(client, settings.policy)
         session.start(plan.reference, experiment)
         if not ends_run:
             _refuse_used(client, session.run_id, {**plan.record, "unit": plan.unit})
@@ -158,17 +155,6 @@ def _refuse_used(client: MlflowClient, run_id: str, params: Mapping[str, object]
     if MODEL_TAG in data.tags or taken:
         holds = f"the parameters {name_list(taken)} with other values" if MODEL_TAG not in data.tags else "an audit"
         raise TrackingError(f"run {run_id} holds {holds} already. Begin a run of its own for this audit.")
-
-
-def _check_policy(client: MlflowClient, policy: Policy, plan: Plan) -> dict[str, str]:
-    """Refuse a policy that cannot be answered, and return the versions that it compares with."""
-    planned = pd.DataFrame(
-        [(done.name, done.feature.name, done.feature.kind, done.way) for done in plan.job.perturbations],
-        columns=["perturbation", "feature", "kind", "way"],
-    )
-    scores = [] if plan.scores is None else [f"{name}_drop" for name in plan.scores.names]
-    check_names(policy, planned, [*SUMMARY_COLUMNS, *scores], plan.reference.uri)
-    return pin_baselines(client, policy)
 
 
 def _result(plan: Plan, found: Findings, session: RunSession, folder: Folder) -> AuditResult:

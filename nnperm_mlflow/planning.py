@@ -32,6 +32,7 @@ from nnperm_mlflow.models.pinning import ModelReference, pin_model
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.policy import Policy, load_policy
 from nnperm_mlflow.registry.artifacts import Fetcher
+from nnperm_mlflow.verdict.checks import watch
 
 _RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _FEWEST_ROWS = 2
@@ -61,6 +62,8 @@ class Plan:
         Features that go together.
     scores : Scores or None
         What to compute from labels.
+    watched : frozenset of str
+        Perturbations that the policy looks at.
     """
 
     reference: ModelReference
@@ -72,13 +75,14 @@ class Plan:
     noise: SelfNoise
     companions: Companions
     scores: Scores | None
+    watched: frozenset[str]
 
     @property
     def precision(self) -> Precision | None:
         """When enough repeats have been made, where their number is to be found out."""
         analysis = self.used.analysis
         most = analysis.max_repeats or MOST_REPEATS
-        return None if analysis.precision is None else Precision(analysis.precision, most)
+        return None if analysis.precision is None else Precision(analysis.precision, most, self.watched)
 
     @property
     def unit(self) -> str:
@@ -161,6 +165,7 @@ def prepare(
             "'analysis: {random: true}'."
         )
     scores = _scores(dataset, analysis, fitted, inputs)
+    watched = watch(config.policy, perturbations, [] if scores is None else scores.names, uri)
     used = config.without_secrets().model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
     record: dict[str, object] = {
         "model": uri,
@@ -190,7 +195,7 @@ def prepare(
     )
     check_profiles(analysis.profile, job)
     block_rows = choose_block_rows(job, analysis.block_rows)
-    return Plan(reference, dataset, job, block_rows, used, record, noise, companions, scores)
+    return Plan(reference, dataset, job, block_rows, used, record, noise, companions, scores, watched)
 
 
 def _scores(dataset: Dataset, analysis: AnalysisConfig, predictor: Predictor, inputs: BoundInputs) -> Scores | None:

@@ -35,6 +35,10 @@ def test_entry_points_leave_quoting_to_mlflow_and_give_every_path_a_default():
 
 def test_the_shipped_configurations_are_read_strictly():
     from nnperm_mlflow.config import load_config
+    from nnperm_mlflow.policy import load_policy
 
     for path in (PROJECT / "configs").glob("*.yaml"):
-        assert load_config(path).data.static.endswith(f"{path.stem.partition('_')[0]}.parquet")
+        if path.stem.endswith("_policy"):
+            assert load_policy(path).applies
+        else:
+            assert load_config(path).data.static.endswith(f"{path.stem.partition('_')[0]}.parquet")

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from nnperm_mlflow.analysis.deviation import choose_measure
-from nnperm_mlflow.analysis.findings import Precision, find
+from nnperm_mlflow.analysis.findings import Findings, Precision, find
 from nnperm_mlflow.analysis.job import Job
 from nnperm_mlflow.analysis.plan import plan_perturbations
+from nnperm_mlflow.analysis.tally import Tally
 from nnperm_mlflow.config import AnalysisConfig
 from tests.plain import PlainPredictor, bound
 
@@ -94,3 +95,19 @@ def test_where_nothing_can_be_measured_it_says_so(tmp_path, caplog):
     found = find(job, 40, tmp_path / "t.parquet", lambda *_: None, precision=Precision(0.1, 9))
     assert found.repeats == 2
     assert "there is no median whose interval could be narrowed" in caplog.text
+
+
+def test_what_a_check_looks_at_matters_however_small_it_is(monkeypatch):
+    monkeypatch.setattr("nnperm_mlflow.analysis.findings.TOP", 1)
+    summary = pd.DataFrame(
+        {"perturbation": ["dose", "age", "bmi"], "median_low": [8.0, 1.0, 0.0], "median_high": [9.0, 4.0, 2.0]}
+    )
+    tally = Tally.empty(3)
+    assert Findings(summary, tally, 1).widest == 1
+    assert Findings(summary, tally, 1, watched=frozenset({"bmi"})).widest == 2
+
+
+def test_more_repeats_are_made_for_what_a_check_looks_at(tmp_path, monkeypatch):
+    monkeypatch.setattr("nnperm_mlflow.analysis.findings.TOP", 0)
+    assert audit(tmp_path, Precision(1e-9, 3))[0].repeats == 2
+    assert audit(tmp_path, Precision(1e-9, 3, frozenset({"age"})))[0].repeats == 3

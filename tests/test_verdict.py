@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nnperm_mlflow.analysis.perturbations import SetTo, Shuffle
 from nnperm_mlflow.errors import CheckError, MissingBaselineError, UnknownFeatureError
+from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.policy import Policy
 from nnperm_mlflow.verdict.card import audit_card
-from nnperm_mlflow.verdict.checks import Baseline, Material, apply, check_names
+from nnperm_mlflow.verdict.checks import Baseline, Material, apply, watch
 from nnperm_mlflow.verdict.estimates import Estimate, estimates_of, rank_of, shares_of, unused_features
 from nnperm_mlflow.verdict.judging import Subject, judge
 
@@ -203,6 +205,7 @@ def test_features_without_measurable_effect_are_counted_once_each():
 
 def compared(correlation, shift):
     class Compared:
+        differences = pd.DataFrame({"perturbation": ["AGE", "PAY"], "difference": [0.01, -0.04]})
         rank_correlation = Estimate(*correlation)
         largest_shift = Estimate(*shift)
 
@@ -214,6 +217,7 @@ def test_a_check_against_a_version_has_a_finding_for_each_limit():
     first, second = apply(check, material(baselines=compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06))))
     assert (first.state, second.state) == ("holds", "undecided")
     assert "rank correlation of the medians against models:/credit/3 is 0.9 (0.85 to 0.95)" in first.words
+    assert "largest shift of the medians against models:/credit/3, that of PAY, is 0.04 (0.03 to 0.06)" in second.words
     only = policy({"against": "models:/credit@champion", "max_shift": 0.02}).checks[0]
     (found,) = apply(only, material(baselines=compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06))))
     assert (found.state, found.at_most) == ("fails", True)
@@ -227,18 +231,26 @@ def test_a_missing_baseline_and_an_undefined_correlation_are_errors():
         apply(check, material(baselines=compared((math.nan,) * 3, (0, 0, 0))))
 
 
+def planned():
+    features = {name: Feature(name, (), kind) for name, kind in zip(SUMMARY["feature"], SUMMARY["kind"], strict=True)}
+    rows = zip(SUMMARY["feature"], SUMMARY["way"], strict=True)
+    return [SetTo(features[name], 2) if way == "set" else Shuffle(features[name]) for name, way in rows]
+
+
 def test_a_policy_is_refused_before_the_audit_where_it_cannot_be_answered():
-    planned = SUMMARY[["perturbation", "feature", "kind", "way"]]
-    check_names(
-        policy({"feature": "SEX*", "max": 1}, {"any": True, "statistic": "share", "max": 1}), planned, ["median"], MODEL
-    )
+    def watched(check, **more):
+        return watch(policy(check, **more), planned(), ["roc_auc"], MODEL)
+
+    assert watched({"feature": "SEX*", "max": 1}) == {"SEX", "SEX=2"}
+    assert watched({"feature": "SEX", "statistic": "roc_auc_drop", "max": 1, "way": "shuffle"}) == {"SEX"}
+    assert watched({"any": True, "statistic": "share", "max": 1}) == set()
     with pytest.raises(UnknownFeatureError, match="'SAX' is no feature"):
-        check_names(policy({"feature": "SAX", "max": 1}), planned, ["median"], MODEL)
-    with pytest.raises(CheckError, match="'roc_auc_drop' is no statistic"):
-        check_names(policy({"feature": "SEX", "statistic": "roc_auc_drop", "max": 1}), planned, ["median"], MODEL)
+        watched({"feature": "SAX", "max": 1})
+    with pytest.raises(CheckError, match="'r2_drop' is no statistic"):
+        watched({"feature": "SEX", "statistic": "r2_drop", "max": 1})
     with pytest.raises(CheckError, match="nothing of that kind was disturbed"):
-        check_names(policy({"feature": "SEX", "way": "order", "max": 1}), planned, ["median"], MODEL)
-    check_names(policy({"feature": "SAX", "max": 1}, mode="off"), planned, ["median"], MODEL)
+        watched({"feature": "SEX", "way": "order", "max": 1})
+    assert watched({"feature": "SAX", "max": 1}, mode="off") == set()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from nnperm_mlflow.analysis.contrast import (
 from nnperm_mlflow.analysis.intervals import REACH
 from nnperm_mlflow.analysis.perturbations import Shuffle
 from nnperm_mlflow.analysis.recorded import RecordedAudit
+from nnperm_mlflow.analysis.statistics import COMPOSED
 from nnperm_mlflow.errors import ConfigError
 
 DIFFERENCE_COLUMNS = (
@@ -52,7 +53,8 @@ class Comparison:
     only_a, only_b : list of str
         Perturbations that only one of the two has.
     rank_correlation : Interval
-        Spearman's, between what the two audits say of the features that both shuffled; NaN for fewer than 3.
+        Spearman's, between what the two audits say of the model's own features that both shuffled, windows and groups
+        left out; NaN for fewer than 3.
     largest_shift : Interval
         By how much a perturbation's number differs most, whatever the sign.
     paired : bool
@@ -110,14 +112,14 @@ def compare_tables(
     errors = pd.DataFrame(found, columns=list(DIFFERENCE_OF))
     differences = _differences(both, errors)
     defined, name = differences["difference"].notna(), DIFFERENCE_OF[statistic]
-    shuffled = (differences["way"] == Shuffle.way) & defined
-    first, second = (differences.loc[shuffled, f"{statistic}{end}"].to_numpy(float) for end in ("_a", "_b"))
+    single = (differences["way"] == Shuffle.way) & ~both["kind_a"].isin(COMPOSED) & defined
+    first, second = (differences.loc[single, f"{statistic}{end}"].to_numpy(float) for end in ("_a", "_b"))
     shifts = [differences.loc[defined, f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high")]
     return Comparison(
         differences=_ordered(differences),
         only_a=_only(summary_a, summary_b),
         only_b=_only(summary_b, summary_a),
-        rank_correlation=rank_correlation(first, second, errors.loc[shuffled, statistic].tolist()),
+        rank_correlation=rank_correlation(first, second, errors.loc[single, statistic].tolist()),
         largest_shift=largest_shift(*shifts),
         paired=paired,
         undefined=differences.loc[~defined, "perturbation"].tolist(),

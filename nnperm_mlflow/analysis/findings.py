@@ -24,7 +24,7 @@ from nnperm_mlflow.analysis.tally import Tally
 logger = logging.getLogger(__name__)
 
 TOP = 20
-"""Perturbations whose intervals matter: those with the largest medians."""
+"""Perturbations whose intervals matter: those with the largest medians, beside those that are watched."""
 
 MOST_REPEATS = 50
 """Repeats beyond which none are made by themselves."""
@@ -47,10 +47,13 @@ class Precision:
         How wide the intervals that matter may be, in the unit of the prediction.
     most : int
         Most repeats.
+    watched : frozenset of str
+        Names of perturbations whose intervals matter, too: those that checks look at.
     """
 
     width: float
     most: int
+    watched: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -67,18 +70,21 @@ class Findings:
         How many were made.
     predictions : Predictions or None
         Under each perturbation, where the job keeps them.
+    watched : frozenset of str
+        Names of perturbations whose intervals matter, beside those of the largest.
     """
 
     summary: pd.DataFrame
     tally: Tally
     repeats: int
     predictions: Predictions | None = None
+    watched: frozenset[str] = frozenset()
 
     @property
     def widest(self) -> float:
         """The widest interval of a median among those that matter; NaN where there is none."""
-        top = self.summary.head(TOP)
-        return float((top["median_high"] - top["median_low"]).max())
+        matters = (self.summary.index < TOP) | self.summary["perturbation"].isin(self.watched)
+        return float((self.summary["median_high"] - self.summary["median_low"])[matters].max())
 
 
 def find(
@@ -134,7 +140,7 @@ def find(
                     if predictions is not None:
                         predictions.add(result, job.inputs.n_rows, repeats)
             summary = _described(replace(job, repeats=repeats.stop), tally, marks, parts)
-            found = Findings(summary, tally, repeats.stop, predictions)
+            found = Findings(summary, tally, repeats.stop, predictions, precision.watched if precision else frozenset())
             if precision is None or _is_enough(found, precision, widest):
                 break
             widest = found.widest

@@ -12,6 +12,9 @@ from nnperm_mlflow.analysis.perturbations import Perturbation
 from nnperm_mlflow.analysis.tally import Read, Tally
 
 QUANTILES = {"median": 0.5, "q05": 0.05, "q25": 0.25, "q75": 0.75, "q95": 0.95}
+COMPOSED = ("group", "window")
+"""Kinds of features that are made of others, or a part of one."""
+
 SURE_QUANTILES = ("median", "q95")
 """Quantiles of which is told how sure they are."""
 

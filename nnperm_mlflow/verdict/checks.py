@@ -9,8 +9,10 @@ from functools import singledispatch
 
 import pandas as pd
 
-from nnperm_mlflow.analysis.comparison import Comparison
+from nnperm_mlflow.analysis.comparison import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.contrast import Statistic
+from nnperm_mlflow.analysis.perturbations import Perturbation
+from nnperm_mlflow.analysis.statistics import SUMMARY_COLUMNS
 from nnperm_mlflow.errors import CheckError, MissingBaselineError, UnknownFeatureError, did_you_mean, name_list
 from nnperm_mlflow.policy import SHARE, AgainstCheck, LimitCheck, Policy, RankCheck, UnusedCheck, names_of
 from nnperm_mlflow.verdict.estimates import (
@@ -25,6 +27,7 @@ from nnperm_mlflow.verdict.estimates import (
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")
 _WILD = frozenset("*?[")
+_SHIFT = "largest shift"
 
 
 @dataclass(frozen=True)
@@ -156,29 +159,41 @@ def _(check: AgainstCheck, material: Material) -> list[Finding]:
     comparison = baseline.comparisons[check.statistic]
     asked = [
         ("rank correlation", comparison.rank_correlation, check.min_rank_correlation, False),
-        ("largest shift", comparison.largest_shift, check.max_shift, True),
+        (_SHIFT, comparison.largest_shift, check.max_shift, True),
     ]
     found = []
     for what, number, limit, at_most in asked:
         if limit is not None:
             estimate = Estimate(number.value, number.low, number.high)
             label = f"{what} of the {check.statistic}s against {baseline.uri}"
+            if what == _SHIFT and number.value:
+                label += f", that of {_shifted_most(comparison, check.statistic)},"
             found.append(_worst({label: estimate}, limit, at_most, "", check.title))
     return found
 
 
-def check_names(policy: Policy, planned: pd.DataFrame, statistics: Sequence[str], model: str) -> None:
-    """Refuse, before anything is disturbed, a policy that asks for what an audit will not tell.
+def _shifted_most(comparison: Comparison, statistic: Statistic) -> str:
+    differences = comparison.differences[DIFFERENCE_OF[statistic]].abs()
+    return str(comparison.differences["perturbation"].iloc[int(differences.argmax())])
+
+
+def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequence[str], model: str) -> frozenset[str]:
+    """Return the perturbations that a policy looks at; refuse one that asks for what an audit will not tell.
 
     Parameters
     ----------
     policy : Policy
-    planned : DataFrame
-        A row per perturbation with its name, feature, kind and way, as in the summary.
-    statistics : sequence of str
-        Columns that the summary will have.
+    perturbations : sequence of Perturbation
+        What is going to be done.
+    scores : sequence of str
+        Whose drops will be told.
     model : str
         Pinned URI of the version, for messages.
+
+    Returns
+    -------
+    frozenset of str
+        Names that checks give, not those that `any` means.
 
     Raises
     ------
@@ -187,10 +202,19 @@ def check_names(policy: Policy, planned: pd.DataFrame, statistics: Sequence[str]
     CheckError
         If it asks for a statistic that is not told.
     """
+    planned = pd.DataFrame(
+        [(done.name, done.feature.name, done.feature.kind, done.way) for done in perturbations],
+        columns=["perturbation", "feature", "kind", "way"],
+    )
+    statistics = [*SUMMARY_COLUMNS, *(f"{score}_drop" for score in scores)]
+    watched: set[str] = set()
     for check in policy.checks if policy.applies else ():
         if isinstance(check, (LimitCheck, RankCheck)):
-            choose(names_of(check.feature), _asked_of(check, planned), model, check.title)
+            names = names_of(check.feature)
+            meant = choose(names, _asked_of(check, planned), model, check.title)
             check_statistic(check.statistic, statistics)
+            watched |= set(meant) if names else set()
+    return frozenset(watched)
 
 
 def _asked_of(check: LimitCheck | RankCheck, summary: pd.DataFrame) -> pd.DataFrame:

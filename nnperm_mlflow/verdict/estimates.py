@@ -11,13 +11,11 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from nnperm_mlflow.analysis.statistics import COMPOSED
 from nnperm_mlflow.errors import CheckError, did_you_mean, name_list
 from nnperm_mlflow.policy import SHARE
 
 State = Literal["holds", "fails", "undecided"]
-
-COMPOSED = ("group", "window")
-"""Kinds of features that are made of others, or a part of one."""
 
 _REACH = 1.959963984540054  # standard errors from the middle to the end of a 95 % interval
 _EDGES = ("_low", "_high", "_error")

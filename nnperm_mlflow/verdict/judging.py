@@ -108,12 +108,12 @@ class Verdict:
     @property
     def in_words(self) -> str:
         """The verdict in a line."""
-        n = len(self.outcomes)
+        n = len(dict.fromkeys(outcome.check for outcome in self.outcomes))
         dry = ", as a dry run" if self.policy.mode == "dry_run" else ""
         if self.status == "pass":
             return f"pass: {n} of {n} checks are kept{dry}"
         names = dict.fromkeys(outcome.check for outcome in self.not_kept)
-        return f"fail: {len(self.not_kept)} of {n} checks are not kept{dry}: {name_list(names)}"
+        return f"fail: {len(names)} of {n} checks are not kept{dry}: {name_list(names)}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as `verdict.json` holds it, without when and by whom it was given."""
