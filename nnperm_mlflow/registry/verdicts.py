@@ -12,7 +12,6 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow import __version__
 from nnperm_mlflow.filenames import CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER
-from nnperm_mlflow.registry.audits import AuditRecord
 from nnperm_mlflow.registry.connection import current_user, refused
 from nnperm_mlflow.registry.linking import verdict_tags
 from nnperm_mlflow.verdict.judging import Verdict, stamp
@@ -68,9 +67,3 @@ def log_verdict(client: MlflowClient, run_id: str, given: GivenVerdict | None, c
     except MlflowException as error:
         return [refused(error, f"run {run_id}")]
     return []
-
-
-def past_verdicts(record: AuditRecord) -> list[dict[str, Any]]:
-    """Return all verdicts that were given on an audit, oldest first."""
-    names = sorted(file.path for file in record.client.list_artifacts(record.run_id, VERDICTS_FOLDER))
-    return [dict(json.loads(record.fetch(name).read_text(encoding="utf-8"))) for name in names]

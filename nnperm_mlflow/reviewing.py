@@ -1,0 +1,211 @@
+"""The past of a registered model: all audits, verdicts and promotions of its versions, and how the medians went."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from nnperm_mlflow.errors import ConfigError, EvidenceError, ModelNotFoundError, did_you_mean, name_list
+from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG, PROMOTION, AuditRecord
+from nnperm_mlflow.registry.connection import connected
+from nnperm_mlflow.registry.events import KINDS, Event, events_of
+from nnperm_mlflow.report.history import history_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"(?:models:/)?([^/@:]+)/?")
+_PLAIN = r"\w .\-"  # letters that mean nothing in MLflow's filters
+_MOST_NAMED = 200
+_STATISTICS = ["perturbation", "feature", "kind", "way", "median", "median_low", "median_high"]
+_OF_VERSION = ["version", "run_id", "unit", "verdict", "basis", "differs"]
+_GROUND = {"data": "data_digest", "unit": "unit", "seed": "seed"}  # parameters that tell of what they are called
+_OF_MEDIANS = ("within", "output", "missing")  # settings on which a median depends, whatever else is audited
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened to a registered model.
+
+    Attributes
+    ----------
+    model : str
+        `models:/credit`.
+    events : tuple of Event
+        Oldest first.
+    medians : DataFrame
+        A row per perturbation of the newest finished audit of each version, versions in order: `version`, `run_id`,
+        `unit`, `verdict` (the newest on that audit, or nothing), `basis` (0 where medians can be compared with those of
+        the newest version; versions of the same number can be compared with each other), `differs` (in what a version
+        differs from the newest), and `perturbation`, `feature`, `kind`, `way`, `median`, `median_low` and `median_high`
+        as in the summary.
+    aliases : dict of str to str
+        For each alias the version that has it now, whoever gave it.
+    """
+
+    model: str
+    events: tuple[Event, ...]
+    medians: pd.DataFrame
+    aliases: dict[str, str]
+
+    @property
+    def figure(self) -> Figure:
+        """How the medians went from version to version, drawn anew.
+
+        Raises
+        ------
+        EvidenceError
+            If no version has a finished audit.
+        """
+        if self.medians.empty:
+            raise EvidenceError(f"no version of {self.model} has a finished audit to draw. Audit one: nnperm audit.")
+        return history_figure(self.medians, f"{self.model}, the newest audit of each version")
+
+
+def history(model: str) -> History:
+    """Gather what happened to all versions of a registered model, whatever experiments the runs are in.
+
+    Parameters
+    ----------
+    model : str
+        `models:/credit`, or `credit`.
+
+    Returns
+    -------
+    History
+        With the versions that are no longer in the registry, of which there still are runs, and with audits and
+        promotions that failed or were killed after they had begun to write: only these are known to be of the model.
+        Deleted runs, and aliases that were moved by other means, leave no trace here.
+
+    Raises
+    ------
+    ConfigError
+        If a version, an alias or something else is named.
+    ModelNotFoundError
+        If there is no such model; the message names what there is.
+    """
+    name = _name_of(model)
+    with connected() as (client, scratch):
+        aliases = _aliases_of(client, name)
+        runs = _find_runs(name)
+        if aliases is None and not runs:
+            raise _not_found(client, name)
+        if aliases is None:
+            logger.warning("models:/%s is not in the registry any more, only its runs are there", name)
+        there = _versions_in_registry(name)
+        records = [_record(client, run, scratch) for run, _ in runs]
+        told = [
+            events_of(record, version, version in there) for record, (_, version) in zip(records, runs, strict=True)
+        ]
+        events = sorted((event for events in told for event in events), key=_order)
+        medians = _medians(events, {record.run_id: record for record in records})
+    return History(f"models:/{name}", tuple(events), medians, aliases or {})
+
+
+def _name_of(model: str) -> str:
+    if match := _NAME.fullmatch(model):
+        return match[1]
+    if match := re.fullmatch(r"(?:models:/)?([^/@:]+)[/@].*", model):
+        raise ConfigError(f"a history is of all versions: give models:/{match[1]}, not '{model}'.")
+    raise ConfigError(f"'{model}' names no registered model; expected models:/credit, or credit.")
+
+
+def _aliases_of(client: MlflowClient, name: str) -> dict[str, str] | None:
+    """Return the aliases with their versions; None where there is no such model."""
+    try:
+        aliases = client.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    return {str(alias): str(version) for alias, version in aliases.items()}
+
+
+def _not_found(client: MlflowClient, name: str) -> ModelNotFoundError:
+    names = [model.name for model in client.search_registered_models(max_results=_MOST_NAMED)]
+    return ModelNotFoundError(
+        f"there is no model '{name}' in the registry; registered are {name_list(names)}.{did_you_mean(name, names)}"
+    )
+
+
+def _find_runs(name: str) -> list[tuple[Run, str]]:
+    """Return the runs of audits and promotions with the version each is of."""
+    condition = f"tags.`{MODEL_TAG}` LIKE 'models:/{_pattern(name)}/%'"
+    found = mlflow.search_runs(filter_string=condition, search_all_experiments=True, output_format="list")
+    uri = re.compile(rf"models:/{re.escape(name)}/(\d+)")
+    matches = [(run, uri.fullmatch(run.data.tags[MODEL_TAG])) for run in found]
+    wanted = (AUDIT, PROMOTION)
+    return [(run, match[1]) for run, match in matches if match and run.data.tags.get(KIND_TAG) in wanted]
+
+
+def _versions_in_registry(name: str) -> set[str]:
+    pattern = _pattern(name)
+    condition = f"name = '{name}'" if pattern == name else f"name LIKE '{pattern}'"
+    versions = mlflow.search_model_versions(filter_string=condition)
+    return {str(version.version) for version in versions if version.name == name}
+
+
+def _pattern(name: str) -> str:
+    """Return a name with a wildcard for each letter that means something in MLflow's filters, which know no escapes."""
+    return re.sub(rf"[^{_PLAIN}]", "_", name)
+
+
+def _record(client: MlflowClient, run: Run, folder: Path) -> AuditRecord:
+    own = folder / str(run.info.run_id)
+    own.mkdir()
+    return AuditRecord(client, run, own)
+
+
+def _order(event: Event) -> tuple[str, int, int, str]:
+    return event.when, KINDS.index(event.kind), int(event.version), event.run_id
+
+
+def _medians(events: Iterable[Event], records: Mapping[str, AuditRecord]) -> pd.DataFrame:
+    """Return the medians of each version's newest finished audit; one that cannot be read is no evidence."""
+    newest: dict[str, Event] = {}
+    verdicts: dict[str, str | None] = {}
+    for event in events:
+        if event.kind == "audit" and event.status == "FINISHED":
+            newest[event.version] = event
+        if event.kind == "verdict" and event.is_evidence:
+            verdicts[event.run_id] = event.verdict
+    audits = [newest[version] for version in sorted(newest, key=int) if newest[version].is_evidence]
+    grounds = [_ground(records[audit.run_id]) for audit in audits]
+    known = list({json.dumps(ground): None for ground in reversed(grounds)})
+    parts = []
+    for audit, ground in zip(audits, grounds, strict=True):
+        of_version = {
+            "version": audit.version,
+            "run_id": audit.run_id,
+            "unit": ground["unit"],
+            "verdict": verdicts.get(audit.run_id) or "",
+            "basis": known.index(json.dumps(ground)),
+            "differs": ", ".join(key for key in ground if ground[key] != grounds[-1][key]),
+        }
+        parts.append(records[audit.run_id].summary.reindex(columns=_STATISTICS).assign(**of_version))
+    medians = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*_OF_VERSION, *_STATISTICS])
+    return medians[[*_OF_VERSION, *_STATISTICS]]
+
+
+def _ground(record: AuditRecord) -> dict[str, str]:
+    """Return what two audits must have in common for their medians to be compared."""
+    ground = {name: record.run.data.params.get(key, "") for name, key in _GROUND.items()}
+    try:
+        asked = record.config.analysis.disturbance()
+    except (EvidenceError, ConfigError) as error:
+        logger.warning("%s is compared with no other: %s", record, error)
+        return {**ground, "configuration": record.run_id}
+    return {**ground, "configuration": json.dumps({key: asked[key] for key in _OF_MEDIANS})}
