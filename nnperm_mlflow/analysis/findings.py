@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.certainty import Certainties
-from nnperm_mlflow.analysis.engine import BlockResult, run_blocks
+from nnperm_mlflow.analysis.engine import run_blocks
+from nnperm_mlflow.analysis.filling import BlockResult
 from nnperm_mlflow.analysis.job import Job, most_repeats
+from nnperm_mlflow.analysis.journal import Journal
 from nnperm_mlflow.analysis.marks import Marks
 from nnperm_mlflow.analysis.predictions import Predictions
 from nnperm_mlflow.analysis.shuffling import shuffle_block_sizes
@@ -96,6 +98,7 @@ def find(
     row_ids: np.ndarray | None = None,
     record: Mapping[str, object] | None = None,
     precision: Precision | None = None,
+    journal: Journal | None = None,
 ) -> Findings:
     """Disturb, predict, write the deviation table, and describe what came out.
 
@@ -113,6 +116,8 @@ def find(
         Of model, data and seed, for the table.
     precision : Precision, optional
         Go on with further repeats until the intervals that matter are narrow enough, instead of the job's own number.
+    journal : Journal, optional
+        Where finished blocks are kept, and those that were finished before are found.
 
     Returns
     -------
@@ -134,7 +139,7 @@ def find(
             parts.append(table.with_name(f"{table.name}.{len(parts)}"))
             names, repeats = job.measure.baseline_names, range(now.first_repeat, now.first_repeat + now.repeats)
             with TableWriter(parts[-1], job.perturbations, names, row_ids, record or {}, repeats=repeats) as writer:
-                for result in _told(run_blocks(now, block_rows), job.inputs.n_rows, progress):
+                for result in _told(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)
                     marks.add(result, repeats)
                     if predictions is not None:

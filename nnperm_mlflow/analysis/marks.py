@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnperm_mlflow.analysis.engine import BlockResult
+from nnperm_mlflow.analysis.filling import BlockResult
 
 _MOVED, _FELL, _FLIPPED = (np.uint8(1 << bit) for bit in range(3))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnperm_mlflow.analysis.engine import BlockResult
+from nnperm_mlflow.analysis.filling import BlockResult
 
 
 class Predictions:
