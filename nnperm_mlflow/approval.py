@@ -1,4 +1,4 @@
-"""From an audit to its verdict: the policy applied, and verdict, card, tags and description written."""
+"""From an audit to its verdict: the policy applied, and what is told of that in the run and on the version."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from nnperm_mlflow.baselines import AuditNow, Candidate, Likeness, find_baseline
 from nnperm_mlflow.errors import AuditError
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.policy import Policy
-from nnperm_mlflow.registry.audits import AuditRecord, find_audits
+from nnperm_mlflow.registry.audits import AuditRecord
 from nnperm_mlflow.registry.connection import run_address
-from nnperm_mlflow.registry.linking import link_version
-from nnperm_mlflow.registry.session import ERROR_TAG, MOST_MESSAGE
-from nnperm_mlflow.registry.verdicts import GivenVerdict, log_verdict
+from nnperm_mlflow.registry.linking import Link, link_of
+from nnperm_mlflow.registry.verdicts import Judgement, judgement_of
 from nnperm_mlflow.verdict.card import audit_card
 from nnperm_mlflow.verdict.checks import Material
 from nnperm_mlflow.verdict.judging import Subject, Verdict, judge
@@ -89,25 +88,24 @@ def judge_audit(
 
 
 @dataclass(frozen=True)
-class Approval:
-    """What came of applying a policy to an audit.
+class Judged:
+    """What came of applying its policy to an audit that has just been made.
+
+    A policy that cannot be answered takes nothing from the audit: it stays on record, without a verdict.
 
     Attributes
     ----------
-    verdict : Verdict or None
-        None where there was no policy to apply, or it could not be answered.
-    denied : list of str
-        What could not be written for want of permission.
-    problem : AuditError or None
-        Why the policy could not be answered.
     run_id : str
         The run of the audit.
+    verdict : Verdict or None
+        None where there was no policy to apply, or it could not be answered.
+    problem : AuditError or None
+        Why it could not be answered.
     """
 
-    verdict: Verdict | None
-    denied: list[str]
-    problem: AuditError | None
     run_id: str
+    verdict: Verdict | None = None
+    problem: AuditError | None = None
 
     def settled(self) -> Verdict | None:
         """Return the verdict, or raise what stood in its way."""
@@ -119,7 +117,7 @@ class Approval:
         ) from self.problem
 
 
-def approve(
+def try_to_judge(
     client: MlflowClient,
     audited: Audited,
     policy: Policy,
@@ -127,37 +125,18 @@ def approve(
     *,
     folder: Path,
     audit_now: AuditNow,
-) -> Approval:
-    """Apply its policy to an audit that has just been made, and write what comes of it.
-
-    A policy that cannot be answered takes nothing from the audit: it stays on record, without a verdict.
-
-    Parameters
-    ----------
-    client, audited, policy, pinned, folder, audit_now
-        As for `judge_audit`.
-
-    Returns
-    -------
-    Approval
-    """
-    verdict, problem = None, None
+) -> Judged:
+    """Apply a policy as `judge_audit` does, but hold back what stands in its way until the audit is written."""
+    run_id = audited.subject.run_id
     try:
         verdict = judge_audit(client, audited, policy, pinned, folder=folder, audit_now=audit_now)
     except AuditError as error:
-        problem = error
-        client.set_tag(audited.subject.run_id, ERROR_TAG, str(error)[:MOST_MESSAGE])
-    return Approval(verdict, write_verdict(client, audited, verdict), problem, audited.subject.run_id)
+        return Judged(run_id, problem=error)
+    return Judged(run_id, verdict)
 
 
-def write_verdict(client: MlflowClient, audited: Audited, verdict: Verdict | None) -> list[str]:
-    """Write verdict and card into the audit's run, and onto the version where this is its newest audit.
-
-    Returns
-    -------
-    list of str
-        What could not be written for want of permission.
-    """
+def told_of(audited: Audited, verdict: Verdict | None) -> tuple[Judgement, Link]:
+    """Return what the run, and what the version shall tell of an audit and its verdict."""
     when = datetime.now(timezone.utc)
     subject = audited.subject
     card = audit_card(
@@ -168,19 +147,8 @@ def write_verdict(client: MlflowClient, audited: Audited, verdict: Verdict | Non
         verdict=verdict,
         address=run_address(subject.experiment_id, subject.run_id),
     )
-    denied = log_verdict(client, subject.run_id, GivenVerdict(verdict, when) if verdict else None, card)
-    newer = [run for run in find_audits(client, subject.model) if run.info.run_id != subject.run_id][:1]
-    own = client.get_run(subject.run_id).info.start_time
-    if newer and newer[0].info.start_time > own:
-        return denied
-    return denied + link_version(
-        client,
-        audited.reference,
-        run_id=subject.run_id,
-        experiment_id=subject.experiment_id,
-        summary=audited.summary,
-        verdict=verdict,
-    )
+    link = link_of(audited.summary, subject.run_id, subject.experiment_id, when, verdict)
+    return judgement_of(verdict, card, when), link
 
 
 def subject_of(record: AuditRecord) -> Subject:

@@ -9,26 +9,25 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.findings import Findings, Progress
-from nnperm_mlflow.analysis.profiles import find_profiles
-from nnperm_mlflow.analysis.windows import window_table
-from nnperm_mlflow.approval import DIGESTS, Audited, approve
-from nnperm_mlflow.baselines import Likeness, pin_baselines
+from nnperm_mlflow.analysis.findings import Progress
+from nnperm_mlflow.approval import try_to_judge
+from nnperm_mlflow.baselines import pin_baselines
 from nnperm_mlflow.config import AuditConfig
-from nnperm_mlflow.digests import file_digest
 from nnperm_mlflow.errors import TrackingError, name_list
-from nnperm_mlflow.filenames import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE
+from nnperm_mlflow.filenames import TABLE_FILE
 from nnperm_mlflow.forecasting import Forecast, forecast
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.measuring import measure
-from nnperm_mlflow.planning import AnyPolicy, Plan, as_config, prepare, with_policy
+from nnperm_mlflow.planning import AnyPolicy, as_config, prepare, with_policy
 from nnperm_mlflow.policy import Policy
+from nnperm_mlflow.publishing import kept_until_published, publish_record
+from nnperm_mlflow.recording import Place, record
 from nnperm_mlflow.registry.audits import MODEL_TAG
-from nnperm_mlflow.registry.connection import connected, explained, run_address
-from nnperm_mlflow.registry.evidence import Evidence, log_evidence, metrics_of
+from nnperm_mlflow.registry.connection import connected, explained
 from nnperm_mlflow.registry.session import RunSession
-from nnperm_mlflow.result import AuditResult, Folder, write_files
-from nnperm_mlflow.verdict.judging import Subject
+from nnperm_mlflow.result import AuditResult, Folder
+from nnperm_mlflow.room import check_room
+from nnperm_mlflow.workspace import Workspace
 
 AnyConfig = AuditConfig | Mapping[str, object] | str | Path | None
 
@@ -45,6 +44,9 @@ def audit(
     run_id: str | None = None,
     ends_run: bool = True,
     logs_metrics: bool = True,
+    logs_table: bool = True,
+    work_dir: str | Path | None = None,
+    fresh: bool = False,
     progress: Progress | None = None,
 ) -> AuditResult:
     """Measure how far each prediction of a registered model moves when one feature is disturbed.
@@ -72,6 +74,13 @@ def audit(
         Whether the run ends with the audit; False leaves that to whoever began it.
     logs_metrics : bool
         Whether metrics are logged; False leaves that to whoever gets them with the result.
+    logs_table : bool
+        Whether the deviation table goes into the run; False keeps it out of the tracking server, and in `output`.
+    work_dir : str or Path, optional
+        Where finished parts and unpublished results lie, from which an audit that was interrupted goes on; by default
+        this user's cache directory.
+    fresh : bool
+        Start over, whatever has been computed of the same audit before.
     progress : callable, optional
         Is told the rows done and the rows in all, at first with none done; by default lines are logged.
 
@@ -95,29 +104,33 @@ def audit(
         explained(),
     ):
         settings = with_policy(as_config(config), policy)
-        folder = Folder.at(output)
+        workspace = Workspace.at(work_dir)
+        folder = Folder.at(output, workspace.results)
         plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)
+        check_room(plan, folder.path, workspace.root)
         pinned = pin_baselines(client, settings.policy)
         session.start(plan.reference, experiment)
         if not ends_run:
             _refuse_used(client, session.run_id, {**plan.record, "unit": plan.unit})
+        place = Place(session.run_id, session.experiment_id, folder, ends_run, logs_metrics, logs_table)
+        state = workspace.open(plan, fresh)
         calls = plan.job.predictor.calls
-        found = measure(plan, folder.path / TABLE_FILE, progress)
-        result = _result(plan, found, session, folder)
-        evidence = _evidence(result, plan, found, plan.job.predictor.calls - calls)
-        denied = log_evidence(client, session.run_id, plan.reference, evidence, logs_metrics)
+        found = measure(plan, folder.path / TABLE_FILE, progress, state.journal)
+        recorded = record(plan, found, place, plan.job.predictor.calls - calls)
         alike = settings.with_policy(Policy()).with_repeats(found.repeats)
-        again = partial(audit, alike, data=data, trust_model=trust_model, experiment=experiment)
-        approval = approve(
-            client,
-            _audited(result, plan, evidence, found.repeats),
-            settings.policy,
-            pinned,
-            folder=scratch / "baselines",
-            audit_now=lambda uri: again(model_uri=uri).run_id,
-        )
-    metrics = metrics_of(evidence)
-    return replace(result, metrics=metrics, verdict=approval.settled(), not_linked=[*denied, *approval.denied])
+        again = partial(audit, alike, data=data, trust_model=trust_model, experiment=experiment, work_dir=work_dir)
+        with kept_until_published(recorded):
+            judged = try_to_judge(
+                client,
+                recorded.audited,
+                settings.policy,
+                pinned,
+                folder=scratch / "baselines",
+                audit_now=lambda uri: again(model_uri=uri).run_id,
+            )
+            denied = publish_record(client, recorded, judged)
+        state.remove()
+    return replace(recorded.result, verdict=judged.settled(), not_linked=denied)
 
 
 def plan_audit(
@@ -155,76 +168,3 @@ def _refuse_used(client: MlflowClient, run_id: str, params: Mapping[str, object]
     if MODEL_TAG in data.tags or taken:
         holds = f"the parameters {name_list(taken)} with other values" if MODEL_TAG not in data.tags else "an audit"
         raise TrackingError(f"run {run_id} holds {holds} already. Begin a run of its own for this audit.")
-
-
-def _result(plan: Plan, found: Findings, session: RunSession, folder: Folder) -> AuditResult:
-    """Gather what was found, with what is drawn and told of it."""
-    analysis = plan.used.analysis
-    return AuditResult(
-        model=plan.reference,
-        run_id=session.run_id,
-        experiment_id=session.experiment_id,
-        address=run_address(session.experiment_id, session.run_id),
-        summary=found.summary,
-        folder=folder,
-        unit=plan.unit,
-        subtitle=f"{plan.reference.uri} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
-        windows=window_table(plan.job.perturbations, found.summary),
-        profiles=find_profiles(plan.job, plan.block_rows, analysis.profile) if analysis.profile else None,
-        associations=plan.companions.pairs,
-        strata=None if plan.job.strata is None else plan.job.strata.sizes,
-    )
-
-
-def _audited(result: AuditResult, plan: Plan, evidence: Evidence, repeats: int) -> Audited:
-    """Return the audit as something that a policy can be applied to."""
-    table = result.directory / TABLE_FILE
-    subject = Subject(
-        model=plan.reference.uri,
-        run_id=result.run_id,
-        experiment_id=result.experiment_id,
-        **{name: evidence.params[name] for name in DIGESTS},
-        rows=plan.dataset.n_rows,
-        repeats=repeats,
-        seed=plan.job.seed,
-    )
-    likeness = Likeness(evidence.data_digest, repeats, plan.used.analysis)
-    return Audited(plan.reference, subject, result.summary, result.unit, table, likeness)
-
-
-def _evidence(result: AuditResult, plan: Plan, found: Findings, calls: int) -> Evidence:
-    """Write the files beside the table and gather what goes into the run."""
-    config = result.directory / CONFIG_FILE
-    config.write_text(plan.used.to_yaml(), encoding="utf-8")
-    aggregates = {
-        "rows": plan.dataset.n_rows,
-        "features": len(plan.job.inputs.features),
-        "perturbations": len(plan.job.perturbations),
-        "repeats": found.repeats,
-        "largest_median": float(result.summary["median"].max()),
-        "widest_interval": found.widest,
-        "model_calls": calls,
-        "reuse": float(plan.job.predictor.reuses),
-        "self_noise": plan.noise.largest,
-        "unmoved_largest": float(found.tally.unmoved_largest.max()),
-        "skipped": int(result.summary["skipped"].sum()),
-        "associated_pairs": len(result.associations),
-    }
-    if not plan.used.analysis.exact:
-        aggregates["inexact_largest"] = plan.job.predictor.largest_difference
-    if result.strata is not None:
-        aggregates["small_strata"] = int(result.strata["small"].sum())
-    files = [result.directory / TABLE_FILE, *write_files(result), config]
-    digests = {
-        "table_digest": file_digest(result.directory / TABLE_FILE),
-        "summary_digest": file_digest(result.directory / SUMMARY_FILE),
-    }
-    return Evidence(
-        summary=result.summary,
-        files=files,
-        params={key: str(value) for key, value in {**plan.record, "unit": result.unit, **digests}.items()},
-        aggregates=aggregates,
-        data_digest=str(plan.record["data_digest"]),
-        data_source=plan.dataset.source,
-        n_rows=plan.dataset.n_rows,
-    )

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.approval import Audited, judge_audit, subject_of, write_verdict
+from nnperm_mlflow.approval import Audited, judge_audit, subject_of, told_of
 from nnperm_mlflow.baselines import Likeness, pin_baselines
 from nnperm_mlflow.errors import CheckError, ConfigError, EvidenceError
 from nnperm_mlflow.models.pinning import pin_model
 from nnperm_mlflow.policy import Policy, load_policy
 from nnperm_mlflow.registry.audits import AuditRecord, find_audits, read_audit
 from nnperm_mlflow.registry.connection import connected
+from nnperm_mlflow.registry.linking import link_version
+from nnperm_mlflow.registry.publication import is_newest
+from nnperm_mlflow.registry.verdicts import log_judgement
 from nnperm_mlflow.verdict.judging import Verdict
 
 logger = logging.getLogger(__name__)
@@ -67,7 +70,17 @@ def check(*, run_id: str | None = None, model_uri: str | None = None, policy: An
         verdict = judge_audit(client, audited, used, pin_baselines(client, used), folder=scratch)
         if verdict is None:
             raise CheckError("the policy's mode is 'off': there is no verdict to give. Set it to enforce or dry_run.")
-        return CheckResult(verdict, write_verdict(client, audited, verdict))
+        return CheckResult(verdict, _write(client, audited, verdict))
+
+
+def _write(client: MlflowClient, audited: Audited, verdict: Verdict) -> list[str]:
+    """Write a verdict into the audit's run, and onto the version where this is its newest audit."""
+    judgement, link = told_of(audited, verdict)
+    reference, run_id = audited.reference, audited.subject.run_id
+    denied = log_judgement(client, run_id, judgement)
+    if reference.name and reference.version and is_newest(client, reference.uri, run_id):
+        denied += link_version(client, reference.name, reference.version, link)
+    return denied
 
 
 def find_record(

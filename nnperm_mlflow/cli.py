@@ -12,6 +12,7 @@ from nnperm_mlflow.commands.demo import demo_command
 from nnperm_mlflow.commands.history import history_command
 from nnperm_mlflow.commands.listen import listen_command
 from nnperm_mlflow.commands.promote import promote_command
+from nnperm_mlflow.commands.publish import publish_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,3 +28,4 @@ main.add_command(promote_command)
 main.add_command(history_command)
 main.add_command(demo_command)
 main.add_command(listen_command)
+main.add_command(publish_command)

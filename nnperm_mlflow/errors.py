@@ -26,6 +26,10 @@ class UnknownFeatureError(ConfigError):
     """A name in the configuration is not a feature of the model."""
 
 
+class RoomError(AuditError):
+    """There is not the memory or the disk that the audit would take."""
+
+
 class ModelError(AuditError):
     """The model cannot be loaded or called."""
 

@@ -2,6 +2,7 @@
 
 TABLE_FILE, SUMMARY_FILE, MEDIANS_FILE, CONFIG_FILE = "deviations.parquet", "summary.csv", "medians.json", "config.yaml"
 BOXPLOT_FILE = "boxplot.png"
+NAMES_FILE = "names.json"
 WINDOWS_FILE, HEATMAP_FILE = "windows.csv", "heatmap.png"
 PROFILES_FILE, PROFILES_PICTURE = "profiles.csv", "profiles.png"
 ASSOCIATIONS_FILE, STRATA_FILE = "associations.csv", "strata.csv"
@@ -9,3 +10,4 @@ CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER = "audit.md", "verdict.json", "verdicts
 COMPARISON_FILE, COMPARISON_PICTURE = "comparison.csv", "comparison.png"
 COMPARISON_TABLE, COMPARISON_CARD = "comparison.json", "comparison.md"
 PROMOTION_FILE = "promotion.json"
+PUBLICATION_FILE = "publication.json"

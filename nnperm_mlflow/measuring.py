@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nnperm_mlflow.analysis.findings import Findings, Progress, find
 from nnperm_mlflow.analysis.importance import with_scores
+from nnperm_mlflow.analysis.journal import Journal
 from nnperm_mlflow.errors import name_list
 from nnperm_mlflow.planning import Plan
 
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 _LOG_EVERY_SECONDS = 10.0
 
 
-def measure(plan: Plan, table: Path, progress: Progress | None = None) -> Findings:
+def measure(plan: Plan, table: Path, progress: Progress | None = None, journal: Journal | None = None) -> Findings:
     """Disturb, predict, and describe what came out.
 
     Parameters
@@ -26,6 +27,8 @@ def measure(plan: Plan, table: Path, progress: Progress | None = None) -> Findin
         File for the deviation table.
     progress : callable, optional
         Is told the rows done and the rows in all; by default lines are logged.
+    journal : Journal, optional
+        Where finished blocks are kept, and found.
 
     Returns
     -------
@@ -47,6 +50,7 @@ def measure(plan: Plan, table: Path, progress: Progress | None = None) -> Findin
         row_ids=plan.dataset.row_ids,
         record=plan.record,
         precision=plan.precision,
+        journal=journal,
     )
     found.summary["measurable"] = found.summary["max"] > plan.noise.largest
     if plan.scores is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,24 +37,27 @@ _DPI = 110
 
 @dataclass(frozen=True)
 class Folder:
-    """A directory for the files of an audit, temporary ones included.
+    """A directory for the files of an audit.
 
     Attributes
     ----------
     path : Path
-    temporary : TemporaryDirectory or None
-        Holds the directory as long as this object lives, where nobody asked for another.
+    vanishes : finalize or None
+        Removes the directory with this object, where nobody asked for it.
     """
 
     path: Path
-    temporary: tempfile.TemporaryDirectory[str] | None = None
+    vanishes: weakref.finalize[..., Folder] | None = None
 
     @classmethod
-    def at(cls, output: str | Path | None) -> Folder:
-        """Make the directory asked for, or a temporary one."""
+    def at(cls, output: str | Path | None, results: Path | None = None) -> Folder:
+        """Make the directory asked for, or one among `results` (or temporary files) that goes when nobody needs it."""
         if output is None:
-            temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-            return cls(Path(temporary.name), temporary)
+            path = Path(tempfile.mkdtemp(dir=results))
+            folder = cls(path)
+            vanishes = weakref.finalize(folder, shutil.rmtree, path, ignore_errors=True)
+            object.__setattr__(folder, "vanishes", vanishes)  # it must watch the folder that holds it
+            return folder
         try:
             Path(output).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=output):
@@ -60,6 +65,12 @@ class Folder:
         except OSError as error:
             raise ConfigError(f"the output directory '{output}' cannot be written: {error.strerror}.") from error
         return cls(Path(output))
+
+    def keep(self) -> Path:
+        """Let the directory stay, and return it."""
+        if self.vanishes is not None:
+            self.vanishes.detach()
+        return self.path
 
 
 @dataclass(frozen=True)
@@ -130,7 +141,7 @@ class AuditResult:
         return boxplot_figure(self.summary, self.subtitle, self.unit)
 
 
-def write_files(result: AuditResult) -> list[Path]:
+def write_files(result: AuditResult) -> list[str]:
     """Write what an audit found beside its table.
 
     Parameters
@@ -139,8 +150,8 @@ def write_files(result: AuditResult) -> list[Path]:
 
     Returns
     -------
-    list of Path
-        Tables as CSV and pictures as PNG; of windows, profiles and strata only where there are such.
+    list of str
+        Their names: tables as CSV and pictures as PNG; of windows, profiles and strata only where there are such.
     """
     tables = {
         SUMMARY_FILE: result.summary,
@@ -159,4 +170,4 @@ def write_files(result: AuditResult) -> list[Path]:
         table.to_csv(result.directory / name, index=False)
     for name, picture in pictures.items():
         picture.savefig(result.directory / name, dpi=_DPI)
-    return [result.directory / name for name in (*there, *pictures)]
+    return [*there, *pictures]

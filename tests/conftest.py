@@ -1,8 +1,11 @@
 """Real parts for the tests: an sqlite store, the credit card clients, a network trained on them."""
 
 import os
+import tempfile
 from pathlib import Path
 
+CACHE = tempfile.TemporaryDirectory(prefix="nnperm-tests-", ignore_cleanup_errors=True)
+os.environ["XDG_CACHE_HOME"] = CACHE.name  # audits keep their work there, and that of tests is nobody's
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

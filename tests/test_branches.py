@@ -443,7 +443,7 @@ def audited(network, rows):
 
 
 @pytest.mark.parametrize("shuffle_block_rows", [65_536, 110])
-@pytest.mark.parametrize("limit", ["inputs.held._HELD_BYTES", "analysis.job._KEPT_BYTES"])
+@pytest.mark.parametrize("limit", ["inputs.held.HELD_BYTES", "analysis.job._KEPT_BYTES"])
 def test_what_is_held_and_kept_of_rows_changes_no_number(limit, shuffle_block_rows, monkeypatch):
     """Parts of 41 and 37 rows, or of 50 and 51: the last is smaller, and donors stand in other parts."""
     monkeypatch.setattr("nnperm_mlflow.analysis.shuffling.SHUFFLE_BLOCK_ROWS", shuffle_block_rows)

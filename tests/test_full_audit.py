@@ -29,7 +29,7 @@ ANALYSIS = {
 }
 FILES = {
     "deviations.parquet", "summary.csv", "associations.csv", "windows.csv", "profiles.csv", "strata.csv",
-    "medians.json", "boxplot.png", "heatmap.png", "profiles.png", "config.yaml", "audit.md",
+    "medians.json", "boxplot.png", "heatmap.png", "profiles.png", "config.yaml", "audit.md", "names.json",
 }  # fmt: skip
 
 

@@ -131,17 +131,17 @@ def choose_block_rows(job: Job, asked: int | Literal["auto"]) -> int:
     fitting = [
         _BLOCK_BYTES // max(1, row_bytes(job.inputs.sources)),
         _ACTIVATION_BYTES // max(1, job.predictor.row_bytes),
-        _RESULT_BYTES // max(1, _result_bytes(job) * job.repeats),
+        _RESULT_BYTES // max(1, result_bytes(job) * job.repeats),
     ]
     return max(1, min(_MOST_BLOCK_ROWS, *fitting))
 
 
 def most_repeats(job: Job, block_rows: int) -> int:
     """Return how many repeats may be made of a block at once, so that their deviations take 256 MiB."""
-    return max(1, _RESULT_BYTES // max(1, _result_bytes(job) * block_rows))
+    return max(1, _RESULT_BYTES // max(1, result_bytes(job) * block_rows))
 
 
-def _result_bytes(job: Job) -> int:
+def result_bytes(job: Job) -> int:
     """Return the memory that the results of one repeat take for a row, about."""
     kept = _PREDICTION_BYTES * max(1, len(job.predictor.outputs.names)) if job.keeps_predictions else 0
     return (_DEVIATION_BYTES + kept) * len(job.perturbations)

@@ -29,6 +29,9 @@ _SHOWN_ROWS = 15
     "--trust-model", type=bool, is_flag=False, flag_value="true", default="false", metavar="",
     help="Let code that came with the model run (pickles, Lambda layers).",
 )  # fmt: skip
+@click.option("--no-table", is_flag=True, help="Keep the deviation table out of the tracking server.")
+@click.option("--work-dir", help="Where an audit keeps its work, to go on from; else this user's cache directory.")
+@click.option("--fresh", is_flag=True, help="Start over, whatever has been computed of this audit before.")
 @click.option("--plan", "plan_only", is_flag=True, help="Only tell what the audit will take; nothing is logged.")
 @click.option("--experiment", envvar="MLFLOW_EXPERIMENT_NAME", help="Experiment of the run; else the model's own.")
 @tracking_options
@@ -39,6 +42,9 @@ def audit_command(
     policy: str | None,
     output: str | None,
     trust_model: bool,
+    no_table: bool,
+    work_dir: str | None,
+    fresh: bool,
     plan_only: bool,
     experiment: str | None,
     tracking_uri: str | None,
@@ -65,6 +71,9 @@ def audit_command(
                 trust_model=trust_model,
                 experiment=experiment or None,
                 run_id=run_id or None,
+                logs_table=not no_table,
+                work_dir=work_dir or None,
+                fresh=fresh,
                 progress=progress,
             )
         click.echo(describe(result, tracking_uri))

@@ -22,12 +22,11 @@ EXIT_FAIL, EXIT_ERROR = 1, 2
 """Exit statuses: a verdict of fail, and whatever hindered the command."""
 
 _EXIT_TERMINATED = 143
-_BOUNDS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+_QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-"""Defaults for this program's own process: a server that dies is given up after seconds, and TensorFlow is quiet."""
+"""Defaults for this program's own process, so that TensorFlow and MLflow are quiet."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -51,7 +50,7 @@ run_option = click.option(
 @contextmanager
 def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
     """Set up this process, and turn what hinders a command into one message and exit status 2."""
-    for name, value in _BOUNDS.items():
+    for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("nnperm_mlflow").setLevel(logging.INFO)

@@ -8,7 +8,9 @@ import numpy as np
 
 from nnperm_mlflow.inputs.slots import RowSource, Slot, in_all_rows
 
-_HELD_BYTES = 1 << 29  # of rows held in memory: 512 MiB
+HELD_BYTES = 1 << 29
+"""Of rows held in memory at most: 512 MiB."""
+
 _TEXT_BYTES = 64  # of a string, about
 
 
@@ -32,7 +34,7 @@ class HeldRows:
     def __init__(self, sources: Mapping[str, RowSource], rows: np.ndarray) -> None:
         self.rows = rows
         self._sources = sources
-        self.in_memory = row_bytes(sources) * len(rows) <= _HELD_BYTES
+        self.in_memory = row_bytes(sources) * len(rows) <= HELD_BYTES
         self._arrays = read_rows(sources, rows) if self.in_memory else {}
         for array in self._arrays.values():
             array.flags.writeable = False  # a model that edits its inputs would edit the donors of later blocks

@@ -24,7 +24,9 @@ from nnperm_mlflow.filenames import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDI
 AUDIT, COMPARISON, PROMOTION = "audit", "comparison", "promotion"
 """What a run of ours is, as its tag `nnperm.kind` says."""
 
-KIND_TAG, MODEL_TAG = "nnperm.kind", "nnperm.model"
+KIND_TAG, MODEL_TAG, DATA_TAG = "nnperm.kind", "nnperm.model", "nnperm.data_digest"
+TABLE_TAG = "nnperm.table"
+"""Tag of a run whose deviation table was kept out of it."""
 
 _EXPERIMENTS_AT_ONCE = 100
 _PAGE = 1000
@@ -137,7 +139,7 @@ class AuditRecord:
 
 
 def find_audits(client: MlflowClient, uri: str) -> list[Run]:
-    """Return the finished audits of a pinned model, newest first, whatever experiment they are in.
+    """Return the finished audits of a pinned model, the last one finished first, whatever experiment they are in.
 
     Parameters
     ----------
@@ -152,7 +154,7 @@ def find_audits(client: MlflowClient, uri: str) -> list[Run]:
 
 
 def find_runs(client: MlflowClient, condition: str) -> list[Run]:
-    """Return the finished runs of all experiments that meet a condition, newest first."""
+    """Return the finished runs of all experiments that meet a condition, the last one finished first."""
     found = []
     for ids in _experiments(client):
         token = None
@@ -164,7 +166,7 @@ def find_runs(client: MlflowClient, condition: str) -> list[Run]:
             token = page.token
             if not token:
                 break
-    return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id), reverse=True)
+    return sorted(found, key=lambda run: (run.info.end_time, run.info.run_id), reverse=True)
 
 
 def read_audit(client: MlflowClient, run_id: str, folder: Path) -> AuditRecord:

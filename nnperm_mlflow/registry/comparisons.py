@@ -15,7 +15,7 @@ from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Pa
 from nnperm_mlflow.filenames import COMPARISON_TABLE
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.registry.audits import COMPARISON, KIND_TAG, AuditRecord
-from nnperm_mlflow.registry.names import metric_key
+from nnperm_mlflow.registry.names import metric_names
 
 _SHOWN_COLUMNS = ["perturbation", "median_a", "median_b", "difference", "difference_low", "difference_high"]
 _SHARED = ("data_digest", "seed", "rows")
@@ -114,9 +114,10 @@ def _datasets(evidence: ComparisonEvidence) -> list[DatasetInput]:
 
 def _metrics(evidence: ComparisonEvidence) -> Iterator[tuple[str, float]]:
     """Give the finite metrics by key."""
+    names = metric_names(evidence.table["perturbation"])
     for name, difference in zip(evidence.table["perturbation"], evidence.table["difference"], strict=True):
         if math.isfinite(difference):
-            yield metric_key("difference", name), float(difference)
+            yield f"difference/{names[name]}", float(difference)
     for name, value in evidence.aggregates.items():
         if math.isfinite(value):
             yield f"nnperm/{name}", float(value)

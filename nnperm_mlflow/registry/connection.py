@@ -59,6 +59,31 @@ def connect(run_id: str | None = None) -> MlflowClient:
     return MlflowClient()
 
 
+BOUNDS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "12",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
+}
+"""How long MLflow's client waits for an answer (seconds), and how often it asks again, unless the caller has said so.
+
+A server that has fallen silent is told of after 12 seconds and given up after three times as many; by its own defaults
+MLflow would ask for a quarter of an hour.
+"""
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Bound all that MLflow's client asks of a server within the block."""
+    ours = {name: value for name, value in BOUNDS.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+
+
 @contextmanager
 def connected(run_id: str | None = None) -> Iterator[tuple[MlflowClient, Path]]:
     """Give a client and a directory for downloads; what MLflow refuses inside is told in one line.
@@ -68,7 +93,7 @@ def connected(run_id: str | None = None) -> Iterator[tuple[MlflowClient, Path]]:
     run_id : str, optional
         As for `connect`.
     """
-    with explained(), TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+    with bounded(), explained(), TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         yield connect(run_id), Path(scratch)
 
 

@@ -1,72 +1,63 @@
-"""Writing an audit into its run: parameters, metrics, the data set, files."""
+"""Writing an audit into its run: files, parameters, tags, the data set, metrics. Doing it twice changes nothing."""
 
 from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset as DatasetEntity
-from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Param
+from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.filenames import MEDIANS_FILE
 from nnperm_mlflow.locations import is_uri, without_secrets
-from nnperm_mlflow.models.pinning import ModelReference
-from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG
 from nnperm_mlflow.registry.connection import refused
-from nnperm_mlflow.registry.names import metric_key
+from nnperm_mlflow.registry.names import metric_names
 
-_MEDIANS_COLUMNS = [
-    "perturbation",
-    "median",
-    "median_low",
-    "median_high",
-    "mean",
-    "q95",
-    "changed_share",
+MEDIANS_COLUMNS = [
+    "perturbation", "median", "median_low", "median_high", "mean", "mean_low", "mean_high", "q95", "changed_share",
     "changed_median",
-]
+]  # fmt: skip
+"""Of the summary, what MLflow's table view compares."""
+
+_LOGGED_TABLES = json.dumps([{"path": MEDIANS_FILE, "type": "table"}])  # tells MLflow's UI which files are tables
 _BATCH = 500  # metrics in one request; MLflow takes 1000
 _DIGEST = 36  # characters of a data set's digest that MLflow takes
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an audit leaves behind.
+    """What an audit leaves behind in its run, as JSON can hold it.
 
     Attributes
     ----------
-    summary : DataFrame
-        A row per perturbation, ordered.
-    files : list of Path
-        What goes to the root of the run.
-    params : mapping of str to str
-    aggregates : mapping of str to float
-        Numbers about the audit as a whole.
-    data_digest : str
-        sha256 of the data.
-    data_source : str
-        Where the data came from.
-    n_rows : int
+    files : list of str
+        Names of files for the root of the run, in the order in which they are written.
+    params, tags : mapping of str to str
+    metrics : mapping of str to float
+        Finite ones, by key.
+    at : int
+        When they were found: milliseconds since 1970.
+    dataset : mapping of str to str
+        The data set as MLflow describes one; see `describe_dataset`.
     """
 
-    summary: pd.DataFrame
-    files: list[Path]
+    files: list[str]
     params: Mapping[str, str]
-    aggregates: Mapping[str, float]
-    data_digest: str
-    data_source: str
-    n_rows: int
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    at: int
+    dataset: Mapping[str, str]
 
 
 def log_evidence(
-    client: MlflowClient, run_id: str, reference: ModelReference, evidence: Evidence, logs_metrics: bool = True
+    client: MlflowClient, run_id: str, model_id: str | None, folder: Path, evidence: Evidence
 ) -> list[str]:
     """Write an audit into a run; the model becomes an input of the run, and its metrics are the model's.
 
@@ -74,68 +65,125 @@ def log_evidence(
     ----------
     client : MlflowClient
     run_id : str
-    reference : ModelReference
+    model_id : str or None
+        Of MLflow's logged model.
+    folder : Path
+        Where the files lie.
     evidence : Evidence
-    logs_metrics : bool
-        Whether metrics are logged, too.
 
     Returns
     -------
     list of str
         What could not be written on the model for want of permission; in the run it stands all the same.
     """
-    for file in evidence.files:
-        client.log_artifact(run_id, str(file))
-    medians = evidence.summary[_MEDIANS_COLUMNS]
-    client.log_table(run_id, medians.astype(object).where(medians.notna(), None), MEDIANS_FILE)
-    params = [Param(key, str(value)) for key, value in evidence.params.items()]
-    client.log_batch(run_id, params=params)
-    client.set_tag(run_id, KIND_TAG, AUDIT)
-    client.set_tag(run_id, MODEL_TAG, reference.uri)
-    client.set_tag(run_id, "nnperm.data_digest", evidence.data_digest)
-    dataset = _dataset(evidence)
-    context = [InputTag("mlflow.data.context", "audit")]
-    inputs = [DatasetInput(dataset, context)]
-    metrics = metrics_of(evidence) if logs_metrics else {}
+    for name in evidence.files:
+        client.log_artifact(run_id, str(folder / name))
+    tags = {**evidence.tags, **({"mlflow.loggedArtifacts": _LOGGED_TABLES} if MEDIANS_FILE in evidence.files else {})}
+    client.log_batch(
+        run_id,
+        params=[Param(key, value) for key, value in evidence.params.items()],
+        tags=[RunTag(key, value) for key, value in tags.items()],
+    )
     denied = []
-    model_id = reference.model_id
     if model_id:
         try:
-            client.log_inputs(run_id, datasets=inputs, models=[LoggedModelInput(model_id)])
-            _log_metrics(client, run_id, model_id, dataset, metrics)
+            _log_numbers(client, run_id, model_id, evidence)
         except MlflowException as error:
             denied.append(refused(error, f"the metrics of {model_id}"))
             model_id = None
     if not model_id:
-        client.log_inputs(run_id, datasets=inputs)
-        _log_metrics(client, run_id, None, dataset, metrics)
+        _log_numbers(client, run_id, None, evidence)
     return denied
 
 
-def metrics_of(evidence: Evidence) -> dict[str, float]:
-    """Return an audit's metrics by key, the finite ones; `nnperm/undefined` counts the others."""
-    summary = evidence.summary
+def _log_numbers(client: MlflowClient, run_id: str, model_id: str | None, evidence: Evidence) -> None:
+    """Write the data set and those metrics that the run does not have yet."""
+    dataset = DatasetEntity(**evidence.dataset)
+    datasets = [DatasetInput(dataset, [InputTag("mlflow.data.context", "audit")])]
+    models = [LoggedModelInput(model_id)] if model_id else []
+    client.log_inputs(run_id, datasets=datasets, models=models)
+    there = client.get_run(run_id).data.metrics
+    items = [(key, value) for key, value in evidence.metrics.items() if there.get(key) != value]
+    for start in range(0, len(items), _BATCH):
+        batch = items[start : start + _BATCH]
+        metrics = [_metric(item, evidence.at, model_id, dataset, run_id) for item in batch]
+        client.log_batch(run_id, metrics=metrics)
+
+
+def write_medians(summary: pd.DataFrame, path: Path) -> None:
+    """Write what MLflow's table view compares over runs, as its `log_table` would."""
+    medians = summary[MEDIANS_COLUMNS]
+    medians.astype(object).where(medians.notna(), None).to_json(path, orient="split", index=False)
+
+
+def metrics_of(summary: pd.DataFrame, aggregates: Mapping[str, float]) -> dict[str, float]:
+    """Return an audit's metrics by key, the finite ones; `nnperm/undefined` counts the others.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        A row per perturbation.
+    aggregates : mapping of str to float
+        Numbers about the audit as a whole.
+    """
     drops = {column: column for column in summary.columns if str(column).endswith("_drop")}
     columns = {"median": "median", "mean": "mean", "flipped": "flipped_share", **drops}
+    names = metric_names(summary["perturbation"])
     metrics = {
-        metric_key(prefix, name): float(value)
+        f"{prefix}/{names[name]}": float(value)
         for prefix, column in columns.items()
         if summary[column].notna().any()
         for name, value in zip(summary["perturbation"], summary[column], strict=True)
     }
-    metrics |= {f"nnperm/{name}": float(value) for name, value in evidence.aggregates.items()}
+    metrics |= {f"nnperm/{name}": float(value) for name, value in aggregates.items()}
     finite = {key: value for key, value in metrics.items() if math.isfinite(value)}
     return {**finite, "nnperm/undefined": float(len(metrics) - len(finite))}
 
 
-def _log_metrics(
-    client: MlflowClient, run_id: str, model_id: str | None, dataset: DatasetEntity, values: Mapping[str, float]
-) -> None:
-    now = int(time.time() * 1000)
-    items = list(values.items())
-    for start in range(0, len(items), _BATCH):
-        batch = items[start : start + _BATCH]
-        client.log_batch(run_id, metrics=[_metric(item, now, model_id, dataset, run_id) for item in batch])
+def describe_names(table: Mapping[str, str], summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return for each perturbation what it is called where: its metric keys and its column in the table.
+
+    Parameters
+    ----------
+    table : mapping of str to str
+        The deviation table's column for each perturbation.
+    summary : DataFrame
+        A row per perturbation.
+    """
+    metrics = metric_names(summary["perturbation"])
+    return {
+        str(row.perturbation): {
+            "metric": metrics[row.perturbation],
+            "column": table[row.perturbation],
+            "feature": row.feature,
+            "way": row.way,
+            "value": row.value if row.way == "set" else None,
+        }
+        for row in summary[["perturbation", "feature", "way", "value"]].itertuples(index=False)
+    }
+
+
+def describe_dataset(location: str, digest: str, n_rows: int) -> dict[str, str]:
+    """Return the data of an audit as MLflow describes a data set, without secrets of their location.
+
+    Parameters
+    ----------
+    location : str
+        Where they came from.
+    digest : str
+        Their sha256.
+    n_rows : int
+    """
+    location = without_secrets(location)
+    scheme = location.partition(":")[0] if is_uri(location) else "local"
+    remote = scheme in ("http", "https")
+    return {
+        "name": Path(location).name[:200] or "data",
+        "digest": digest[:_DIGEST],
+        "source_type": "http" if remote else scheme,
+        "source": json.dumps({"url" if remote else "uri": location}),
+        "profile": json.dumps({"num_rows": n_rows, "sha256": digest}),
+    }
 
 
 def _metric(item: tuple[str, float], now: int, model_id: str | None, dataset: DatasetEntity, run_id: str) -> Metric:
@@ -149,17 +197,4 @@ def _metric(item: tuple[str, float], now: int, model_id: str | None, dataset: Da
         dataset_name=dataset.name,
         dataset_digest=dataset.digest,
         run_id=run_id,
-    )
-
-
-def _dataset(evidence: Evidence) -> DatasetEntity:
-    location = without_secrets(evidence.data_source)
-    scheme = location.partition(":")[0] if is_uri(location) else "local"
-    remote = scheme in ("http", "https")
-    return DatasetEntity(
-        name=Path(location).name[:200] or "data",
-        digest=evidence.data_digest[:_DIGEST],
-        source_type="http" if remote else scheme,
-        source=json.dumps({"url" if remote else "uri": location}),
-        profile=json.dumps({"num_rows": evidence.n_rows, "sha256": evidence.data_digest}),
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.markdown import as_text
-from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.registry.connection import refused
 from nnperm_mlflow.verdict.judging import Status, Verdict, stamp
 
@@ -22,6 +23,7 @@ _SECTION = re.compile(
     re.DOTALL,
 )
 _NAMED_FEATURES = 3
+_TRIES = 3
 
 RUN_TAG = "nnperm.run_id"
 """Tag of a version: the run of its newest audit."""
@@ -30,62 +32,93 @@ VERDICT_TAGS = ("nnperm.verdict", "nnperm.policy", "nnperm.mode")
 """Tags of a run and of a version: pass or fail, the policy's digest, whether it is enforced."""
 
 
-def link_version(
-    client: MlflowClient,
-    reference: ModelReference,
-    *,
-    run_id: str,
-    experiment_id: str,
-    summary: pd.DataFrame,
-    verdict: Verdict | None = None,
-) -> list[str]:
+@dataclass(frozen=True)
+class Link:
+    """What a model version tells of its newest audit, as JSON can hold it.
+
+    Attributes
+    ----------
+    tags : mapping of str to str
+        In the order in which MLflow lists them.
+    section : str
+        Markdown for the version's description.
+    status : {"pass", "fail"} or None
+        The verdict, if there is one.
+    """
+
+    tags: Mapping[str, str]
+    section: str
+    status: Status | None
+
+
+def link_of(
+    summary: pd.DataFrame, run_id: str, experiment_id: str, when: datetime, verdict: Verdict | None = None
+) -> Link:
+    """Return what a version shall tell of an audit.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        A row per perturbation, ordered.
+    run_id, experiment_id : str
+        The run that holds the audit.
+    when : datetime
+        In UTC.
+    verdict : Verdict, optional
+        Without one the version's tags name none, even if an earlier audit had left one.
+    """
+    tags = {
+        **(verdict_tags(verdict) if verdict else {}),  # first, since MLflow lists tags in the order of their writing
+        "nnperm.top_feature": str(summary["perturbation"][0])[:250],
+        "nnperm.audited_at": stamp(when),
+        RUN_TAG: run_id,
+    }
+    section = audit_section(summary, run_id, experiment_id, when, verdict)
+    return Link(tags, section, verdict.status if verdict else None)
+
+
+def link_version(client: MlflowClient, name: str, version: str, link: Link) -> list[str]:
     """Tag a model version with its audit and verdict, and put a section into its description.
+
+    Where two audits of a version end at once, the tags are those of one of them: whoever wrote the run's id last looks
+    whether all the others are its own, and else writes them again.
 
     Parameters
     ----------
     client : MlflowClient
-    reference : ModelReference
-        Where it is no registered version, nothing is done.
-    run_id, experiment_id : str
-        The run that holds the audit.
-    summary : DataFrame
-        A row per perturbation, ordered.
-    verdict : Verdict, optional
-        Without one the version's tags name none, even if an earlier audit had left one.
+    name, version : str
+    link : Link
 
     Returns
     -------
     list of str
         What could not be written for want of permission; empty where all was.
     """
-    if reference.name is None or reference.version is None:
-        return []
-    name, version = reference.name, reference.version
-    now = datetime.now(timezone.utc)
-    tags = {
-        **(verdict_tags(verdict) if verdict else {}),  # first, since MLflow lists tags in the order of their writing
-        "nnperm.top_feature": str(summary["perturbation"][0])[:250],
-        "nnperm.audited_at": stamp(now),
-        RUN_TAG: run_id,
-    }
     denied = []
     try:
-        before = client.get_model_version(name, version)
-        for key in VERDICT_TAGS:
-            if key in before.tags and key not in tags:
-                client.delete_model_version_tag(name, version, key)
-        for key, value in tags.items():
-            client.set_model_version_tag(name, version, key, value)
+        for _ in range(_TRIES):
+            _write_tags(client, name, version, link)
+            tags = client.get_model_version(name, version).tags
+            told = {key: tags[key] for key in (*VERDICT_TAGS, *link.tags) if key in tags}
+            if told == dict(link.tags) or tags.get(RUN_TAG) != link.tags[RUN_TAG]:
+                break
     except MlflowException as error:
-        denied.append(refused(error, f"the tags of {reference}"))
+        denied.append(refused(error, f"the tags of models:/{name}/{version}"))
     try:
         description = client.get_model_version(name, version).description or ""
-        section = audit_section(summary, run_id, experiment_id, now, verdict)
-        status = verdict.status if verdict else None
-        client.update_model_version(name, version, with_section(description, section, status))
+        client.update_model_version(name, version, with_section(description, link.section, link.status))
     except MlflowException as error:
-        denied.append(refused(error, f"the description of {reference}"))
+        denied.append(refused(error, f"the description of models:/{name}/{version}"))
     return denied
+
+
+def _write_tags(client: MlflowClient, name: str, version: str, link: Link) -> None:
+    before = client.get_model_version(name, version).tags
+    for key in VERDICT_TAGS:
+        if key in before and key not in link.tags:
+            client.delete_model_version_tag(name, version, key)
+    for key, value in link.tags.items():
+        client.set_model_version_tag(name, version, key, value)
 
 
 def verdict_tags(verdict: Verdict) -> dict[str, str]:

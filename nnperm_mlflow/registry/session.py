@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 ERROR_TAG = "nnperm.error"
 """Tag of a run with what hindered the audit."""
 
+_FINISHED = RunStatus.to_string(RunStatus.FINISHED)
+
 MOST_MESSAGE = 5000
 """Characters of it; MLflow cuts a tag at 8000."""
 
@@ -80,7 +82,8 @@ class RunSession:
         if self._run_id is None or not self._ends:
             return
         if error is None:
-            self._client.set_terminated(self._run_id, RunStatus.to_string(RunStatus.FINISHED))
+            if self._client.get_run(self._run_id).info.status != _FINISHED:
+                self._client.set_terminated(self._run_id, _FINISHED)
             return
         stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
         status = RunStatus.to_string(RunStatus.KILLED if stopped else RunStatus.FAILED)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -18,36 +18,43 @@ from nnperm_mlflow.verdict.judging import Verdict, stamp
 
 
 @dataclass(frozen=True)
-class GivenVerdict:
-    """A verdict with when and by whom it was given.
+class Judgement:
+    """What a run tells of a verdict, as JSON can hold it.
 
     Attributes
     ----------
-    verdict : Verdict
-    when : datetime
-        In UTC.
+    texts : mapping of str to str
+        For the path of each file its content.
+    tags : mapping of str to str
+        Of the run.
     """
 
-    verdict: Verdict
-    when: datetime
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as `verdict.json` holds it."""
-        given = {"given_at": stamp(self.when), "given_by": current_user(), "nnperm": __version__}
-        return {**self.verdict.as_dict(), **given}
+    texts: Mapping[str, str]
+    tags: Mapping[str, str]
 
 
-def log_verdict(client: MlflowClient, run_id: str, given: GivenVerdict | None, card: str) -> list[str]:
-    """Write a verdict and the card into the run of the audit.
+def judgement_of(verdict: Verdict | None, card: str, when: datetime) -> Judgement:
+    """Return what a run shall tell of a verdict.
 
     Parameters
     ----------
-    client : MlflowClient
-    run_id : str
-    given : GivenVerdict or None
-        None where there is no policy to apply: then only the card is written.
+    verdict : Verdict or None
+        None where there is no policy to apply: then there is only the card.
     card : str
         Markdown.
+    when : datetime
+        When it was given, in UTC.
+    """
+    if verdict is None:
+        return Judgement({CARD_FILE: card}, {})
+    given = {"given_at": stamp(when), "given_by": current_user(), "nnperm": __version__}
+    text = json.dumps({**verdict.as_dict(), **given}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    kept = f"{VERDICTS_FOLDER}/{when:%Y%m%dT%H%M%S.%fZ}-{verdict.policy.digest()[:12]}.json"
+    return Judgement({kept: text, VERDICT_FILE: text, CARD_FILE: card}, verdict_tags(verdict))
+
+
+def log_judgement(client: MlflowClient, run_id: str, judgement: Judgement) -> list[str]:
+    """Write a verdict and the card into the run of the audit.
 
     Returns
     -------
@@ -55,15 +62,10 @@ def log_verdict(client: MlflowClient, run_id: str, given: GivenVerdict | None, c
         What could not be written for want of permission.
     """
     try:
-        if given is not None:
-            text = json.dumps(given.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            moment = f"{given.when:%Y%m%dT%H%M%S.%fZ}"
-            policy = given.verdict.policy.digest()[:12]
-            client.log_text(run_id, text, f"{VERDICTS_FOLDER}/{moment}-{policy}.json")
-            client.log_text(run_id, text, VERDICT_FILE)
-            for key, value in verdict_tags(given.verdict).items():
-                client.set_tag(run_id, key, value)
-        client.log_text(run_id, card, CARD_FILE)
+        for path, text in judgement.texts.items():
+            client.log_text(run_id, text, path)
+        for key, value in judgement.tags.items():
+            client.set_tag(run_id, key, value)
     except MlflowException as error:
         return [refused(error, f"run {run_id}")]
     return []
