@@ -22,7 +22,7 @@ from nnperm_mlflow.planning import AnyPolicy, as_config, prepare, with_policy
 from nnperm_mlflow.policy import Policy
 from nnperm_mlflow.publishing import kept_until_published, publish_record
 from nnperm_mlflow.recording import Place, record
-from nnperm_mlflow.registry.audits import MODEL_TAG
+from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG
 from nnperm_mlflow.registry.connection import connected, explained
 from nnperm_mlflow.registry.session import RunSession
 from nnperm_mlflow.result import AuditResult, Folder
@@ -109,7 +109,7 @@ def audit(
         plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)
         check_room(plan, folder.path, workspace.root)
         pinned = pin_baselines(client, settings.policy)
-        session.start(plan.reference, experiment)
+        session.start(plan.reference, experiment, tags={KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri})
         if not ends_run:
             _refuse_used(client, session.run_id, {**plan.record, "unit": plan.unit})
         place = Place(session.run_id, session.experiment_id, folder, ends_run, logs_metrics, logs_table)

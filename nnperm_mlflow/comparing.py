@@ -147,7 +147,7 @@ def compare(
         pair = find_pair(archive, (models[0].uri, models[1].uri), paired=paired, config=settings, audit_now=audit_now)
         comparison = _compare(pair, paired)
         table = side_by_side(comparison, pair[0].summary, pair[1].summary)
-        session.start(models[1], experiment, f"comparison of {_both(models)}")
+        session.start(models[1], experiment, run_name=f"comparison of {_both(models)}")
         result = ComparisonResult(
             models=models,
             audits=(pair[0].run_id, pair[1].run_id),

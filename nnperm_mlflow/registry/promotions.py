@@ -81,11 +81,10 @@ def move_alias(client: MlflowClient, promotion: Promotion, reference: ModelRefer
     """
     name, alias = promotion.model, promotion.alias
     with RunSession(client) as session:
-        session.start(reference, None, f"promotion of {name} {promotion.version} to {alias}")
+        run_name = f"promotion of {name} {promotion.version} to {alias}"
+        session.start(reference, None, run_name=run_name, tags={KIND_TAG: PROMOTION, MODEL_TAG: reference.uri})
         run_id = session.run_id
         client.log_text(run_id, json.dumps(asdict(promotion), indent=2) + "\n", PROMOTION_FILE)
-        client.set_tag(run_id, KIND_TAG, PROMOTION)
-        client.set_tag(run_id, MODEL_TAG, reference.uri)
         if reference.model_id:
             client.log_inputs(run_id, models=[LoggedModelInput(reference.model_id)])
         holder = holder_of(client, name, alias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from types import TracebackType
 
 from mlflow import MlflowClient
@@ -54,17 +55,28 @@ class RunSession:
             raise RuntimeError("the run has not been started")
         return self._run_id
 
-    def start(self, reference: ModelReference, experiment: str | None, run_name: str | None = None) -> None:
+    def start(
+        self,
+        reference: ModelReference,
+        experiment: str | None,
+        *,
+        run_name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         """Begin a run in the experiment asked for, else in the model's own; a run to continue stays where it is.
 
-        Only there MLflow's page of the run shows which version its numbers belong to.
+        Only there MLflow's page of the run shows which version its numbers belong to. The tags say from the beginning
+        what the run is, if it is not one of others.
         """
         home = reference.experiment_id
         if self._run_id is None:
             self.experiment_id = self._named_experiment(experiment) if experiment else home or "0"
             self._run_id = self._client.create_run(
-                self.experiment_id, tags=resolve_tags(), run_name=run_name or _run_name(reference)
+                self.experiment_id, tags={**resolve_tags(), **(tags or {})}, run_name=run_name or _run_name(reference)
             ).info.run_id
+        elif self._ends:
+            for key, value in (tags or {}).items():
+                self._client.set_tag(self._run_id, key, value)
         if home and self.experiment_id != home:
             logger.warning(
                 "the run is in experiment %s, the model in %s: MLflow shows the version beside the metrics "
