@@ -19,7 +19,7 @@ from nnperm_mlflow.registry.connection import run_address
 from nnperm_mlflow.registry.linking import Link, link_of
 from nnperm_mlflow.registry.verdicts import Judgement, judgement_of
 from nnperm_mlflow.verdict.card import audit_card
-from nnperm_mlflow.verdict.checks import Material
+from nnperm_mlflow.verdict.checks import Baseline, Material
 from nnperm_mlflow.verdict.judging import Subject, Verdict, judge
 
 DIGESTS = ("model_digest", "data_digest", "config_digest", "table_digest", "summary_digest")
@@ -39,8 +39,8 @@ class Audited:
         A row per perturbation, ordered.
     unit : str
         Of prediction and deviation.
-    table : Path
-        The deviation table.
+    table : Path or None
+        The deviation table, where it is to be compared with others.
     likeness : Likeness
     """
 
@@ -48,7 +48,7 @@ class Audited:
     subject: Subject
     summary: pd.DataFrame
     unit: str
-    table: Path
+    table: Path | None
     likeness: Likeness
 
 
@@ -82,8 +82,10 @@ def judge_audit(
     """
     if not policy.applies:
         return None
-    candidate = Candidate(audited.table, audited.summary, audited.likeness)
-    baselines = find_baselines(client, policy, pinned, candidate=candidate, folder=folder, audit_now=audit_now)
+    baselines: Mapping[str, Baseline] = {}
+    if audited.table is not None:
+        candidate = Candidate(audited.table, audited.summary, audited.likeness)
+        baselines = find_baselines(client, policy, pinned, candidate=candidate, folder=folder, audit_now=audit_now)
     return judge(policy, Material(audited.reference.uri, audited.summary, baselines), audited.subject)
 
 

@@ -40,7 +40,13 @@ class CheckResult:
     not_linked: list[str] = field(default_factory=list)
 
 
-def check(*, run_id: str | None = None, model_uri: str | None = None, policy: AnyPolicy = None) -> CheckResult:
+def check(
+    *,
+    run_id: str | None = None,
+    model_uri: str | None = None,
+    policy: AnyPolicy = None,
+    table: str | Path | None = None,
+) -> CheckResult:
     """Apply a policy to an audit on record, and write the verdict.
 
     Parameters
@@ -51,6 +57,8 @@ def check(*, run_id: str | None = None, model_uri: str | None = None, policy: An
         the version, whose newest audit is meant.
     policy : Policy, str or Path, optional
         The policy or its file; by default the one that the audit was asked to apply.
+    table : str or Path, optional
+        A copy of the deviation table, where that was kept out of the run.
 
     Returns
     -------
@@ -64,9 +72,9 @@ def check(*, run_id: str | None = None, model_uri: str | None = None, policy: An
         If a check cannot be answered; nothing is written then.
     """
     with connected() as (client, scratch):
-        record = find_record(client, scratch, run_id=run_id, model_uri=model_uri)
+        record = find_record(client, scratch, run_id=run_id, model_uri=model_uri, table=table)
         used = policy_for(record, policy)
-        audited = audited_from(client, record)
+        audited = audited_from(client, record, used)
         verdict = judge_audit(client, audited, used, pin_baselines(client, used), folder=scratch)
         if verdict is None:
             raise CheckError("the policy's mode is 'off': there is no verdict to give. Set it to enforce or dry_run.")
@@ -84,7 +92,12 @@ def _write(client: MlflowClient, audited: Audited, verdict: Verdict) -> list[str
 
 
 def find_record(
-    client: MlflowClient, folder: Path, *, run_id: str | None = None, model_uri: str | None = None
+    client: MlflowClient,
+    folder: Path,
+    *,
+    run_id: str | None = None,
+    model_uri: str | None = None,
+    table: str | Path | None = None,
 ) -> AuditRecord:
     """Return the audit of a run, or the newest one of a version.
 
@@ -97,14 +110,15 @@ def find_record(
     """
     if (run_id is None) == (model_uri is None):
         raise ConfigError("name either a run (--run) or a version (--model-uri).")
+    own_table = None if table is None else Path(table)
     if run_id is not None:
-        return read_audit(client, run_id, folder / run_id)
+        return read_audit(client, run_id, folder / run_id, own_table)
     uri = pin_model(client, str(model_uri)).uri
     runs = find_audits(client, uri)
     if not runs:
         raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit --model-uri {uri} --config FILE")
     newest = str(runs[0].info.run_id)
-    return read_audit(client, newest, folder / newest)
+    return read_audit(client, newest, folder / newest, own_table)
 
 
 def policy_for(record: AuditRecord, policy: AnyPolicy) -> Policy:
@@ -123,13 +137,13 @@ def policy_for(record: AuditRecord, policy: AnyPolicy) -> Policy:
     return used
 
 
-def audited_from(client: MlflowClient, record: AuditRecord) -> Audited:
-    """Return an audit on record as something that a policy can be applied to; its files are checked."""
+def audited_from(client: MlflowClient, record: AuditRecord, policy: Policy) -> Audited:
+    """Return an audit on record as something that a policy can be applied to; the files it needs are checked."""
     return Audited(
         reference=pin_model(client, record.model),
         subject=subject_of(record),
         summary=record.summary,
         unit=record.param("unit"),
-        table=record.table,
+        table=record.table if policy.baselines else None,
         likeness=Likeness.of(record),
     )

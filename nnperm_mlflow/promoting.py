@@ -39,6 +39,7 @@ def promote(
     policy: AnyPolicy = None,
     run_id: str | None = None,
     rereads_data: bool = True,
+    table: str | Path | None = None,
 ) -> Promotion:
     """Give a version an alias, if the evidence on record bears the verdict that it passes.
 
@@ -54,6 +55,8 @@ def promote(
         The run with the audit; by default the newest of the version.
     rereads_data : bool
         Whether the data are read again, and must still be those that were audited.
+    table : str or Path, optional
+        A copy of the deviation table, where that was kept out of the run.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def promote(
             )
         holder = holder_of(client, reference.name, alias)
         try:
-            record = _find_evidence(client, reference, run_id, scratch)
+            record = _find_evidence(client, reference, run_id, scratch, table)
             used = policy_for(record, policy)
             _check_digests(record, reference, scratch, rereads_data)
             verdict = _confirmed_verdict(client, record, used, scratch)
@@ -99,15 +102,17 @@ def promote(
     return promotion
 
 
-def _find_evidence(client: MlflowClient, reference: ModelReference, run_id: str | None, folder: Path) -> AuditRecord:
+def _find_evidence(
+    client: MlflowClient, reference: ModelReference, run_id: str | None, folder: Path, table: str | Path | None
+) -> AuditRecord:
     """Return the audit to rely on: the one named, else the newest; one that the version names must still be there."""
     if run_id is not None:
-        record = find_record(client, folder, run_id=run_id)
+        record = find_record(client, folder, run_id=run_id, table=table)
     else:
         tags = client.get_model_version(reference.name, reference.version).tags
         if RUN_TAG in tags:
             read_audit(client, tags[RUN_TAG], folder / tags[RUN_TAG])
-        record = find_record(client, folder, model_uri=reference.uri)
+        record = find_record(client, folder, model_uri=reference.uri, table=table)
     if record.model != reference.uri:
         raise EvidenceError(f"{record} is an audit of {record.model}. Name one of {reference.uri} (nnperm history).")
     return record
@@ -168,7 +173,7 @@ def _confirmed_verdict(client: MlflowClient, record: AuditRecord, policy: Policy
         if before != uri:
             raise EvidenceError(f"{asked} was {before} when {record} was judged, and is {uri} now. {again}")
     confirm_summary(record.table, record.summary)
-    verdict = judge_audit(client, audited_from(client, record), policy, pinned, folder=folder / "baselines")
+    verdict = judge_audit(client, audited_from(client, record, policy), policy, pinned, folder=folder / "baselines")
     if verdict is None:
         raise EvidenceError("the policy's mode is 'off': nothing is decided. Set it to enforce or dry_run.")
     found = verdict.as_dict()

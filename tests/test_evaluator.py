@@ -25,7 +25,8 @@ CHANNELS = {
 }  # fmt: skip
 SEED = {"analysis": {"seed": 3}}
 FILES = {
-    "associations.csv", "audit.md", "boxplot.png", "config.yaml", "deviations.parquet", "medians.json", "names.json", "summary.csv"
+    "associations.csv", "audit.md", "boxplot.png", "config.yaml", "deviations.parquet", "medians.json", "names.json",
+    "summary.csv"
 }  # fmt: skip
 
 

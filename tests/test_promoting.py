@@ -230,6 +230,17 @@ def test_data_that_were_in_memory_cannot_be_read_again(home, version):
     promote(uri_of(version), "champion", rereads_data=False)
 
 
+def test_a_table_that_was_kept_out_must_be_brought(home, version, tracked, tmp_path):
+    settings = {**home.settings(), "checks": [KEPT]}
+    audited = audit(settings, model_uri=uri_of(version), logs_table=False, output=tmp_path)
+    assert "deviations.parquet" not in {file.path for file in tracked.list_artifacts(audited.run_id)}
+    assert check(run_id=audited.run_id).verdict.status == "pass"
+    refused(version, r"was kept out of the tracking server \(--no-table\): give your copy of it \(--table FILE\)")
+    refused(version, "cannot be read: No such file", table=tmp_path / "gone.parquet")
+    refused(version, "summary.csv of run .* has been changed", table=tmp_path / "summary.csv")
+    promote(uri_of(version), "champion", table=tmp_path / "deviations.parquet")
+
+
 def test_only_a_registered_version_can_be_promoted(home, version, tracked):
     model_id = tracked.get_model_version("promoted", version).source.removeprefix("models:/")
     run = tracked.get_logged_model(model_id).source_run_id

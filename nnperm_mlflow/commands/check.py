@@ -21,12 +21,14 @@ _SIGNS = {True: "kept    ", False: "NOT KEPT"}
 @click.option("--model-uri", help="The version, whose newest audit is meant.")
 @click.option("--policy", help="YAML file with 'checks:'; else what the audit was asked to apply.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
 @tracking_options
 def check_command(
     run_id: str | None,
     model_uri: str | None,
     policy: str | None,
     as_json: bool,
+    table: str | None,
     tracking_uri: str | None,
     debug: bool,
 ) -> None:
@@ -34,7 +36,7 @@ def check_command(
     with prepared(tracking_uri, debug):
         from nnperm_mlflow.checking import check  # noqa: PLC0415 - MLflow takes seconds to import
 
-        result = check(run_id=run_id or None, model_uri=model_uri or None, policy=policy or None)
+        result = check(run_id=run_id or None, model_uri=model_uri or None, policy=policy or None, table=table or None)
         if as_json:
             click.echo(json.dumps(result.verdict.as_dict(), indent=2, ensure_ascii=False))
         else:

@@ -16,6 +16,7 @@ from nnperm_mlflow.errors import RefusedError
 @click.option("--policy", help="YAML file that the version must keep; else the policy of its audit.")
 @click.option("--run", "run_id", help="The run with the audit to rely on; else the version's newest.")
 @click.option("--no-data", is_flag=True, help="Do not read the data again; rely on their digest on record.")
+@click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
 @tracking_options
 def promote_command(
     model_uri: str,
@@ -23,6 +24,7 @@ def promote_command(
     policy: str | None,
     run_id: str | None,
     no_data: bool,
+    table: str | None,
     tracking_uri: str | None,
     debug: bool,
 ) -> None:
@@ -31,7 +33,14 @@ def promote_command(
         from nnperm_mlflow.promoting import promote  # noqa: PLC0415 - MLflow takes seconds to import
 
         try:
-            done = promote(model_uri, alias, policy=policy or None, run_id=run_id or None, rereads_data=not no_data)
+            done = promote(
+                model_uri,
+                alias,
+                policy=policy or None,
+                run_id=run_id or None,
+                rereads_data=not no_data,
+                table=table or None,
+            )
         except RefusedError as error:
             if debug:
                 raise

@@ -43,11 +43,14 @@ class AuditRecord:
     run : Run
     folder : Path
         Directory for its files.
+    own_table : Path, optional
+        A copy of the deviation table, where that was kept out of the run.
     """
 
     client: MlflowClient
     run: Run
     folder: Path
+    own_table: Path | None = None
 
     def __str__(self) -> str:
         return f"run {self.run_id}"
@@ -87,12 +90,19 @@ class AuditRecord:
     @cached_property
     def table(self) -> Path:
         """The deviation table, its digest checked."""
-        return self._checked(TABLE_FILE, "table_digest")
+        if self.own_table is not None:
+            return self._checked(self.own_table, "table_digest")
+        if TABLE_TAG in self.run.data.tags:
+            raise EvidenceError(
+                f"the deviation table of {self} was kept out of the tracking server (--no-table): give your copy of it "
+                "(--table FILE)."
+            )
+        return self._checked(self.fetch(TABLE_FILE), "table_digest")
 
     @cached_property
     def summary(self) -> pd.DataFrame:
         """The summary, its digest checked."""
-        return read_summary(self._checked(SUMMARY_FILE, "summary_digest"))
+        return read_summary(self._checked(self.fetch(SUMMARY_FILE), "summary_digest"))
 
     @cached_property
     def config(self) -> AuditConfig:
@@ -127,12 +137,17 @@ class AuditRecord:
                 "again."
             ) from error
 
-    def _checked(self, name: str, digest: str) -> Path:
-        path = self.fetch(name)
-        found, told = file_digest(path), self.param(digest)
+    def _checked(self, path: Path, digest: str) -> Path:
+        told = self.param(digest)
+        try:
+            found = file_digest(path)
+        except OSError as error:
+            raise EvidenceError(
+                f"'{path}' cannot be read: {error.strerror}. Give the file that the audit wrote."
+            ) from error
         if found != told:
             raise EvidenceError(
-                f"{name} of {self} has been changed: its sha256 is {found[:12]}..., and {told[:12]}... when the audit "
+                f"{path.name} of {self} has been changed: its sha256 is {found[:12]}..., and {told[:12]}... when the audit "
                 "was logged. Audit the version again."
             )
         return path
@@ -169,7 +184,7 @@ def find_runs(client: MlflowClient, condition: str) -> list[Run]:
     return sorted(found, key=lambda run: (run.info.end_time, run.info.run_id), reverse=True)
 
 
-def read_audit(client: MlflowClient, run_id: str, folder: Path) -> AuditRecord:
+def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | None = None) -> AuditRecord:
     """Return the audit that a run holds.
 
     Parameters
@@ -178,6 +193,8 @@ def read_audit(client: MlflowClient, run_id: str, folder: Path) -> AuditRecord:
     run_id : str
     folder : Path
         Directory for its files; made where it is not there.
+    table : Path, optional
+        A copy of the deviation table, where that was kept out of the run.
 
     Raises
     ------
@@ -197,7 +214,7 @@ def read_audit(client: MlflowClient, run_id: str, folder: Path) -> AuditRecord:
     if run.data.tags.get(KIND_TAG) != AUDIT:
         raise EvidenceError(f"run {run_id} holds no audit. Name one: nnperm history lists them.")
     folder.mkdir(parents=True, exist_ok=True)
-    return AuditRecord(client, run, folder)
+    return AuditRecord(client, run, folder, table)
 
 
 def read_summary(path: Path) -> pd.DataFrame:
