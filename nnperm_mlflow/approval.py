@@ -160,7 +160,7 @@ def subject_of(record: AuditRecord) -> Subject:
         run_id=record.run_id,
         experiment_id=record.experiment_id,
         **{name: record.param(name) for name in DIGESTS},
-        rows=int(record.param("rows")),
+        rows=record.rows,
         repeats=record.repeats,
-        seed=int(record.param("seed")),
+        seed=record.seed,
     )

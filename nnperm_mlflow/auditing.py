@@ -18,8 +18,8 @@ from nnperm_mlflow.filenames import TABLE_FILE
 from nnperm_mlflow.forecasting import Forecast, forecast
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.measuring import measure
-from nnperm_mlflow.planning import AnyPolicy, as_config, prepare, with_policy
-from nnperm_mlflow.policy import Policy
+from nnperm_mlflow.planning import as_config, prepare, with_policy
+from nnperm_mlflow.policy import AnyPolicy, Policy
 from nnperm_mlflow.publishing import kept_until_published, publish_record
 from nnperm_mlflow.recording import Place, record
 from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG
@@ -137,6 +137,7 @@ def plan_audit(
     config: AnyConfig = None,
     *,
     model_uri: str | None = None,
+    policy: AnyPolicy = None,
     data: Dataset | None = None,
     trust_model: bool = False,
 ) -> Forecast:
@@ -144,7 +145,7 @@ def plan_audit(
 
     Parameters
     ----------
-    config, model_uri, data, trust_model
+    config, model_uri, policy, data, trust_model
         As for `audit`.
 
     Returns
@@ -157,7 +158,7 @@ def plan_audit(
         For whatever would hinder the audit.
     """
     with connected(None) as (client, scratch):
-        settings = as_config(config)
+        settings = with_policy(as_config(config), policy)
         return forecast(prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch))
 
 

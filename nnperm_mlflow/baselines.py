@@ -30,24 +30,29 @@ class Likeness:
     data_digest : str
     repeats : int
         That were made.
+    unit : str
+        Of prediction and deviation.
     analysis : AnalysisConfig
         As used.
     """
 
     data_digest: str
     repeats: int
+    unit: str
     analysis: AnalysisConfig
 
     @classmethod
     def of(cls, record: AuditRecord) -> Likeness:
         """Return that of an audit on record."""
-        return cls(record.param("data_digest"), record.repeats, record.config.analysis)
+        return cls(record.param("data_digest"), record.repeats, record.param("unit"), record.config.analysis)
 
     def differences(self, other: Likeness) -> list[str]:
         """Return in words what keeps two audits from being compared; nothing where they can be."""
         found = [] if self.data_digest == other.data_digest else ["other data"]
         if self.repeats != other.repeats:
             found.append(f"{other.repeats} shuffles, not {self.repeats}")
+        if self.unit != other.unit:
+            found.append(f"deviations in '{other.unit}', not '{self.unit}'")
         own, others = self.analysis.disturbance(), other.analysis.disturbance()
         found.extend(f"'{key}: {others[key]}', not '{own[key]}'" for key in own if own[key] != others[key])
         return found
@@ -98,6 +103,7 @@ def find_baselines(
     candidate: Candidate,
     folder: Path,
     audit_now: AuditNow | None = None,
+    experiment: str | None = None,
 ) -> dict[str, Baseline]:
     """Compare an audit with those of the versions that a policy names.
 
@@ -112,6 +118,8 @@ def find_baselines(
         Directory for the files of earlier audits.
     audit_now : callable, optional
         Audits a version that has no such audit yet.
+    experiment : str, optional
+        Name of the only experiment whose audits count.
 
     Returns
     -------
@@ -127,7 +135,7 @@ def find_baselines(
     """
     found = {}
     for asked, uri in pinned.items():
-        record = find_comparable(client, uri, candidate.likeness, folder)
+        record = find_comparable(client, uri, candidate.likeness, folder, experiment)
         if record is None:
             if audit_now is None:
                 raise MissingBaselineError(
@@ -149,9 +157,11 @@ def find_baselines(
     return found
 
 
-def find_comparable(client: MlflowClient, uri: str, likeness: Likeness, folder: Path) -> AuditRecord | None:
+def find_comparable(
+    client: MlflowClient, uri: str, likeness: Likeness, folder: Path, experiment: str | None = None
+) -> AuditRecord | None:
     """Return the newest audit of a version that can be compared row by row; None where there is none."""
-    for run in find_audits(client, uri):
+    for run in find_audits(client, uri, experiment):
         if run.data.params.get("data_digest") == likeness.data_digest:
             record = read_audit(client, run.info.run_id, folder / run.info.run_id)
             try:

@@ -12,7 +12,7 @@ from nnperm_mlflow.approval import Audited, judge_audit, subject_of, told_of
 from nnperm_mlflow.baselines import Likeness, pin_baselines
 from nnperm_mlflow.errors import CheckError, ConfigError, EvidenceError
 from nnperm_mlflow.models.pinning import pin_model
-from nnperm_mlflow.policy import Policy, load_policy
+from nnperm_mlflow.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.registry.audits import AuditRecord, find_audits, read_audit
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.linking import link_version
@@ -21,8 +21,6 @@ from nnperm_mlflow.registry.verdicts import log_judgement
 from nnperm_mlflow.verdict.judging import Verdict
 
 logger = logging.getLogger(__name__)
-
-AnyPolicy = Policy | str | Path | None
 
 
 @dataclass(frozen=True)
@@ -98,6 +96,7 @@ def find_record(
     run_id: str | None = None,
     model_uri: str | None = None,
     table: str | Path | None = None,
+    experiment: str | None = None,
 ) -> AuditRecord:
     """Return the audit of a run, or the newest one of a version.
 
@@ -114,7 +113,7 @@ def find_record(
     if run_id is not None:
         return read_audit(client, run_id, folder / run_id, own_table)
     uri = pin_model(client, str(model_uri)).uri
-    runs = find_audits(client, uri)
+    runs = find_audits(client, uri, experiment)
     if not runs:
         raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit --model-uri {uri} --config FILE")
     newest = str(runs[0].info.run_id)

@@ -83,22 +83,18 @@ def find_pair(
         complete = _alike_by_config if paired else _each_by_config
         pair = complete(archive, uris, audits, config, audit_now)
     first, second = pair
-    if _unit(first) != _unit(second):
+    units = first.param("unit"), second.param("unit")
+    if units[0] != units[1]:
         raise EvidenceError(
-            f"{first} tells deviations in '{_unit(first)}', {second} deviations in '{_unit(second)}', which have no "
-            "difference. Audit both versions with one unit."
+            f"{first} tells deviations in '{units[0]}', {second} deviations in '{units[1]}', which have no difference. "
+            "Audit both versions with one unit."
         )
     return pair
 
 
 def differences(one: AuditRecord, other: AuditRecord) -> list[str]:
     """Return in words what keeps two audits from being compared row by row; nothing where they can be."""
-    found = Likeness.of(one).differences(Likeness.of(other))
-    return found if _unit(one) == _unit(other) else [*found, f"deviations in '{_unit(other)}', not '{_unit(one)}'"]
-
-
-def _unit(record: AuditRecord) -> str:
-    return record.param("unit")
+    return Likeness.of(one).differences(Likeness.of(other))
 
 
 Audits = tuple[list[AuditRecord], list[AuditRecord]]
@@ -137,7 +133,7 @@ def _why_none(uris: tuple[str, str], audits: Audits) -> str:
     return (
         f"no audit of {uris[0]} and none of {uris[1]} are on the same rows with the same donors: the newest of "
         f"{uris[1]} ({second}) has {found}, against that of {uris[0]} ({first}). {remedy}"
-        f"{unpaired if _unit(first) == _unit(second) else ''}"
+        f"{unpaired if first.param('unit') == second.param('unit') else ''}"
     )
 
 
@@ -175,7 +171,8 @@ def _made_so(audits: list[AuditRecord], config: AuditConfig, data_digest: str) -
     for record in audits:
         repeats = record.repeats if config.analysis.repeats == "auto" else config.analysis.repeats
         try:
-            if not Likeness(data_digest, repeats, config.analysis).differences(Likeness.of(record)):
+            unit = record.param("unit")  # of the model's prediction, which a configuration need not know
+            if not Likeness(data_digest, repeats, unit, config.analysis).differences(Likeness.of(record)):
                 return record
         except (EvidenceError, ConfigError) as error:
             logger.warning("%s is passed over: %s", record, error)

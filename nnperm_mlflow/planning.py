@@ -30,14 +30,12 @@ from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.models.loading import download_model, load_predictor
 from nnperm_mlflow.models.pinning import ModelReference, pin_model
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.policy import Policy, load_policy
+from nnperm_mlflow.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.registry.artifacts import Fetcher
 from nnperm_mlflow.verdict.checks import watch
 
 _RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _FEWEST_ROWS = 2
-
-AnyPolicy = Policy | str | Path | None
 
 
 @dataclass(frozen=True)

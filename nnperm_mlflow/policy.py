@@ -124,12 +124,16 @@ class UnusedCheck(_Check):
 
 
 class AgainstCheck(_Check):
-    """Limits on how far a version may differ from another that was audited on the same data with the same donors."""
+    """Limits on how far a version may differ from another that was audited on the same data with the same donors.
+
+    What only one of the two has is an error, unless `allow_missing` says that versions may have other features.
+    """
 
     against: Annotated[str, Field(min_length=1)]
     statistic: Literal["median", "mean"] = "median"
     min_rank_correlation: Annotated[Number, Field(ge=-1, le=1)] | None = None
     max_shift: Annotated[Number, Field(ge=0)] | None = None
+    allow_missing: bool = False
 
     @model_validator(mode="after")
     def _some_limit(self) -> AgainstCheck:
@@ -227,6 +231,10 @@ class Policy(Strict):
     def as_dict(self) -> dict[str, Any]:
         """Return what decides, as JSON can hold it, without what is not said."""
         return self.model_dump(mode="json", include={"checks", "undecided"}, exclude_none=True)
+
+
+AnyPolicy = Policy | str | Path | None
+"""A policy, the file that holds one, or none."""
 
 
 def load_policy(path: str | Path) -> Policy:

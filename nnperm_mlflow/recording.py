@@ -108,8 +108,10 @@ def record(plan: Plan, found: Findings, place: Place, calls: int) -> Record:
     digests = {
         "table_digest": file_digest(result.directory / TABLE_FILE),
         "summary_digest": file_digest(result.directory / SUMMARY_FILE),
+        "config_file_digest": file_digest(result.directory / CONFIG_FILE),
     }
-    params = {key: str(value) for key, value in {**plan.record, "unit": result.unit, **digests}.items()}
+    told = {**plan.record, "repeats_made": found.repeats, "unit": result.unit, **digests}
+    params = {key: str(value) for key, value in told.items()}
     metrics = metrics_of(result.summary, _aggregates(plan, found, result, calls))
     evidence = Evidence(
         files=[name for name in files if place.logs_table or name != TABLE_FILE],
@@ -130,7 +132,7 @@ def record(plan: Plan, found: Findings, place: Place, calls: int) -> Record:
         summary=result.summary,
         unit=result.unit,
         table=result.directory / TABLE_FILE,
-        likeness=Likeness(params["data_digest"], found.repeats, plan.used.analysis),
+        likeness=Likeness(params["data_digest"], found.repeats, result.unit, plan.used.analysis),
     )
     return Record(place, replace(result, metrics=metrics), audited, evidence)
 

@@ -13,7 +13,7 @@ from nnperm_mlflow.checking import check
 from nnperm_mlflow.cli import main
 from nnperm_mlflow.errors import CheckError, ConfigError, EvidenceError, MissingBaselineError, UnknownFeatureError
 from nnperm_mlflow.policy import Policy
-from nnperm_mlflow.registry.audits import find_audits
+from nnperm_mlflow.registry.audits import find_audits, read_audit
 from tests.house import build_house, register
 
 KEPT = {"name": "no reliance on region", "feature": "region", "max": 0.9}
@@ -196,28 +196,78 @@ def test_an_altered_summary_is_refused(audited, tracked, tmp_path):
 
 def test_a_version_is_compared_with_an_earlier_audit_on_the_same_data(home, tracked):
     first = audit(settings_of(home), model_uri="models:/checked/1")
-    tracked.set_registered_model_alias("checked", "champion", "1")
-    against = {"against": "models:/checked@champion", "min_rank_correlation": 0.99, "max_shift": 0.0}
-    result = audit(settings_of(home, against), model_uri="models:/checked/1")
+    same = register(home)
+    against = {"against": "models:/checked/1", "min_rank_correlation": 0.99, "max_shift": 0.0}
+    before = len(find_audits(tracked, "models:/checked/1"))
+    result = audit(settings_of(home, against), model_uri=f"models:/checked/{same}")
     told = json.loads(artifact(result.run_id, "verdict.json"))
-    assert told["baselines"] == {"models:/checked@champion": "models:/checked/1"}
+    assert told["baselines"] == {"models:/checked/1": "models:/checked/1"}
     assert [(check["value"], check["low"], check["high"]) for check in told["checks"]] == [(1, 1, 1), (0, 0, 0)]
-    assert first.run_id != result.run_id
+    assert len(find_audits(tracked, "models:/checked/1")) == before
+    assert first.run_id == find_audits(tracked, "models:/checked/1")[0].info.run_id
+
+
+def test_a_version_is_not_compared_with_itself(home, tracked):
+    tracked.set_registered_model_alias("checked", "champion", "1")
+    against = {"against": "models:/checked@champion", "max_shift": 1.0}
+    with pytest.raises(CheckError, match="models:/checked@champion is models:/checked/1 itself"):
+        audit(settings_of(home, against), model_uri="models:/checked/1")
     tracked.delete_registered_model_alias("checked", "champion")
 
 
+def test_what_is_excluded_does_not_escape_a_comparison(home, tracked):
+    audit(settings_of(home), model_uri="models:/checked/1")
+    other = register(home)
+    excluding = home.settings()["analysis"] | {"exclude": ["region"]}
+    against = {"against": "models:/checked/1", "max_shift": 1.0}
+    with pytest.raises(CheckError, match="only one of .* has 'region', which would go unchecked"):
+        audit(settings_of(home, against, analysis=excluding), model_uri=f"models:/checked/{other}")
+
+
+def test_a_policy_in_an_altered_configuration_is_refused(audited, tracked, tmp_path):
+    altered = tmp_path / "config.yaml"
+    altered.write_text(artifact(audited.run_id, "config.yaml").replace("mode: enforce", "mode: dry_run"))
+    tracked.log_artifact(audited.run_id, str(altered))
+    with pytest.raises(EvidenceError, match="config.yaml of run .* has been changed"):
+        check(run_id=audited.run_id)
+
+
+@pytest.mark.parametrize("text", ["5", "[1]", "null", "{"])
+def test_a_verdict_file_that_is_none_is_refused(audited, tracked, tmp_path, text):
+    (tmp_path / "verdict.json").write_text(text)
+    tracked.log_artifact(audited.run_id, str(tmp_path / "verdict.json"))
+    with pytest.raises(EvidenceError, match="verdict.json of run .* is no verdict"):
+        read_audit(tracked, audited.run_id, tmp_path / "read").verdict  # noqa: B018 - reading it is the test
+
+
+def test_a_plan_refuses_a_policy_that_is_not_there(home, store):
+    result = invoke(store, "audit", "--plan", "--model-uri", "models:/checked/1", "--policy", "/gone.yaml")
+    assert (result.exit_code, "the policy '/gone.yaml' cannot be read" in result.output) == (2, True)
+
+
+def test_what_nobody_foresaw_is_no_verdict(home, store, monkeypatch):
+    def fail(*args, **more):
+        raise ZeroDivisionError("first line\nsecond")
+
+    monkeypatch.setattr("nnperm_mlflow.checking.find_record", fail)
+    result = invoke(store, "check", "--model-uri", "models:/checked/1")
+    assert result.exit_code == 2
+    assert result.output == "unexpected ZeroDivisionError: first line (--debug shows where; please report it)\n"
+
+
 def test_a_version_without_such_an_audit_is_audited_now(home, tracked):
-    register(home)
+    other = register(home)
     other_seed = home.settings()["analysis"] | {"seed": 77}
     against = {"against": "models:/checked/1", "max_shift": 0.5}
     before = len(find_audits(tracked, "models:/checked/1"))
-    result = audit(settings_of(home, against, analysis=other_seed), model_uri="models:/checked/2")
+    result = audit(settings_of(home, against, analysis=other_seed), model_uri=f"models:/checked/{other}")
     assert result.verdict.status == "pass"
     baseline, *others = find_audits(tracked, "models:/checked/1")
     assert len(others) == before
     assert (baseline.info.status, baseline.data.params["seed"]) == ("FINISHED", "77")
     alone = audit(settings_of(home, analysis={"seed": 78}), model_uri="models:/checked/1")
-    with pytest.raises(MissingBaselineError, match="no audit of models:/checked/2 .* on the same data"):
+    with pytest.raises(MissingBaselineError, match=f"no audit of models:/checked/{other} .* on the same data"):
         check(
-            run_id=alone.run_id, policy=Policy.model_validate({"checks": [against | {"against": "models:/checked/2"}]})
+            run_id=alone.run_id,
+            policy=Policy.model_validate({"checks": [against | {"against": f"models:/checked/{other}"}]}),
         )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -9,15 +10,20 @@ import mlflow
 import pytest
 import yaml
 from click.testing import CliRunner
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from nnperm_mlflow import audit
 from nnperm_mlflow.checking import check
 from nnperm_mlflow.cli import main
+from nnperm_mlflow.confirming import Rereading
+from nnperm_mlflow.digests import file_digest
 from nnperm_mlflow.errors import ConfigError, RefusedError
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.models.pinning import pin_model
+from nnperm_mlflow.policy import Policy
 from nnperm_mlflow.promoting import promote
-from nnperm_mlflow.registry.audits import find_runs
+from nnperm_mlflow.registry.audits import find_runs, read_summary
 from nnperm_mlflow.registry.promotions import move_alias
 from tests.house import build_house, register
 
@@ -214,8 +220,8 @@ def test_other_data_do_not_pass(home, version, tmp_path):
     home.table.assign(age=home.table["age"] + 1e-9).to_parquet(copy)
     refused(version, "the data are not those that run .* audited")
     copy.unlink()
-    refused(version, f"the data cannot be read again: there is no file '{re.escape(str(copy))}'.*say so: --no-data")
-    assert not promote(uri_of(version), "champion", rereads_data=False).data_read_again
+    refused(version, f"the data cannot be read again: there is no file '{re.escape(str(copy))}'.*--no-data")
+    assert not promote(uri_of(version), "champion", rereading=Rereading(data=False)).data_read_again
 
 
 def test_data_that_were_in_memory_cannot_be_read_again(home, version):
@@ -227,7 +233,7 @@ def test_data_that_were_in_memory_cannot_be_read_again(home, version):
         data=data,
     )
     refused(version, "the data were given in memory.*--no-data")
-    promote(uri_of(version), "champion", rereads_data=False)
+    promote(uri_of(version), "champion", rereading=Rereading(data=False))
 
 
 def test_a_table_that_was_kept_out_must_be_brought(home, version, tracked, tmp_path):
@@ -239,6 +245,116 @@ def test_a_table_that_was_kept_out_must_be_brought(home, version, tracked, tmp_p
     refused(version, "cannot be read: No such file", table=tmp_path / "gone.parquet")
     refused(version, "summary.csv of run .* has been changed", table=tmp_path / "summary.csv")
     promote(uri_of(version), "champion", table=tmp_path / "deviations.parquet")
+
+
+def forged(client, run_id, folder, *, summary=None, table=None, experiment="tests", **params):
+    """Copy an audit's run as somebody would who may write runs, with other files and parameters that fit them."""
+    run = client.get_run(run_id)
+    home = client.get_experiment_by_name(experiment)
+    copy = client.create_run(home.experiment_id if home else client.create_experiment(experiment))
+    files = Path(mlflow.artifacts.download_artifacts(run_id=run_id, dst_path=str(folder / copy.info.run_id)))
+    if summary is not None:
+        summary.to_csv(files / "summary.csv", index=False)
+        params["summary_digest"] = file_digest(files / "summary.csv")
+    if table is not None:
+        shutil.copy(table, files / "deviations.parquet")
+        params["table_digest"] = file_digest(table)
+    for file in files.iterdir():
+        if file.name not in {"verdict.json", "verdicts"}:
+            client.log_artifact(copy.info.run_id, str(file))
+    for key, value in {**run.data.params, **params}.items():
+        client.log_param(copy.info.run_id, key, value)
+    tags = {**run.data.tags, "nnperm.model": params.get("model", run.data.params["model"])}
+    for key, value in tags.items():
+        client.set_tag(copy.info.run_id, key, value)
+    client.set_terminated(copy.info.run_id)
+    return copy.info.run_id
+
+
+SEX_LIKE = {"name": "region", "feature": "region", "statistic": "changed_median", "max": 1e-9}
+
+
+def test_a_run_with_a_made_up_summary_does_not_pass(home, version, tracked, tmp_path):
+    audited = audit_version(home, version, SEX_LIKE)
+    assert audited.verdict.status == "fail"
+    summary = read_summary(audited.directory / "summary.csv")
+    for column in ("changed_median", "median", "q95", "mean"):
+        made_up = summary.assign(**{name: 0.0 for name in summary if name.startswith(column)})
+        run_id = forged(tracked, audited.run_id, tmp_path, summary=made_up)
+        check(run_id=run_id)
+        refused(version, "the summary is not what the deviation table says of .*'region'", run_id=run_id)
+    fewer = forged(tracked, audited.run_id, tmp_path, summary=summary[summary["perturbation"] != "region"])
+    refused(version, "only one of them has 'region'", run_id=fewer)
+
+
+def test_a_run_whose_table_is_of_another_model_does_not_pass(home, version, tracked, tmp_path):
+    own = tracked.get_run(audit_version(home, version, MISSED).run_id).data.params["model_digest"]
+    other = audit_version(home, register(home), KEPT)
+    for digest, message in ((other, "the model's files are not those"), (own, "deviations.parquet tells of its model")):
+        params = {"model": uri_of(version)} | ({"model_digest": own} if digest is own else {})
+        run_id = forged(tracked, other.run_id, tmp_path, **params)
+        check(run_id=run_id)
+        refused(version, message, run_id=run_id)
+
+
+def test_numbers_that_no_table_holds_are_made_again_where_that_is_asked_for(home, version, tracked, tmp_path):
+    flips = {"name": "region", "feature": "region", "statistic": "flipped_share", "max": 1e-9, "undecided": "fail"}
+    audited = audit_version(home, version, flips)
+    assert audited.verdict.status == "fail"
+    made_up = read_summary(audited.directory / "summary.csv").assign(
+        flipped_share=0.0, flipped_share_low=0.0, flipped_share_high=0.0
+    )
+    run_id = forged(tracked, audited.run_id, tmp_path, summary=made_up)
+    check(run_id=run_id)
+    again = Rereading(audit=True)
+    refused(version, "audited again, 'flipped_share'.* come out otherwise", run_id=run_id, rereading=again)
+    check(run_id=audited.run_id, policy=Policy.model_validate({"checks": [KEPT]}))
+    policy = Policy.model_validate({"checks": [KEPT]})
+    done = promote(uri_of(version), "champion", policy=policy, run_id=audited.run_id, rereading=again)
+    assert (done.audited_again, done.policy_is_given, done.newest_run_id) == (True, True, run_id)
+
+
+def test_a_forged_baseline_does_not_pass(home, version, tracked, tmp_path):
+    audit_version(home, version, KEPT)
+    tracked.set_registered_model_alias("promoted", "champion", version)
+    challenger = register(home)
+    audited = audit_version(home, challenger, AGAINST)
+    forged(tracked, audited.run_id, tmp_path, experiment="attacker", model=uri_of(version))
+    check(run_id=audited.run_id)
+    refused(challenger, "the model's files are not those")
+    promote(uri_of(challenger), "champion", experiment="tests")
+
+
+def test_a_verdict_in_which_one_number_was_changed_does_not_pass(home, version, tracked):
+    audited = audit_version(home, version, KEPT)
+    path = path_of(tracked, audited.run_id, "verdict.json")
+    told = json.loads(path.read_text())
+    told["checks"][0]["value"] /= 2
+    path.write_text(json.dumps(told))
+    refused(version, "verdict.json of run .* is not what its numbers give")
+
+
+def test_data_that_have_moved_are_found_where_a_configuration_says(home, version, tmp_path):
+    settings = home.settings()
+    there = tmp_path / "there.parquet"
+    home.table.to_parquet(there)
+    settings["data"]["static"] = str(there)
+    audit({**settings, "checks": [KEPT]}, model_uri=uri_of(version))
+    there.unlink()
+    refused(version, "the data cannot be read again")
+    assert promote(uri_of(version), "champion", rereading=Rereading(config=home.config)).data_read_again
+
+
+def test_a_tag_that_cannot_be_written_does_not_undo_what_the_run_says(home, version, tracked, monkeypatch):
+    audit_version(home, version, KEPT)
+
+    def deny(*args):
+        raise MlflowException("no", error_code=PERMISSION_DENIED)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "set_model_version_tag", deny)
+    promote(uri_of(version), "champion")
+    assert holder(tracked) == version
+    assert [run.info.status for run in promotions(tracked, version)] == ["FINISHED"]
 
 
 def test_only_a_registered_version_can_be_promoted(home, version, tracked):

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nnperm_mlflow.analysis.agreement import Interval
+from nnperm_mlflow.analysis.comparison import Comparison
 from nnperm_mlflow.analysis.perturbations import SetTo, Shuffle
 from nnperm_mlflow.errors import CheckError, MissingBaselineError, UnknownFeatureError
 from nnperm_mlflow.inputs.slots import Feature
@@ -26,7 +28,7 @@ def row(name, median, low, high, mean, *, feature=None, way="shuffle", kind="num
         "perturbation": name, "feature": feature or name, "kind": kind, "way": way, "value": "", "rows": 400,
         "median": median, "median_low": low, "median_high": high, "mean": mean, "mean_low": 0.9 * mean,
         "mean_high": 1.1 * mean, "q95": 2 * mean, "changed_median": median, "flipped_share": 0.1,
-        "measurable": mean > 0, "roc_auc_drop": mean / 2, "roc_auc_drop_error": 0.01, **more,
+        "max": 3 * mean, "measurable": mean > 0, "roc_auc_drop": mean / 2, "roc_auc_drop_error": 0.01, **more,
     }  # fmt: skip
 
 
@@ -203,13 +205,15 @@ def test_features_without_measurable_effect_are_counted_once_each():
     assert finding(unused_at_most=2).state == "holds"
 
 
-def compared(correlation, shift):
-    class Compared:
-        differences = pd.DataFrame({"perturbation": ["AGE", "PAY"], "difference": [0.01, -0.04]})
-        rank_correlation = Estimate(*correlation)
-        largest_shift = Estimate(*shift)
-
-    return {"models:/credit@champion": Baseline("models:/credit/3", "run0", {"median": Compared()})}
+def compared(correlation, shift, *, uri="models:/credit/3", **more):
+    comparison = Comparison(
+        differences=pd.DataFrame({"perturbation": ["AGE", "PAY"], "difference": [0.01, -0.04]}),
+        rank_correlation=Interval(*correlation),
+        largest_shift=Interval(*shift),
+        paired=True,
+        **{"only_a": [], "only_b": [], "undefined": [], **more},
+    )
+    return {"models:/credit@champion": Baseline(uri, "run0", {"median": comparison})}
 
 
 def test_a_check_against_a_version_has_a_finding_for_each_limit():
@@ -231,6 +235,40 @@ def test_a_missing_baseline_and_an_undefined_correlation_are_errors():
         apply(check, material(baselines=compared((math.nan,) * 3, (0, 0, 0))))
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"undefined": ["AGE"]}, "'AGE' has no median in one of the two versions"),
+        ({"only_a": ["SEX"]}, "only one of models:/credit/3 and models:/credit/4 has 'SEX', which would go unchecked"),
+        ({"only_b": ["INCOME"]}, "has 'INCOME', which would go unchecked"),
+        ({"uri": MODEL}, "models:/credit@champion is models:/credit/4 itself"),
+    ],
+)
+def test_a_comparison_that_leaves_something_out_is_an_error(more, message):
+    check = {"against": "models:/credit@champion", "max_shift": 0.5}
+    found = material(baselines=compared((1, 1, 1), (0, 0, 0), **more))
+    with pytest.raises(CheckError, match=message):
+        apply(policy(check).checks[0], found)
+    if "only_a" in more or "only_b" in more:
+        assert apply(policy(check | {"allow_missing": True}).checks[0], found)[0].state == "holds"
+
+
+def test_features_without_any_deviation_are_not_called_unused():
+    with pytest.raises(CheckError, match="there are no deviations of 'colour'"):
+        unused_features(SUMMARY.assign(max=SUMMARY["mean"].where(SUMMARY["perturbation"] != "colour")))
+
+
+def test_features_of_one_rank_are_ordered_by_mean():
+    assert rank_of(SUMMARY, "median", "ID*").value == 5
+
+
+def test_the_upper_end_of_a_share_does_not_suffer_from_a_lower_end_cut_at_zero():
+    cut = SUMMARY.assign(mean_low=0.0)
+    assert {name: share.high for name, share in shares_of(cut).items()} == {
+        name: share.high for name, share in shares_of(SUMMARY).items()
+    }
+
+
 def planned():
     features = {name: Feature(name, (), kind) for name, kind in zip(SUMMARY["feature"], SUMMARY["kind"], strict=True)}
     rows = zip(SUMMARY["feature"], SUMMARY["way"], strict=True)
@@ -246,6 +284,12 @@ def test_a_policy_is_refused_before_the_audit_where_it_cannot_be_answered():
     assert watched({"any": True, "statistic": "share", "max": 1}) == set()
     with pytest.raises(UnknownFeatureError, match="'SAX' is no feature"):
         watched({"feature": "SAX", "max": 1})
+    with pytest.raises(UnknownFeatureError, match="'SAX' is no feature"):
+        watched({"feature": "SAX", "rank_at_most": 1})
+    with pytest.raises(UnknownFeatureError, match="'repayment' is no feature"):
+        watched({"feature": "repayment", "statistic": "share", "rank_at_most": 1})
+    with pytest.raises(CheckError, match="'way' is no statistic"):
+        watched({"feature": "SEX", "statistic": "way", "max": 1})
     with pytest.raises(CheckError, match="'r2_drop' is no statistic"):
         watched({"feature": "SEX", "statistic": "r2_drop", "max": 1})
     with pytest.raises(CheckError, match="nothing of that kind was disturbed"):

@@ -30,6 +30,11 @@ SUMMARY_COLUMNS = (
     "flipped_share", "flipped_share_low", "flipped_share_high",
 )  # fmt: skip
 
+NUMBERS = tuple(
+    column for column in SUMMARY_COLUMNS if column not in ("perturbation", "feature", "kind", "way", "value")
+)
+"""Those of them that are numbers."""
+
 
 @dataclass(frozen=True)
 class Certain:

@@ -59,7 +59,9 @@ def audit_command(
         from nnperm_mlflow.auditing import audit, plan_audit  # noqa: PLC0415 - MLflow takes seconds to import
 
         if plan_only:
-            planned = plan_audit(config_file or None, model_uri=model_uri or None, trust_model=trust_model)
+            planned = plan_audit(
+                config_file or None, model_uri=model_uri or None, policy=policy or None, trust_model=trust_model
+            )
             click.echo(describe_forecast(planned))
             return
         with progress_bar() as progress:

@@ -22,6 +22,7 @@ EXIT_FAIL, EXIT_ERROR = 1, 2
 """Exit statuses: a verdict of fail, and whatever hindered the command."""
 
 _EXIT_TERMINATED = 143
+_MOST_MESSAGE = 300
 _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -65,6 +66,13 @@ def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
         if debug:
             raise
         click.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(EXIT_ERROR)
+    except Exception as error:  # its status, 1, would be that of a verdict
+        if debug or isinstance(error, click.ClickException):
+            raise
+        logging.getLogger("nnperm_mlflow").debug("unexpected", exc_info=True)
+        said = next(iter(str(error).splitlines()), "")[:_MOST_MESSAGE]
+        click.echo(f"unexpected {type(error).__name__}: {said} (--debug shows where; please report it)", err=True)
         sys.exit(EXIT_ERROR)
 
 

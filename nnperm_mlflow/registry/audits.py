@@ -18,7 +18,7 @@ from pyarrow import csv
 
 from nnperm_mlflow.config import AuditConfig, load_config
 from nnperm_mlflow.digests import file_digest
-from nnperm_mlflow.errors import EvidenceError
+from nnperm_mlflow.errors import ConfigError, EvidenceError
 from nnperm_mlflow.filenames import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDICT_FILE
 
 AUDIT, COMPARISON, PROMOTION = "audit", "comparison", "promotion"
@@ -73,7 +73,17 @@ class AuditRecord:
     @property
     def repeats(self) -> int:
         """How many shuffles of each feature were made."""
-        return int(self.run.data.metrics.get("nnperm/repeats", 0))
+        return self._number("repeats_made")
+
+    @property
+    def rows(self) -> int:
+        """Rows of the data."""
+        return self._number("rows")
+
+    @property
+    def seed(self) -> int:
+        """Key of the shuffles."""
+        return self._number("seed")
 
     def param(self, name: str) -> str:
         """Return a parameter of the run.
@@ -106,8 +116,8 @@ class AuditRecord:
 
     @cached_property
     def config(self) -> AuditConfig:
-        """The configuration as used."""
-        return load_config(self.fetch(CONFIG_FILE))
+        """The configuration as used, its digest checked."""
+        return load_config(self._checked(self.fetch(CONFIG_FILE), "config_file_digest"))
 
     @cached_property
     def verdict(self) -> dict[str, Any] | None:
@@ -115,11 +125,12 @@ class AuditRecord:
         if VERDICT_FILE not in {file.path for file in self.client.list_artifacts(self.run_id)}:
             return None
         try:
-            return dict(json.loads(self.fetch(VERDICT_FILE).read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise EvidenceError(
-                f"{VERDICT_FILE} of {self} is no JSON. Apply the policy again: nnperm check."
-            ) from error
+            told = json.loads(self.fetch(VERDICT_FILE).read_text(encoding="utf-8"))
+        except ValueError:
+            told = None
+        if not isinstance(told, dict):
+            raise EvidenceError(f"{VERDICT_FILE} of {self} is no verdict: apply the policy again (nnperm check).")
+        return told
 
     def fetch(self, name: str) -> Path:
         """Download a file of the run.
@@ -137,6 +148,14 @@ class AuditRecord:
                 "again."
             ) from error
 
+    def _number(self, name: str) -> int:
+        told = self.param(name)
+        if not told.isdecimal():
+            raise EvidenceError(
+                f"'{name}' of {self} is no whole number: it is no whole audit. Audit the version again."
+            )
+        return int(told)
+
     def _checked(self, path: Path, digest: str) -> Path:
         told = self.param(digest)
         try:
@@ -147,31 +166,33 @@ class AuditRecord:
             ) from error
         if found != told:
             raise EvidenceError(
-                f"{path.name} of {self} has been changed: its sha256 is {found[:12]}..., and {told[:12]}... when the audit "
-                "was logged. Audit the version again."
+                f"{path.name} of {self} has been changed: its sha256 is {found[:12]}..., and {told[:12]}... when the "
+                "audit was logged. Audit the version again."
             )
         return path
 
 
-def find_audits(client: MlflowClient, uri: str) -> list[Run]:
-    """Return the finished audits of a pinned model, the last one finished first, whatever experiment they are in.
+def find_audits(client: MlflowClient, uri: str, experiment: str | None = None) -> list[Run]:
+    """Return the finished audits of a pinned model, the last one finished first.
 
     Parameters
     ----------
     client : MlflowClient
     uri : str
         `models:/credit/3`, or what else `pin_model` returned.
+    experiment : str, optional
+        Name of the only experiment whose runs count; by default all do.
     """
     condition = f"tags.`{KIND_TAG}` = '{AUDIT}'"
     if "'" not in uri:  # MLflow's filter language knows no escapes
         condition += f" and tags.`{MODEL_TAG}` = '{uri}'"
-    return [run for run in find_runs(client, condition) if run.data.tags.get(MODEL_TAG) == uri]
+    return [run for run in find_runs(client, condition, experiment) if run.data.tags.get(MODEL_TAG) == uri]
 
 
-def find_runs(client: MlflowClient, condition: str) -> list[Run]:
-    """Return the finished runs of all experiments that meet a condition, the last one finished first."""
+def find_runs(client: MlflowClient, condition: str, experiment: str | None = None) -> list[Run]:
+    """Return the finished runs that meet a condition, the last one finished first; of one experiment, or of all."""
     found = []
-    for ids in _experiments(client):
+    for ids in _experiments(client, experiment):
         token = None
         while True:
             page = client.search_runs(
@@ -228,7 +249,13 @@ def read_summary(path: Path) -> pd.DataFrame:
     return read.cast(pa.schema(fields)).to_pandas()
 
 
-def _experiments(client: MlflowClient) -> Iterator[list[str]]:
+def _experiments(client: MlflowClient, name: str | None) -> Iterator[list[str]]:
+    if name is not None:
+        only = client.get_experiment_by_name(name)
+        if only is None:
+            raise ConfigError(f"there is no experiment '{name}' in the tracking store.")
+        yield [only.experiment_id]
+        return
     ids, token = [], None
     while True:
         page = client.search_experiments(max_results=_PAGE, page_token=token)

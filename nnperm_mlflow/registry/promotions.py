@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 
 from mlflow import MlflowClient
@@ -14,6 +15,8 @@ from nnperm_mlflow.filenames import PROMOTION_FILE
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.registry.audits import KIND_TAG, MODEL_TAG, PROMOTION
 from nnperm_mlflow.registry.session import RunSession
+
+logger = logging.getLogger(__name__)
 
 _NO_SUCH_ALIAS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 
@@ -33,13 +36,15 @@ class Promotion:
         Who moved it.
     at : str
         When, in UTC.
-    run_id : str
-        The audit it stands on.
+    run_id, newest_run_id : str
+        The audit it stands on, and the version's newest.
     verdict : {"pass", "fail"}
         A fail only under a policy that is a dry run.
     policy_digest : str
-    data_read_again : bool
-        Whether the data were read again and found to be those that were audited.
+    policy_is_given : bool
+        Whether the policy was given by who promoted; else it is the audit's own.
+    data_read_again, audited_again : bool
+        Whether the data were read again and found to be those that were audited, and the whole audit made again.
     """
 
     model: str
@@ -49,9 +54,12 @@ class Promotion:
     by: str
     at: str
     run_id: str
+    newest_run_id: str
     verdict: str
     policy_digest: str
+    policy_is_given: bool
     data_read_again: bool
+    audited_again: bool
 
 
 def holder_of(client: MlflowClient, name: str, alias: str) -> str | None:
@@ -94,7 +102,10 @@ def move_alias(client: MlflowClient, promotion: Promotion, reference: ModelRefer
                 "moved it (nnperm history), and promote again."
             )
         client.set_registered_model_alias(name, alias, promotion.version)
-        client.set_model_version_tag(name, promotion.version, f"nnperm.promoted.{alias}", _in_short(promotion))
+        try:
+            client.set_model_version_tag(name, promotion.version, f"nnperm.promoted.{alias}", _in_short(promotion))
+        except MlflowException as error:  # the alias has moved, and the run says so
+            logger.warning("the version's tag could not be written (%s); the promotion stands", error.error_code)
     return run_id
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from nnperm_mlflow.analysis.comparison import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.contrast import Statistic
 from nnperm_mlflow.analysis.perturbations import Perturbation
-from nnperm_mlflow.analysis.statistics import SUMMARY_COLUMNS
+from nnperm_mlflow.analysis.statistics import NUMBERS
 from nnperm_mlflow.errors import CheckError, MissingBaselineError, UnknownFeatureError, did_you_mean, name_list
 from nnperm_mlflow.policy import SHARE, AgainstCheck, LimitCheck, Policy, RankCheck, UnusedCheck, names_of
 from nnperm_mlflow.verdict.estimates import (
@@ -157,6 +157,7 @@ def _(check: AgainstCheck, material: Material) -> list[Finding]:
             "it with the same configuration."
         )
     comparison = baseline.comparisons[check.statistic]
+    _check_comparable(check, baseline, comparison, material.model)
     asked = [
         ("rank correlation", comparison.rank_correlation, check.min_rank_correlation, False),
         (_SHIFT, comparison.largest_shift, check.max_shift, True),
@@ -170,6 +171,26 @@ def _(check: AgainstCheck, material: Material) -> list[Finding]:
                 label += f", that of {_shifted_most(comparison, check.statistic)},"
             found.append(_worst({label: estimate}, limit, at_most, "", check.title))
     return found
+
+
+def _check_comparable(check: AgainstCheck, baseline: Baseline, comparison: Comparison, model: str) -> None:
+    """Refuse a comparison that would leave something out without a word."""
+    if baseline.uri == model:
+        raise CheckError(
+            f"check '{check.title}': {check.against} is {model} itself, and nothing can be told from comparing it with "
+            "itself. Compare it with another version."
+        )
+    if comparison.undefined:
+        raise CheckError(
+            f"check '{check.title}': {name_list(comparison.undefined)} has no median in one of the two versions "
+            "('skipped' in summary.csv tells why), so it can neither pass nor fail."
+        )
+    only = [*comparison.only_a, *comparison.only_b]
+    if only and not check.allow_missing:
+        raise CheckError(
+            f"check '{check.title}': only one of {baseline.uri} and {model} has {name_list(only)}, which would go "
+            "unchecked. Audit both alike, or say 'allow_missing: true' where a version may have other features."
+        )
 
 
 def _shifted_most(comparison: Comparison, statistic: Statistic) -> str:
@@ -206,7 +227,7 @@ def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequenc
         [(done.name, done.feature.name, done.feature.kind, done.way) for done in perturbations],
         columns=["perturbation", "feature", "kind", "way"],
     )
-    statistics = [*SUMMARY_COLUMNS, *(f"{score}_drop" for score in scores)]
+    statistics = [*NUMBERS, *(f"{score}_drop" for score in scores)]
     watched: set[str] = set()
     for check in policy.checks if policy.applies else ():
         if isinstance(check, (LimitCheck, RankCheck)):
@@ -219,9 +240,8 @@ def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequenc
 
 def _asked_of(check: LimitCheck | RankCheck, summary: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a summary that a check can mean."""
-    if isinstance(check, RankCheck):
-        return summary[summary["way"] == "shuffle"]
-    of_way = summary if check.way is None else summary[summary["way"] == check.way]
+    way = "shuffle" if isinstance(check, RankCheck) else check.way
+    of_way = summary if way is None else summary[summary["way"] == way]
     return single_shuffles(of_way) if check.statistic == SHARE else of_way
 
 

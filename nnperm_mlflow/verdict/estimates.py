@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from nnperm_mlflow.analysis.intervals import REACH
 from nnperm_mlflow.analysis.statistics import COMPOSED
 from nnperm_mlflow.errors import CheckError, did_you_mean, name_list
 from nnperm_mlflow.policy import SHARE
 
 State = Literal["holds", "fails", "undecided"]
 
-_REACH = 1.959963984540054  # standard errors from the middle to the end of a 95 % interval
 _EDGES = ("_low", "_high", "_error")
 
 
@@ -111,13 +111,13 @@ def shares_of(summary: pd.DataFrame) -> Estimates:
     total = float(means.sum())
     if not total > 0:
         raise CheckError("no prediction moved, whatever was shuffled: there is no sum of means to have a share of.")
-    low, high = _ends(single, "mean")
-    variances = ((high - low) / (2 * _REACH)) ** 2
+    _, high = _ends(single, "mean")  # the lower end is cut at 0
+    variances = ((high - means) / REACH) ** 2
     shares = means / total
     others = variances.sum() - variances
     errors = np.sqrt((1 - shares) ** 2 * variances + shares**2 * others) / total
     return {
-        str(name): Estimate(share, max(0.0, share - _REACH * error), min(1.0, share + _REACH * error))
+        str(name): Estimate(share, max(0.0, share - REACH * error), min(1.0, share + REACH * error))
         for name, share, error in zip(single["perturbation"], shares.tolist(), errors.tolist(), strict=True)
     }
 
@@ -148,8 +148,20 @@ def rank_of(summary: pd.DataFrame, statistic: str, name: str) -> Estimate:
 
 
 def unused_features(summary: pd.DataFrame) -> list[str]:
-    """Return the features of the model's own of which no perturbation had a measurable effect."""
+    """Return the features of the model's own of which no perturbation had a measurable effect.
+
+    Raises
+    ------
+    CheckError
+        If there are perturbations without any deviation.
+    """
     own = summary[~summary["kind"].isin(COMPOSED)]
+    undefined = own.loc[own["max"].isna(), "perturbation"]
+    if len(undefined):
+        raise CheckError(
+            f"there are no deviations of {name_list(undefined)} ('skipped' in summary.csv tells why), so that nobody "
+            "can tell whether the model uses them."
+        )
     moved = own.groupby("feature", sort=False)["measurable"].any()
     return [str(name) for name, any_moved in moved.items() if not any_moved]
 
@@ -163,5 +175,5 @@ def _ends(summary: pd.DataFrame, statistic: str) -> tuple[np.ndarray, np.ndarray
     if f"{statistic}_low" in summary:
         return summary[f"{statistic}_low"].to_numpy(float), summary[f"{statistic}_high"].to_numpy(float)
     values = summary[statistic].to_numpy(float)
-    reach = _REACH * summary[f"{statistic}_error"].to_numpy(float) if f"{statistic}_error" in summary else 0.0
+    reach = REACH * summary[f"{statistic}_error"].to_numpy(float) if f"{statistic}_error" in summary else 0.0
     return values - reach, values + reach
