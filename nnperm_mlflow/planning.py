@@ -32,7 +32,7 @@ from nnperm_mlflow.models.pinning import ModelReference, pin_model
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.registry.artifacts import Fetcher
-from nnperm_mlflow.verdict.checks import watch
+from nnperm_mlflow.verdict.choosing import watch
 
 _RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _FEWEST_ROWS = 2
@@ -156,25 +156,16 @@ def prepare(
     n_outputs = count_outputs(fitted, inputs)
     measure = choose_measure(analysis.output, n_outputs, fitted.outputs.names)
     noise = measure_noise(fitted, inputs, measure)
-    if noise.is_random and not analysis.random:
-        raise ModelError(
-            f"{uri} draws random numbers: the same rows predicted twice differ by up to {noise.again:.3g}, and "
-            "deviations of that size mean nothing. Log it as it shall predict (dropout off), or set "
-            "'analysis: {random: true}'."
-        )
+    if not analysis.random:
+        _refuse_random(noise, uri)
     scores = _scores(dataset, analysis, fitted, inputs)
     watched = watch(config.policy, perturbations, [] if scores is None else scores.names, uri)
     used = config.without_secrets().model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
-    record: dict[str, object] = {
+    record = {
         "model": uri,
         "model_digest": files.digest(),
-        "data_digest": dataset.digest(),
-        "config_digest": used.digest(),
-        "seed": analysis.seed,
-        "repeats": analysis.repeats,
-        "within": analysis.within,
-        "rows": dataset.n_rows,
-        "self_noise": noise.largest,
+        "trust_model": trust_model,
+        **_record(dataset, used, noise),
         **_package_versions(),
     }
     job = Job(
@@ -194,6 +185,29 @@ def prepare(
     check_profiles(analysis.profile, job)
     block_rows = choose_block_rows(job, analysis.block_rows)
     return Plan(reference, dataset, job, block_rows, used, record, noise, companions, scores, watched)
+
+
+def _refuse_random(noise: SelfNoise, model: str) -> None:
+    """Refuse a model that draws random numbers when it predicts."""
+    if noise.is_random:
+        raise ModelError(
+            f"{model} draws random numbers: the same rows predicted twice differ by up to {noise.again:.3g}, and "
+            "deviations of that size mean nothing. Log it as it shall predict (dropout off), or set "
+            "'analysis: {random: true}'."
+        )
+
+
+def _record(dataset: Dataset, used: AuditConfig, noise: SelfNoise) -> dict[str, object]:
+    """Return what identifies an audit, beside its model and the versions of packages."""
+    return {
+        "data_digest": dataset.digest(),
+        "config_digest": used.digest(),
+        "seed": used.analysis.seed,
+        "repeats": used.analysis.repeats,
+        "within": used.analysis.within,
+        "rows": dataset.n_rows,
+        "self_noise": noise.largest,
+    }
 
 
 def _scores(dataset: Dataset, analysis: AnalysisConfig, predictor: Predictor, inputs: BoundInputs) -> Scores | None:

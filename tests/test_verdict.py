@@ -16,7 +16,8 @@ from nnperm_mlflow.errors import CheckError, MissingBaselineError, UnknownFeatur
 from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.policy import Policy
 from nnperm_mlflow.verdict.card import audit_card
-from nnperm_mlflow.verdict.checks import Baseline, Material, apply, watch
+from nnperm_mlflow.verdict.checks import Baseline, Material, apply
+from nnperm_mlflow.verdict.choosing import watch
 from nnperm_mlflow.verdict.estimates import Estimate, estimates_of, rank_of, shares_of, unused_features
 from nnperm_mlflow.verdict.judging import Subject, judge
 

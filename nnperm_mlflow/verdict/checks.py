@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import singledispatch
 
 import pandas as pd
 
 from nnperm_mlflow.analysis.comparison import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.contrast import Statistic
-from nnperm_mlflow.analysis.perturbations import Perturbation
-from nnperm_mlflow.analysis.statistics import NUMBERS
-from nnperm_mlflow.errors import CheckError, MissingBaselineError, UnknownFeatureError, did_you_mean, name_list
-from nnperm_mlflow.policy import SHARE, AgainstCheck, LimitCheck, Policy, RankCheck, UnusedCheck, names_of
-from nnperm_mlflow.verdict.estimates import (
-    Estimate,
-    State,
-    check_statistic,
-    estimates_of,
-    rank_of,
-    single_shuffles,
-    unused_features,
-)
+from nnperm_mlflow.errors import CheckError, MissingBaselineError, name_list
+from nnperm_mlflow.policy import AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
+from nnperm_mlflow.verdict.choosing import asked_of, choose
+from nnperm_mlflow.verdict.estimates import Estimate, State, estimates_of, rank_of, unused_features
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")
-_WILD = frozenset("*?[")
 _SHIFT = "largest shift"
 
 
@@ -123,14 +112,14 @@ def apply(check: object, material: Material) -> list[Finding]:
 @apply.register
 def _(check: LimitCheck, material: Material) -> list[Finding]:
     numbers = estimates_of(material.summary, check.statistic)
-    named = choose(names_of(check.feature), _asked_of(check, material.summary), material.model, check.title)
+    named = choose(names_of(check.feature), asked_of(check, material.summary), material.model, check.title)
     found = {name: numbers[name] for name in named}
     return [_worst(found, check.limit, check.max is not None, check.statistic, check.title)]
 
 
 @apply.register
 def _(check: RankCheck, material: Material) -> list[Finding]:
-    named = choose(names_of(check.feature), _asked_of(check, material.summary), material.model, check.title)
+    named = choose(names_of(check.feature), asked_of(check, material.summary), material.model, check.title)
     found = {name: rank_of(material.summary, check.statistic, name) for name in named}
     what = f"rank by {check.statistic}"
     return [_worst(found, check.limit, check.rank_at_most is not None, what, check.title)]
@@ -196,89 +185,6 @@ def _check_comparable(check: AgainstCheck, baseline: Baseline, comparison: Compa
 def _shifted_most(comparison: Comparison, statistic: Statistic) -> str:
     differences = comparison.differences[DIFFERENCE_OF[statistic]].abs()
     return str(comparison.differences["perturbation"].iloc[int(differences.argmax())])
-
-
-def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequence[str], model: str) -> frozenset[str]:
-    """Return the perturbations that a policy looks at; refuse one that asks for what an audit will not tell.
-
-    Parameters
-    ----------
-    policy : Policy
-    perturbations : sequence of Perturbation
-        What is going to be done.
-    scores : sequence of str
-        Whose drops will be told.
-    model : str
-        Pinned URI of the version, for messages.
-
-    Returns
-    -------
-    frozenset of str
-        Names that checks give, not those that `any` means.
-
-    Raises
-    ------
-    UnknownFeatureError
-        If a check names a feature that is not disturbed.
-    CheckError
-        If it asks for a statistic that is not told.
-    """
-    planned = pd.DataFrame(
-        [(done.name, done.feature.name, done.feature.kind, done.way) for done in perturbations],
-        columns=["perturbation", "feature", "kind", "way"],
-    )
-    statistics = [*NUMBERS, *(f"{score}_drop" for score in scores)]
-    watched: set[str] = set()
-    for check in policy.checks if policy.applies else ():
-        if isinstance(check, (LimitCheck, RankCheck)):
-            names = names_of(check.feature)
-            meant = choose(names, _asked_of(check, planned), model, check.title)
-            check_statistic(check.statistic, statistics)
-            watched |= set(meant) if names else set()
-    return frozenset(watched)
-
-
-def _asked_of(check: LimitCheck | RankCheck, summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of a summary that a check can mean."""
-    way = "shuffle" if isinstance(check, RankCheck) else check.way
-    of_way = summary if way is None else summary[summary["way"] == way]
-    return single_shuffles(of_way) if check.statistic == SHARE else of_way
-
-
-def choose(names: tuple[str, ...], summary: pd.DataFrame, model: str, title: str) -> list[str]:
-    """Return the perturbations that names and patterns mean, in the order of the summary; all where none are given.
-
-    A name means the feature, in whatever way it was disturbed, or the one perturbation that is called so.
-
-    Raises
-    ------
-    UnknownFeatureError
-        If one means nothing.
-    CheckError
-        If there is nothing to choose from.
-    """
-    if summary.empty:
-        raise CheckError(f"check '{title}': nothing of that kind was disturbed in the audit of {model}.")
-    perturbations, features = summary["perturbation"].astype(str), summary["feature"].astype(str)
-    if not names:
-        return list(perturbations)
-    chosen = pd.Series(data=False, index=summary.index)
-    for name in names:
-        meant = (perturbations == name) | (features == name)
-        if not meant.any() and _WILD & set(name):
-            meant = perturbations.map(_matcher(name)) | features.map(_matcher(name))
-        if not meant.any():
-            known = list(dict.fromkeys([*features, *perturbations]))
-            raise UnknownFeatureError(
-                f"check '{title}': '{name}' is no feature that was disturbed in the audit of {model}, which has "
-                f"{name_list(known)}.{did_you_mean(name, known)}"
-            )
-        chosen |= meant
-    return list(perturbations[chosen])
-
-
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    return lambda name: fnmatchcase(name, pattern)
 
 
 def _worst(found: Mapping[str, Estimate], limit: float, at_most: bool, what: str, title: str) -> Finding:
