@@ -164,7 +164,7 @@ def prepare(
     record = {
         "model": uri,
         "model_digest": files.digest(),
-        "trust_model": trust_model,
+        "model_trusted": trust_model,
         **_record(dataset, used, noise),
         **_package_versions(),
     }

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 _ABOUT_FILE = "about.json"
 _KEPT_SECONDS = 30 * 24 * 3600  # after which what nobody has gone on with is removed
 _SETTINGS = ("seed", "within", "output", "decision", "missing", "exact", "random")
-_NOT_OF_THE_NUMBERS = ("repeats", "self_noise", "rows", "config_digest", "unit", "model", "trust_model")
+_NOT_OF_THE_NUMBERS = ("repeats", "self_noise", "rows", "config_digest", "unit", "model", "model_trusted")
 
 
 @dataclass(frozen=True)

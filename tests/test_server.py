@@ -9,6 +9,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from nnperm_mlflow.registry.audits import find_audits
 from tests.house import build_house, register
 from tests.servers import running_server
 
@@ -79,6 +80,27 @@ def test_mlflow_run_audits_a_version_and_links_it(manager, server, client, serve
 
 
 @pytest.mark.slow
+def test_a_verdict_of_fail_fails_mlflow_run_and_leaves_the_audit_whole(server, client, served_house, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("checks: [{feature: age, statistic: mean, max: 0.000001}]")
+    process = mlflow_run(
+        server, "--experiment-name", "risk", "-P", "model_uri=models:/house/1", "-P", f"config={served_house.config}",
+        "-P", f"policy={policy}",
+    )  # fmt: skip
+    output, _ = process.communicate()
+    assert process.returncode != 0
+    assert "NOT KEPT  mean of age is at most 1e-06" in output, output
+    run = newest_run(client)
+    assert run.data.tags["nnperm.verdict"] == "fail"
+    assert run.info.status == "FAILED"  # by `mlflow run`, of each command that does not end with 0
+    assert find_audits(client, "models:/house/1")[0].info.run_id == run.info.run_id
+    again = mlflow_run(server, "-e", "check", "-P", "model_uri=models:/house/1", "--experiment-name", "checks")
+    output, _ = again.communicate()
+    assert again.returncode != 0
+    assert "verdict: fail: 1 of 1 checks are not kept" in output
+
+
+@pytest.mark.slow
 def test_mlflow_run_of_a_missing_version_fails_and_says_why_in_the_run(server, client, served_house):
     code, output = audit_by_mlflow_run(server, served_house, uri="models:/house/99")
     assert code != 0
@@ -103,7 +125,7 @@ def test_an_audit_that_is_terminated_ends_its_run_as_killed(server, client, serv
         sys.executable, "-c",
         "import sys, time; from nnperm_mlflow.analysis import engine\n"
         "real = engine.audit_block\n"
-        "def slow(*given):\n    print('in the middle', flush=True); time.sleep(600); return real(*given)\n"
+        "def slow(*given, **more):\n    print('in the middle', flush=True); time.sleep(600)\n"
         "engine.audit_block = slow\n"
         "from nnperm_mlflow.cli import main; main()",
         "audit", "--tracking-uri", server, "--run-id", run.info.run_id,

@@ -24,7 +24,12 @@ from nnperm_mlflow.filenames import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDI
 AUDIT, COMPARISON, PROMOTION = "audit", "comparison", "promotion"
 """What a run of ours is, as its tag `nnperm.kind` says."""
 
+FINISHED = "FINISHED"
+
 KIND_TAG, MODEL_TAG, DATA_TAG = "nnperm.kind", "nnperm.model", "nnperm.data_digest"
+WHOLE_TAG = "nnperm.whole"
+"""Tag of a run that holds all that an audit has to leave there."""
+
 TABLE_TAG = "nnperm.table"
 """Tag of a run whose deviation table was kept out of it."""
 
@@ -195,14 +200,21 @@ def find_runs(client: MlflowClient, condition: str, experiment: str | None = Non
     for ids in _experiments(client, experiment):
         token = None
         while True:
-            page = client.search_runs(
-                ids, f"{condition} and attributes.status = 'FINISHED'", max_results=_PAGE, page_token=token
-            )
-            found.extend(page)
+            page = client.search_runs(ids, condition, max_results=_PAGE, page_token=token)
+            found.extend(run for run in page if status_of(run) == FINISHED)
             token = page.token
             if not token:
                 break
     return sorted(found, key=lambda run: (run.info.end_time, run.info.run_id), reverse=True)
+
+
+def status_of(run: Run) -> str:
+    """Return how a run has ended: an audit that is whole has finished, also where `mlflow run` has called it failed.
+
+    It does so of each command with another exit status than 0, and a verdict of fail has 1.
+    """
+    is_whole = run.info.status == "FAILED" and WHOLE_TAG in run.data.tags
+    return FINISHED if is_whole else str(run.info.status)
 
 
 def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | None = None) -> AuditRecord:
@@ -230,8 +242,8 @@ def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | No
         raise EvidenceError(f"run {run_id} is not in the tracking store. Audit the version again.") from error
     if run.info.lifecycle_stage != "active":
         raise EvidenceError(f"run {run_id} has been deleted. Restore it, or audit the version again.")
-    if run.info.status != "FINISHED":
-        raise EvidenceError(f"run {run_id} is {run.info.status}, not FINISHED. Audit the version again.")
+    if status_of(run) != FINISHED:
+        raise EvidenceError(f"run {run_id} is {run.info.status}, not {FINISHED}. Audit the version again.")
     if run.data.tags.get(KIND_TAG) != AUDIT:
         raise EvidenceError(f"run {run_id} holds no audit. Name one: nnperm history lists them.")
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.errors import EvidenceError, name_list
 from nnperm_mlflow.filenames import PROMOTION_FILE, VERDICTS_FOLDER
-from nnperm_mlflow.registry.audits import KIND_TAG, PROMOTION, AuditRecord
+from nnperm_mlflow.registry.audits import KIND_TAG, PROMOTION, AuditRecord, status_of
 from nnperm_mlflow.registry.session import ERROR_TAG
 from nnperm_mlflow.verdict.judging import stamp
 
@@ -107,7 +107,7 @@ def events_of(record: AuditRecord, version: str, in_registry: bool) -> list[Even
         run_id=record.run_id,
         experiment_id=record.experiment_id,
         who=str(tags.get("mlflow.user") or info.user_id or "unknown"),
-        status=str(info.status),
+        status=status_of(record.run),
     )
     if event.kind == "promotion":
         return [_told(event, lambda: _promotion(record, event))]

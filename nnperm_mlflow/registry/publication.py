@@ -12,7 +12,7 @@ from mlflow.entities import RunStatus
 
 from nnperm_mlflow.errors import EvidenceError
 from nnperm_mlflow.filenames import PUBLICATION_FILE
-from nnperm_mlflow.registry.audits import find_audits
+from nnperm_mlflow.registry.audits import WHOLE_TAG, find_audits
 from nnperm_mlflow.registry.evidence import Evidence, log_evidence
 from nnperm_mlflow.registry.linking import Link, link_version
 from nnperm_mlflow.registry.session import ERROR_TAG
@@ -105,6 +105,7 @@ def publish(client: MlflowClient, folder: Path, publication: Publication) -> lis
     run_id = publication.run_id
     denied = log_evidence(client, run_id, publication.model_id, folder, publication.evidence)
     denied += log_judgement(client, run_id, publication.judgement)
+    client.set_tag(run_id, WHOLE_TAG, "true")
     if publication.ends_run:
         run = client.get_run(run_id)
         if ERROR_TAG in run.data.tags and ERROR_TAG not in publication.evidence.tags:
