@@ -29,6 +29,7 @@ from shapes import SHAPES
 from nnperm_mlflow.analysis.deviation import choose_measure
 from nnperm_mlflow.analysis.findings import find
 from nnperm_mlflow.analysis.job import Job, choose_block_rows, probe_rows
+from nnperm_mlflow.analysis.journal import Journal
 from nnperm_mlflow.analysis.noise import measure_noise
 from nnperm_mlflow.analysis.plan import plan_perturbations
 from nnperm_mlflow.analysis.shuffling import ShuffleBlock, donor_positions, shuffle_blocks
@@ -54,7 +55,8 @@ def audit(predictor: Predictor, inputs: BoundInputs, settings: AnalysisConfig, f
     measure_noise(predictor, inputs, measure)
     job = Job(predictor, inputs, perturbations, measure, "the network", settings.seed, settings.repeats)
     path = folder / "deviations.parquet"
-    find(job, choose_block_rows(job, "auto"), path, lambda done, total: None)
+    journal = Journal(folder / "blocks")
+    find(job, choose_block_rows(job, "auto"), path, lambda done, total: None, journal=journal)
     return path
 
 
