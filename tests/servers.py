@@ -18,13 +18,16 @@ def free_port():
 
 
 @contextmanager
-def running_server(folder, extra_env=None, extra_args=(), port=None):
-    """Run a tracking server with an sqlite store in `folder`, where another may go on after it; give its address."""
+def running_server(folder, extra_env=None, extra_args=(), *, port=None, store=None, artifacts=None):
+    """Run a tracking server and give its address; without a `store` and a place for artifacts both are in `folder`.
+
+    There another server may go on after it.
+    """
     port = port or free_port()
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
-        *extra_args,
+        "--backend-store-uri", store or f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination", artifacts or str(folder / "artifacts"), *extra_args,
     ]  # fmt: skip
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **(extra_env or {})}
     with (
@@ -39,6 +42,21 @@ def running_server(folder, extra_env=None, extra_args=(), port=None):
             yield address
         finally:
             os.killpg(process.pid, signal.SIGTERM)
+
+
+def guarded(folder, admin, password, database=None):
+    """Write settings of a server that asks who somebody is and lets everybody read; give what `running_server` takes.
+
+    Credentials are checked once in five minutes, since that alone takes a tenth of a second.
+    """
+    settings = folder / "auth.ini"
+    settings.write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {database or f'sqlite:///{folder}/auth.db'}\n"
+        f"admin_username = {admin}\nadmin_password = {password}\nauth_cache_ttl_seconds = 300\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    environment = {"MLFLOW_AUTH_CONFIG_PATH": str(settings), "MLFLOW_FLASK_SERVER_SECRET_KEY": "for tests only"}
+    return {"extra_env": environment, "extra_args": ("--app-name", "basic-auth")}
 
 
 def is_healthy(address):

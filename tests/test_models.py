@@ -5,76 +5,39 @@ import shutil
 from pathlib import Path
 
 import keras
-import mlflow
 import numpy as np
-import pandas as pd
 import pytest
 import tensorflow as tf
 import yaml
 from mlflow.models import infer_signature
-from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from nnperm_mlflow.errors import ModelError, ModelNotFoundError, PredictionError, UntrustedModelError
 from nnperm_mlflow.inputs.slots import Change
-from nnperm_mlflow.models.loading import download_model, load_predictor
+from nnperm_mlflow.models.loading import download_model
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.models.predictor import as_columns
-from nnperm_mlflow.models.safety import reaching_layers
+from tests.stored import (
+    N_ROWS,
+    Trap,
+    by_column,
+    change_mlmodel,
+    clients,
+    dense,
+    encoded,
+    load,
+    numbers,
+    predicted,
+    save,
+    save_pipeline,
+    single,
+)
 
 LEGACY = Path(__file__).parent / "legacy"
-N_ROWS = 7
-
-
-def load(path, trust_model=False):
-    reference = ModelReference(str(path), str(path))
-    return load_predictor(download_model(reference, path), reference, trust_model)
-
-
-def save(model, path, flavour="tensorflow", **more):
-    getattr(mlflow, flavour).save_model(model, str(path), pip_requirements=["keras"], **more)
-    return path
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=(N_ROWS, *shape)).astype("float32")
-
-
-def predicted(predictor, inputs):
-    return predictor.begin([inputs])[0].baseline
-
-
-def change_mlmodel(path, change):
-    mlmodel = yaml.safe_load((path / "MLmodel").read_text())
-    change(mlmodel)
-    (path / "MLmodel").write_text(yaml.safe_dump(mlmodel))
-
-
-class Trap:
-    """An object that makes a file when it is unpickled."""
-
-    def __init__(self, proof):
-        self.proof = proof
-
-    def __reduce__(self):
-        return Path.touch, (self.proof,)
 
 
 # Networks: (network, what it is called with, the same by the names of the inputs)
-
-
-def dense(width=1, **more):
-    return keras.layers.Dense(width, kernel_initializer="normal", bias_initializer="normal", **more)
-
-
-def single():
-    x = keras.Input((3,), name="num_input")
-    given = numbers(3)
-    return keras.Model(x, dense()(keras.layers.Dropout(0.9)(x))), given, {"num_input": given}
 
 
 def sequential():
@@ -290,138 +253,6 @@ def test_the_name_of_a_saved_models_output_stands_for_its_own_column(tmp_path):
     np.testing.assert_allclose(columns["early"], x[:, 1] * 3)
 
 
-def reads(path):
-    return tf.strings.length(tf.io.read_file(path))
-
-
-def writes(path):
-    with tf.control_dependencies([tf.io.write_file(path, "written")]):
-        return tf.constant(0)
-
-
-def looks_for(path):
-    return tf.size(tf.io.matching_files(path))
-
-
-def reads_lines(path):
-    return tf.data.TextLineDataset(path).reduce(0, lambda count, _: count + 1)
-
-
-def prints_into(path):
-    with tf.control_dependencies([tf.print("written", output_stream=f"file://{path}")]):
-        return tf.constant(0)
-
-
-def saves_tensors(path):
-    with tf.control_dependencies(
-        [tf.raw_ops.SaveV2(prefix=path, tensor_names=["x"], shape_and_slices=[""], tensors=[0])]
-    ):
-        return tf.constant(0)
-
-
-def calls_python(path):
-    return tf.py_function(lambda: len(path), [], tf.int32)
-
-
-def calls_numpy(path):
-    return tf.numpy_function(lambda: np.int32(len(path)), [], tf.int32)
-
-
-class Reaching(tf.Module):
-    """Does something beyond its inputs in a branch of a function inside a function."""
-
-    def __init__(self, reach, path):
-        super().__init__()
-        self.reach, self.path = reach, path
-
-    @tf.function
-    def inner(self):
-        return tf.cast(self.reach(self.path), tf.float32)
-
-    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
-    def __call__(self, x):
-        return x + tf.cond(tf.reduce_sum(x) > -1e9, self.inner, lambda: 0.0)
-
-
-@pytest.mark.parametrize(
-    "reach", [reads, writes, looks_for, reads_lines, prints_into, saves_tensors, calls_python, calls_numpy]
-)
-def test_a_graph_that_reaches_for_the_disk_or_for_python_is_refused_without_trust(tmp_path, reach):
-    target = tmp_path / "target.txt"
-    if reach in (reads, reads_lines, looks_for):
-        target.write_text("one line\n")
-    module = Reaching(reach, str(target))
-    path = save(module, tmp_path / "model", saved_model_kwargs={"signatures": {"serving_default": module.__call__}})
-    with pytest.raises(UntrustedModelError, match=r"which reach for the disk or for Python.*--trust-model"):
-        load(path)
-    assert reach not in (writes, prints_into, saves_tensors) or not list(tmp_path.glob("target*"))
-    found = predicted(load(path, trust_model=True), {"x": numbers(2)})
-    np.testing.assert_allclose(found, module(numbers(2)), rtol=1e-6)
-
-
-def writes_records(path):
-    given = tf.data.Dataset.from_tensors("a line")
-    tf.raw_ops.DatasetToTFRecord(input_dataset=given._variant_tensor, filename=path, compression_type="")
-    return tf.constant(1)
-
-
-def writes_by_debugging(path):
-    return tf.raw_ops.DebugIdentity(input=tf.constant(1), tensor_name="a:0", debug_urls=[f"file://{path}"])
-
-
-@pytest.mark.parametrize("reach", [writes_records, writes_by_debugging])
-def test_an_operation_that_nobody_thought_of_is_refused_when_it_keeps_no_state_inside(tmp_path, reach):
-    module = Reaching(reach, str(tmp_path / "target"))
-    path = save(module, tmp_path / "model", saved_model_kwargs={"signatures": {"serving_default": module.__call__}})
-    with pytest.raises(UntrustedModelError, match="which reach for the disk or for Python"):
-        load(path)
-    assert not list(tmp_path.glob("target*"))
-
-
-def named_as_a_saver(inner):
-    def _traced_save(x):
-        return inner(x)
-
-    return tf.function(_traced_save)
-
-
-class Hiding(tf.Module):
-    """Writes a file in a function that bears a saver's name, called by another of that name."""
-
-    def __init__(self, path):
-        super().__init__()
-
-        def write(x):
-            tf.io.write_file(path, "owned")
-            return x
-
-        self.outer = named_as_a_saver(named_as_a_saver(write))
-
-    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
-    def __call__(self, x):
-        return self.outer(x)
-
-
-def test_a_function_that_only_bears_a_saver_s_name_is_looked_into(tmp_path):
-    module = Hiding(str(tmp_path / "target"))
-    path = save(module, tmp_path / "model", saved_model_kwargs={"signatures": {"serving_default": module.__call__}})
-    with pytest.raises(UntrustedModelError, match="'WriteFile'"):
-        load(path)
-    assert not (tmp_path / "target").exists()
-
-
-def test_a_layer_that_reads_files_when_it_is_loaded_is_refused():
-    """Some versions of Keras load these in safe mode, too."""
-    vocabulary = {"class_name": "StringLookup", "config": {"vocabulary": "/etc/hostname"}}
-    foreign = {"class_name": "TFSMLayer", "config": {"filepath": "elsewhere"}}
-    network = {
-        "class_name": "Functional",
-        "config": {"layers": [vocabulary, {"class_name": "Dense", "config": {}}, foreign]},
-    }
-    assert reaching_layers(network) == ["StringLookup with its vocabulary in a file", "TFSMLayer"]
-    assert reaching_layers({"class_name": "StringLookup", "config": {"vocabulary": ["a", "b"]}}) == []
-
-
 # An older registry
 
 
@@ -465,124 +296,6 @@ def test_loading_an_hdf5_network_leaves_its_file_as_it_was(tmp_path):
     assert (path / "data" / "model.h5").read_bytes() == before
 
 
-# Code that came with a model
-
-
-def with_lambda():
-    x = keras.Input((3,), name="num_input")
-    return keras.Model(x, dense()(keras.layers.Lambda(lambda given: given * 2)(x)))
-
-
-@keras.saving.register_keras_serializable("elsewhere")
-class Doubled(keras.layers.Layer):
-    def call(self, x):
-        return x * 2
-
-
-def with_a_class():
-    """A network with a layer whose class only the network's own files can bring."""
-
-    class Tripled(keras.layers.Layer):
-        def call(self, x):
-            return x * 3
-
-    Tripled.__module__ = "elsewhere"
-    x = keras.Input((3,), name="num_input")
-    return keras.Model(x, dense()(Tripled()(x))), {"Tripled": Tripled}
-
-
-@pytest.mark.parametrize("kwargs", [{}, {"keras_model_kwargs": {"save_format": "h5"}}], ids=["keras", "h5"])
-def test_a_lambda_layer_is_refused_without_trust_and_right_with_it(tmp_path, kwargs):
-    network = with_lambda()
-    path = save(network, tmp_path / "model", **kwargs)
-    with pytest.raises(UntrustedModelError, match=r"'Lambda', which would run code.*--trust-model"):
-        load(path)
-    found = predicted(load(path, trust_model=True), {"num_input": numbers(3)})
-    np.testing.assert_allclose(found, network(numbers(3), training=False), rtol=1e-5)
-
-
-def test_trust_in_one_model_is_no_trust_in_the_next(tmp_path):
-    path = save(with_lambda(), tmp_path / "model")
-    load(path, trust_model=True)
-    with pytest.raises(UntrustedModelError):
-        load(path)
-    with pytest.raises(ValueError, match="Lambda"):
-        keras.saving.load_model(path / "data" / "model.keras", compile=False)
-
-
-def test_a_class_of_its_own_is_refused_without_trust_and_right_with_it(tmp_path):
-    network, classes = with_a_class()
-    path = save(network, tmp_path / "model", custom_objects=classes)
-    with pytest.raises(UntrustedModelError, match=r"Lambda layers or classes of its own.*--trust-model"):
-        load(path)
-    found = predicted(load(path, trust_model=True), {"num_input": numbers(3)})
-    np.testing.assert_allclose(found, network(numbers(3), training=False), rtol=1e-5)
-
-
-def test_a_class_that_the_caller_has_registered_needs_no_trust(tmp_path):
-    x = keras.Input((3,), name="num_input")
-    network = keras.Model(x, dense()(Doubled()(x)))
-    found = predicted(load(save(network, tmp_path / "model")), {"num_input": numbers(3)})
-    np.testing.assert_allclose(found, network(numbers(3), training=False), rtol=1e-5)
-
-
-def test_a_trusted_network_that_does_not_name_its_inputs_takes_those_of_its_signature(tmp_path):
-    class Difference(keras.Model):
-        def __init__(self, **more):
-            super().__init__(**more)
-            self.last = keras.layers.Dense(1)
-
-        def call(self, given):
-            return self.last(given["zeta"] - 10 * given["alpha"])
-
-        def build(self, shapes):
-            self.last.build(shapes["zeta"])
-
-    Difference.__module__ = "elsewhere"
-    network, given = Difference(), {"zeta": numbers(2, seed=1), "alpha": numbers(2, seed=2)}
-    expected = network(given, training=False).numpy()
-    objects = {"custom_objects": {"Difference": Difference}}
-    path = save(network, tmp_path / "model", signature=infer_signature(given, expected), **objects)
-    with pytest.raises(UntrustedModelError):
-        load(path)
-    found = predicted(load(path, trust_model=True), {"more": numbers(2), **given})
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_a_foreign_module_and_a_code_directory_stay_unrun(tmp_path, monkeypatch, caplog):
-    network, given, named = single()
-    path, proof = save(network, tmp_path / "model"), tmp_path / "ran"
-    (path / "code").mkdir()
-    (path / "code" / "intruder.py").write_text(f"import pathlib; pathlib.Path({str(proof)!r}).touch()")
-    (path / "data" / "keras_module.txt").write_text("intruder")
-
-    def name_the_code(mlmodel):
-        mlmodel["flavors"]["tensorflow"]["code"] = mlmodel["flavors"]["python_function"]["code"] = "code"
-
-    change_mlmodel(path, name_the_code)
-    with caplog.at_level("INFO"):
-        found = predicted(load(path), named)
-    np.testing.assert_allclose(found, network(given, training=False), rtol=1e-5)
-    assert not proof.exists()
-    assert "left unread: code" in caplog.text
-    monkeypatch.syspath_prepend(path / "code")
-    __import__("intruder")
-    assert proof.exists(), "the trap is none"
-
-
-@pytest.mark.parametrize("way", ["upwards", "absolute", "link"])
-def test_a_network_outside_of_the_model_is_not_followed(tmp_path, way):
-    path = save(single()[0], tmp_path / "a" / "model")
-    elsewhere = tmp_path / "elsewhere"
-    shutil.move(path / "data", elsewhere)
-    said = {"upwards": "../../elsewhere", "absolute": str(elsewhere), "link": "data"}[way]
-    if way == "link":
-        (path / "data").symlink_to(elsewhere)
-    change_mlmodel(path, lambda mlmodel: mlmodel["flavors"]["tensorflow"].update(data=said))
-    with pytest.raises(ModelError):
-        load(path)
-
-
 def test_a_network_whose_file_is_missing_is_not_a_matter_of_trust(tmp_path):
     network, given, named = single()
     signature = infer_signature(named, network(given, training=False).numpy())
@@ -594,36 +307,6 @@ def test_a_network_whose_file_is_missing_is_not_a_matter_of_trust(tmp_path):
 
 
 # scikit-learn
-
-
-def clients():
-    rng = np.random.default_rng(3)
-    table = pd.DataFrame(
-        {
-            "city": rng.choice(["Ulm", "Bonn", "Köln"], 60),
-            "age": rng.normal(40, 10, 60),
-            "income": rng.normal(size=60),
-        }
-    )
-    return table, (table["age"] + 10 * (table["city"] == "Ulm") + 5 * table["income"] > 42).astype(int)
-
-
-def by_column(table):
-    return {name: table[name].to_numpy(dtype=object if name == "city" else None) for name in table}
-
-
-def save_pipeline(model, path, table, sample, **more):
-    """Save a model of columns: as skops does it, unless another format is asked for."""
-    if "serialization_format" not in more:
-        more = {"serialization_format": "skops", "skops_trusted_types": ["numpy.dtype"], **more}
-    signature = None if sample is None else infer_signature(table, sample)
-    mlflow.sklearn.save_model(model, str(path), signature=signature, pip_requirements=["scikit-learn"], **more)
-    return path
-
-
-def encoded(final):
-    imputed = make_pipeline(SimpleImputer(), StandardScaler())
-    return make_pipeline(make_column_transformer((OneHotEncoder(), ["city"]), (imputed, ["age", "income"])), final)
 
 
 def test_a_random_forest_is_refused_without_trust_and_right_with_it(tmp_path):
@@ -648,28 +331,6 @@ def test_a_random_forest_is_refused_without_trust_and_right_with_it(tmp_path):
     assert not np.allclose(found, expected)
 
 
-def test_the_pickle_of_a_refused_model_is_not_read(tmp_path):
-    table, outcome = clients()
-    forest = encoded(RandomForestClassifier(2)).fit(table, outcome)
-    path = save_pipeline(forest, tmp_path / "model", table, outcome, serialization_format="cloudpickle")
-    proof = tmp_path / "ran"
-    (path / "model.pkl").write_bytes(pickle.dumps(Trap(proof)))
-    with pytest.raises(UntrustedModelError):
-        load(path)
-    assert not proof.exists()
-
-
-def test_a_pickle_that_calls_itself_skops_is_not_read(tmp_path):
-    table, outcome = clients()
-    path = save_pipeline(encoded(LinearRegression()).fit(table, outcome), tmp_path / "model", table, outcome)
-    proof = tmp_path / "ran"
-    stored = path / yaml.safe_load((path / "MLmodel").read_text())["flavors"]["sklearn"]["pickled_model"]
-    stored.write_bytes(pickle.dumps(Trap(proof)))
-    with pytest.raises(ModelError):
-        load(path)
-    assert not proof.exists()
-
-
 def test_a_linear_pipeline_stored_by_skops_needs_no_trust(tmp_path):
     table, outcome = clients()
     linear = encoded(LinearRegression()).fit(table, outcome)
@@ -677,29 +338,6 @@ def test_a_linear_pipeline_stored_by_skops_needs_no_trust(tmp_path):
     found = predicted(load(path), by_column(table))
     assert found.shape == (60, 1)
     np.testing.assert_allclose(found[:, 0], linear.predict(table))
-
-
-def test_what_a_skops_file_calls_trusted_itself_is_not_trusted_for_it(tmp_path):
-    """Trees follow indices that they were stored with, unchecked: scikit-learn's own class, and not harmless."""
-    table, outcome = clients()
-    forest = encoded(RandomForestClassifier(2, random_state=0)).fit(table, outcome)
-    types = ["numpy.dtype", "sklearn.tree._tree.Tree"]
-    more = {"pyfunc_predict_fn": "predict_proba", "skops_trusted_types": types}
-    path = save_pipeline(forest, tmp_path / "model", table, forest.predict_proba(table), **more)
-    with pytest.raises(UntrustedModelError):
-        load(path)
-    found = predicted(load(path, trust_model=True), by_column(table))
-    np.testing.assert_allclose(found, forest.predict_proba(table))
-
-
-def test_code_beside_a_skops_file_is_refused_without_trust(tmp_path):
-    table, outcome = clients()
-    path = save_pipeline(encoded(LinearRegression()).fit(table, outcome), tmp_path / "model", table, outcome)
-    (path / "code").mkdir()
-    (path / "code" / "sklearn_helper.py").write_text("")
-    change_mlmodel(path, lambda mlmodel: mlmodel["flavors"]["python_function"].update(code="code"))
-    with pytest.raises(UntrustedModelError):
-        load(path)
 
 
 def test_labels_are_no_predictions(tmp_path):

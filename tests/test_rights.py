@@ -1,15 +1,20 @@
 """Against a server that asks who somebody is: what a reader gets, and what is told of the rest."""
 
+from types import SimpleNamespace
+
 import mlflow
 import pytest
+import requests
 import yaml
 from click.testing import CliRunner
 from mlflow.server.auth.client import AuthServiceClient
 
 from nnperm_mlflow import audit
+from nnperm_mlflow.checking import check
 from nnperm_mlflow.cli import main
+from nnperm_mlflow.registry.connection import refused
 from tests.house import build_house, register
-from tests.servers import running_server
+from tests.servers import guarded, running_server
 
 ADMIN, ADMIN_PASSWORD = "keeper", "a-long-password-1"
 READER, READER_PASSWORD = "reader", "a-long-password-2"
@@ -19,14 +24,7 @@ READER, READER_PASSWORD = "reader", "a-long-password-2"
 def server(tmp_path_factory):
     """Address of a server with basic authentication, where whoever has no other right may read."""
     folder = tmp_path_factory.mktemp("guarded")
-    settings = folder / "auth.ini"
-    settings.write_text(
-        "[mlflow]\ndefault_permission = READ\n"
-        f"database_uri = sqlite:///{folder}/auth.db\nadmin_username = {ADMIN}\nadmin_password = {ADMIN_PASSWORD}\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
-    environment = {"MLFLOW_AUTH_CONFIG_PATH": str(settings), "MLFLOW_FLASK_SERVER_SECRET_KEY": "for tests only"}
-    with running_server(folder, environment, ("--app-name", "basic-auth")) as address:
+    with running_server(folder, **guarded(folder, ADMIN, ADMIN_PASSWORD)) as address:
         yield address
 
 
@@ -55,6 +53,17 @@ def act_as(patch, name, password):
 
 
 CHECKS = [{"name": "no reliance on region", "feature": "region", "max": 0.9}]
+MISSED = [{"name": "age is no driver", "feature": "age", "max": 1e-9}]
+
+
+@pytest.fixture(scope="module")
+def keepers_run(house, server):
+    """The run of the keeper's audit of version 2, which passes."""
+    with pytest.MonkeyPatch.context() as patch:
+        act_as(patch, ADMIN, ADMIN_PASSWORD)
+        mlflow.set_tracking_uri(server)
+        uri = f"models:/guarded/{register(house)}"
+        return audit({**house.settings(), "checks": CHECKS}, model_uri=uri, experiment="the keeper's").run_id
 
 
 @pytest.mark.slow
@@ -90,6 +99,31 @@ def test_a_reader_may_not_promote_and_is_told_so(house, as_reader, server, tmp_p
     assert promoted.exit_code == 2
     assert "PERMISSION_DENIED" in promoted.output
     assert as_reader.get_registered_model("guarded").aliases == {}
+
+
+@pytest.mark.slow
+def test_a_reader_is_told_a_verdict_that_cannot_be_written(keepers_run, as_reader, server, tmp_path):
+    """Not on the version either, nor in its place anywhere else."""
+    before = as_reader.get_run(keepers_run).data.tags
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(yaml.safe_dump({"checks": MISSED}))
+    told = ["check", "--run", keepers_run, "--policy", str(policy), "--tracking-uri", server]
+    result = CliRunner().invoke(main, told)
+    assert result.exit_code == 1, result.output
+    assert "verdict: fail: 1 of 1 checks are not kept: 'age is no driver'" in result.stdout
+    places = [f"run {keepers_run}", "the tags of models:/guarded/2", "the description of models:/guarded/2"]
+    unwritten = [f"not written for want of permission: {place}" for place in places]
+    assert [line for line in result.stderr.splitlines() if line.startswith("not written")] == unwritten
+    assert check(run_id=keepers_run).not_linked == places
+    assert as_reader.get_run(keepers_run).data.tags == before
+    assert len(as_reader.list_artifacts(keepers_run, "verdicts")) == 1
+    assert as_reader.get_model_version("guarded", "2").tags["nnperm.verdict"] == "pass"
+
+
+@pytest.mark.parametrize("response", [SimpleNamespace(status_code=500), SimpleNamespace(status_code=401), None])
+def test_a_file_that_is_not_taken_for_another_reason_is_an_error(response):
+    with pytest.raises(requests.HTTPError, match="not taken"):
+        refused(requests.HTTPError("not taken", response=response), "run 1")
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
         if not trust_model:
             why = "the network has Lambda layers or classes of its own, whose code would run"
             raise refuse_untrusted(reference, why) from error
-        network = _load_trusted(files)
+        network = _load_trusted(files, reference)
     specs = None if _input_structure(network) is not None else specs_from_signature(files.mlmodel, reference)
     return keras_predictor(network, specs)
 
@@ -129,10 +129,19 @@ def _without_keras_2_arguments(config: Any) -> Any:  # noqa: ANN401 - nested JSO
     return kept
 
 
-def _load_trusted(files: ModelFiles) -> keras.Model:
+def _load_trusted(files: ModelFiles, reference: ModelReference) -> keras.Model:
+    """Load a network as MLflow does, with the code and pickles beside it."""
     flavour = mlflow.tensorflow if "tensorflow" in files.mlmodel["flavors"] else mlflow.keras
     name = "keras_model_kwargs" if flavour is mlflow.tensorflow else "load_model_kwargs"
-    return flavour.load_model(str(files.path), **{name: {"safe_mode": False, "compile": False}})
+    try:
+        return flavour.load_model(str(files.path), **{name: {"safe_mode": False, "compile": False}})
+    except ImportError:
+        raise
+    except Exception as error:  # code of a trusted model may raise anything
+        raise ModelError(
+            f"{reference} cannot be loaded with its own code either ({type(error).__name__}). Log it again with what "
+            "it needs: code_paths=[...] or custom_objects={...}."
+        ) from error
 
 
 class KerasPredictor(TensorPredictor):

@@ -15,7 +15,7 @@ import yaml
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.errors import ModelError, ModelNotFoundError
-from nnperm_mlflow.models.files import ModelFiles
+from nnperm_mlflow.models.files import ModelFiles, refuse_outside
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.models.predictor import Predictor
 
@@ -41,6 +41,8 @@ def download_model(reference: ModelReference, into: Path) -> ModelFiles:
     ------
     ModelNotFoundError
         If there are no files, or no MLmodel among them.
+    ModelError
+        If the MLmodel file is none, or parts of the model lie outside of its directory.
     """
     path = Path(reference.uri)
     if not reference.uri.startswith(("models:", "runs:")):
@@ -61,7 +63,9 @@ def download_model(reference: ModelReference, into: Path) -> ModelFiles:
         raise ModelError(f"the MLmodel file of {reference} cannot be read: it is no valid YAML file.") from error
     if not isinstance(mlmodel, dict) or not isinstance(mlmodel.get("flavors"), dict):
         raise ModelError(f"the MLmodel file of {reference} names no flavors.")
-    return ModelFiles(path, mlmodel)
+    files = ModelFiles(path, mlmodel)
+    refuse_outside(files, reference)
+    return files
 
 
 def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bool = False) -> Predictor:
@@ -115,9 +119,8 @@ def _network_files(files: ModelFiles) -> Iterator[Path]:
                 continue
             base = files.path / folder
             for candidate in (base / "model.keras", base / "model.h5", base / "model", base):
-                inside = candidate.resolve().is_relative_to(files.path.resolve())
                 is_network = candidate.suffix in (".keras", ".h5") or (candidate / "saved_model.pb").is_file()
-                if inside and candidate.exists() and is_network:
+                if candidate.exists() and is_network:
                     yield candidate
 
 

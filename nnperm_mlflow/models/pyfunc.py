@@ -38,6 +38,10 @@ _MOST_ROWS = 65_536  # of a DataFrame; a call of pyfunc costs milliseconds
 _HARMLESS_TYPES = {"numpy.dtype"}
 """Types that skops asks about and that run nothing. Trees are none: prediction follows their indices unchecked."""
 
+_SKOPS_SINCE = (0, 13)  # before, what a file tells of its types was not all of what it ran
+_SKLEARN_KEYS = {"env", "loader_module", "model_path", "predict_fn", "python_version"}
+"""What MLflow says of a scikit-learn model behind pyfunc; other keys name other files, code or settings to load."""
+
 
 class PyfuncPredictor(WholeModelPredictor):
     """A pyfunc model that is fed with columns of a DataFrame, or with named arrays where its signature says so.
@@ -110,7 +114,9 @@ def load_pyfunc(path: Path, mlmodel: dict[str, Any], reference: ModelReference, 
         raise refuse_untrusted(reference, why)
     try:
         return PyfuncPredictor(mlflow.pyfunc.load_model(str(path), suppress_warnings=True), specs)
-    except _UNREADABLE as error:
+    except ImportError:
+        raise
+    except Exception as error:  # code of a trusted model may raise anything
         raise ModelError(
             f"{reference} cannot be loaded ({type(error).__name__}); its requirements.txt names the packages that "
             "it was logged with."
@@ -123,13 +129,16 @@ def _holds_no_code(path: Path, mlmodel: dict[str, Any]) -> bool:
     sklearn, pyfunc = flavours.get("sklearn"), flavours["python_function"]
     if not isinstance(sklearn, dict) or sklearn.get("serialization_format") != "skops":
         return False
-    if pyfunc.get("loader_module") != "mlflow.sklearn" or pyfunc.get("code") or sklearn.get("code"):
+    told = {key for key, value in pyfunc.items() if value is not None}
+    if pyfunc.get("loader_module") != "mlflow.sklearn" or not told <= _SKLEARN_KEYS or sklearn.get("code"):
         return False
     stored = path / str(sklearn.get("pickled_model"))
     if not stored.is_file() or str(pyfunc.get("model_path")) != str(sklearn.get("pickled_model")):
         return False
     import skops.io  # noqa: PLC0415 - an optional package of MLflow's
 
+    if tuple(map(int, skops.__version__.split(".")[:2])) < _SKOPS_SINCE:
+        return False
     try:
         unknown = set(skops.io.get_untrusted_types(file=stored)) - _HARMLESS_TYPES
     except (*_UNREADABLE, ImportError, KeyError, zipfile.BadZipFile):

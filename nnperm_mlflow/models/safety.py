@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 _SAVER, _RESTORER = "__inference__traced_save", "__inference__traced_restore"
 """Names of the functions that each SavedModel has: for saving it again, which nobody calls, and for its weights."""
 
+_SAVING, _RESTORING = frozenset({"SaveV2", "MergeV2Checkpoints"}), frozenset({"RestoreV2"})
+"""Operations that these two are made for."""
+
 _REACHING = re.compile(
     r"ReadFile|MatchingFiles|ImmutableConst|Restore.*|PyFunc.*|EagerPyFunc|Debug.*|.*Dataset.*|.*Iterator.*|.*Reader.*"
+    r"|.*FromTextFile.*|.*Vocab.*|(De|En)codeProto.*|XlaCustomCall.*|Abort"
 )
 """Operations that reach further though TensorFlow may call them stateless."""
 
@@ -22,6 +26,15 @@ _OWN_STATE = re.compile(
     r"|Random\w*|Multinomial|TruncatedNormal|ParameterizedTruncatedNormal|Stateful(Uniform|Standard|Truncated|Random)\w*"
 )
 """Operations with a state that stays inside the model: variables, tables, calls, random numbers."""
+
+_MODELLING = re.compile(
+    r"keras(\.(activations|constraints|dtype_policies|initializers|layers|losses|metrics|models|ops|optimizers"
+    r"|quantizers|random|regularizers|src|_legacy\.layers)(\.\w+)*)?"
+)
+"""Modules of Keras that networks are made of; others read files, download, or change how Keras loads."""
+
+_RUNNING = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "__lambda__")
+"""Classes of Keras that bring code or another model with them."""
 
 
 def reaching_operations(saved_model: Path) -> list[str]:
@@ -42,20 +55,22 @@ def reaching_operations(saved_model: Path) -> list[str]:
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((saved_model / "saved_model.pb").read_bytes())
     graphs = [meta.graph_def for meta in saved.meta_graphs]
-    functions = {body.signature.name: body.node_def for graph in graphs for body in graph.library.function}
-    named = {name for meta in saved.meta_graphs for name in meta.object_graph_def.concrete_functions}
-    called = named.union(*(_called(node, functions) for body in functions.values() for node in body))
-    savers = {name for name in functions if name.startswith(_SAVER) and name not in called}
-    found = {node.op for graph in graphs for node in graph.node if not _stays_inside(node.op, functions)}
-    for name, body in functions.items():
-        if name not in savers:
-            weights = {"RestoreV2"} if name.startswith(_RESTORER) else set()
-            found.update(node.op for node in body if node.op not in weights and not _stays_inside(node.op, functions))
+    functions = [function for graph in graphs for function in graph.library.function]
+    names = {function.signature.name for function in functions}
+    uncalled = names - _named_functions(saved) - _called_functions(functions)
+    found = {node.op for graph in graphs for node in graph.node if not _stays_inside(node.op, names)}
+    for function in functions:
+        name = function.signature.name
+        expected = _SAVING if name.startswith(_SAVER) and name in uncalled else frozenset()
+        expected = _RESTORING if name.startswith(_RESTORER) else expected
+        found.update(
+            node.op for node in function.node_def if node.op not in expected and not _stays_inside(node.op, names)
+        )
     return sorted(found)
 
 
 def reaching_layers(config: Any) -> list[str]:  # noqa: ANN401 - nested JSON
-    """Return the layers of a network's configuration that would run code or read files when it is loaded.
+    """Return the parts of a network's configuration that would run code or read files when it is loaded.
 
     Parameters
     ----------
@@ -65,7 +80,8 @@ def reaching_layers(config: Any) -> list[str]:  # noqa: ANN401 - nested JSON
     Returns
     -------
     list of str
-        Classes; empty where the network is made of layers and weights alone.
+        Classes and functions that are neither Keras's own nor registered in this process, and those of Keras that
+        reach further; empty where the network is made of layers and weights alone.
     """
     if isinstance(config, list):
         return sorted({name for part in config for name in reaching_layers(part)})
@@ -73,24 +89,58 @@ def reaching_layers(config: Any) -> list[str]:  # noqa: ANN401 - nested JSON
         return []
     found = set(reaching_layers(list(config.values())))
     settings = config.get("config")
-    if config.get("class_name") in ("Lambda", "TFSMLayer"):
-        found.add(str(config["class_name"]))
+    kind = str(config.get("class_name"))
+    if kind.rpartition(".")[2] in _RUNNING:
+        found.add(kind)
+    elif config.get("module") and "class_name" in config and not _belongs_to_keras(config):
+        found.add(f"{config['module']}.{settings if kind == 'function' else kind}")
     if isinstance(settings, Mapping) and isinstance(settings.get("vocabulary"), str):
-        found.add(f"{config.get('class_name')} with its vocabulary in a file")
+        found.add(f"{kind} with its vocabulary in a file")
     return sorted(found)
 
 
-def _called(node: Any, functions: Mapping[str, object]) -> set[str]:  # noqa: ANN401 - a protocol buffer
+def _belongs_to_keras(part: Mapping[str, Any]) -> bool:
+    """Tell whether a class or function is a piece of networks in Keras, or one that this process has registered."""
+    import keras  # noqa: PLC0415 - a configuration is read before anything is loaded
+
+    is_function = part["class_name"] == "function"
+    name = str(part.get("config") if is_function else part["class_name"])
+    registered = name if is_function else part.get("registered_name", name)
+    if registered and keras.saving.get_registered_object(str(registered)) is not None:
+        return True
+    module = str(part["module"])
+    known = bool(_MODELLING.fullmatch(module)) or (is_function and module == "builtins")
+    return known and name.isidentifier()
+
+
+def _named_functions(saved: Any) -> set[str]:  # noqa: ANN401 - a protocol buffer
+    """Return the functions that can be called once a SavedModel is loaded."""
+    if len(saved.meta_graphs) != 1 or not saved.meta_graphs[0].HasField("object_graph_def"):
+        return {name for meta in saved.meta_graphs for node in meta.graph_def.node for name in _callees(node)}
+    objects = saved.meta_graphs[0].object_graph_def
+    named = set(objects.concrete_functions)
+    for node in objects.nodes:
+        named.update(node.function.concrete_functions)
+        named |= {node.bare_concrete_function.concrete_function_name, node.captured_tensor.concrete_function}
+    return named
+
+
+def _called_functions(functions: Iterable[Any]) -> set[str]:
+    """Return the functions that others call."""
+    return {name for function in functions for node in function.node_def for name in _callees(node)}
+
+
+def _callees(node: Any) -> set[str]:  # noqa: ANN401 - a protocol buffer
+    """Return what an operation may call, by name."""
     attributes = list(node.attr.values())
     names = {attribute.func.name for attribute in attributes}
-    names.update(function.name for attribute in attributes for function in attribute.list.func)
-    return (names | {node.op}) & set(functions)
+    return {node.op, *names, *(function.name for attribute in attributes for function in attribute.list.func)}
 
 
-def _stays_inside(operation: str, functions: Mapping[str, object]) -> bool:
+def _stays_inside(operation: str, functions: set[str]) -> bool:
     from tensorflow.python.framework import op_def_registry  # noqa: PLC0415 - the only place that knows statefulness
 
-    if operation in functions or _OWN_STATE.fullmatch(operation):
-        return True
     known = op_def_registry.get(operation)
-    return known is not None and not known.is_stateful and not _REACHING.fullmatch(operation)
+    if known is None:
+        return operation in functions
+    return bool(_OWN_STATE.fullmatch(operation)) or (not known.is_stateful and not _REACHING.fullmatch(operation))

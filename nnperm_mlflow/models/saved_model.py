@@ -52,9 +52,9 @@ def load_saved_model(path: Path, files: ModelFiles, reference: ModelReference, t
     except (DecodeError, OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise ModelError(f"the SavedModel of {reference} cannot be read ({type(error).__name__}).") from error
     function = _function(loaded, reference)
-    (positional, named) = function.structured_input_signature
-    specs = {spec.name: spec for spec in tf.nest.flatten(positional)} | dict(named)
-    if any(not isinstance(spec, tf.TensorSpec) for spec in specs.values()):
+    positional, named = function.structured_input_signature or ((), {})
+    specs = {str(getattr(spec, "name", "")): spec for spec in tf.nest.flatten(positional)} | dict(named)
+    if not specs or any(not isinstance(spec, tf.TensorSpec) for spec in specs.values()):
         raise ModelError(f"the SavedModel of {reference} takes something else than named tensors.")
 
     def call(tensors: Tensors, _owner: object = loaded) -> Any:  # noqa: ANN401 - variables live as long as their owner

@@ -16,10 +16,12 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from nnperm_mlflow.errors import TrackingError
-from nnperm_mlflow.locations import without_secrets
+from nnperm_mlflow.locations import without_secrets, without_secrets_in
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,10 @@ PROBE_SECONDS = (4, 8)
 """How long a server may take to accept a connection, and to answer."""
 
 _MOST_MESSAGE = 500  # characters of what MLflow says
+_STORE_CLIENTS = ("azure", "boto3", "botocore", "google", "s3transfer")
+"""Packages by which MLflow reaches stores of artifacts; it lets their errors through."""
+
+_DATABASE = re.compile(r"(postgresql|mysql|mssql)\b")  # over a network, each of which MLflow would try for minutes
 _RELATIVE_SQLITE = re.compile(r"sqlite:///(?!/|[A-Za-z]:)")
 
 
@@ -45,7 +51,8 @@ def connect(run_id: str | None = None) -> MlflowClient:
     Raises
     ------
     TrackingError
-        If a server does not answer within 12 seconds, or the store cannot be the one that holds the run.
+        If a server does not answer within 12 seconds, a database does not let one in, or the store cannot be the one
+        that holds the run.
     """
     stores = {str(mlflow.get_tracking_uri()), str(mlflow.get_registry_uri())}
     for store in stores:
@@ -56,6 +63,8 @@ def connect(run_id: str | None = None) -> MlflowClient:
             )
         if store.startswith(("http://", "https://")):
             _probe(store)
+        elif _DATABASE.match(store):
+            _probe_database(store)
     return MlflowClient()
 
 
@@ -64,11 +73,13 @@ BOUNDS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 """How long MLflow's client waits for an answer (seconds), and how often it asks again, unless the caller has said so.
 
 A server that has fallen silent is told of after 12 seconds and given up after three times as many; by its own defaults
-MLflow would ask for a quarter of an hour.
+MLflow would ask for a quarter of an hour. It would also print the address of each run that ends, with the password if
+there is one in the tracking URI.
 """
 
 
@@ -103,7 +114,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        first_line = next(iter(str(error).splitlines()), "")
+        first_line = without_secrets_in(next(iter(str(error).splitlines()), ""))
         raise TrackingError(f"MLflow refused ({error.error_code}): {first_line[:_MOST_MESSAGE]}") from error
     except (SQLAlchemyError, sqlite3.Error) as error:
         store = without_secrets(str(mlflow.get_tracking_uri()))
@@ -116,6 +127,14 @@ def explained() -> Iterator[None]:
             f"the disk or the network refused{where}: {error.strerror or type(error).__name__}. Make room or mend the "
             "connection, and run the audit again."
         ) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _STORE_CLIENTS:
+            raise
+        first_line = without_secrets_in(next(iter(str(error).splitlines()), ""))
+        raise TrackingError(
+            f"the store of artifacts refused ({type(error).__name__}): {first_line[:_MOST_MESSAGE]} Is it running, and "
+            "may you write there?"
+        ) from error
 
 
 def _probe(server: str) -> None:
@@ -126,6 +145,23 @@ def _probe(server: str) -> None:
         raise TrackingError(
             f"the MLflow server at {without_secrets(server)} cannot be reached ({type(error).__name__}). "
             "Start it, or set MLFLOW_TRACKING_URI (or --tracking-uri) to where it runs."
+        ) from error
+
+
+def _probe_database(store: str) -> None:
+    """Ask a database whether it lets this user in."""
+    shown = without_secrets(store)
+    try:
+        with create_engine(make_url(store), poolclass=NullPool).connect():
+            pass
+    except (ArgumentError, ValueError) as error:
+        raise TrackingError(
+            f"the tracking URI {shown} names no database; expected postgresql://user:password@house:5432/name."
+        ) from error
+    except SQLAlchemyError as error:
+        raise TrackingError(
+            f"the database {shown} cannot be reached, or does not let this user in ({type(error).__name__}). Start it, "
+            "or mend the tracking URI."
         ) from error
 
 
@@ -143,9 +179,22 @@ def current_user() -> str:
     return str(name)
 
 
-def refused(error: MlflowException, what: str) -> str:
-    """Return, and log, what could not be written for want of permission; any other error is raised again."""
-    if error.error_code != "PERMISSION_DENIED":
+def refused(error: MlflowException | requests.HTTPError, what: str) -> str:
+    """Return, and log, what could not be written for want of permission; any other error is raised again.
+
+    Parameters
+    ----------
+    error : MlflowException or HTTPError
+        A server refuses tags and metrics with the one, and files with the other.
+    what : str
+    """
+    if not _is_for_want_of_permission(error):
         raise error
     logger.warning("you may not write %s: the audit does not show there", what)
     return what
+
+
+def _is_for_want_of_permission(error: MlflowException | requests.HTTPError) -> bool:
+    if isinstance(error, requests.HTTPError):
+        return error.response is not None and error.response.status_code == requests.codes.forbidden
+    return bool(error.error_code == "PERMISSION_DENIED")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.markdown import as_text
+from nnperm_mlflow.registry.audits import AuditRecord
 from nnperm_mlflow.registry.connection import refused
 from nnperm_mlflow.verdict.judging import Status, Verdict, stamp
 
+logger = logging.getLogger(__name__)
+
+_MOST_DESCRIPTION = 5000  # letters that MLflow's databases hold; sqlite alone does not count them
 _BEGIN, _END = "<!-- nnperm audit: begin -->", "<!-- nnperm audit: end -->"
 _LEAD = "Audit"  # with the verdict the first line: the list of versions shows that line alone, and not as Markdown
 _SECTION = re.compile(
@@ -67,14 +72,34 @@ def link_of(
     verdict : Verdict, optional
         Without one the version's tags name none, even if an earlier audit had left one.
     """
-    tags = {
-        **(verdict_tags(verdict) if verdict else {}),  # first, since MLflow lists tags in the order of their writing
+    tags = _tags(summary, run_id, when, verdict_tags(verdict) if verdict else {})
+    section = _section(summary, run_id, experiment_id, when, verdict.in_words if verdict else None)
+    return Link(tags, section, verdict.status if verdict else None)
+
+
+def link_on_record(record: AuditRecord) -> Link:
+    """Return what a version shall tell of an audit and the verdict in its run.
+
+    Raises
+    ------
+    EvidenceError
+        If the files of the run have been changed.
+    """
+    told = record.verdict or {}
+    ended = datetime.fromtimestamp(record.run.info.end_time / 1000, timezone.utc)
+    of_verdict = {key: value for key, value in record.run.data.tags.items() if told and key in VERDICT_TAGS}
+    tags = _tags(record.summary, record.run_id, ended, of_verdict)
+    section = _section(record.summary, record.run_id, record.experiment_id, ended, told.get("in_words"))
+    return Link(tags, section, told.get("verdict"))
+
+
+def _tags(summary: pd.DataFrame, run_id: str, when: datetime, of_verdict: Mapping[str, str]) -> dict[str, str]:
+    return {
+        **of_verdict,  # first, since MLflow lists tags in the order of their writing
         "nnperm.top_feature": str(summary["perturbation"][0])[:250],
         "nnperm.audited_at": stamp(when),
         RUN_TAG: run_id,
     }
-    section = audit_section(summary, run_id, experiment_id, when, verdict)
-    return Link(tags, section, verdict.status if verdict else None)
 
 
 def link_version(client: MlflowClient, name: str, version: str, link: Link) -> list[str]:
@@ -106,7 +131,11 @@ def link_version(client: MlflowClient, name: str, version: str, link: Link) -> l
         denied.append(refused(error, f"the tags of models:/{name}/{version}"))
     try:
         description = client.get_model_version(name, version).description or ""
-        client.update_model_version(name, version, with_section(description, link.section, link.status))
+        full = with_section(description, link.section, link.status)
+        if len(full) <= _MOST_DESCRIPTION:
+            client.update_model_version(name, version, full)
+        else:
+            logger.warning("the description of models:/%s/%s is full: the audit does not show there", name, version)
     except MlflowException as error:
         denied.append(refused(error, f"the description of models:/{name}/{version}"))
     return denied
@@ -127,9 +156,7 @@ def verdict_tags(verdict: Verdict) -> dict[str, str]:
     return dict(zip(VERDICT_TAGS, told, strict=True))
 
 
-def audit_section(
-    summary: pd.DataFrame, run_id: str, experiment_id: str, when: datetime, verdict: Verdict | None = None
-) -> str:
+def _section(summary: pd.DataFrame, run_id: str, experiment_id: str, when: datetime, verdict: str | None) -> str:
     """Return the few lines of Markdown that tell what an audit found and whether it passed, with a link to its run."""
     top = summary.head(_NAMED_FEATURES)
     named = [f"{as_text(name)} ({median:.3g})" for name, median in zip(top["perturbation"], top["median"], strict=True)]
@@ -137,7 +164,7 @@ def audit_section(
         f"Audited on {when:%Y-%m-%d} on {summary['rows'][0]:,} rows: predictions move most with {', '.join(named)} "
         f"(median deviation). [Audit run](#/experiments/{experiment_id}/runs/{run_id})"
     )
-    return found if verdict is None else f"**{as_text(verdict.in_words)}**\n\n{found}"
+    return found if verdict is None else f"**{as_text(verdict)}**\n\n{found}"
 
 
 def with_section(description: str, section: str, status: Status | None = None) -> str:
