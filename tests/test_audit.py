@@ -22,7 +22,8 @@ from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from tests.house import register
 
 FILES = {
-    "deviations.parquet", "summary.csv", "associations.csv", "medians.json", "boxplot.png", "config.yaml", "audit.md", "names.json",
+    "deviations.parquet", "summary.csv", "associations.csv", "medians.json", "boxplot.png", "config.yaml", "audit.md",
+    "names.json",
 }  # fmt: skip
 PERTURBATIONS = {"age", "income", "flag", "flag=1", "region", "balance", "payment"}
 
