@@ -119,7 +119,7 @@ def audit(
         recorded = record(plan, found, place, plan.job.predictor.calls - calls)
         alike = settings.with_policy(Policy()).with_repeats(found.repeats)
         again = partial(audit, alike, data=data, trust_model=trust_model, experiment=experiment, work_dir=work_dir)
-        with kept_until_published(recorded):
+        with kept_until_published(recorded, state, settings.policy.applies):
             judged = try_to_judge(
                 client,
                 recorded.audited,
@@ -129,6 +129,7 @@ def audit(
                 audit_now=lambda uri: again(model_uri=uri).run_id,
             )
             denied = publish_record(client, recorded, judged)
+            session.leave()
         state.remove()
     return replace(recorded.result, verdict=judged.settled(), not_linked=denied)
 

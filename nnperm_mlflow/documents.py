@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -11,7 +11,24 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nnperm_mlflow.errors import ConfigError, did_you_mean, name_list
 
+MOST_BYTES = 1 << 20
+"""Of a YAML file: 1 MiB."""
+MOST_DEPTH = 40
+"""Of mappings and lists inside each other, aliases followed."""
+MOST_VALUES = 100_000
+"""Of a YAML file: mappings, lists, keys and single values, those behind an alias counted each time."""
+
+_TOO_MANY = f"it holds more than {MOST_VALUES:,} values"
+_TOO_DEEP = f"it is nested more than {MOST_DEPTH} deep"
+
+_MOST_DIGITS = 100  # of a number; some of the ways to write one take time that grows with their square
+_MOST_PROBLEMS = 20  # that a message lists
+_MOST_LETTERS = 100  # of a key, or of what a library says, in a message
+
 _MERGE_TAG = "tag:yaml.org,2002:merge"  # of `<<`, which may stand in a mapping more than once
+_NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_NO_YAML = (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+"""What PyYAML ends in: its constructors raise whatever Python does where a tag (`!!bool x`) promises something else."""
 
 
 class Strict(BaseModel):
@@ -23,7 +40,7 @@ class Strict(BaseModel):
 Document = TypeVar("Document", bound=Strict)
 
 
-def read_yaml(path: Path, what: str) -> object:
+def read_yaml(path: Path, what: str, most_bytes: int = MOST_BYTES) -> object:
     """Return what a YAML file holds: nested dicts and lists; an empty file is an empty dict.
 
     Parameters
@@ -31,21 +48,88 @@ def read_yaml(path: Path, what: str) -> object:
     path : Path
     what : str
         How messages call the file: "the configuration".
+    most_bytes : int
+        Size from which on the file is refused.
 
     Raises
     ------
     ConfigError
-        If the file is missing, is no text or no YAML, or gives a key twice.
+        If the file is missing, is no text or no YAML, gives a key twice, or is larger or deeper than any such file has
+        reason to be.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a safe loader
+        with path.open("rb") as stream:
+            content = stream.read(most_bytes + 1)
+        if len(content) > most_bytes:
+            raise ConfigError(f"{what} '{path}' has more than {most_bytes:,} bytes. Is it the right file?")
+        found = _load(content.decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"{what} '{path}' cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{what} '{path}' is not UTF-8 text.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{what} '{path}' is no valid YAML: {error}.") from error
-    return content if content is not None else {}
+    except _NO_YAML as error:
+        raise ConfigError(f"{what} '{path}' is no valid YAML: {_reason(error)}.") from error
+    return found if found is not None else {}
+
+
+def _load(text: str) -> object:
+    """Return what YAML holds, without its objects of other languages, and within bounds."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _measure(node, {})
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _measure(node: yaml.Node, known: dict[yaml.Node, tuple[int, int] | None]) -> tuple[int, int]:
+    """Return how many values a node holds and how deep they lie, as if each alias were written out.
+
+    Parameters
+    ----------
+    node : yaml.Node
+    known : dict
+        Nodes that have been measured; None for those that are being measured.
+    """
+    if node in known:
+        measured = known[node]
+        if measured is None:
+            raise _error("an alias refers to what it stands in", node)
+        return measured
+    known[node] = None
+    inner = [_measure(child, known) for child in _children(node)]
+    count, depth = 1 + sum(count for count, _ in inner), 1 + max((depth for _, depth in inner), default=0)
+    if count > MOST_VALUES:
+        raise _error(_TOO_MANY, node)
+    if depth > MOST_DEPTH:
+        raise _error(_TOO_DEEP, node)
+    known[node] = count, depth
+    return count, depth
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
+
+
+def _error(problem: str, place: Any) -> yaml.MarkedYAMLError:  # noqa: ANN401 - a node or an event
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong and where, without the lines of the file, which may hold passwords."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem:
+        mark = error.problem_mark or error.context_mark
+        return _short(error.problem).rstrip(".") + (f" (line {mark.line + 1})" if mark else "")
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"it holds a character that YAML does not allow (position {error.position})"
+    if isinstance(error, RecursionError):
+        return _TOO_DEEP
+    return _short(str(error)) if isinstance(error, ValueError) else "a value is not what its tag or escape says"
 
 
 def validated(kind: type[Document], content: object, origin: str) -> Document:
@@ -75,13 +159,14 @@ def validated(kind: type[Document], content: object, origin: str) -> Document:
 def _in_words(error: ValidationError, kind: type[Strict], content: object) -> list[str]:
     """Return a line for each place where something is wrong, with all that might stand there instead."""
     found: dict[tuple[str, ...], list[str]] = {}
-    for problem in error.errors(include_url=False, include_context=False):
+    problems = error.errors(include_url=False, include_context=False)
+    for problem in problems[:_MOST_PROBLEMS]:
         place = _place_of(problem["loc"], content)
         if problem["type"] == "extra_forbidden":
             *parents, last = place
             known = _keys_at(kind, parents)
-            under = f" under '{': '.join(parents)}'" if parents else ""
-            message = f"unknown key '{last}'{under}; known are {name_list(known)}.{did_you_mean(last, known)}"
+            under = f" under '{_path(parents)}'" if parents else ""
+            message = f"unknown key '{_short(last)}'{under}; known are {name_list(known)}.{did_you_mean(last, known)}"
         else:
             said = problem["msg"].removeprefix("Value error, ")
             message = f"{said[0].lower()}{said[1:]}"
@@ -90,8 +175,9 @@ def _in_words(error: ValidationError, kind: type[Strict], content: object) -> li
     lines = []
     for place, messages in deepest.items():
         message = " or ".join(dict.fromkeys(messages))
-        lines.append(message if message.startswith("unknown key") else f"'{': '.join(place)}': {message}.")
-    return lines
+        lines.append(message if message.startswith("unknown key") else f"'{_path(place)}': {message}.")
+    more = len(problems) - _MOST_PROBLEMS
+    return [*lines, f"and {more} more"] if more > 0 else lines
 
 
 def _place_of(location: tuple[int | str, ...], content: object) -> tuple[str, ...]:
@@ -125,13 +211,41 @@ def _documents_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - a
     return [found for inner in get_args(annotation) for found in _documents_in(inner)]
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error, not the last one's silent win."""
+def _path(place: Iterable[str]) -> str:
+    return ": ".join(map(_short, place))
+
+
+def _short(text: str) -> str:
+    """Return one line of text, cut where it is long."""
+    line = text.partition("\n")[0]
+    return line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS]}..."
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error, not the last one's silent win, and that ends where it is absurd."""
+
+    _depth = _n_nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 - as PyYAML has it
+        self._n_nodes += 1
+        self._depth += 1
+        if self._n_nodes > MOST_VALUES or self._depth > MOST_DEPTH:
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise _error(_TOO_DEEP if self._depth > MOST_DEPTH else _TOO_MANY, event)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if isinstance(node, yaml.ScalarNode):
+            node.value.encode()  # raises where an escape is half a character, which nothing could be written with
+            if node.tag in _NUMBER_TAGS and len(node.value) > _MOST_DIGITS:
+                raise _error(f"a number has more than {_MOST_DIGITS} digits", node)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        own = [key for key, _ in node.value if key.tag != _MERGE_TAG]
-        keys = [self.construct_object(key, deep=deep) for key in own]
-        twice = [key for key in keys if keys.count(key) > 1]
-        if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice[0]}' is given twice", node.start_mark)
+        own = [self.construct_object(key, deep=deep) for key, _ in node.value if key.tag != _MERGE_TAG]
+        keys = [key for key in own if isinstance(key, Hashable)]
+        seen: set[Hashable] = set()
+        for key in keys:
+            if key in seen:
+                raise _error(f"the key '{_short(str(key))}' is given twice", node)
+            seen.add(key)
         return super().construct_mapping(node, deep)

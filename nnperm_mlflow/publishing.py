@@ -5,21 +5,20 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlflow import MlflowClient
 
 from nnperm_mlflow.approval import Judged
-from nnperm_mlflow.errors import TrackingError
-from nnperm_mlflow.filenames import PUBLICATION_FILE
+from nnperm_mlflow.errors import ConfigError, TrackingError
 from nnperm_mlflow.recording import Record
 from nnperm_mlflow.registry.connection import connected, explained, run_address
 from nnperm_mlflow.registry.publication import load_publication
 from nnperm_mlflow.registry.publication import publish as write
 from nnperm_mlflow.registry.session import ERROR_TAG, MOST_MESSAGE
-from nnperm_mlflow.workspace import Workspace
+from nnperm_mlflow.workspace import State, Workspace
 
 
 @dataclass(frozen=True)
@@ -33,20 +32,25 @@ class Published:
         The run's page; None where the tracking store is no server.
     not_linked : list of str
         What could not be written for want of permission.
+    lacks_verdict : bool
+        Whether a policy was asked for that could not be applied yet.
     """
 
     run_id: str
     address: str | None
     not_linked: list[str] = field(default_factory=list)
+    lacks_verdict: bool = False
 
 
-def publish(folder: str | Path) -> Published:
+def publish(folder: str | Path, work_dir: str | Path | None = None) -> Published:
     """Write the results of an audit that could not be written, or only in part.
 
     Parameters
     ----------
     folder : str or Path
         Where they lie, as the audit said.
+    work_dir : str or Path, optional
+        Where the audit kept its work, which is no longer needed then.
 
     Returns
     -------
@@ -63,28 +67,42 @@ def publish(folder: str | Path) -> Published:
     publication = load_publication(folder)
     with connected() as (client, _):
         denied = write(client, folder, publication)
+    with suppress(ConfigError):
+        Workspace.at(work_dir).forget(folder)
     if publication.is_temporary:
         shutil.rmtree(folder, ignore_errors=True)
-    return Published(publication.run_id, run_address(publication.experiment_id, publication.run_id), denied)
+    address = run_address(publication.experiment_id, publication.run_id)
+    return Published(publication.run_id, address, denied, publication.lacks_verdict)
 
 
 def unpublished(work_dir: str | Path | None = None) -> list[Path]:
     """Return the folders whose results wait to be published."""
-    return sorted(path.parent for path in Workspace.at(work_dir).results.glob(f"*/{PUBLICATION_FILE}"))
+    return Workspace.at(work_dir).unpublished()
 
 
 @contextmanager
-def kept_until_published(record: Record) -> Iterator[None]:
-    """Keep the results of an audit where they cannot be written within the block, and say how to write them later."""
+def kept_until_published(record: Record, state: State | None = None, asks_verdict: bool = False) -> Iterator[None]:
+    """Keep the results of an audit where they cannot be written within the block, and say how to write them later.
+
+    Parameters
+    ----------
+    record : Record
+    state : State, optional
+        What the audit has computed.
+    asks_verdict : bool
+        Whether there is a policy to apply.
+    """
     folder = record.place.folder
-    record.publication().save(folder.path)
+    replace(record.publication(), lacks_verdict=asks_verdict).save(folder.path)
+    if state is not None:
+        state.wait(folder.path)
     try:
         with explained():
             yield
     except TrackingError as error:
         raise TrackingError(
             f"{error} Nothing that was computed is lost: it lies in '{folder.keep()}'. Once the store is well, write "
-            f"it with: nnperm publish {shlex.quote(str(folder.path))}"
+            f"it with: {_commands(folder.path)}"
         ) from error
     except BaseException:
         folder.keep()
@@ -94,6 +112,14 @@ def kept_until_published(record: Record) -> Iterator[None]:
 def publish_record(client: MlflowClient, record: Record, judged: Judged) -> list[str]:
     """Write an audit and its verdict; return what could not be written for want of permission."""
     tags = {} if judged.problem is None else {ERROR_TAG: str(judged.problem)[:MOST_MESSAGE]}
-    publication = record.publication(judged.verdict, tags)
+    publication = replace(record.publication(judged.verdict, tags), lacks_verdict=judged.problem is not None)
     publication.save(record.place.folder.path)
     return write(client, record.place.folder.path, publication)
+
+
+def _commands(folder: Path) -> str:
+    """Return what somebody has to run to write an audit and, where it lacks one, its verdict."""
+    publication = load_publication(folder)
+    publish_it = f"nnperm publish {shlex.quote(str(folder.resolve()))}"
+    give_verdict = f", and then apply its policy with: nnperm check --run {publication.run_id}"
+    return publish_it + (give_verdict if publication.lacks_verdict else "")

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.errors import ConfigError, EvidenceError, ModelNotFoundError, did_you_mean, name_list
-from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG, PROMOTION, AuditRecord
+from nnperm_mlflow.errors import ConfigError, EvidenceError
+from nnperm_mlflow.registry.audits import AuditRecord
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.events import KINDS, Event, events_of
+from nnperm_mlflow.registry.lookups import aliases_of, not_found, runs_of, versions_of
 from nnperm_mlflow.report.history import history_figure
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(?:models:/)?([^/@:]+)/?")
-_PLAIN = r"\w .\-"  # letters that mean nothing in MLflow's filters
-_MOST_NAMED = 200
 _STATISTICS = ["perturbation", "feature", "kind", "way", "median", "median_low", "median_high"]
 _OF_VERSION = ["version", "run_id", "unit", "verdict", "basis", "differs"]
 _GROUND = {"data": "data_digest", "unit": "unit", "seed": "seed"}  # parameters that tell of what they are called
@@ -99,13 +96,13 @@ def history(model: str) -> History:
     """
     name = _name_of(model)
     with connected() as (client, scratch):
-        aliases = _aliases_of(client, name)
-        runs = _find_runs(name)
+        aliases = aliases_of(client, name)
+        runs = runs_of(client, name)
         if aliases is None and not runs:
-            raise _not_found(client, name)
+            raise not_found(client, name)
         if aliases is None:
             logger.warning("models:/%s is not in the registry any more, only its runs are there", name)
-        there = _versions_in_registry(name)
+        there = {str(found.version) for found in versions_of(client, name)}
         records = [_record(client, run, scratch) for run, _ in runs]
         told = [
             events_of(record, version, version in there) for record, (_, version) in zip(records, runs, strict=True)
@@ -121,46 +118,6 @@ def _name_of(model: str) -> str:
     if match := re.fullmatch(r"(?:models:/)?([^/@:]+)[/@].*", model):
         raise ConfigError(f"a history is of all versions: give models:/{match[1]}, not '{model}'.")
     raise ConfigError(f"'{model}' names no registered model; expected models:/credit, or credit.")
-
-
-def _aliases_of(client: MlflowClient, name: str) -> dict[str, str] | None:
-    """Return the aliases with their versions; None where there is no such model."""
-    try:
-        aliases = client.get_registered_model(name).aliases
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-    return {str(alias): str(version) for alias, version in aliases.items()}
-
-
-def _not_found(client: MlflowClient, name: str) -> ModelNotFoundError:
-    names = [model.name for model in client.search_registered_models(max_results=_MOST_NAMED)]
-    return ModelNotFoundError(
-        f"there is no model '{name}' in the registry; registered are {name_list(names)}.{did_you_mean(name, names)}"
-    )
-
-
-def _find_runs(name: str) -> list[tuple[Run, str]]:
-    """Return the runs of audits and promotions with the version each is of."""
-    condition = f"tags.`{MODEL_TAG}` LIKE 'models:/{_pattern(name)}/%'"
-    found = mlflow.search_runs(filter_string=condition, search_all_experiments=True, output_format="list")
-    uri = re.compile(rf"models:/{re.escape(name)}/(\d+)")
-    matches = [(run, uri.fullmatch(run.data.tags[MODEL_TAG])) for run in found]
-    wanted = (AUDIT, PROMOTION)
-    return [(run, match[1]) for run, match in matches if match and run.data.tags.get(KIND_TAG) in wanted]
-
-
-def _versions_in_registry(name: str) -> set[str]:
-    pattern = _pattern(name)
-    condition = f"name = '{name}'" if pattern == name else f"name LIKE '{pattern}'"
-    versions = mlflow.search_model_versions(filter_string=condition)
-    return {str(version.version) for version in versions if version.name == name}
-
-
-def _pattern(name: str) -> str:
-    """Return a name with a wildcard for each letter that means something in MLflow's filters, which know no escapes."""
-    return re.sub(rf"[^{_PLAIN}]", "_", name)
 
 
 def _record(client: MlflowClient, run: Run, folder: Path) -> AuditRecord:

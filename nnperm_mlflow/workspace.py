@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import platform
+import re
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+import psutil
 
 from nnperm_mlflow.analysis.journal import Journal
 from nnperm_mlflow.errors import ConfigError
@@ -21,8 +26,13 @@ from nnperm_mlflow.planning import Plan
 
 logger = logging.getLogger(__name__)
 
-_ABOUT_FILE = "about.json"
-_KEPT_SECONDS = 30 * 24 * 3600  # after which what nobody has gone on with is removed
+KEPT_SECONDS = 30 * 24 * 3600
+"""After which what nobody has gone on with is removed."""
+
+LEFT_SECONDS = 3600
+"""After which results are removed that were not whole when their process ended."""
+
+_ABOUT_FILE, _WAITING_FILE = "about.json", "waiting.json"
 _SETTINGS = ("seed", "within", "output", "decision", "missing", "exact", "random")
 _NOT_OF_THE_NUMBERS = ("repeats", "self_noise", "rows", "config_digest", "unit", "model", "model_trusted")
 
@@ -40,8 +50,12 @@ class State:
     folder: Path
     journal: Journal
 
+    def wait(self, results: Path) -> None:
+        """Note where the results lie that it was for, so that it goes with them once they are published."""
+        (self.folder / _WAITING_FILE).write_text(json.dumps(str(results.resolve())), encoding="utf-8")
+
     def remove(self) -> None:
-        """Remove it, once it is published."""
+        """Remove it, once all is published."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -67,7 +81,7 @@ class Workspace:
         """
         root = Path(work_dir) if work_dir is not None else platformdirs.user_cache_path("nnperm_mlflow")
         try:
-            for folder in (root / "states", root / "results"):
+            for folder in (root / "states", root / "results" / _owner()):
                 folder.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder):
                     pass
@@ -79,8 +93,8 @@ class Workspace:
 
     @property
     def results(self) -> Path:
-        """Where results lie until they are published."""
-        return self.root / "results"
+        """Where results of this process lie until they are published."""
+        return self.root / "results" / _owner()
 
     def open(self, plan: Plan, fresh: bool = False) -> State:
         """Return what has been computed of an audit before; say what is found, and what is not taken.
@@ -101,21 +115,30 @@ class Workspace:
             logger.info("going on with an audit that was interrupted: %d parts are there", state.journal.n_sheets)
         else:
             self._say_what_differs(about)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _ABOUT_FILE).write_text(json.dumps(about), encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / _ABOUT_FILE).write_text(json.dumps(about), encoding="utf-8")
+        except PermissionError as error:
+            raise ConfigError(
+                f"what has been computed of this audit lies in '{folder}', which you may not write. Name another work "
+                "directory (--work-dir)."
+            ) from error
         return state
 
     def unpublished(self) -> list[Path]:
         """Return the folders with results that wait to be published."""
-        return sorted(path.parent for path in self.results.glob(f"*/{PUBLICATION_FILE}"))
+        return sorted(path.parent for path in self.root.glob(f"results/*/*/{PUBLICATION_FILE}"))
+
+    def forget(self, results: Path) -> None:
+        """Remove what had been kept of an audit whose results have been published."""
+        for path in self.root.glob(f"states/*/{_WAITING_FILE}"):
+            if _read(path) == str(results.resolve()):
+                shutil.rmtree(path.parent, ignore_errors=True)
 
     def _say_what_differs(self, about: dict[str, object]) -> None:
-        for path in (self.root / "states").glob(f"*/{_ABOUT_FILE}"):
-            try:
-                other = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-            if other.get("model") == about["model"]:
+        for path in self.root.glob(f"states/*/{_ABOUT_FILE}"):
+            other = _read(path)
+            if isinstance(other, dict) and other.get("model") == about["model"]:
                 apart = sorted(key for key in about if other.get(key) != about[key])
                 logger.info(
                     "an unfinished audit of %s is of another %s: this one starts afresh",
@@ -124,11 +147,50 @@ class Workspace:
                 )
 
     def _prune(self) -> None:
-        """Remove states that nobody has gone on with for a month."""
-        oldest = time.time() - _KEPT_SECONDS
-        for path in (self.root / "states").glob(f"*/{_ABOUT_FILE}"):
-            if path.stat().st_mtime < oldest:
-                shutil.rmtree(path.parent, ignore_errors=True)
+        """Remove what nobody has gone on with for long; results that wait to be published stay."""
+        left = [path for path in self.root.glob("results/*/*") if not (path / PUBLICATION_FILE).exists()]
+        for path in (*self.root.glob("states/*"), *left):
+            if _seconds_since(path) > (LEFT_SECONDS if path in left and _is_gone(path.parent.name) else KEPT_SECONDS):
+                shutil.rmtree(path, ignore_errors=True)
+        for path in self.root.glob("results/*"):
+            if _is_gone(path.name):
+                with suppress(OSError):  # it is not empty
+                    path.rmdir()
+
+
+def _owner() -> str:
+    """Return a name for this process, under which its results lie."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+def _machine() -> str:
+    return re.sub(r"[^\w.-]", "_", platform.node()) or "machine"
+
+
+def _is_gone(owner: str) -> bool:
+    """Tell whether a process has ended; of those on other machines nobody knows."""
+    machine, _, number = owner.rpartition("-")
+    return machine == _machine() and number.isdecimal() and not psutil.pid_exists(int(number))
+
+
+def _seconds_since(folder: Path) -> float:
+    """Return how long ago something changed in a folder."""
+    return time.time() - max(_changes(folder), default=time.time())
+
+
+def _changes(folder: Path) -> Iterator[float]:
+    with suppress(OSError):  # another process removes it
+        yield folder.stat().st_mtime
+        for path in folder.iterdir():
+            yield path.stat().st_mtime
+
+
+def _read(path: Path) -> object:
+    """Return what a file of JSON holds; None where it is damaged, or gone."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def describe(plan: Plan) -> dict[str, object]:

@@ -14,7 +14,7 @@ import nnperm_mlflow
 PACKAGE = "nnperm_mlflow"
 FOLDER = Path(nnperm_mlflow.__file__).parent
 
-BASICS = ["errors", "locations", "digests", "filenames", "markdown"]
+BASICS = ["errors", "locations", "digests", "filenames", "markdown", "printing"]
 """Modules that build on nothing; all may use them."""
 
 MAY_IMPORT = {
@@ -53,7 +53,8 @@ MAY_IMPORT = {
                   "planning", "result", "auditing", "pairing"],
     "reviewing": [*BASICS, "registry", "report", "checking"],
     "demo": ["errors", "config", "inputs", "analysis.findings", "auditing", "registry.connection", "result"],
-    "listening": ["errors", "config", "registry.audits", "registry.connection"],
+    "listening": ["errors", "printing", "config", "registry.audits", "registry.linking", "registry.lookups",
+                  "registry.connection"],
     "commands": [*BASICS, "listening", "auditing", "forecasting", "result", "verdict", "checking", "confirming", "promoting",
                  "comparing", "reviewing", "registry.events", "publishing", "demo"],
     "cli": ["", "commands"],

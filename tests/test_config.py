@@ -188,6 +188,57 @@ def test_yaml_that_would_make_python_objects_is_refused(tmp_path):
     assert not proof.exists()
 
 
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+MERGES = "a: &a {x: 1}\n" + "".join(
+    f"{new}: &{new} {{<<: [{', '.join([f'*{old}'] * 10)}]}}\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("model: " + "x" * 2**20, "has more than 1,048,576 bytes", id="size"),
+        pytest.param("{a: " * 41 + "}" * 41, "it is nested more than 40 deep (line 1)", id="depth"),
+        pytest.param("[" * 500_000, "it is nested more than 40 deep", id="depth that would end Python"),
+        pytest.param("- " * 100_000, "it is nested more than 40 deep", id="depth without brackets"),
+        pytest.param(f"data: [{'a, ' * 100_000}]", "it holds more than 100,000 values (line 1)", id="values"),
+        pytest.param(LAUGHS, "it holds more than 100,000 values (line 5)", id="a billion laughs"),
+        pytest.param(MERGES, "it holds more than 100,000 values", id="a billion merges"),
+        pytest.param("data: &a {static: [*a]}", "an alias refers to what it stands in (line 1)", id="circle"),
+        pytest.param("a: 0x" + "f" * 1000, "a number has more than 100 digits (line 1)", id="hexadecimal digits"),
+        pytest.param("a: 1" + ":59" * 99_000, "a number has more than 100 digits", id="digits of base 60"),
+        pytest.param('model: "\\ud800"', "surrogates not allowed", id="half a character"),
+        pytest.param('model: "\\UFFFFFFFF"', "a value is not what its tag or escape says", id="no character"),
+        *[
+            pytest.param(f"model: {value}", "a value is not what its tag or escape says", id=value)
+            for value in ("!!int ''", "!!float _", "!!bool x", "!!timestamp x", "!!set [a]")
+        ],
+    ],
+)
+def test_yaml_that_would_take_memory_time_or_another_exception_is_refused(tmp_path, text, message):
+    assert message in refusal(tmp_path, text)
+
+
+def test_as_many_values_as_are_named_is_not_too_many(tmp_path):
+    names = [f"gene_{number}" for number in range(40_000)]
+    assert load_config(write(tmp_path, yaml.safe_dump({"inputs": {"x": names}}))).inputs == {"x": names}
+
+
+def test_what_stands_in_a_file_that_is_no_yaml_is_not_told(tmp_path):
+    told = refusal(tmp_path, "\ndata: {static: https://me:hush@house/a.csv\n  row_id: [")
+    assert "line 3" in told
+    assert "hush" not in told
+
+
+def test_thousands_of_mistakes_are_not_all_told(tmp_path):
+    told = refusal(tmp_path, "".join(f"key{number}{'y' * 500}: 1\n" for number in range(1500)))
+    assert told.count("unknown key") == 20
+    assert told.endswith("and 1480 more")
+    assert len(told) < 6_000
+
+
 def test_a_list_or_a_bare_word_is_no_configuration(tmp_path):
     assert "must be a mapping with the keys 'model', 'data'" in refusal(tmp_path, "[model, data]")
     assert "must be a mapping" in refusal(tmp_path, "credit.csv")

@@ -1,8 +1,10 @@
 """The data of an audit: tables and arrays read from files, what identifies them, and where files come from."""
 
+import gzip
 import hashlib
 import pickle
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 
 from nnperm_mlflow.config import parse_config
 from nnperm_mlflow.errors import AuditError, ConfigError, DataError, ShapeError
+from nnperm_mlflow.inputs import arrays, csv_files
 from nnperm_mlflow.inputs.dataset import Series, dataset_from, load_dataset
 from nnperm_mlflow.registry.artifacts import Fetcher
 
@@ -219,6 +222,37 @@ def test_a_damaged_table_is_refused_by_name(tmp_path, name, content):
         load(static=str(tmp_path / name))
 
 
+def test_columns_called_like_nothing_are_columns_of_their_own(tmp_path):
+    (tmp_path / "t.csv").write_text("NA,null,nan\n1,2,3\n")
+    assert list(load(static=str(tmp_path / "t.csv")).columns) == ["NA", "null", "nan"]
+
+
+def test_a_packed_table_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"age\n" + b"1\n" * 500_000))
+    assert load(static=str(tmp_path / "t.csv.gz")).n_rows == 500_000
+    monkeypatch.setattr(csv_files, "_FREE_BYTES", 1 << 19)
+    with pytest.raises(DataError, match=r"t\.csv\.gz' unpacks to more than 200 times its size"):
+        load(static=str(tmp_path / "t.csv.gz"))
+
+
+def test_short_lines_below_a_wide_header_are_not_filled_up_without_end(tmp_path, monkeypatch):
+    """20 KB of text would be a table of 4 million cells."""
+    header = ",".join(f"c{number}" for number in range(2000))
+    (tmp_path / "t.csv").write_text(f"{header}\n" + "1\n" * 2000)
+    assert load(static=str(tmp_path / "t.csv")).n_rows == 2000
+    monkeypatch.setattr(csv_files, "_FREE_BYTES", 1 << 20)
+    with pytest.raises(DataError, match="has 2,000 columns and 2,001 lines, which are too short for them"):
+        load(static=str(tmp_path / "t.csv"))
+    (tmp_path / "t.csv").write_text(f"{header}\n" + f"{'1,' * 1999}1\n" * 100)
+    assert load(static=str(tmp_path / "t.csv")).n_rows == 100
+
+
+def test_a_header_of_a_million_columns_is_refused_before_anything_is_made_of_it(tmp_path):
+    (tmp_path / "t.csv").write_text("," * 1_000_000)
+    with pytest.raises(DataError, match="has more than 100,000 columns"):
+        load(static=str(tmp_path / "t.csv"))
+
+
 def test_a_table_of_another_format_is_refused(tmp_path):
     (tmp_path / "t.xlsx").write_bytes(b"")
     with pytest.raises(DataError, match=r"a static table is a \.csv or \.parquet file, but .* ends in '\.xlsx'"):
@@ -338,6 +372,74 @@ def test_an_array_cut_off_in_the_middle_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"history\.npy' is no"):
         load_history(path, ["p", "q", "r"])
+
+
+def header(shape, descr="<f8"):
+    """Return the beginning of an .npy file, with a header that may lie."""
+    text = repr({"descr": descr, "fortran_order": False, "shape": shape}).ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+def packed(path, content, method=zipfile.ZIP_DEFLATED, name="history.npy"):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "shape", [(10**12, 3, 4), (2**61, 8, 1), (2**62, 3, 2**62), (-1, 3, 4), (10**30, 3, 4), (True, 3, 4), "4"]
+)
+def test_a_header_that_promises_more_than_the_file_holds_is_refused(tmp_path, shape):
+    (tmp_path / "h.npy").write_bytes(header(shape) + bytes(80))
+    packed(tmp_path / "h.npz", header(shape) + bytes(80))
+    for name in ("h.npy", "h.npz"):
+        with pytest.raises(DataError, match=rf"{name}' is no \.npy or \.npz file of plain numbers"):
+            load_history(tmp_path / name, ["p", "q", "r"])
+
+
+def test_the_memory_that_an_archive_only_promises_is_not_asked_for(tmp_path, monkeypatch):
+    """numpy would make room for the whole array before it reads the first number."""
+    asked = []
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *given, **options: asked.append(given))
+    packed(tmp_path / "h.npz", header((10**9, 3, 4)) + bytes(80))
+    with pytest.raises(DataError):
+        load_history(tmp_path / "h.npz", ["p", "q", "r"])
+    assert asked == []
+
+
+@pytest.mark.parametrize("shape", [(10**12, 0, 3), (10**12, 3, 0), (4, 0, 3)])
+def test_rows_that_hold_nothing_are_refused_however_many_they_are(tmp_path, shape):
+    (tmp_path / "h.npy").write_bytes(header(shape))
+    with pytest.raises(ShapeError, match="hold nothing in each row"):
+        load_history(tmp_path / "h.npy", ["p", "q", "r"])
+
+
+def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "h.npz", history=np.zeros((10_000, 3, 4)))
+    assert load_history(tmp_path / "h.npz", ["p", "q", "r"]).array.shape == (10_000, 3, 4)
+    monkeypatch.setattr(arrays, "_FREE_BYTES", 1 << 19)
+    with pytest.raises(DataError, match="unpacks to 960,128 bytes, more than 200 times its size. Save .*numpy.save"):
+        load_history(tmp_path / "h.npz", ["p", "q", "r"])
+    monkeypatch.undo()
+    assert arrays._FREE_BYTES >= 1 << 28
+
+
+def test_an_archive_that_numpy_does_not_write_is_refused(tmp_path):
+    content = header((1, 1)) + bytes(8)
+    assert load_history(packed(tmp_path / "h.npz", content), ["p"]).array.shape == (1, 1)
+    packed(tmp_path / "h.npz", content, zipfile.ZIP_LZMA)
+    with pytest.raises(DataError, match="is no .npy or .npz file"):
+        load_history(tmp_path / "h.npz", ["p"])
+
+
+@pytest.mark.parametrize(
+    "text", ["{'descr': (", "[" * 500, "{[]: 1}", "9" * 5000, "{'descr': '<f8', 'shape': (1,)}", "'"]
+)
+def test_a_header_that_is_no_header_is_refused(tmp_path, text):
+    content = text.encode()
+    (tmp_path / "h.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(content).to_bytes(2, "little") + content)
+    with pytest.raises(DataError, match="is no .npy or .npz file"):
+        load_history(tmp_path / "h.npy", ["p"])
 
 
 # Where files come from

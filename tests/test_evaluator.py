@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -14,7 +15,7 @@ from mlflow.models import EvaluationResult, MetricThreshold, infer_signature
 from mlflow.models.evaluation.validation import ModelValidationFailedException
 from sklearn.linear_model import LinearRegression
 
-from nnperm_mlflow import audit, dataset_from
+from nnperm_mlflow import AuditConfig, audit, dataset_from
 from nnperm_mlflow.errors import AuditError, ConfigError, DataError, ModelError, TrackingError
 from nnperm_mlflow.evaluating import EvaluatorConfig
 from nnperm_mlflow.evaluator import KEYS, NnpermEvaluator
@@ -393,6 +394,21 @@ def test_the_keys_that_ask_for_an_audit_are_those_that_it_takes():
         ("regressor", {"channels": {}}, True),
         ("regressor", {"confg": {}}, True),
         ("classifier", {"chanels": {}}, True),
+        ("classifier", {"config": None, "channels": {}}, True),
+        ("classifier", {"config": AuditConfig()}, True),
+        ("classifier", {"config": "audits/risk.yaml"}, True),
+        ("classifier", {"config": Path("risk.YML"), "chanels": {}}, True),
+        ("classifier", {"config": "mine.json"}, False),
+        ("classifier", {"config": "mine"}, False),
+        ("classifier", {"configs": ["mine.yaml"]}, False),
+        ("classifier", {"config": 3}, False),
+        ("classifier", {"config": EvaluatorConfig}, False),
+        ("classifier", {"channels": ["red", "green"]}, False),
+        ("classifier", {"channels": 3, "config": {}}, False),
+        ("classifier", {"config": {}, "verbose": True}, False),
+        ("classifier", {"verbose": True, "config": "mine.yaml"}, False),
+        ("classifier", {"channels": {}, "log_model_explainability": False}, False),
+        ("classifier", {"configs": {}, 3: 4}, False),
         ("classifier", {}, False),
         ("regressor", None, False),
         (None, {}, False),
@@ -423,6 +439,9 @@ told = {}
 for evaluators, config in [
     (None, {"log_model_explainability": False}),
     (None, {"default": {"log_model_explainability": False}}),
+    (None, {"log_model_explainability": False, "config": {"theirs": 1}}),
+    (None, {"log_model_explainability": False, "configs": ["a.yaml"], "channels": 3}),
+    (None, {"config": "mine.json"}),
     ("default", {"log_model_explainability": False}),
 ]:
     result = mlflow.models.evaluate(

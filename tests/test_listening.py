@@ -23,14 +23,17 @@ from nnperm_mlflow.cli import main
 from nnperm_mlflow.errors import ConfigError
 from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.configs import configs_in
+from nnperm_mlflow.listening.connections import MOST_CONNECTIONS, PromptProtocol, web_config
 from nnperm_mlflow.listening.intake import MOST_BODY_BYTES, Intake, build_app
 from nnperm_mlflow.listening.program import AuditProgram, Outcome, audit_environment
 from nnperm_mlflow.listening.reconcile import Reconciler
 from nnperm_mlflow.listening.records import Deliveries, Failures, first_start
-from nnperm_mlflow.listening.registry import standing, versions_of
+from nnperm_mlflow.listening.registry import standing
 from nnperm_mlflow.listening.service import ListenSettings, listen, only_listener
 from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.listening.work import Auditor
+from nnperm_mlflow.policy import Policy
+from nnperm_mlflow.registry.lookups import versions_of
 from tests.deliveries import SECRET, deliver, event, signed
 from tests.servers import free_port, wait_until
 
@@ -47,6 +50,7 @@ ODD_NAMES = [
     "both ' and \"",
     "%s_{}",
     "back\\slash",
+    "back\\",
     "line\nbreak",
     "a.b",
     "..",
@@ -64,6 +68,7 @@ class Door:
     now: float = NOW
     audited: list = field(default_factory=list)
     while_audited: list = field(default_factory=list)
+    while_told: list = field(default_factory=list)
 
     def __post_init__(self):
         self.configs = self.folder / "configs"
@@ -74,8 +79,7 @@ class Door:
         self.intake = Intake(SECRET, self.configs, self.backlog, self.deliveries, clock=lambda: self.now)
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        app = build_app(self.intake, lambda: {"status": "ok"})
-        self.server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
+        self.server = uvicorn.Server(web_config(build_app(self.intake, self.tell)))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
         self.thread.start()
 
@@ -83,6 +87,16 @@ class Door:
         self.audited.append(version)
         for act in self.while_audited:
             act()
+
+    def tell(self):
+        for act in self.while_told:
+            act()
+        return {"status": "ok"}
+
+    def connect(self, said=b""):
+        connection = socket.create_connection(self.socket.getsockname(), timeout=60)
+        connection.sendall(said)
+        return connection
 
     def deliver(self, body=None, **how):
         return deliver(self.address, event() if body is None else body, **{"when": self.now, **how})
@@ -286,6 +300,47 @@ def test_whoever_writes_into_the_queue_runs_no_code(door, tmp_path, monkeypatch)
     assert door.backlog.waiting == 0
 
 
+ASKED = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+def is_closed(connection):
+    """Wait until the other side has closed a connection, whatever it still says; longer than a minute raises."""
+    try:
+        while connection.recv(1000):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+def test_connections_that_ask_for_nothing_shut_nobody_out(door, monkeypatch):
+    monkeypatch.setattr(PromptProtocol, "seconds", 0.5)
+    idle = [door.connect(said) for said in (b"", b"POST /web", ASKED[:-2]) for _ in range(MOST_CONNECTIONS)]
+    wait_until(lambda: requests.get(f"{door.address}/health", timeout=60).ok, "nobody gets in")
+    assert all(is_closed(connection) for connection in idle)
+
+
+def test_a_connection_is_not_kept_by_the_half_of_a_second_request(door, monkeypatch):
+    """Uvicorn closes one that was answered and then says nothing, and waits for ever once it says something."""
+    monkeypatch.setattr(PromptProtocol, "seconds", 1)
+    connection = door.connect(ASKED)
+    assert connection.recv(10_000).startswith(b"HTTP/1.1 200")
+    connection.sendall(ASKED[:10])
+    assert is_closed(connection)
+
+
+def test_a_request_that_takes_long_is_answered(door, monkeypatch):
+    """It is held until a connection that was made later has been closed, whose time was up after its own."""
+    monkeypatch.setattr(PromptProtocol, "seconds", 1)
+    reached, go = threading.Event(), threading.Event()
+    door.while_told += [reached.set, lambda: go.wait(60)]
+    asking = door.connect(ASKED)
+    assert reached.wait(60)
+    assert is_closed(door.connect())
+    go.set()
+    assert asking.recv(10_000).startswith(b"HTTP/1.1 200")
+
+
 def test_deliveries_are_remembered_as_long_as_their_signature_can_be_good(tmp_path):
     """One that was signed five minutes ahead is good for ten."""
     deliveries = Deliveries(tmp_path / "listener.db")
@@ -417,7 +472,7 @@ class Recorded:
     """A program that audits nothing: it writes the run of a finished audit, or fails."""
 
     def __init__(self, client):
-        self.client, self.outcome, self.writes, self.asked = client, Outcome(0), True, []
+        self.client, self.outcome, self.writes, self.asked, self.tags = client, Outcome(0), True, [], {}
 
     def wait_for_others(self):
         return True
@@ -425,12 +480,12 @@ class Recorded:
     def __call__(self, version, config):
         self.asked.append((version, config))
         if self.writes:
-            finished_audit(self.client, version)
+            finished_audit(self.client, version, **self.tags)
         return self.outcome
 
 
-def finished_audit(client, version, status="FINISHED", experiment="0", kind="audit"):
-    run = client.create_run(experiment, tags={"nnperm.model": version.uri, "nnperm.kind": kind})
+def finished_audit(client, version, status="FINISHED", experiment="0", kind="audit", **tags):
+    run = client.create_run(experiment, tags={"nnperm.model": version.uri, "nnperm.kind": kind, **tags})
     client.set_terminated(run.info.run_id, status)
 
 
@@ -488,13 +543,13 @@ def test_versions_and_audits_of_odd_names_are_found_and_no_others(tracked, name)
         tracked.create_registered_model(each)
     try:
         tracked.create_model_version(alike, SOURCE)
-        assert standing(tracked, version) == "missing"
+        assert standing(tracked, version, None) == "missing"
         tracked.create_model_version(name, SOURCE)
         assert [(found.name, str(found.version)) for found in versions_of(tracked, name)] == [(name, "1")]
-        assert standing(tracked, version) == "unaudited"
+        assert standing(tracked, version, None) == "unaudited"
         finished_audit(tracked, version)
-        assert standing(tracked, version) == "audited"
-        assert standing(tracked, Version(name, "2")) == "missing"
+        assert standing(tracked, version, None) == "audited"
+        assert standing(tracked, Version(name, "2"), None) == "missing"
     finally:
         for each in (name, alike):
             tracked.delete_registered_model(each)
@@ -507,10 +562,28 @@ def test_only_a_finished_audit_of_this_very_version_counts(shop):
     shop.client.create_run("0", tags={"nnperm.model": one.uri, "nnperm.kind": "audit"})
     finished_audit(shop.client, one, kind="comparison")
     finished_audit(shop.client, Version(shop.name, "11"))
-    assert standing(shop.client, one) == "unaudited"
+    assert standing(shop.client, one, None) == "unaudited"
     finished_audit(shop.client, one, experiment=shop.client.create_experiment(f"another, for {shop.name}"))
-    assert standing(shop.client, one) == "audited"
-    assert standing(shop.client, other) == "unaudited"
+    assert standing(shop.client, one, None) == "audited"
+    assert standing(shop.client, other, None) == "unaudited"
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ({}, "unaudited"),
+        ({"nnperm.verdict": "pass"}, "unaudited"),
+        ({"nnperm.policy": "wanted"}, "unaudited"),
+        ({"nnperm.verdict": "pass", "nnperm.policy": "another"}, "unaudited"),
+        ({"nnperm.verdict": "fail", "nnperm.policy": "wanted"}, "audited"),
+    ],
+)
+def test_where_a_verdict_is_wanted_only_an_audit_with_one_by_that_policy_counts(shop, tags, found):
+    (version,) = shop.add()
+    finished_audit(shop.client, version, **tags)
+    finished_audit(shop.client, version, **{"nnperm.verdict": "pass", "nnperm.policy": "an older one"})
+    assert standing(shop.client, version, "wanted") == found
+    assert standing(shop.client, version, None) == "audited"
 
 
 def test_a_version_whose_event_was_lost_is_found_and_audited_once(shop):
@@ -590,6 +663,50 @@ def test_an_audit_that_left_no_finished_run_is_tried_three_times_and_given_up(sh
     shop.reconciler.reconcile()
     shop.work()
     assert shop.asked == ["1", "1", "1", "1"]
+
+
+def asks_for(shop, most, **more):
+    """Write a configuration with a policy, and return the tags of a verdict by it."""
+    policy = {"checks": [{"feature": "age", "max": most}]}
+    shop.config.write_text(json.dumps({**policy, **more}))
+    return {"nnperm.verdict": "pass", "nnperm.policy": Policy.model_validate(policy).digest()}
+
+
+def test_a_policy_that_cannot_be_answered_is_a_failure_until_it_is_mended(shop, caplog):
+    """The audit itself is then finished, with exit status 2 and without a verdict."""
+    asks_for(shop, 0.1)
+    shop.program.outcome = Outcome(2)
+    shop.add()
+    for _ in range(5):
+        shop.reconciler.reconcile()
+        shop.work()
+    assert (shop.asked, shop.auditor.audited, shop.failures.given_up()) == (["1"] * 3, 0, 1)
+    assert "no verdict (exit status 2), try 3 of 3; given up" in caplog.text
+    shop.program.outcome, shop.program.tags = Outcome(0), asks_for(shop, 0.2)
+    shop.reconciler.reconcile()
+    shop.work()
+    assert (shop.asked, shop.auditor.audited, shop.failures.given_up()) == (["1"] * 4, 1, 0)
+
+
+def test_another_policy_leads_to_another_verdict(shop):
+    shop.add()
+    for most, audits in [(0.1, 1), (0.2, 2), (0.1, 2)]:  # of the last there is a verdict already
+        shop.program.tags = asks_for(shop, most)
+        for _ in range(2):
+            shop.reconciler.reconcile()
+            shop.work()
+        assert len(shop.asked) == audits
+
+
+@pytest.mark.parametrize(
+    "changed", [{"mode": "dry_run"}, {"mode": "off", "undecided": "pass"}, {"analysis": {"seed": 4}}]
+)
+def test_what_else_is_changed_in_a_configuration_leads_to_no_other_audit(shop, changed):
+    (version,) = shop.add()
+    finished_audit(shop.client, version, **asks_for(shop, 0.1))
+    asks_for(shop, 0.1, **changed)
+    shop.reconciler.reconcile()
+    assert (shop.reconciler.registry, shop.backlog.waiting) == ("ok", 0)
 
 
 def test_a_version_given_up_is_forgotten_once_it_is_audited_by_hand_or_deleted(shop):

@@ -16,6 +16,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import requests
+import yaml
 from cryptography.fernet import Fernet
 
 from nnperm_mlflow.registry.audits import find_audits
@@ -99,7 +100,10 @@ def configs(server, tmp_path_factory):
     """A directory with the configuration of `house`, whose version 1 is older than every listener here."""
     mlflow.set_tracking_uri(server)
     folder = tmp_path_factory.mktemp("configs")
-    register(build_house(folder, "house"), experiment="risk")
+    house = build_house(folder, "house")
+    register(house, experiment="risk")
+    checks = [{"name": "no reliance on region", "feature": "region", "max": 0.9}]
+    house.config.write_text(yaml.safe_dump({**house.settings(), "checks": checks}))
     return folder
 
 
@@ -129,7 +133,8 @@ def test_a_version_is_audited_when_it_is_registered(server, client, configs, tmp
         finally:
             client.delete_webhook(hook.webhook_id)
         (run,) = find_audits(client, f"models:/house/{number}")
-        assert client.get_model_version("house", number).tags["nnperm.run_id"] == run.info.run_id
+        tags = client.get_model_version("house", number).tags
+        assert (tags["nnperm.run_id"], tags["nnperm.verdict"]) == (run.info.run_id, "pass")
         assert find_audits(client, "models:/house/1") == []
         with listening(server, configs, state) as second:
             assert second.process.wait() == 2

@@ -12,8 +12,10 @@ import pytest
 from nnperm_mlflow.config import DataConfig
 from nnperm_mlflow.errors import DataError, ShapeError
 from nnperm_mlflow.inputs import tables
+from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from, load_dataset
 from nnperm_mlflow.inputs.sources import ColumnGrid, StoredArray, release
+from nnperm_mlflow.inputs.specs import InputSpec
 
 TABLE = pd.DataFrame(
     {
@@ -115,3 +117,92 @@ def test_memory_is_given_back_only_where_the_file_still_holds_it(tmp_path):
     own.flags.writeable = False
     release(own)
     assert own[7].tolist() == [-1, -1]
+
+
+# What a Parquet file may say of itself
+
+
+HOSTILE = [
+    b"", b"{", b"5", b"\xff", b"[" * 100_000, b'{"index_columns": 5}', b'{"index_columns": [], "columns": 3}',
+    b'{"index_columns": ["age", {}], "columns": [{"name": "age"}], "column_indexes": [{"name": null}]}',
+    b'{"index_columns": [], "columns": [{"name": "age", "field_name": "age", "numpy_type": "no type", "metadata": 3}]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("limit", [1 << 28, 0], ids=["in memory", "mapped"])
+@pytest.mark.parametrize("said", HOSTILE)
+def test_what_a_file_says_of_pandas_is_not_believed(tmp_path, monkeypatch, said, limit):
+    monkeypatch.setattr(tables, "_IN_MEMORY_BYTES", limit)
+    table = pa.table({"age": [1.0, 2.0], "dose": [3, 4]}).replace_schema_metadata({b"pandas": said})
+    pq.write_table(table, tmp_path / "clients.parquet")
+    columns = load_dataset(DataConfig(static=str(tmp_path / "clients.parquet")), Path).columns
+    assert list(columns) == (["dose"] if b'["age"' in said else ["age", "dose"])
+    assert columns["dose"].tolist() == [3, 4]
+
+
+def with_rows(path, claimed):
+    """Write 1,000 rows into a file whose footer says that it has another number of them."""
+    pq.write_table(pa.table({"age": np.arange(1000.0)}), path, compression=None)
+    content = path.read_bytes()
+    length = int.from_bytes(content[-8:-4], "little")
+    body, footer = content[: -8 - length], content[-8 - length : -8]
+    footer = footer.replace(as_varint(1000), as_varint(claimed), 1)
+    path.write_bytes(body + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    assert pq.ParquetFile(path).metadata.num_rows == claimed
+
+
+def as_varint(number):
+    """Return a number as Parquet's footer has it: zigzag, then seven bits a byte."""
+    number, digits = 2 * number, []
+    while number:
+        digits.append(number & 127 | (128 if number > 127 else 0))
+        number >>= 7
+    return bytes(digits)
+
+
+@pytest.mark.parametrize("limit", [1 << 28, 0], ids=["in memory", "mapped"])
+@pytest.mark.parametrize("claimed", [999, 100_000, 10**9, 10**12])
+def test_a_footer_that_lies_about_the_rows_is_refused(tmp_path, monkeypatch, claimed, limit):
+    monkeypatch.setattr(tables, "_IN_MEMORY_BYTES", limit)
+    with_rows(tmp_path / "clients.parquet", claimed)
+    with pytest.raises(DataError, match=f"says that it has {claimed:,} rows, which its bytes do not bear out"):
+        load_dataset(DataConfig(static=str(tmp_path / "clients.parquet")), Path)
+
+
+@pytest.mark.parametrize("limit", [1 << 28, 0], ids=["in memory", "mapped"])
+def test_cells_of_bytes_and_of_several_values_are_text(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(tables, "_IN_MEMORY_BYTES", limit)
+    table = {"city": [b"Ulm", "Köln".encode(), b"\xff", None], "pair": [[1, 2], [1, 3], [], None]}
+    pq.write_table(pa.table(table), tmp_path / "clients.parquet")
+    data = load_dataset(DataConfig(static=str(tmp_path / "clients.parquet"), row_id="pair"), Path)
+    assert data.columns["city"][:3].tolist() == ["Ulm", "Köln", "\\xff"]
+    assert data.row_ids[:3].tolist() == ["[1, 2]", "[1, 3]", "[]"]
+    assert [pd.isna(values[3]) for values in data.columns.values()] == [True, True]
+
+
+def test_a_value_that_pyarrow_names_in_its_error_is_not_passed_on(tmp_path):
+    """Text of an encoding that is none, and dates of no calendar."""
+    texts = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(np.int32([0, 5])), pa.py_buffer(b"4711\xff")])
+    dates = pa.array([[10**15 + 4711]], pa.list_(pa.timestamp("s")))
+    for column in (texts, dates):
+        pq.write_table(pa.table({"a": column}), tmp_path / "clients.parquet")
+        with pytest.raises(DataError, match="cannot be read as parquet: it is damaged") as caught:
+            load_dataset(DataConfig(static=str(tmp_path / "clients.parquet")), Path)
+        assert "4711" not in str(caught.value)
+
+
+def test_a_name_that_ends_in_a_zero_is_a_name(tmp_path):
+    """numpy's own strings lose it, and would name another column."""
+    data = dataset_from(pd.DataFrame({"age\0": [1.0, 2.0], "age": [3.0, 4.0]}))
+    specs = [InputSpec("num_input", (2,), np.dtype("float32"))]
+    taken = bind_inputs(specs, data, {"num_input": ["age\0", "age"]}).read(np.arange(2))["num_input"]
+    assert taken.tolist() == [[1.0, 3.0], [2.0, 4.0]]
+
+
+def test_one_long_text_does_not_make_all_others_as_long():
+    """As numpy's own strings are: 10,000 rows beside a text of a million letters would take 40 GB."""
+    texts = np.array(["a"] * 10_000 + ["x" * 1_000_000, np.nan, b"\xff"], dtype=object)
+    taken = ColumnGrid({"note": texts}, np.array("note"), np.dtype(object)).take(np.arange(len(texts)))
+    assert taken[:2].tolist() == ["a", "a"]
+    assert len(taken[10_000]) == 1_000_000
+    assert np.isnan(taken[10_001])

@@ -193,7 +193,7 @@ def _write_whole(folder: Path, name: str, content: bytes) -> None:
         try:
             file.write(digest)
             file.write(content)
-        except OSError:
+        except OSError as error:
             Path(file.name).unlink(missing_ok=True)
-            raise
+            raise OSError(error.errno, error.strerror, str(folder)) from error
     Path(file.name).replace(folder / f"{name}.{digest.hex()[:16]}{_SHEET}")

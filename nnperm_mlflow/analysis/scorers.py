@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +21,9 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from nnperm_mlflow.errors import ConfigError, DataError, did_you_mean, name_list
 
 logger = logging.getLogger(__name__)
+
+_VALUES = re.compile(r"[\[({\d\":=]|(?<!\w)'|\b(?:nan|inf)\b")
+"""Where the message of an error may begin to tell values."""
 
 Score = Callable[[np.ndarray, np.ndarray], float]
 """Of predictions, shape (n_rows, n_outputs), and their labels."""
@@ -210,12 +214,17 @@ def _try(name: str, score: Score, predictions: np.ndarray, labels: np.ndarray) -
         try:
             return float(score(predictions, labels))
         except (AttributeError, ValueError, TypeError) as error:
-            reason = str(error).partition("\n")[0].rstrip(".")
-            if isinstance(error, AttributeError):  # scikit-learn says so of methods that an estimator lacks
-                reason = "it needs probabilities of classes, which the model's outputs are not"
             raise ConfigError(
-                f"analysis: scores: '{name}' cannot score this model: {reason}. Choose another one."
+                f"analysis: scores: '{name}' cannot score this model: {_reason(error)}. Choose another one."
             ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what scikit-learn says, up to where it may begin to name labels and predictions: they are numbers here."""
+    if isinstance(error, AttributeError):  # it says so of methods that an estimator lacks
+        return "it needs probabilities of classes, which the model's outputs are not"
+    words, *values = _VALUES.split(str(error).partition("\n")[0], maxsplit=1)
+    return f"{words.strip(' .,-') or type(error).__name__}{' [...]' if values else ''}"
 
 
 class _Numbers(RegressorMixin, BaseEstimator):  # type: ignore[misc]

@@ -70,7 +70,6 @@ def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
     except Exception as error:  # its status, 1, would be that of a verdict
         if debug or isinstance(error, click.ClickException):
             raise
-        logging.getLogger("nnperm_mlflow").debug("unexpected", exc_info=True)
         said = next(iter(str(error).splitlines()), "")[:_MOST_MESSAGE]
         click.echo(f"unexpected {type(error).__name__}: {said} (--debug shows where; please report it)", err=True)
         sys.exit(EXIT_ERROR)

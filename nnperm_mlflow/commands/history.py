@@ -13,6 +13,7 @@ import click
 
 from nnperm_mlflow.commands.common import prepared, tracking_options
 from nnperm_mlflow.errors import ConfigError
+from nnperm_mlflow.printing import printable
 
 if TYPE_CHECKING:
     from nnperm_mlflow.registry.events import Event
@@ -109,12 +110,3 @@ def _lines(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
     room = max(_WIDTH - len(left) - 2, _LEAST_WORDS)
     first, *more = textwrap.wrap(words, room) or [""]
     return [f"{left}  {first}".rstrip(), *(f"{'':{len(left)}}  {line}" for line in more)]
-
-
-def printable(text: str) -> str:
-    r"""Return a stranger's text in which no letter moves the cursor.
-
-    >>> print(printable("two\nlines"))
-    two\nlines
-    """
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

@@ -198,14 +198,14 @@ def _bind_columns(
         raise ShapeError(f"the model's input is {spec}, but {what}.")
     for name in names:
         gaps += _check_values(f"column '{name}'", dataset.columns[name], spec)
-    grid = ColumnGrid(dataset.columns, np.array(names).reshape(shape), spec.dtype)
+    grid = ColumnGrid(dataset.columns, np.array(names, dtype=object).reshape(shape), spec.dtype)
     return grid, {name: () if isinstance(target, str) else (position,) for position, name in enumerate(names)}
 
 
 def _bind_series(spec: InputSpec, name: str, dataset: Dataset, gaps: list[Gap]) -> tuple[RowSource, dict[str, Index]]:
     series = dataset.temporal[name]
     if series.array is None:
-        stored = np.array([series.columns[channel] for channel in series.channels])
+        stored = np.array([series.columns[channel] for channel in series.channels], dtype=object)
         for column in stored.ravel():
             gaps += _check_values(f"column '{column}'", dataset.columns[column], spec)
         axis = _model_axis(spec, name, series, stored.shape[1])
@@ -340,7 +340,8 @@ def _unfit_numbers(values: np.ndarray, dtype: np.dtype) -> tuple[str, np.ndarray
         return "other than yes and no", (values != 0) & (values != 1)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
-        above = values >= limits.max + 1 if values.dtype.kind == "f" else values > limits.max
-        return f"no {dtype} codes", (values != np.trunc(values)) | (values < limits.min) | above
+        with np.errstate(over="ignore"):  # a half float cannot hold these limits
+            above = values >= limits.max + 1 if values.dtype.kind == "f" else values > limits.max
+            return f"no {dtype} codes", (values != np.trunc(values)) | (values < limits.min) | above
     with np.errstate(over="ignore"):
         return f"numbers beyond {dtype}", np.isinf(values.astype(dtype))

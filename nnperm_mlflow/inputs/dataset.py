@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from nnperm_mlflow.config import DataConfig, TemporalConfig
 from nnperm_mlflow.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
+from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.sources import release
 from nnperm_mlflow.inputs.tables import Fetch, column_values, read_table
 from nnperm_mlflow.locations import without_secrets
@@ -208,7 +208,7 @@ def _read_series(name: str, spec: TemporalConfig, fetch: Fetch) -> Series:
     if spec.columns is not None:
         columns = {channel: tuple(steps) for channel, steps in spec.columns.items()}
         return Series(tuple(columns), columns=columns, model_channel_axis=spec.model_channel_axis)
-    array = _read_array(name, str(spec.file), fetch)
+    array = read_array(name, str(spec.file), fetch)
     channels = tuple(spec.channels or ())
     return Series(channels, array, channel_axis=spec.channel_axis, model_channel_axis=spec.model_channel_axis)
 
@@ -226,29 +226,9 @@ def _checked_series(name: str, series: Series) -> Series:
     array = np.asanyarray(series.array)
     if array.dtype.kind not in "iufb":
         raise DataError(f"temporal data '{name}' hold {array.dtype}; expected numbers.")
+    if 0 in array.shape[1:]:
+        raise ShapeError(f"temporal data '{name}' of shape {array.shape} hold nothing in each row.")
     return replace(series, array=array, channel_axis=_channel_axis(name, array, series.channels, series.channel_axis))
-
-
-def _read_array(name: str, location: str, fetch: Fetch) -> np.ndarray:
-    path = fetch(location)
-    location = without_secrets(location)
-    try:
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)
-        return stored if isinstance(stored, np.ndarray) else _member(stored, name, location)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"'{location}' is no .npy or .npz file of plain numbers (arrays of objects are not read). "
-            "Write it with numpy.save or numpy.savez."
-        ) from error
-
-
-def _member(archive: np.lib.npyio.NpzFile, name: str, location: str) -> np.ndarray:
-    """Return the array of an .npz file that has the wanted name, or its only one."""
-    with archive:
-        keys = archive.files
-        if name not in keys and len(keys) != 1:
-            raise DataError(f"'{location}' holds the arrays {name_list(keys)}, none of which is called '{name}'.")
-        return np.asarray(archive[name if name in keys else keys[0]])
 
 
 def _channel_axis(name: str, array: np.ndarray, channels: tuple[str, ...], said: int | None) -> int | None:

@@ -20,7 +20,7 @@ class ColumnGrid:
     ----------
     columns : mapping of str to ndarray of shape (n_rows,)
         The table. Not modified.
-    names : ndarray of str, of the input's shape behind the row axis
+    names : ndarray of str as objects (those of numpy lose a final NUL), of the input's shape behind the row axis
         Which column each cell is: shape () for an input that is one column, (k,) for a block of k numbers,
         (n_steps, n_channels) for a history.
     dtype : numpy dtype
@@ -28,13 +28,13 @@ class ColumnGrid:
     """
 
     def __init__(self, columns: Mapping[str, np.ndarray], names: np.ndarray, dtype: np.dtype) -> None:
-        self._columns = {name: columns[name] for name in names.ravel()}
-        self._names = names
+        self._names = names.astype(object)
+        self._columns = {name: columns[name] for name in self._names.ravel()}
         self.dtype = dtype
 
     def take(self, rows: np.ndarray, index: Index = ()) -> np.ndarray:
         """Return the cells at `index` for `rows`, of shape (n_rows, ...) and the model's dtype, as a new array."""
-        names = np.asarray(self._names[index])
+        names = np.asarray(self._names[index], dtype=object)
         cells = np.empty((len(rows), names.size), dtype=self.dtype)
         for position, name in enumerate(names.ravel()):
             values = take_rows(self._columns[name], rows)
@@ -44,7 +44,7 @@ class ColumnGrid:
 
 def _as_text(values: np.ndarray) -> np.ndarray:
     """Return values as strings, and NaN where nothing is, as pandas has it."""
-    text = values.astype(str).astype(object)
+    text = np.array([str(value) for value in values], dtype=object)  # numpy's own would all be as long as the longest
     text[pd.isna(values)] = np.nan
     return text
 

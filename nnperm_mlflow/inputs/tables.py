@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nnperm_mlflow.errors import DataError, name_list
+from nnperm_mlflow.errors import DataError
+from nnperm_mlflow.inputs.csv_files import read_csv
 from nnperm_mlflow.locations import without_secrets
 
 Fetch = Callable[[str], Path]
@@ -23,6 +25,17 @@ Table = pd.DataFrame | dict[str, np.ndarray]
 _IN_MEMORY_BYTES = 1 << 28  # of a table, at 8 bytes a cell: 256 MiB
 _BATCH_ROWS = 1 << 16
 _ALIGNMENT = 8  # of the bytes at which a column begins
+_FREE_ROWS = 1 << 20  # that a Parquet file may have, however small it is
+_MOST_ROWS = 64  # for each of its bytes; a column that is not constant takes about a bit a row
+
+_PARQUET = (".parquet", ".pq")
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+_DAMAGED = (
+    pa.ArrowException, ValueError, TypeError, LookupError, ArithmeticError, OSError, EOFError, zlib.error,
+)  # fmt: skip
+"""What pandas and pyarrow end in."""
+_COUNTS_ALONE = (pd.errors.ParserError, pd.errors.EmptyDataError)
+"""Those of them whose words hold no values."""
 
 
 def read_table(location: str, fetch: Fetch) -> Table:
@@ -44,31 +57,28 @@ def read_table(location: str, fetch: Fetch) -> Table:
     Raises
     ------
     DataError
-        If the file is of another format, or cannot be read.
+        If the file is of another format, cannot be read, or asks for more memory than it can fill.
     """
     path = fetch(location)
     location = without_secrets(location)
     suffix = Path(location).suffix.lower()
-    readers: dict[str, Callable[[Path], Table]] = {
-        ".csv": pd.read_csv, ".gz": pd.read_csv, ".parquet": _read_parquet, ".pq": _read_parquet
-    }  # fmt: skip
-    if suffix not in readers:
+    if suffix not in (".csv", ".gz", *_PARQUET):
         raise DataError(f"a static table is a .csv or .parquet file, but '{location}' ends in '{suffix}'.")
     try:
-        if readers[suffix] is pd.read_csv:
-            _check_header(path, location)
-        return readers[suffix](path)
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        first_line = str(error).splitlines()[0] if not isinstance(error, UnicodeDecodeError) else "not UTF-8 text"
-        raise DataError(f"'{location}' cannot be read as {suffix[1:]}: {first_line}.") from error
+        return _read_parquet(path, location) if suffix in _PARQUET else read_csv(path, location, packed=suffix == ".gz")
+    except MemoryError as error:
+        raise DataError(f"'{location}' does not fit into memory. Leave out columns or rows.") from error
+    except _DAMAGED as error:
+        raise DataError(f"'{location}' cannot be read as {suffix[1:]}: {_reason(error)}.") from error
 
 
-def _check_header(path: Path, location: str) -> None:
-    """Refuse a csv file that names a column twice, which pandas would rename in silence."""
-    header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
-    twice = header[header.duplicated()]
-    if len(twice):
-        raise DataError(f"'{location}' names {name_list(twice)} twice; each column needs a name of its own.")
+def _reason(error: Exception) -> str:
+    """Return what is wrong with a file, in another library's words where these hold no values."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    if isinstance(error, _COUNTS_ALONE):
+        return str(error).partition("\n")[0].rstrip(".")
+    return f"it is damaged, or something else ({type(error).__name__})"
 
 
 def column_values(column: pd.Series) -> np.ndarray:
@@ -83,25 +93,61 @@ def column_values(column: pd.Series) -> np.ndarray:
     return column.to_numpy(dtype=object, na_value=np.nan)
 
 
-def _read_parquet(path: Path) -> Table:
-    if path.is_file():
-        with pq.ParquetFile(path) as file:
-            names = [name for name in file.schema_arrow.names if name not in _index_columns(file)]
-            if 8 * file.metadata.num_rows * len(names) > _IN_MEMORY_BYTES and len(set(names)) == len(names):
-                return _large_columns(file, names)
-    return pd.read_parquet(path)
+def _read_parquet(path: Path, location: str) -> Table:
+    if not path.is_file():
+        table = pq.read_table(path)
+        return _frame(table, _data_columns(table.schema))
+    with pq.ParquetFile(path) as file:
+        n_rows = file.metadata.num_rows
+        if n_rows > max(_FREE_ROWS, _MOST_ROWS * path.stat().st_size):
+            raise _miscounted(location, n_rows)
+        names = _data_columns(file.schema_arrow)
+        if 8 * n_rows * len(names) > _IN_MEMORY_BYTES and len(set(names)) == len(names):
+            return _large_columns(file, names, location)
+        table = file.read(names)
+        if table.num_rows != n_rows:
+            raise _miscounted(location, n_rows)
+        return _frame(table, names)
 
 
-def _index_columns(file: pq.ParquetFile) -> list[object]:
-    """Return the columns that hold what was the index of a DataFrame, which are no data."""
-    return list((file.schema_arrow.pandas_metadata or {}).get("index_columns", []))
+def _miscounted(location: str, n_rows: int) -> DataError:
+    return DataError(f"'{location}' says that it has {n_rows:,} rows, which its bytes do not bear out. Write it again.")
 
 
-def _large_columns(file: pq.ParquetFile, names: list[str]) -> dict[str, np.ndarray]:
+def _data_columns(schema: pa.Schema) -> list[str]:
+    """Return the names of the columns without those that hold what was the index of a DataFrame."""
+    try:
+        said = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+    except (ValueError, RecursionError):
+        said = None
+    index = said.get("index_columns") if isinstance(said, dict) else None
+    return [name for name in schema.names if not isinstance(index, list) or name not in index]
+
+
+def _frame(table: pa.Table, names: list[str]) -> pd.DataFrame:
+    """Return columns as pandas has them; cells of bytes or of several values become text.
+
+    What else the file says of pandas is left unread: anybody may have written it.
+    """
+    table = table.select([place for place, name in enumerate(table.schema.names) if name in names])
+    table = table.replace_schema_metadata(None)
+    table.validate(full=True)
+    frame = table.to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
+    for position, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type) or any(is_bytes(field.type) for is_bytes in _BYTES):
+            frame.isetitem(position, [_as_text(cell) for cell in table.column(position).to_pylist()])
+    return frame
+
+
+def _as_text(cell: object) -> str | None:
+    return cell.decode(errors="backslashreplace") if isinstance(cell, bytes) else None if cell is None else str(cell)
+
+
+def _large_columns(file: pq.ParquetFile, names: list[str], location: str) -> dict[str, np.ndarray]:
     """Return columns as `column_values` would, those of numbers one behind the other in one mapped file."""
     kinds = {name: file.schema_arrow.field(name).type for name in names}
     numbers = [name for name, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)]
-    columns = {name: column_values(file.read([name]).to_pandas()[name]) for name in names if name not in numbers}
+    columns = {name: column_values(_frame(file.read([name]), [name])[name]) for name in names if name not in numbers}
     places: dict[str, tuple[int, np.dtype]] = {}
     with tempfile.TemporaryFile() as stored:
         for name in numbers:
@@ -111,6 +157,8 @@ def _large_columns(file: pq.ParquetFile, names: list[str]) -> dict[str, np.ndarr
             places[name] = stored.tell(), dtype
             for values in _batches(file, name):
                 stored.write(values.to_numpy(zero_copy_only=False).astype(dtype, copy=False).tobytes())
+            if stored.tell() - places[name][0] != file.metadata.num_rows * dtype.itemsize:
+                raise _miscounted(location, file.metadata.num_rows)
         stored.flush()
         if places:
             whole = np.memmap(stored, np.uint8, mode="r")
@@ -120,4 +168,4 @@ def _large_columns(file: pq.ParquetFile, names: list[str]) -> dict[str, np.ndarr
 
 
 def _batches(file: pq.ParquetFile, name: str) -> Iterator[pa.Array]:
-    return (batch.column(0) for batch in file.iter_batches(_BATCH_ROWS, columns=[name]))
+    return (batch.column(name) for batch in file.iter_batches(_BATCH_ROWS, columns=[name]))

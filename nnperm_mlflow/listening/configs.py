@@ -1,9 +1,12 @@
-"""Which configuration belongs to which model: the file of the model's name in one directory."""
+"""Which configuration belongs to which model: the file of the model's name in one directory, and what it asks for."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+
+from nnperm_mlflow.config import load_config
+from nnperm_mlflow.errors import ConfigError
 
 SUFFIX = ".yaml"
 
@@ -32,3 +35,15 @@ def configs_in(folder: Path) -> dict[str, Path]:
 def digest_of(config: Path) -> str:
     """Return the sha256 of a configuration file: another one after each change."""
     return hashlib.sha256(config.read_bytes()).hexdigest()
+
+
+def policy_in(config: Path) -> str | None:
+    """Return the digest of the policy by which a configuration wants a verdict.
+
+    None where it wants none, and where it cannot be read: the audit then ends with the reason.
+    """
+    try:
+        policy = load_config(config).policy
+    except ConfigError:
+        return None
+    return policy.digest() if policy.applies else None

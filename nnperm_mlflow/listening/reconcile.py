@@ -13,11 +13,12 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.errors import TrackingError
 from nnperm_mlflow.listening.backlog import Backlog
-from nnperm_mlflow.listening.configs import configs_in, digest_of
+from nnperm_mlflow.listening.configs import configs_in, digest_of, policy_in
 from nnperm_mlflow.listening.records import MOST_TRIES, Deliveries, Failures
-from nnperm_mlflow.listening.registry import is_audited, versions_of
+from nnperm_mlflow.listening.registry import is_audited
 from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.registry.connection import connect, explained
+from nnperm_mlflow.registry.lookups import versions_of
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Reconciler:
         self._deliveries = deliveries
         self._since_ms = since * 1000
         self._clock = clock
-        self._audited: set[Version] = set()
+        self._audited: set[tuple[Version, str | None]] = set()
         self.registry = "not asked yet"
         self.last: datetime | None = None
 
@@ -77,7 +78,7 @@ class Reconciler:
                 lacking = [
                     version
                     for name, config in configs_in(self._configs).items()
-                    for version in self._lacking(client, name, digest_of(config))
+                    for version in self._lacking(client, name, config)
                 ]
         except TrackingError as error:
             self.registry = "not reached; see the log"
@@ -88,26 +89,27 @@ class Reconciler:
         self.registry = REGISTRY_OK
         self.last = datetime.fromtimestamp(self._clock(), timezone.utc)
 
-    def _lacking(self, client: MlflowClient, name: str, digest: str) -> list[Version]:
-        """Return the versions of a model that have no audit, and queue those of them that can have one."""
-        lacking = []
+    def _lacking(self, client: MlflowClient, name: str, config: Path) -> list[Version]:
+        """Return the versions of a model that lack what its configuration wants, and queue those that can have it."""
+        lacking, digest, policy = [], digest_of(config), policy_in(config)
         for found in versions_of(client, name):
             version = Version(name, str(found.version))
-            if found.creation_timestamp < self._since_ms or self._is_audited(client, version):
+            if found.creation_timestamp < self._since_ms or self._is_audited(client, version, policy):
                 continue
             lacking.append(version)
             is_ready = found.status == "READY"
             if is_ready and self._failures.count(version, digest) < MOST_TRIES:
                 added = self._backlog.add(version)
                 if added == "queued":
-                    logger.info("%s has no audit: queued", version)
+                    logger.info("%s has no %s: queued", version, "audit" if policy is None else "verdict by its policy")
         return lacking
 
-    def _is_audited(self, client: MlflowClient, version: Version) -> bool:
+    def _is_audited(self, client: MlflowClient, version: Version, policy: str | None) -> bool:
         """Ask for each version until it is audited, and no longer: one question each round would be many."""
-        if version not in self._audited and is_audited(client, version):
-            self._audited.add(version)
-        return version in self._audited
+        asked = (version, policy)
+        if asked not in self._audited and is_audited(client, version, policy):
+            self._audited.add(asked)
+        return asked in self._audited
 
 
 def keep_reconciling(reconciler: Reconciler, every_seconds: float, stopping: threading.Event) -> None:

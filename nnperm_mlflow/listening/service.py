@@ -20,6 +20,7 @@ from nnperm_mlflow.config import load_config
 from nnperm_mlflow.errors import ConfigError, name_list
 from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.configs import SUFFIX, configs_in
+from nnperm_mlflow.listening.connections import web_config
 from nnperm_mlflow.listening.intake import WEBHOOK_PATH, Intake, build_app
 from nnperm_mlflow.listening.program import AuditProgram, audit_environment
 from nnperm_mlflow.listening.reconcile import REGISTRY_OK, Reconciler, keep_reconciling
@@ -30,9 +31,6 @@ logger = logging.getLogger(__name__)
 
 DATABASE = "listener.db"
 """The file in the state directory that holds the queue and what is remembered."""
-
-_CLOSE_SECONDS = 5  # for requests that are being answered
-_MOST_CONNECTIONS = 100
 
 
 @dataclass(frozen=True)
@@ -111,21 +109,10 @@ class Listener:
         """Serve until a signal comes; then stop the audit that is running, which ends its run as killed."""
         every = 60 * self._settings.every_minutes
         asking = threading.Thread(target=keep_reconciling, args=(self._reconciler, every, self._stopping), daemon=True)
-        config = uvicorn.Config(
-            build_app(self._intake, self.health),
-            lifespan="off",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_graceful_shutdown=_CLOSE_SECONDS,
-        )
         self._worker.start()
         asking.start()
         try:
-            uvicorn.Server(config).run(sockets=[door])
+            uvicorn.Server(web_config(build_app(self._intake, self.health))).run(sockets=[door])
         except (SystemExit, KeyboardInterrupt):
             pass  # the signal that uvicorn stopped for, sent on once it has closed
         finally:

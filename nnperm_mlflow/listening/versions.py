@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nnperm_mlflow.printing import printable
+
 
 @dataclass(frozen=True)
 class Version:
@@ -27,12 +29,3 @@ class Version:
 
     def __str__(self) -> str:
         return printable(self.uri)
-
-
-def printable(text: str) -> str:
-    r"""Return a stranger's text for a line of the log: what would break the line or steer a terminal is spelt out.
-
-    >>> print(printable("two\nlines"))
-    two\nlines
-    """
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

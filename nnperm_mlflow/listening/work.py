@@ -9,7 +9,7 @@ from typing import Protocol
 
 from nnperm_mlflow.errors import TrackingError
 from nnperm_mlflow.listening.backlog import Backlog
-from nnperm_mlflow.listening.configs import configs_in, digest_of
+from nnperm_mlflow.listening.configs import configs_in, digest_of, policy_in
 from nnperm_mlflow.listening.program import Outcome
 from nnperm_mlflow.listening.records import MOST_TRIES, Failures
 from nnperm_mlflow.listening.registry import is_audited, standing
@@ -47,7 +47,7 @@ class Auditor:
     Attributes
     ----------
     audited : int
-        How many audits were finished, whatever their verdict.
+        How many audits were finished, with a verdict where the configuration asks for one, whatever it was.
     """
 
     def __init__(self, configs: Path, failures: Failures, program: Program) -> None:
@@ -67,44 +67,45 @@ class Auditor:
             return
         if not self._program.wait_for_others():
             return
+        digest, policy = digest_of(config), policy_in(config)
         try:
             with explained():
-                found = standing(connect(), version)
+                found = standing(connect(), version, policy)
         except TrackingError as error:
             logger.warning("%s is left for later: %s", version, error)
             return
         if found != "unaudited":
             logger.info("%s is left: %s", version, found)
             return
-        digest = digest_of(config)
         logger.info("%s: audit begins, with %s", version, config.name)
-        self._note(version, digest, self._program(version, config))
-
-    def _note(self, version: Version, digest: str, outcome: Outcome) -> None:
-        """Note how an audit ended: its run decides, since Python too ends with status 1 on an error of its own."""
+        outcome = self._program(version, config)
         for line in outcome.tail:
             logger.info("    %s", line)
+        self._note(version, digest, policy, outcome)
+
+    def _note(self, version: Version, digest: str, policy: str | None, outcome: Outcome) -> None:
+        """Note how an audit ended: its run decides, since Python too ends with status 1 on an error of its own."""
         if outcome.ended == "stopped":
             logger.info("%s: audit stopped with the listener; it will be begun again", version)
             return
         try:
             with explained():
-                is_finished = is_audited(connect(), version)
+                is_audited_now = is_audited(connect(), version, policy)
         except TrackingError as error:
             logger.warning("%s: whether its audit was written is asked later: %s", version, error)
             return
-        if not is_finished:
-            self._count_failure(version, digest, outcome)
+        if not is_audited_now:
+            self._count_failure(version, digest, outcome, "audit" if policy is None else "verdict")
             return
         self.audited += 1
         self._failures.forget(version.uri)
         logger.info("%s: audited; %s", version, _ENDED.get(outcome.status, f"exit status {outcome.status}"))
 
-    def _count_failure(self, version: Version, digest: str, outcome: Outcome) -> None:
+    def _count_failure(self, version: Version, digest: str, outcome: Outcome, lacking: str) -> None:
         count = self._failures.add(version, digest)
         why = "took too long" if outcome.ended == "timed out" else f"exit status {outcome.status}"
         then = "given up until its configuration changes" if count >= MOST_TRIES else "it will be tried again"
-        logger.error("%s: no audit (%s), try %d of %d; %s", version, why, count, MOST_TRIES, then)
+        logger.error("%s: no %s (%s), try %d of %d; %s", version, lacking, why, count, MOST_TRIES, then)
 
 
 def keep_working(backlog: Backlog, stopping: threading.Event) -> None:

@@ -20,6 +20,7 @@ from nnperm_mlflow.config import AuditConfig, load_config
 from nnperm_mlflow.digests import file_digest
 from nnperm_mlflow.errors import ConfigError, EvidenceError
 from nnperm_mlflow.filenames import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDICT_FILE
+from nnperm_mlflow.registry.filters import named
 
 AUDIT, COMPARISON, PROMOTION = "audit", "comparison", "promotion"
 """What a run of ours is, as its tag `nnperm.kind` says."""
@@ -188,24 +189,27 @@ def find_audits(client: MlflowClient, uri: str, experiment: str | None = None) -
     experiment : str, optional
         Name of the only experiment whose runs count; by default all do.
     """
-    condition = f"tags.`{KIND_TAG}` = '{AUDIT}'"
-    if "'" not in uri:  # MLflow's filter language knows no escapes
-        condition += f" and tags.`{MODEL_TAG}` = '{uri}'"
+    condition = f"tags.`{KIND_TAG}` = '{AUDIT}' and {named(f'tags.`{MODEL_TAG}`', uri)}"
     return [run for run in find_runs(client, condition, experiment) if run.data.tags.get(MODEL_TAG) == uri]
 
 
-def find_runs(client: MlflowClient, condition: str, experiment: str | None = None) -> list[Run]:
-    """Return the finished runs that meet a condition, the last one finished first; of one experiment, or of all."""
-    found = []
+def find_runs(
+    client: MlflowClient, condition: str, experiment: str | None = None, *, finished: bool = True
+) -> list[Run]:
+    """Return the runs that meet a condition, the last one finished first; of one experiment, or of all.
+
+    With `finished=False` those are among them that failed, were killed or still go on.
+    """
+    found: list[Run] = []
     for ids in _experiments(client, experiment):
         token = None
         while True:
             page = client.search_runs(ids, condition, max_results=_PAGE, page_token=token)
-            found.extend(run for run in page if status_of(run) == FINISHED)
+            found.extend(run for run in page if not finished or status_of(run) == FINISHED)
             token = page.token
             if not token:
                 break
-    return sorted(found, key=lambda run: (run.info.end_time, run.info.run_id), reverse=True)
+    return sorted(found, key=lambda run: (run.info.end_time or 0, run.info.run_id), reverse=True)
 
 
 def status_of(run: Run) -> str:

@@ -85,6 +85,10 @@ class RunSession:
                 home,
             )
 
+    def leave(self) -> None:
+        """Take note that the run has been ended."""
+        self._ends = False
+
     def __enter__(self) -> RunSession:
         return self
 
@@ -103,8 +107,8 @@ class RunSession:
             if isinstance(error, AuditError):
                 self._client.set_tag(self._run_id, ERROR_TAG, str(error)[:MOST_MESSAGE])
             self._client.set_terminated(self._run_id, status)
-        except MlflowException:
-            logger.exception("run %s could not be ended as %s", self._run_id, status)
+        except MlflowException as unanswered:
+            logger.warning("run %s could not be ended as %s (%s)", self._run_id, status, unanswered.error_code)
 
     def _experiment_of(self, run_id: str) -> str:
         try:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from requests import HTTPError
 
 from nnperm_mlflow import __version__
 from nnperm_mlflow.filenames import CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER
@@ -66,6 +67,6 @@ def log_judgement(client: MlflowClient, run_id: str, judgement: Judgement) -> li
             client.log_text(run_id, text, path)
         for key, value in judgement.tags.items():
             client.set_tag(run_id, key, value)
-    except MlflowException as error:
+    except (MlflowException, HTTPError) as error:
         return [refused(error, f"run {run_id}")]
     return []

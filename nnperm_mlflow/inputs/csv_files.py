@@ -1,0 +1,84 @@
+"""csv files, packed or not: read by pandas where they do not promise more than they hold."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from nnperm_mlflow.errors import DataError, name_list
+
+_FREE_BYTES = 1 << 28  # that a table may take, however small its file is: 256 MiB
+_MOST_UNPACKED = 200  # times the size of its file that a packed one may have; what people write has 20
+_MOST_CELLS = 8  # for each byte; even an empty cell takes one, its comma
+_MOST_COLUMNS = 100_000
+_MOST_HEADER = 1 << 25  # bytes of the line that is looked at for them
+_CELL_BYTES = 8
+_PIECE_BYTES = 1 << 20
+
+
+def read_csv(path: Path, location: str, packed: bool) -> pd.DataFrame:
+    """Read a csv file.
+
+    Parameters
+    ----------
+    path : Path
+    location : str
+        How messages call it.
+    packed : bool
+        Whether it is packed with gzip.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    DataError
+        If a column is named twice, which pandas would rename in silence, or a small file makes a huge table.
+    ValueError, OSError, EOFError, zlib.error
+        As pandas and gzip raise them for a file that is none.
+    """
+    compression: Literal["gzip"] | None = "gzip" if packed else None
+    _check_width(path, location, packed)
+    header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, compression=compression).iloc[0]
+    twice = header[header.duplicated()].unique()
+    if len(twice):
+        raise DataError(f"'{location}' names {name_list(twice)} twice; each column needs a name of its own.")
+    _check_size(path, location, len(header), packed)
+    return pd.read_csv(path, compression=compression)
+
+
+def _check_width(path: Path, location: str, packed: bool) -> None:
+    """Refuse more columns than pandas handles in minutes."""
+    with gzip.open(path) if packed else path.open("rb") as stream:
+        n_columns = 1 + stream.readline(_MOST_HEADER).count(b",")
+    if n_columns > _MOST_COLUMNS:
+        raise DataError(
+            f"'{location}' has more than {_MOST_COLUMNS:,} columns. Save arrays as .npy files, and name them under "
+            "'data: temporal:'."
+        )
+
+
+def _check_size(path: Path, location: str, n_columns: int, packed: bool) -> None:
+    """Refuse a file that unpacks to, or whose short lines are filled up to, far more than it holds."""
+    stored = path.stat().st_size
+    most_bytes = max(_FREE_BYTES, _MOST_UNPACKED * stored)
+    n_bytes = n_lines = 0
+    with gzip.open(path) if packed else path.open("rb") as stream:
+        while piece := stream.read(_PIECE_BYTES):
+            n_bytes += len(piece)
+            n_lines += max(piece.count(b"\n"), piece.count(b"\r"))
+            if packed and n_bytes > most_bytes:
+                raise DataError(
+                    f"'{location}' unpacks to more than {_MOST_UNPACKED} times its size. Unpack it, or save the table "
+                    "as Parquet."
+                )
+    n_cells = n_lines * n_columns
+    if n_cells * _CELL_BYTES > _FREE_BYTES and n_cells > _MOST_CELLS * n_bytes:
+        raise DataError(
+            f"'{location}' has {n_columns:,} columns and {n_lines:,} lines, which are too short for them: filled up "
+            "they would take the memory. Is the first line the header?"
+        )
