@@ -1,4 +1,4 @@
-"""What goes wrong around an audit, made to happen: servers that fail, processes that are killed, disks that are full."""
+"""Faults on purpose: a proxy that disturbs what passes it, processes that are killed, and disks that are full."""
 
 import http.client
 import re

@@ -55,8 +55,8 @@ MAY_IMPORT = {
     "demo": ["errors", "config", "inputs", "analysis.findings", "auditing", "registry.connection", "result"],
     "listening": ["errors", "printing", "config", "registry.audits", "registry.linking", "registry.lookups",
                   "registry.connection"],
-    "commands": [*BASICS, "listening", "auditing", "forecasting", "result", "verdict", "checking", "confirming", "promoting",
-                 "comparing", "reviewing", "registry.events", "publishing", "demo"],
+    "commands": [*BASICS, "listening", "auditing", "forecasting", "result", "verdict", "checking", "confirming",
+                 "promoting", "comparing", "reviewing", "registry.events", "publishing", "demo"],
     "cli": ["", "commands"],
     "__main__": ["cli"],
 }  # fmt: skip

@@ -252,7 +252,8 @@ def test_what_nobody_foresaw_is_no_verdict(home, store, monkeypatch):
     monkeypatch.setattr("nnperm_mlflow.checking.find_record", fail)
     result = invoke(store, "check", "--model-uri", "models:/checked/1")
     assert result.exit_code == 2
-    assert result.output == "unexpected ZeroDivisionError: first line (--debug shows where; please report it)\n"
+    assert result.output.startswith("unexpected ZeroDivisionError: --debug shows what it says")
+    assert "first line" not in result.output
 
 
 def test_a_version_without_such_an_audit_is_audited_now(home, tracked):

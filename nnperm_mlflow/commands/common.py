@@ -22,7 +22,6 @@ EXIT_FAIL, EXIT_ERROR = 1, 2
 """Exit statuses: a verdict of fail, and whatever hindered the command."""
 
 _EXIT_TERMINATED = 143
-_MOST_MESSAGE = 300
 _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -70,8 +69,8 @@ def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
     except Exception as error:  # its status, 1, would be that of a verdict
         if debug or isinstance(error, click.ClickException):
             raise
-        said = next(iter(str(error).splitlines()), "")[:_MOST_MESSAGE]
-        click.echo(f"unexpected {type(error).__name__}: {said} (--debug shows where; please report it)", err=True)
+        kind = type(error).__name__  # its words may hold data
+        click.echo(f"unexpected {kind}: --debug shows what it says and where it comes from; please report it", err=True)
         sys.exit(EXIT_ERROR)
 
 

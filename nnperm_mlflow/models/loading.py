@@ -15,6 +15,7 @@ import yaml
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.errors import ModelError, ModelNotFoundError
+from nnperm_mlflow.locations import without_secrets
 from nnperm_mlflow.models.files import ModelFiles, refuse_outside
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.models.predictor import Predictor
@@ -47,7 +48,7 @@ def download_model(reference: ModelReference, into: Path) -> ModelFiles:
     path = Path(reference.uri)
     if not reference.uri.startswith(("models:", "runs:")):
         if not path.is_dir():
-            raise ModelNotFoundError(f"there is no model directory '{reference.uri}'.")
+            raise ModelNotFoundError(f"there is no model directory '{without_secrets(reference.uri)}'.")
     else:
         try:
             path = Path(mlflow.artifacts.download_artifacts(artifact_uri=reference.uri, dst_path=str(into)))
