@@ -1,0 +1,60 @@
+"""Too little memory or disk: refused before anything begins, or told in one line with nothing half done."""
+
+import errno
+
+import pytest
+
+from nnperm_mlflow import audit
+from nnperm_mlflow.errors import RoomError, TrackingError
+from nnperm_mlflow.room import available_memory, check_disk, check_memory
+
+MIB = 1 << 20
+
+
+def test_what_takes_most_memory_is_named():
+    needed = {"a block of rows (analysis: block_rows)": 300 * MIB, "tables and pictures": 20 * MIB}
+    check_memory(needed, 320 * MIB)
+    with pytest.raises(RoomError, match="about 320 MiB of memory, and 300 MiB are free. Most, 300 MiB, is for a block"):
+        check_memory(needed, 300 * MIB)
+    assert available_memory() > 0
+
+
+def test_what_is_written_to_one_disk_is_added_up(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 100 * MIB}))
+    check_disk([(tmp_path, 40 * MIB), (tmp_path / "a", 60 * MIB)])
+    with pytest.raises(RoomError, match=r"about 110 MiB to '.*', where 100 MiB are free. Make room, or name another"):
+        check_disk([(tmp_path, 50 * MIB), (tmp_path / "a", 60 * MIB)])
+
+
+def test_an_audit_that_would_not_fit_begins_no_run(house, tracked, monkeypatch):
+    experiment = tracked.get_experiment_by_name("tests").experiment_id
+    before = len(tracked.search_runs([experiment]))
+    monkeypatch.setattr("nnperm_mlflow.room.available_memory", lambda: MIB)
+    with pytest.raises(RoomError, match="of memory, and 1 MiB are free"):
+        audit(house.config, model_uri="models:/house/1")
+    assert len(tracked.search_runs([experiment])) == before
+
+
+def test_a_disk_that_is_full_in_the_middle_is_told_and_what_is_finished_stays(house, tracked, tmp_path, monkeypatch):
+    settings = {**house.settings(), "analysis": {"seed": 3, "block_rows": 100}}
+    from nnperm_mlflow.analysis import journal
+
+    write, written = journal._write_whole, 0
+
+    def full(folder, name, content):
+        nonlocal written
+        written += 1
+        if written == 3:
+            raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+        write(folder, name, content)
+
+    monkeypatch.setattr(journal, "_write_whole", full)
+    with pytest.raises(
+        TrackingError, match="the disk or the network refused at '.*': No space left on device. Make room"
+    ):
+        audit(settings, model_uri="models:/house/1", work_dir=tmp_path)
+    monkeypatch.setattr(journal, "_write_whole", write)
+    assert len(list(tmp_path.glob("states/*/blocks/*.sheet"))) == 2
+    assert not list(tmp_path.glob("states/*/blocks/*.partial"))
+    assert audit(settings, model_uri="models:/house/1", work_dir=tmp_path).summary["rows"][0] == 400
