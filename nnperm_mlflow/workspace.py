@@ -32,6 +32,7 @@ KEPT_SECONDS = 30 * 24 * 3600
 LEFT_SECONDS = 3600
 """After which results are removed that were not whole when their process ended."""
 
+_PRIVATE = 0o700  # what is computed holds predictions of people
 _ABOUT_FILE, _WAITING_FILE = "about.json", "waiting.json"
 _SETTINGS = ("seed", "within", "output", "decision", "missing", "exact", "random")
 _NOT_OF_THE_NUMBERS = ("repeats", "self_noise", "rows", "config_digest", "unit", "model", "model_trusted")
@@ -81,8 +82,8 @@ class Workspace:
         """
         root = Path(work_dir) if work_dir is not None else platformdirs.user_cache_path("nnperm_mlflow")
         try:
-            for folder in (root / "states", root / "results" / _owner()):
-                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (root / "states", root / "results", root / "results" / _owner()):
+                folder.mkdir(_PRIVATE, parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder):
                     pass
         except OSError as error:

@@ -91,7 +91,7 @@ def load_publication(folder: Path) -> Publication:
         changed = [name for name in files if not _has_digest(folder / name, digests[name])]
     except FileNotFoundError as error:
         raise EvidenceError(f"there is nothing to publish in '{folder}': it holds no {PUBLICATION_FILE}.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EvidenceError(f"{path} is not what an audit wrote ({type(error).__name__}). Audit again.") from error
     if changed:
         raise EvidenceError(f"{name_list(changed)} in '{folder}' have been changed since the audit. Audit again.")
