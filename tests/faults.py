@@ -1,15 +1,28 @@
 """Faults on purpose: a proxy that disturbs what passes it, processes that are killed, and disks that are full."""
 
 import http.client
+import json
+import os
 import re
 import shlex
+import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
+from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from click.testing import CliRunner
 
+import nnperm_mlflow
 from nnperm_mlflow.cli import main
+
+PROJECT = Path(__file__).parents[1]
 
 FAULTS = ("drop", "lost", "error", "unavailable", "late", "half sent", "half answered")
 """What the proxy can do to a request.
@@ -198,3 +211,163 @@ def message_in(said):
 def commands_in(message):
     """Return the arguments of each `nnperm` command that a message tells somebody to run."""
     return [shlex.split(told)[1:] for told in re.findall(r"nnperm (?:publish|check) .*?(?=, and|$)", message)]
+
+
+STAGES = {
+    "start": ["workspace", "registry/session"],
+    "blocks": ["analysis/engine", "analysis/filling"],
+    "journal": ["analysis/journal"],
+    "table": ["analysis/table", "analysis/marks"],
+    "files": ["recording", "result"],
+    "publishing": [
+        "publishing", "registry/publication", "registry/evidence", "registry/verdicts", "registry/linking"
+    ],
+}  # fmt: skip
+"""The life of an audit, by the modules that are at work."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """When a process gets a signal: at a moment of a stage (a call, or a return, of its modules), or after a time.
+
+    Moments are counted where any stage is named, which takes time.
+    """
+
+    number: int = signal.SIGKILL
+    stage: str = ""
+    moment: int = 0
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: its exit status (the signal's number below 0), its seconds, its moments, what it said."""
+
+    status: int
+    seconds: float
+    moments: dict[str, int] = field(default_factory=dict)
+    said: str = ""
+
+
+class Launcher:
+    """Starts `nnperm` in processes of its own that need not load TensorFlow again, and may end them at any moment.
+
+    A process that has loaded everything, and done nothing, forks for each command.
+    """
+
+    def __init__(self, folder: Path):
+        self._said = folder / "said"
+        command = [sys.executable, "-c", "from tests.faults import launch; launch()"]
+        self._process = subprocess.Popen(
+            command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.communicate()
+
+    def nnperm(self, *arguments, ending: Ending | None = None) -> Ended:
+        asked = {"arguments": list(map(str, arguments)), "said": str(self._said), "ending": vars(ending or Ending())}
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        ended = Ended(**json.loads(self._process.stdout.readline()))
+        return Ended(ended.status, ended.seconds, ended.moments, self._said.read_text(encoding="utf-8"))
+
+
+def launch():
+    """Be the process that forks: a line of JSON in for each command, and one out for how it has ended."""
+
+    import nnperm_mlflow.auditing
+    import nnperm_mlflow.models.keras_network
+    import nnperm_mlflow.publishing  # noqa: F401
+
+    for line in sys.stdin:
+        asked = json.loads(line)
+        ending, moments = Ending(**asked["ending"]), Path(f"{asked['said']}.moments")
+        moments.write_text("{}", encoding="utf-8")
+        begun = time.monotonic()
+        child = os.fork()
+        if child == 0:
+            _be_nnperm(asked["arguments"], Path(asked["said"]), moments, ending)
+        status = _wait_for(child, begun, ending)
+        counted = json.loads(moments.read_text(encoding="utf-8"))
+        sys.stdout.write(json.dumps(vars(Ended(status, time.monotonic() - begun, counted))) + "\n")
+        sys.stdout.flush()
+
+
+def _be_nnperm(arguments, said, moments, ending):
+    status = 70
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with said.open("w", encoding="utf-8") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        counts = Counter()
+        if ending.stage:
+            sys.setprofile(_watcher(counts, ending))
+        try:
+            main(arguments)
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        sys.setprofile(None)
+        moments.write_text(json.dumps(counts), encoding="utf-8")
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def _watcher(counts, ending):
+    """Return a profiler that counts the moments of each stage, and sends the signal when it is time."""
+    root = Path(nnperm_mlflow.__file__).parent
+    stages = {str(root / f"{module}.py"): stage for stage, modules in STAGES.items() for module in modules}
+
+    def watch(frame, event, _):
+        stage = stages.get(frame.f_code.co_filename)
+        if stage is None and event in ("call", "return") and frame.f_back is not None:
+            stage = stages.get(frame.f_back.f_code.co_filename)
+        if stage is not None:
+            counts[stage] += 1
+            if stage == ending.stage and counts[stage] == ending.moment:
+                os.kill(os.getpid(), ending.number)
+
+    return watch
+
+
+def _wait_for(child, begun, ending):
+    while ending.seconds is not None and time.monotonic() < begun + ending.seconds:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    if ending.seconds is not None:
+        os.kill(child, ending.number)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+class SmallDisk:
+    """A disk of a few MiB that can be filled, and emptied again.
+
+    Raises `OSError` where this user may not mount one.
+    """
+
+    def __init__(self, folder: Path, mib: int):
+        self.folder = folder
+        command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise OSError(done.stderr.strip())
+
+    def fill(self, left=0):
+        """Leave no more than so many bytes."""
+        self.clear()
+        free = shutil.disk_usage(self.folder).free
+        (self.folder / "filler").write_bytes(bytes(max(0, free - left)))
+
+    def clear(self):
+        (self.folder / "filler").unlink(missing_ok=True)
+
+    def remove(self):
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)

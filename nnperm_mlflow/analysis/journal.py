@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import logging
-import tempfile
+import uuid
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -187,13 +187,16 @@ def _said(perturbation: Perturbation) -> str:
 
 def _write_whole(folder: Path, name: str, content: bytes) -> None:
     """Write a sheet so that it is there whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(content).digest()
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=name, suffix=_PARTIAL, delete=False) as file:
-        try:
+    partial = folder / f"{name}.{uuid.uuid4().hex}{_PARTIAL}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with partial.open("xb") as file:
             file.write(digest)
             file.write(content)
-        except OSError as error:
-            Path(file.name).unlink(missing_ok=True)
-            raise OSError(error.errno, error.strerror, str(folder)) from error
-    Path(file.name).replace(folder / f"{name}.{digest.hex()[:16]}{_SHEET}")
+        partial.replace(folder / f"{name}.{digest.hex()[:16]}{_SHEET}")
+    except FileNotFoundError:
+        return  # another process has finished in between, and removed the folder
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(folder)) from error
