@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.confirmation import confirm_numbers, confirm_summary
-from nnperm_mlflow.analysis.table import table_metadata
+from nnperm_mlflow.analysis.table import read_schema, table_metadata
 from nnperm_mlflow.baselines import Candidate, find_baselines, pin_baselines
 from nnperm_mlflow.checking import audited_from
 from nnperm_mlflow.config import AuditConfig, DataConfig, load_config
@@ -78,7 +77,7 @@ def confirm(
     """
     (folder / "model").mkdir(parents=True)
     _compare(record, "model_digest", download_model(reference, folder / "model").digest(), "the model's files")
-    told = table_metadata(pq.read_schema(record.table))
+    told = table_metadata(read_schema(record.table))
     for name in ("model", "model_digest", "data_digest", "seed", "within"):
         _compare(record, name, str(told.get(name)), f"what {TABLE_FILE} tells of its {name}")
     confirm_summary(record.table, record.summary)

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nnperm_mlflow.analysis.table import TableReader, columns_by_perturbation, table_metadata
+from nnperm_mlflow.analysis.table import TableReader, columns_by_perturbation, read_schema, table_metadata
 from nnperm_mlflow.config import DataConfig, TemporalConfig, load_config
 from nnperm_mlflow.errors import AuditError, ConfigError, DataError
 from nnperm_mlflow.inputs import tables
@@ -230,7 +230,7 @@ def read_history(path: Path) -> None:
 
 def read_deviations(path: Path) -> None:
     """Read a deviation table with what its schema knows."""
-    schema = pq.read_schema(path)
+    schema = read_schema(path)
     table_metadata(schema)
     with TableReader(path) as reader:
         for column in columns_by_perturbation(schema).values():

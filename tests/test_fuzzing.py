@@ -21,7 +21,7 @@ from nnperm_mlflow.policy import Policy, load_policy
 from tests import fuzzing
 
 BROKEN = {
-    "config": 1500, "policy": 500, "npy": 1500, "npz": 1500, "csv": 1200, "csv.gz": 400, "parquet": 2000,
+    "config": 1500, "policy": 500, "npy": 1500, "npz": 1500, "csv": 1000, "csv.gz": 400, "parquet": 2000,
     "deviations": 600, "summary": 400,
 }  # fmt: skip
 """How many broken files each reader is given."""
@@ -75,6 +75,7 @@ TREES = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
+        st.lists(inner, max_size=2).map(lambda held: held * 2),
         st.dictionaries(st.one_of(st.sampled_from(KEYS), st.text(max_size=4), st.integers()), inner, max_size=4),
     ),
     max_leaves=12,

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from nnperm_mlflow.analysis.statistics import QUANTILES
-from nnperm_mlflow.analysis.table import TableReader, table_metadata
+from nnperm_mlflow.analysis.table import TableReader, read_schema, table_metadata
 from nnperm_mlflow.errors import EvidenceError, name_list
 
 _CLOSE = 1e-6  # relative: far more than rounding, far less than anybody would forge
@@ -37,7 +36,7 @@ def confirm_summary(table: Path, summary: pd.DataFrame) -> None:
     EvidenceError
         If the two name other perturbations, or a number is another one.
     """
-    described = {str(done["perturbation"]): done for done in table_metadata(pq.read_schema(table))["perturbations"]}
+    described = {str(done["perturbation"]): done for done in table_metadata(read_schema(table))["perturbations"]}
     told: dict[str, Any] = {str(row["perturbation"]): row for row in summary.to_dict("records")}
     if set(described) != set(told):
         apart = sorted(set(described) ^ set(told))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from nnperm_mlflow.analysis.contrast import Varies, known_variance, largest_variance
 from nnperm_mlflow.analysis.perturbations import Shuffle
 from nnperm_mlflow.analysis.shuffling import donor_positions, shuffle_blocks
-from nnperm_mlflow.analysis.table import TableReader, columns_by_perturbation, table_metadata
+from nnperm_mlflow.analysis.table import TableReader, columns_by_perturbation, read_schema, table_metadata
 from nnperm_mlflow.analysis.variance import receivers_of
 
 
@@ -36,7 +36,7 @@ class RecordedAudit:
     """
 
     def __init__(self, path: Path) -> None:
-        schema = pq.read_schema(path)
+        schema = read_schema(path)
         self.settings: dict[str, Any] = dict(table_metadata(schema))
         self._columns = columns_by_perturbation(schema)
         self._table = TableReader(path)

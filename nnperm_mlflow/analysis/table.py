@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nnperm_mlflow.analysis.perturbations import Perturbation
+from nnperm_mlflow.errors import EvidenceError
 
 METADATA_KEY = b"nnperm"
 """Where the schema's metadata hold what is known of the audit, as JSON."""
@@ -24,6 +26,7 @@ Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
 _INDEX = ("row", "row_id", "repeat")
 _GROUP_BYTES = 1 << 26  # of deviations, of all repeats, that wait for a row group to be full: 64 MiB
 _FEWEST_GROUP_ROWS = 128
+_NO_TABLE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _COMPRESSION = "zstd"
 _REPEATING = ["row_id"]  # deviations hardly repeat, so that looking for a dictionary of them would be lost time
 
@@ -187,8 +190,9 @@ class TableReader:
     """
 
     def __init__(self, *paths: Path) -> None:
-        self._files = [pq.ParquetFile(path) for path in paths]
-        self._groups = [(file, group) for file in self._files for group in range(file.num_row_groups)]
+        with _refused():
+            self._files = [pq.ParquetFile(path) for path in paths]
+            self._groups = [(file, group) for file in self._files for group in range(file.num_row_groups)]
 
     def __enter__(self) -> TableReader:
         return self
@@ -213,15 +217,20 @@ class TableReader:
     @cached_property
     def _by_repeat(self) -> dict[int, list[tuple[pq.ParquetFile, int]]]:
         held: dict[int, list[tuple[pq.ParquetFile, int]]] = {}
-        for file, group in self._groups:
-            place = file.schema_arrow.names.index("repeat")
-            held.setdefault(int(file.metadata.row_group(group).column(place).statistics.min), []).append((file, group))
+        with _refused():
+            for file, group in self._groups:
+                place = file.schema_arrow.names.index("repeat")
+                held.setdefault(int(file.metadata.row_group(group).column(place).statistics.min), []).append(
+                    (file, group)
+                )
         return held
 
     @staticmethod
     def _read(name: str, groups: Iterable[tuple[pq.ParquetFile, int]]) -> Iterator[np.ndarray]:
         for file, group in groups:
-            yield file.read_row_group(group, columns=[name], use_threads=False).column(name).to_numpy()
+            with _refused():
+                values = file.read_row_group(group, columns=[name], use_threads=False).column(name).to_numpy()
+            yield values
 
 
 def join_tables(parts: Sequence[Path], path: Path) -> None:
@@ -240,14 +249,39 @@ def join_tables(parts: Sequence[Path], path: Path) -> None:
         part.unlink()
 
 
+def read_schema(path: Path) -> pa.Schema:
+    """Return the schema of a deviation table, with what it knows of the audit.
+
+    Raises
+    ------
+    EvidenceError
+        If the file is no table that an audit wrote.
+    """
+    with _refused():
+        return pq.read_schema(path)
+
+
 def table_metadata(schema: pa.Schema) -> dict[str, list[dict[str, str]]]:
     """Return what a deviation table's schema knows of the audit that made it."""
-    return dict(json.loads(schema.metadata[METADATA_KEY]))
+    with _refused():
+        return dict(json.loads(schema.metadata[METADATA_KEY]))
 
 
 def columns_by_perturbation(schema: pa.Schema) -> dict[str, str]:
     """Return the table's column for the name of each perturbation."""
-    return {done["perturbation"]: done["column"] for done in table_metadata(schema)["perturbations"]}
+    with _refused():
+        return {done["perturbation"]: done["column"] for done in table_metadata(schema)["perturbations"]}
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Turn what a file shows that is no deviation table, or a damaged one, into one error."""
+    try:
+        yield
+    except _NO_TABLE as error:
+        raise EvidenceError(
+            f"the file is no deviation table that an audit wrote, or is damaged ({type(error).__name__}). Audit again."
+        ) from error
 
 
 def _id_type(row_ids: np.ndarray) -> pa.DataType:

@@ -256,13 +256,18 @@ def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | No
 
 def read_summary(path: Path) -> pd.DataFrame:
     """Read a summary as it was written: numbers to the last bit, names as text, what is missing as NaN."""
-    read = csv.read_csv(
-        path,
-        parse_options=csv.ParseOptions(newlines_in_values=True),
-        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(_TEXTS, pa.string()), null_values=[""]),
-    )
-    fields = [field.with_type(pa.float64()) if pa.types.is_null(field.type) else field for field in read.schema]
-    return read.cast(pa.schema(fields)).to_pandas()
+    try:
+        read = csv.read_csv(
+            path,
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(column_types=dict.fromkeys(_TEXTS, pa.string()), null_values=[""]),
+        )
+        fields = [field.with_type(pa.float64()) if pa.types.is_null(field.type) else field for field in read.schema]
+        return read.cast(pa.schema(fields)).to_pandas()
+    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
+        raise EvidenceError(
+            f"{path.name} is no summary that an audit wrote ({type(error).__name__}). Audit again."
+        ) from error
 
 
 def _experiments(client: MlflowClient, name: str | None) -> Iterator[list[str]]:
