@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,12 +21,15 @@ Scalar = bool | int | float | str
 Axis = Literal[1, 2]
 DISTANCES = ("total_variation", "max", "l2")
 """Names of distances between predictions of several outputs."""
+MOST_SHUFFLES = 100_000
+"""Repeats that may be asked for; nobody has waited for so many."""
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
 
 
-def _no_repeats(names: list[str]) -> list[str]:
-    twice = sorted({name for name in names if names.count(name) > 1})
+def _no_repeats(names: list[object]) -> list[object]:
+    counts = Counter(name for name in names if isinstance(name, str))
+    twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise ValueError(f"{name_list(twice)} is named twice")
     return names
@@ -121,9 +125,9 @@ class AnalysisConfig(Strict):
         Audit a model all the same whose predictions of the same rows differ from call to call.
     """
 
-    repeats: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
-    precision: Annotated[float, Field(gt=0)] | None = None
-    max_repeats: Annotated[int, Field(ge=1)] | None = None
+    repeats: Annotated[int, Field(ge=1, le=MOST_SHUFFLES)] | Literal["auto"] = 1
+    precision: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_repeats: Annotated[int, Field(ge=1, le=MOST_SHUFFLES)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     block_rows: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     rare_below: Annotated[float, Field(ge=0, le=1)] = 0.05
@@ -137,7 +141,7 @@ class AnalysisConfig(Strict):
     within: Names = []
     exclude: Names = []
     output: Annotated[int, Field(ge=0)] | str | None = None
-    decision: float | Literal["argmax"] | None = None
+    decision: Annotated[float, Field(allow_inf_nan=False)] | Literal["argmax"] | None = None
     missing: Literal["error", "skip"] = "error"
     profile: Names = []
     scores: Names = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -186,8 +187,7 @@ Check = Annotated[
 
 def distinct(checks: list[Check]) -> list[Check]:
     """Return the checks, or refuse two that have one name."""
-    titles = [check.title for check in checks]
-    twice = sorted({title for title in titles if titles.count(title) > 1})
+    twice = sorted(title for title, count in Counter(check.title for check in checks).items() if count > 1)
     if twice:
         raise ValueError(f"{name_list(twice)} is the name of two checks")
     return checks

@@ -350,3 +350,15 @@ def test_row_weights_are_refused_and_not_ignored():
 def test_a_wrong_value_is_told_by_its_place_and_what_may_stand_there(analysis, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         parse_config({"analysis": analysis})
+
+
+@pytest.mark.parametrize("names", [[["a"], ["a"]], [{}, {}], [1, "a", 1, "a"]])
+def test_what_is_no_name_is_refused_though_it_is_there_twice(names):
+    with pytest.raises(ConfigError, match="analysis: exclude"):
+        parse_config({"analysis": {"exclude": names}})
+
+
+@pytest.mark.parametrize("analysis", [{"repeats": 10**50}, {"decision": float("nan")}, {"decision": float("inf")}])
+def test_a_number_that_no_audit_could_follow_is_refused(analysis):
+    with pytest.raises(ConfigError, match=f"analysis: {next(iter(analysis))}"):
+        parse_config({"analysis": analysis})
