@@ -15,7 +15,9 @@ from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.predictor import OutputSpec, WholeModelPredictor, as_columns
+from nnperm_mlflow.models.numbers import as_columns
+from nnperm_mlflow.models.predictor import OutputSpec
+from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 Function = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 

@@ -1,7 +1,11 @@
 """An audit that was interrupted goes on from its last finished block, and ends with the same bytes."""
 
+import json
 import shutil
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +25,7 @@ from tests.plain import PlainPredictor, bound
 RNG = np.random.default_rng(0)
 N_ROWS, BLOCK_ROWS = 100, 30
 N_BLOCKS = 4
+N_KILLED = 50
 TABLE = pd.DataFrame(RNG.normal(size=(N_ROWS, 3)), columns=["dose", "age", "bmi"])
 TABLE["SEX"] = (RNG.uniform(size=N_ROWS) < 0.1).astype(int)
 
@@ -64,6 +69,20 @@ def test_what_is_resumed_ends_with_the_same_bytes_and_predicts_only_the_rest(tmp
         assert again == whole
         assert calls_again == calls * (N_BLOCKS - after) // N_BLOCKS
         pd.testing.assert_frame_equal(found_again.summary, found.summary, check_exact=True)
+
+
+@pytest.mark.slow
+def test_whenever_an_audit_is_killed_it_ends_with_the_same_bytes():
+    """Twice in a row at random calls of functions, from the first block to the summary."""
+    command = [sys.executable, "-m", "tests.killing", str(N_KILLED)]
+    done = subprocess.run(command, check=False, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert len(told) == N_KILLED
+    assert all(each["same"] for each in told)
+    assert {each["tries"] for each in told} >= {2, 3}
+    assert all(each["left"] == ["table.parquet"] for each in told)
+    assert {each["predicted"] for each in told} >= {0, told[0]["of"] // 2}  # what had been finished was not done again
 
 
 def test_a_feature_or_repeat_that_is_added_is_all_that_is_predicted(tmp_path):

@@ -16,8 +16,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from nnperm_mlflow.errors import ModelError, ModelNotFoundError, PredictionError, UntrustedModelError
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.models.loading import download_model
+from nnperm_mlflow.models.numbers import as_columns
 from nnperm_mlflow.models.pinning import ModelReference
-from nnperm_mlflow.models.predictor import as_columns
 from tests.stored import (
     N_ROWS,
     Trap,

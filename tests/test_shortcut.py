@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from nnperm_mlflow.inputs.slots import Change, Slot
+from nnperm_mlflow.models.affine import find_exits
 from nnperm_mlflow.models.graph import unfold
 from nnperm_mlflow.models.keras_network import keras_predictor
-from nnperm_mlflow.models.shortcut import Shortcut, find_exits
+from nnperm_mlflow.models.shortcut import Shortcut
 from tests.test_branches import code, embedded, history, numbers, rows_for
 
 layers = keras.layers

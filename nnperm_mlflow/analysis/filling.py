@@ -10,7 +10,7 @@ import numpy as np
 from nnperm_mlflow.analysis.job import Job
 from nnperm_mlflow.analysis.perturbations import SetTo
 from nnperm_mlflow.errors import NonFinitePredictionError
-from nnperm_mlflow.models.predictor import rounding_of
+from nnperm_mlflow.models.numbers import rounding_of
 
 Place = tuple[int, slice]
 """Position of a perturbation, and the repeats, from the job's first, that one prediction is for."""

@@ -8,7 +8,8 @@ import numpy as np
 
 from nnperm_mlflow.analysis.deviation import Measure
 from nnperm_mlflow.inputs.binding import BoundInputs
-from nnperm_mlflow.models.predictor import Predictor, rounding_of
+from nnperm_mlflow.models.numbers import rounding_of
+from nnperm_mlflow.models.predictor import Predictor
 
 MOST_ROWS = 256
 """Rows on which a model's noise is looked for."""

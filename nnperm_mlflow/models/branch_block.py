@@ -11,8 +11,8 @@ import numpy as np
 
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.models.graph import Key
+from nnperm_mlflow.models.numbers import as_columns
 from nnperm_mlflow.models.pieces import Border, Packed, repeated
-from nnperm_mlflow.models.predictor import as_columns
 from nnperm_mlflow.models.stacking import Arrays, StackingBlock, stack
 from nnperm_mlflow.models.tensors import WORKERS, to_tensor
 

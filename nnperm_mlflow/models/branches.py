@@ -17,11 +17,13 @@ import numpy as np
 from nnperm_mlflow.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.models.affine import find_exits
 from nnperm_mlflow.models.branch_block import BranchBlock, Cluster, Route, ShortcutRoute, Together
 from nnperm_mlflow.models.graph import Graph, Key, cluster_inputs
+from nnperm_mlflow.models.numbers import as_columns, rounding_of
 from nnperm_mlflow.models.pieces import Border, JointSteps, OwnSteps, Packed
-from nnperm_mlflow.models.predictor import OutputSpec, as_columns, rounding_of
-from nnperm_mlflow.models.shortcut import Shortcut, find_exits
+from nnperm_mlflow.models.predictor import OutputSpec
+from nnperm_mlflow.models.shortcut import Shortcut
 from nnperm_mlflow.models.stacking import Arrays, Exactness
 
 logger = logging.getLogger(__name__)

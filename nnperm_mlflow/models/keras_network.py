@@ -20,8 +20,9 @@ from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.branches import BranchPredictor
 from nnperm_mlflow.models.files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.graph import unfold
+from nnperm_mlflow.models.numbers import as_columns, rows_mix, same_numbers
 from nnperm_mlflow.models.pinning import ModelReference
-from nnperm_mlflow.models.predictor import OutputSpec, Predictor, as_columns, rows_mix, same_numbers
+from nnperm_mlflow.models.predictor import OutputSpec, Predictor
 from nnperm_mlflow.models.safety import reaching_layers
 from nnperm_mlflow.models.signature import specs_from_signature
 from nnperm_mlflow.models.stacking import Arrays

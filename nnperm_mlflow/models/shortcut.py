@@ -8,54 +8,15 @@ to a dense layer is a constant of the block. Both save most of the arithmetic an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from nnperm_mlflow.models.graph import Graph, Key, Step
+from nnperm_mlflow.models.affine import Exit, affine_tensors, frontier_of, reached_from, split_layers
+from nnperm_mlflow.models.graph import Graph, Key
 from nnperm_mlflow.models.pieces import Compiled, Packed, any_rows, guarded, run_steps, unpacked
-
-layers = keras.layers
-
-_AFFINE = (
-    layers.BatchNormalization,
-    layers.Normalization,
-    layers.Rescaling,
-    layers.Dropout,
-    layers.Identity,
-    layers.Flatten,
-    layers.Reshape,
-    layers.Concatenate,
-    layers.Add,
-    layers.Subtract,
-    layers.Average,
-)
-"""Layers that are affine in what they take when nothing is trained; classes derived from them may be anything."""
-
-
-@dataclass(frozen=True)
-class Exit:
-    """Where what is affine in an input ends.
-
-    Attributes
-    ----------
-    key : Key
-        The tensor whose value is moved; for a dense layer with an activation, what goes into the layer.
-    dense : Step or None
-        That layer's step, whose pre-activation is moved instead.
-    """
-
-    key: Key
-    dense: Step | None
-
-    @property
-    def gives(self) -> Key:
-        """The tensor that is known from here."""
-        return self.dense.gives[0] if self.dense else self.key
 
 
 class Shortcut:
@@ -75,12 +36,12 @@ class Shortcut:
         self._graph = graph
         self._key = key
         self._exits = tuple(exits)
-        reached = _reached(graph, key)
-        affine = _affine_tensors(reached, key)
+        reached = reached_from(graph, key)
+        affine = affine_tensors(reached, key)
         self._affine = [step for step in reached if affine.issuperset(step.gives)]
         later = [step for step in reached if not affine.issuperset(step.gives)]
         touched = {key for step in later for key in step.gives} | {exit_.key for exit_ in exits}
-        self._splits = _split_layers(graph, later, touched)
+        self._splits = split_layers(graph, later, touched)
         self._split_at = {split.dense.gives[0]: split for split in self._splits}
         done = {exit_.gives for exit_ in exits} | {split.joined for split in self._splits}
         self._run_later = [step for step in later if step.gives[0] not in done]
@@ -181,127 +142,6 @@ class Shortcut:
     def _run_affine(self, rows: Any, frontier: Sequence[Packed], copies: int) -> dict[Key, Any]:  # noqa: ANN401
         first = {key: tf.repeat(value[:1], copies, axis=0) for key, value in self._given(frontier).items()}
         return run_steps(self._affine, {**first, self._key: rows})
-
-
-@dataclass(frozen=True)
-class Split:
-    """A dense layer behind a concatenation of which some parts do not depend on the input.
-
-    Attributes
-    ----------
-    dense : Step
-    joined : Key
-        The concatenation.
-    touched, untouched : tuple of Key
-        Its parts.
-    places : mapping of Key to slice
-        Which rows of the layer's kernel belong to each part.
-    """
-
-    dense: Step
-    joined: Key
-    touched: tuple[Key, ...]
-    untouched: tuple[Key, ...]
-    places: Mapping[Key, slice]
-
-    @property
-    def bias(self) -> Any:  # noqa: ANN401
-        """What the layer adds."""
-        return self.dense.operation.bias if self.dense.operation.use_bias else 0.0
-
-    def kernel_of(self, parts: Sequence[Key]) -> Any:  # noqa: ANN401
-        """Return the rows of the kernel that belong to some parts, in their order."""
-        return tf.concat([self.dense.operation.kernel[self.places[key]] for key in parts], axis=0)
-
-
-def find_exits(graph: Graph, key: Key) -> list[Exit] | None:
-    """Return where what is affine in an input ends, or None where there is no shortcut.
-
-    Parameters
-    ----------
-    graph : Graph
-    key : Key
-        An input of shape (n_rows, n_columns).
-
-    Returns
-    -------
-    list of Exit or None
-        None where nothing of the network is affine in the input, or an exit is no matrix.
-    """
-    if not _is_matrix(graph, key):
-        return None
-    reached = _reached(graph, key)
-    affine = _affine_tensors(reached, key)
-    exits: list[Exit] = []
-    for step in reached:
-        if not affine.issuperset(step.gives):
-            dense = step if _is_dense(step) else None
-            exits += [Exit(taken, dense) for taken in step.takes.values() if taken in affine]
-    exits += [Exit(output, None) for output in graph.outputs if output in affine]
-    exits = list({exit_.gives: exit_ for exit_ in exits}.values())
-    nothing_saved = any(exit_.key == key and exit_.dense is None for exit_ in exits)
-    all_matrices = all(_is_matrix(graph, exit_.key) and _is_matrix(graph, exit_.gives) for exit_ in exits)
-    return exits if all_matrices and not nothing_saved else None
-
-
-def frontier_of(graph: Graph, key: Key) -> tuple[Key, ...]:
-    """Return what does not depend on an input and is taken by steps that do, or is an output."""
-    taken = [tensor for step in _reached(graph, key) for tensor in step.takes.values()]
-    return tuple(dict.fromkeys(tensor for tensor in [*taken, *graph.outputs] if key not in graph.origins[tensor]))
-
-
-def _is_matrix(graph: Graph, key: Key) -> bool:
-    """Tell whether a tensor is one of float32 numbers, and so many of them a row as the graph says."""
-    shape, dtype = graph.shapes[key]
-    return len(shape) == 2 and shape[1] is not None and dtype == "float32"
-
-
-def _reached(graph: Graph, key: Key) -> list[Step]:
-    return [step for step in graph.steps if key in graph.origins[step.gives[0]]]
-
-
-def _affine_tensors(reached: Sequence[Step], key: Key) -> set[Key]:
-    """Return all tensors that are affine in an input."""
-    touched, affine = {key}, {key}
-    for step in reached:
-        touched.update(step.gives)
-        if _is_affine(step) and affine.issuperset(touched.intersection(step.takes.values())):
-            affine.update(step.gives)
-    return affine
-
-
-def _is_affine(step: Step) -> bool:
-    linear_dense = _is_dense(step) and step.operation.activation is keras.activations.linear
-    return type(step.operation) in _AFFINE or linear_dense
-
-
-def _is_dense(step: Step) -> bool:
-    """Tell whether a step is a plain dense layer on a matrix."""
-    plain = type(step.operation) is layers.Dense and getattr(step.operation, "quantization_mode", None) is None
-    return plain and len(step.node.output_tensors[0].shape) == 2
-
-
-def _split_layers(graph: Graph, later: Sequence[Step], touched: set[Key]) -> list[Split]:
-    """Return the dense layers whose share from untouched branches is a constant of the block."""
-    takers: dict[Key, list[Step]] = {}
-    for step in graph.steps:
-        for key in step.takes.values():
-            takers.setdefault(key, []).append(step)
-    found = []
-    for step in later:
-        joined = step.gives[0]
-        if type(step.operation) is not layers.Concatenate or joined in graph.outputs:
-            continue
-        parts = list(step.takes.values())
-        untouched = tuple(key for key in parts if key not in touched)
-        followers = takers.get(joined, [])
-        plain = all(_is_matrix(graph, key) for key in parts) and len(parts) == len(step.node.input_tensors)
-        if not untouched or not plain or len(followers) != 1 or not _is_dense(followers[0]):
-            continue
-        ends = np.cumsum([0, *(graph.shapes[key][0][1] for key in parts)]).tolist()
-        places = {key: slice(*between) for key, between in zip(parts, pairwise(ends), strict=True)}
-        found.append(Split(followers[0], joined, tuple(key for key in parts if key in touched), untouched, places))
-    return found
 
 
 def _at(exit_: Exit, values: Mapping[Key, Any]) -> Any:  # noqa: ANN401

@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from nnperm_mlflow.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.predictor import OutputSpec, WholeModelPredictor, as_columns
+from nnperm_mlflow.models.numbers import as_columns
+from nnperm_mlflow.models.predictor import OutputSpec
 from nnperm_mlflow.models.stacking import Arrays
+from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 Tensors = Mapping[str, Any]
 MOST_ROWS = 4_096
