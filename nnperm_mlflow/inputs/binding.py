@@ -10,43 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from nnperm_mlflow.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
-from nnperm_mlflow.inputs.dataset import Dataset, Series, row_chunks
+from nnperm_mlflow.inputs.dataset import Dataset, Series
 from nnperm_mlflow.inputs.held import HeldRows, read_rows
 from nnperm_mlflow.inputs.slots import Feature, Index, Kind, RowSource, Slot
 from nnperm_mlflow.inputs.sources import ColumnGrid, StoredArray
 from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.inputs.values import Gap, check_values
 
 Wanted = Mapping[str, str | list[str]]
 """For an input, the column, the list of columns or the temporal data that it receives."""
 
 
-_SHOWN_ROWS = 64  # of those in which something is missing, on which the model is tried out
 _MOST_CODES = 50  # different whole numbers that an input of floating point may hold and be a category
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Missing values in what an input receives, which can hold them.
-
-    Attributes
-    ----------
-    input : str
-        Name of the input.
-    what : str
-        The column or temporal data.
-    n_rows : int
-        Rows in which something is missing.
-    first_rows : ndarray of shape (n_shown,), int64
-        The first of them.
-    """
-
-    input: str
-    what: str
-    n_rows: int
-    first_rows: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -197,7 +174,7 @@ def _bind_columns(
         what = f"column '{names[0]}' is one number a row" if len(names) == 1 else f"{len(names)} columns are named"
         raise ShapeError(f"the model's input is {spec}, but {what}.")
     for name in names:
-        gaps += _check_values(f"column '{name}'", dataset.columns[name], spec)
+        gaps += check_values(f"column '{name}'", dataset.columns[name], spec)
     grid = ColumnGrid(dataset.columns, np.array(names, dtype=object).reshape(shape), spec.dtype)
     return grid, {name: () if isinstance(target, str) else (position,) for position, name in enumerate(names)}
 
@@ -207,11 +184,11 @@ def _bind_series(spec: InputSpec, name: str, dataset: Dataset, gaps: list[Gap]) 
     if series.array is None:
         stored = np.array([series.columns[channel] for channel in series.channels], dtype=object)
         for column in stored.ravel():
-            gaps += _check_values(f"column '{column}'", dataset.columns[column], spec)
+            gaps += check_values(f"column '{column}'", dataset.columns[column], spec)
         axis = _model_axis(spec, name, series, stored.shape[1])
         grid = stored.T if axis == 2 else stored
         return ColumnGrid(dataset.columns, grid, spec.dtype), _channel_slots(series, axis)
-    gaps += _check_values(f"temporal data '{name}'", series.array, spec)
+    gaps += check_values(f"temporal data '{name}'", series.array, spec)
     if series.channel_axis is None and len(spec.shape) == 1:
         if not _fits(series.array.shape[1:], spec.shape):
             raise ShapeError(f"the model's input is {spec}, but temporal data '{name}' has {series.array.shape}.")
@@ -274,74 +251,3 @@ def _with_slot(feature: Feature | None, name: str, slot: Slot, kind: Kind) -> Fe
     if feature is None:
         return Feature(name, (slot,), kind)
     return Feature(name, (*feature.slots, slot), "category" if "category" in (feature.kind, kind) else kind)
-
-
-def _check_values(what: str, array: np.ndarray, spec: InputSpec) -> list[Gap]:
-    """Refuse values that the input's type cannot hold, and return a gap where it can and some are missing.
-
-    Positions are told, values are not.
-    """
-    holds_gaps = spec.dtype.kind == "f" or (spec.dtype.kind == "O" and spec.is_column)
-    unfit, missing = _Found(), _Found()
-    for start, piece in row_chunks(array):
-        absent = _missing(piece)
-        reason, bad = _unfit(piece, spec.dtype)
-        unfit.add(start, bad & ~absent, reason)
-        (missing if holds_gaps else unfit).add(start, absent, "nothing" if piece.dtype.kind == "O" else "NaN")
-    if array.ndim == 1 and missing.n_rows == len(array):
-        unfit = missing
-    if unfit.n_rows:
-        raise DataError(
-            f"{what} holds {unfit.reason} in {unfit.n_rows} of {len(array)} rows (first: row {unfit.first_rows[0]}), "
-            f"but the model's input is {spec}. Mend the data, or leave such rows out of the audit."
-        )
-    return [Gap(spec.name, what, missing.n_rows, np.array(missing.first_rows))] if missing.n_rows else []
-
-
-class _Found:
-    """Rows in which something was found: how many, the first of them, and what was found there."""
-
-    def __init__(self) -> None:
-        self.n_rows = 0
-        self.first_rows: list[int] = []
-        self.reason = ""
-
-    def add(self, start: int, cells: np.ndarray, reason: str) -> None:
-        """Take in cells of shape (n_rows, ...), of which the first row has the number `start`."""
-        rows = np.flatnonzero(cells.reshape(len(cells), -1).any(axis=1))
-        if rows.size and not self.n_rows:
-            self.reason = reason
-        self.n_rows += rows.size
-        self.first_rows += (start + rows[: _SHOWN_ROWS - len(self.first_rows)]).tolist()
-
-
-def _missing(values: np.ndarray) -> np.ndarray:
-    """Tell where nothing is."""
-    if values.dtype.kind == "f":
-        return np.isnan(values)
-    return np.asarray(pd.isna(values)) if values.dtype.kind == "O" else np.zeros(values.shape, dtype=bool)
-
-
-def _unfit(values: np.ndarray, dtype: np.dtype) -> tuple[str, np.ndarray]:
-    """Return what is wrong with values for a dtype, and where; missing ones count as right or wrong."""
-    if values.dtype.kind == "M":
-        return "dates", np.ones(values.shape, dtype=bool)
-    if values.dtype.kind == "O":
-        return "text", np.full(values.shape, dtype.kind != "O")
-    if values.dtype.kind == "f" and np.isinf(values).any():
-        return "infinity", np.isinf(values)
-    if dtype.kind == "O" or values.dtype.kind == "b":
-        return "", np.zeros(values.shape, dtype=bool)
-    return _unfit_numbers(values, dtype)
-
-
-def _unfit_numbers(values: np.ndarray, dtype: np.dtype) -> tuple[str, np.ndarray]:
-    if dtype.kind == "b":
-        return "other than yes and no", (values != 0) & (values != 1)
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        with np.errstate(over="ignore"):  # a half float cannot hold these limits
-            above = values >= limits.max + 1 if values.dtype.kind == "f" else values > limits.max
-            return f"no {dtype} codes", (values != np.trunc(values)) | (values < limits.min) | above
-    with np.errstate(over="ignore"):
-        return f"numbers beyond {dtype}", np.isinf(values.astype(dtype))
