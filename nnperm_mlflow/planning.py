@@ -19,6 +19,7 @@ from nnperm_mlflow.analysis.grouping import Companions, find_companions, point_o
 from nnperm_mlflow.analysis.job import Job, choose_block_rows, count_outputs, probe_rows
 from nnperm_mlflow.analysis.missing import find_void_inputs
 from nnperm_mlflow.analysis.noise import SelfNoise, measure_noise
+from nnperm_mlflow.analysis.perturbations import Perturbation
 from nnperm_mlflow.analysis.plan import plan_perturbations
 from nnperm_mlflow.analysis.profiles import check_profiles
 from nnperm_mlflow.analysis.scorers import Scores, choose_scorers
@@ -27,6 +28,7 @@ from nnperm_mlflow.config import AnalysisConfig, AuditConfig, load_config, parse
 from nnperm_mlflow.errors import ConfigError, DataError, ModelError
 from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
+from nnperm_mlflow.models.files import ModelFiles
 from nnperm_mlflow.models.loading import download_model, load_predictor
 from nnperm_mlflow.models.pinning import ModelReference, pin_model
 from nnperm_mlflow.models.predictor import Predictor
@@ -135,6 +137,68 @@ def prepare(
     AuditError
         For whatever would hinder the audit, except what only a row can show.
     """
+    loaded = _load(client, config, model_uri, data=data, trust_model=trust_model, scratch=scratch)
+    analysis, uri, dataset, inputs = config.analysis, loaded.reference.uri, loaded.dataset, loaded.inputs
+    companions, perturbations = _choose_perturbations(inputs, analysis, uri)
+    void = find_void_inputs(loaded.predictor, inputs, uri, analysis.missing == "skip")
+    predictor = loaded.predictor.fitted(inputs.read(probe_rows(dataset.n_rows)), analysis.exact)
+    n_outputs = count_outputs(predictor, inputs)
+    measure = choose_measure(analysis.output, n_outputs, predictor.outputs.names)
+    noise = measure_noise(predictor, inputs, measure)
+    if not analysis.random:
+        _refuse_random(noise, uri)
+    scores = _scores(dataset, analysis, predictor, inputs)
+    job = Job(
+        predictor=predictor,
+        inputs=inputs,
+        perturbations=perturbations,
+        measure=measure,
+        model=uri,
+        seed=analysis.seed,
+        repeats=1 if analysis.repeats == "auto" else analysis.repeats,
+        decision=choose_decision(analysis.decision, measure, n_outputs, predictor.outputs),
+        strata=stratify(analysis.within, dataset.columns, dataset.steps),
+        skips_missing=analysis.missing == "skip",
+        void_inputs=void,
+        keeps_predictions=scores is not None,
+    )
+    check_profiles(analysis.profile, job)
+    used = config.without_secrets().model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
+    return Plan(
+        reference=loaded.reference,
+        dataset=dataset,
+        job=job,
+        block_rows=choose_block_rows(job, analysis.block_rows),
+        used=used,
+        record=_record(loaded, used, noise, trust_model),
+        noise=noise,
+        companions=companions,
+        scores=scores,
+        watched=watch(config.policy, perturbations, [] if scores is None else scores.names, uri),
+    )
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model and the data that it shall predict."""
+
+    reference: ModelReference
+    files: ModelFiles
+    predictor: Predictor
+    dataset: Dataset
+    inputs: BoundInputs
+
+
+def _load(
+    client: MlflowClient,
+    config: AuditConfig,
+    model_uri: str | None,
+    *,
+    data: Dataset | None,
+    trust_model: bool,
+    scratch: Path,
+) -> _Loaded:
+    """Load model and data, and bind them to each other."""
     asked = model_uri or config.model
     if not asked:
         raise ConfigError("no model is named: give a URI (--model-uri models:/credit/3), or 'model:' in the config.")
@@ -145,46 +209,18 @@ def prepare(
     dataset = data if data is not None else load_dataset(config.data, Fetcher(scratch / "data"))
     if dataset.n_rows < _FEWEST_ROWS:
         raise DataError(f"{dataset.source} holds one row, which has no other to exchange values with; give more.")
-    inputs = bind_inputs(predictor.inputs, dataset, config.inputs)
-    analysis, uri = config.analysis, reference.uri
+    return _Loaded(reference, files, predictor, dataset, bind_inputs(predictor.inputs, dataset, config.inputs))
+
+
+def _choose_perturbations(
+    inputs: BoundInputs, analysis: AnalysisConfig, model: str
+) -> tuple[Companions, list[Perturbation]]:
+    """Return which features go together, and what is done to the data."""
     companions = find_companions(inputs, analysis.exclude, analysis.associated_above)
     groups = companions.groups if analysis.groups == "auto" else analysis.groups
-    perturbations = plan_perturbations(inputs, uri, analysis, groups)
+    perturbations = plan_perturbations(inputs, model, analysis, groups)
     point_out(companions, groups)
-    void = find_void_inputs(predictor, inputs, uri, analysis.missing == "skip")
-    fitted = predictor.fitted(inputs.read(probe_rows(dataset.n_rows)), analysis.exact)
-    n_outputs = count_outputs(fitted, inputs)
-    measure = choose_measure(analysis.output, n_outputs, fitted.outputs.names)
-    noise = measure_noise(fitted, inputs, measure)
-    if not analysis.random:
-        _refuse_random(noise, uri)
-    scores = _scores(dataset, analysis, fitted, inputs)
-    watched = watch(config.policy, perturbations, [] if scores is None else scores.names, uri)
-    used = config.without_secrets().model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
-    record = {
-        "model": uri,
-        "model_digest": files.digest(),
-        "model_trusted": trust_model,
-        **_record(dataset, used, noise),
-        **_package_versions(),
-    }
-    job = Job(
-        predictor=fitted,
-        inputs=inputs,
-        perturbations=perturbations,
-        measure=measure,
-        model=uri,
-        seed=analysis.seed,
-        repeats=1 if analysis.repeats == "auto" else analysis.repeats,
-        decision=choose_decision(analysis.decision, measure, n_outputs, fitted.outputs),
-        strata=stratify(analysis.within, dataset.columns, dataset.steps),
-        skips_missing=analysis.missing == "skip",
-        void_inputs=void,
-        keeps_predictions=scores is not None,
-    )
-    check_profiles(analysis.profile, job)
-    block_rows = choose_block_rows(job, analysis.block_rows)
-    return Plan(reference, dataset, job, block_rows, used, record, noise, companions, scores, watched)
+    return companions, perturbations
 
 
 def _refuse_random(noise: SelfNoise, model: str) -> None:
@@ -197,16 +233,20 @@ def _refuse_random(noise: SelfNoise, model: str) -> None:
         )
 
 
-def _record(dataset: Dataset, used: AuditConfig, noise: SelfNoise) -> dict[str, object]:
-    """Return what identifies an audit, beside its model and the versions of packages."""
+def _record(loaded: _Loaded, used: AuditConfig, noise: SelfNoise, trust_model: bool) -> dict[str, object]:
+    """Return what identifies an audit."""
     return {
-        "data_digest": dataset.digest(),
+        "model": loaded.reference.uri,
+        "model_digest": loaded.files.digest(),
+        "model_trusted": trust_model,
+        "data_digest": loaded.dataset.digest(),
         "config_digest": used.digest(),
         "seed": used.analysis.seed,
         "repeats": used.analysis.repeats,
         "within": used.analysis.within,
-        "rows": dataset.n_rows,
+        "rows": loaded.dataset.n_rows,
         "self_noise": noise.largest,
+        **_package_versions(),
     }
 
 
