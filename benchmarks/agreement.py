@@ -31,8 +31,10 @@ from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.predictor import OutputSpec, WholeModelPredictor, as_columns
+from nnperm_mlflow.models.numbers import as_columns
+from nnperm_mlflow.models.predictor import OutputSpec
 from nnperm_mlflow.models.stacking import Arrays
+from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 N_ROWS, N_REPEATS = 400, 50
 SCORER = "neg_mean_squared_error"

@@ -15,7 +15,8 @@ from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.errors import AuditError, ConfigError, EvidenceError, MissingBaselineError
 from nnperm_mlflow.models.pinning import pin_model
 from nnperm_mlflow.policy import AgainstCheck, Policy
-from nnperm_mlflow.registry.audits import AuditRecord, find_audits, read_audit
+from nnperm_mlflow.registry.audits import find_audits
+from nnperm_mlflow.registry.records import AuditRecord, read_audit
 from nnperm_mlflow.verdict.checks import Baseline
 
 logger = logging.getLogger(__name__)

@@ -13,10 +13,11 @@ from nnperm_mlflow.baselines import Likeness, pin_baselines
 from nnperm_mlflow.errors import CheckError, ConfigError, EvidenceError
 from nnperm_mlflow.models.pinning import pin_model
 from nnperm_mlflow.policy import AnyPolicy, Policy, load_policy
-from nnperm_mlflow.registry.audits import AuditRecord, find_audits, read_audit
+from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.linking import link_version
 from nnperm_mlflow.registry.publication import is_newest
+from nnperm_mlflow.registry.records import AuditRecord, read_audit
 from nnperm_mlflow.registry.verdicts import log_judgement
 from nnperm_mlflow.verdict.judging import Verdict
 

@@ -21,7 +21,7 @@ from nnperm_mlflow.models.pinning import ModelReference, pin_model
 from nnperm_mlflow.planning import prepare
 from nnperm_mlflow.policy import Policy
 from nnperm_mlflow.registry.artifacts import Fetcher
-from nnperm_mlflow.registry.audits import AuditRecord, read_audit
+from nnperm_mlflow.registry.records import AuditRecord, read_audit
 from nnperm_mlflow.verdict.checks import Material
 from nnperm_mlflow.verdict.judging import Verdict, judge
 

@@ -70,6 +70,20 @@ class RefusedError(AuditError):
     """A version is not promoted, for want of a verdict that holds."""
 
 
+_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")  # the last for what is no name
+
+
+def says_missing(error: Exception) -> bool:
+    """Tell whether MLflow says that there is no such thing; else the server is not well, or denies it.
+
+    Parameters
+    ----------
+    error : Exception
+        A `mlflow.exceptions.MlflowException`.
+    """
+    return getattr(error, "error_code", None) in _NOT_THERE
+
+
 def name_list(names: Iterable[object], most: int = 12) -> str:
     """Return `names` quoted and separated by commas, cut after `most` of them with the count of the rest.
 

@@ -15,7 +15,8 @@ from nnperm_mlflow.config import AuditConfig
 from nnperm_mlflow.errors import ConfigError, EvidenceError
 from nnperm_mlflow.inputs.dataset import load_dataset
 from nnperm_mlflow.registry.artifacts import Fetcher
-from nnperm_mlflow.registry.audits import AuditRecord, find_audits, read_audit
+from nnperm_mlflow.registry.audits import find_audits
+from nnperm_mlflow.registry.records import AuditRecord, read_audit
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,11 @@ from nnperm_mlflow.confirming import Rereading, confirm, confirm_verdict
 from nnperm_mlflow.errors import AuditError, ConfigError, EvidenceError, RefusedError
 from nnperm_mlflow.models.pinning import ModelReference, pin_model
 from nnperm_mlflow.policy import AnyPolicy
-from nnperm_mlflow.registry.audits import AuditRecord, find_audits, read_audit
+from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected, current_user
 from nnperm_mlflow.registry.linking import RUN_TAG
 from nnperm_mlflow.registry.promotions import Promotion, holder_of, move_alias
+from nnperm_mlflow.registry.records import AuditRecord, read_audit
 from nnperm_mlflow.verdict.judging import stamp
 
 logger = logging.getLogger(__name__)

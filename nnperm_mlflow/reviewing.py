@@ -15,10 +15,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from nnperm_mlflow.errors import ConfigError, EvidenceError
-from nnperm_mlflow.registry.audits import AuditRecord
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.events import KINDS, Event, events_of
 from nnperm_mlflow.registry.lookups import aliases_of, not_found, runs_of, versions_of
+from nnperm_mlflow.registry.records import AuditRecord
 from nnperm_mlflow.report.history import history_figure
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 import pytest
 from mlflow import MlflowClient
 
+from nnperm_mlflow.filters import beginning_with, named
 from nnperm_mlflow.registry.audits import find_runs
-from nnperm_mlflow.registry.filters import beginning_with, named
 
 KEY = "tags.`what`"
 NAMES = [

@@ -294,7 +294,7 @@ def test_what_is_damaged_hides_nothing_else_and_says_so(past, tracked, store, ca
         ("1", "promotion", False, None),
     ]
     words = [event.in_words for event in told.events if not event.is_readable]
-    expected = ("has been changed", "is no JSON", "is no verdict on its audit", "promotion.json .* cannot be read")
+    expected = ("has been changed", "is no JSON", "is no verdict on its audit", "promotion.json .* is not there")
     for text, message in zip(words, expected, strict=True):
         assert re.search(message, text)
         assert text.removeprefix("unreadable: ") in caplog.text

@@ -23,8 +23,9 @@ from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.models.pinning import pin_model
 from nnperm_mlflow.policy import Policy
 from nnperm_mlflow.promoting import promote
-from nnperm_mlflow.registry.audits import find_runs, read_summary
+from nnperm_mlflow.registry.audits import find_runs
 from nnperm_mlflow.registry.promotions import move_alias
+from nnperm_mlflow.registry.records import read_summary
 from tests.house import build_house, register
 
 KEPT = {"name": "no reliance on region", "feature": "region", "max": 0.9}

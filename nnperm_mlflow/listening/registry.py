@@ -7,6 +7,7 @@ from typing import Literal
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from nnperm_mlflow.errors import says_missing
 from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.linking import VERDICT_TAGS
@@ -39,7 +40,7 @@ def standing(
     try:
         found = client.get_model_version(version.name, version.number)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if not says_missing(error):
             raise
         return "missing"
     if found.status != "READY":

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
-import yaml
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.errors import ModelError, ModelNotFoundError
+from nnperm_mlflow.documents import read_yaml
+from nnperm_mlflow.errors import ConfigError, ModelError, ModelNotFoundError, TrackingError, says_missing
 from nnperm_mlflow.locations import without_secrets
 from nnperm_mlflow.models.files import ModelFiles, refuse_outside
 from nnperm_mlflow.models.pinning import ModelReference
@@ -23,6 +23,7 @@ from nnperm_mlflow.models.predictor import Predictor
 logger = logging.getLogger(__name__)
 
 _NETWORK_FLAVOURS = ("tensorflow", "keras")
+_MOST_BYTES = 16 << 20  # of an MLmodel file: its signature has a line for each column
 
 
 def download_model(reference: ModelReference, into: Path) -> ModelFiles:
@@ -53,20 +54,33 @@ def download_model(reference: ModelReference, into: Path) -> ModelFiles:
         try:
             path = Path(mlflow.artifacts.download_artifacts(artifact_uri=reference.uri, dst_path=str(into)))
         except (MlflowException, OSError) as error:
-            raise ModelNotFoundError(
-                f"the files of {reference} cannot be fetched ({type(error).__name__}); have they been deleted?"
-            ) from error
+            if _are_there(reference):
+                raise TrackingError(
+                    f"the files of {reference} are there, and cannot be fetched ({type(error).__name__}). Is the store "
+                    "of artifacts running, and may you read there?"
+                ) from error
+            raise ModelNotFoundError(f"the files of {reference} are not there; have they been deleted?") from error
+    if not (path / "MLmodel").exists():
+        raise ModelNotFoundError(f"{reference} has no MLmodel file: it is not a model that MLflow logged.")
     try:
-        mlmodel = yaml.safe_load((path / "MLmodel").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelNotFoundError(f"{reference} has no MLmodel file: it is not a model that MLflow logged.") from error
-    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:
-        raise ModelError(f"the MLmodel file of {reference} cannot be read: it is no valid YAML file.") from error
+        mlmodel = read_yaml(path / "MLmodel", f"the MLmodel file of {reference},", _MOST_BYTES)
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
     if not isinstance(mlmodel, dict) or not isinstance(mlmodel.get("flavors"), dict):
         raise ModelError(f"the MLmodel file of {reference} names no flavors.")
     files = ModelFiles(path, mlmodel)
     refuse_outside(files, reference)
     return files
+
+
+def _are_there(reference: ModelReference) -> bool:
+    """Tell whether a model has files, as far as its store says."""
+    try:
+        return bool(mlflow.artifacts.list_artifacts(artifact_uri=reference.uri))
+    except MlflowException as error:
+        if not says_missing(error):
+            raise
+        return False
 
 
 def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bool = False) -> Predictor:

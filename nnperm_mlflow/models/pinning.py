@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.errors import ModelNotFoundError, did_you_mean, name_list
+from nnperm_mlflow.errors import ModelNotFoundError, did_you_mean, name_list, says_missing
+from nnperm_mlflow.filters import named
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 _REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+|latest)|@(?P<alias>[^/@]+))/?")
 _LOGGED = re.compile(r"models:/(?P<model_id>m-[0-9a-zA-Z]+)/?")
 _RUN = re.compile(r"runs:/(?P<run_id>[^/]+)/(?P<path>.+?)/?")
-_DENIED_OR_DOWN = ("PERMISSION_DENIED", "UNAUTHENTICATED", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ def _find_version(client: MlflowClient, uri: str, name: str, version: str | None
             return client.get_model_version_by_alias(name, alias)
         if version != "latest":
             return client.get_model_version(name, str(version))
-        versions = client.search_model_versions(f'name = "{name}"')
+        versions = _versions(client, name)
     except MlflowException as error:
-        if error.error_code in _DENIED_OR_DOWN:
+        if not says_missing(error):
             raise
         raise ModelNotFoundError(f"{uri} is not in the registry: {_what_there_is(client, name)}.") from error
     if not versions:
@@ -101,13 +101,19 @@ def _find_version(client: MlflowClient, uri: str, name: str, version: str | None
     return max(versions, key=lambda found: int(found.version))
 
 
+def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    return [found for found in client.search_model_versions(named("name", name)) if found.name == name]
+
+
 def _what_there_is(client: MlflowClient, name: str) -> str:
     try:
         model = client.get_registered_model(name)
-    except MlflowException:
+    except MlflowException as error:
+        if not says_missing(error):
+            raise
         names = [model.name for model in client.search_registered_models(max_results=200)]
         return f"there is no model '{name}'; registered are {name_list(names)}.{did_you_mean(name, names)}".rstrip(".")
-    versions = sorted(int(found.version) for found in client.search_model_versions(f'name = "{model.name}"'))
+    versions = sorted(int(found.version) for found in _versions(client, model.name))
     return f"'{name}' has the versions {name_list(versions)} and the aliases {name_list(model.aliases)}"
 
 
@@ -127,12 +133,14 @@ def _pin_version(client: MlflowClient, uri: str, found: ModelVersion) -> ModelRe
 
 
 def _experiment_of(client: MlflowClient, model_id: str | None, run_id: str | None) -> str | None:
-    """Return the experiment a version was logged in; None where that is gone, which does not hinder an audit."""
+    """Return the experiment a version was logged in; None where that is gone or denied, which hinders no audit."""
     try:
         if model_id:
             return str(client.get_logged_model(model_id).experiment_id)
         return str(client.get_run(run_id).info.experiment_id) if run_id else None
-    except MlflowException:
+    except MlflowException as error:
+        if not says_missing(error) and error.error_code != "PERMISSION_DENIED":
+            raise
         return None
 
 
@@ -141,7 +149,7 @@ def _pin_logged(client: MlflowClient, uri: str, model_id: str) -> ModelReference
     try:
         model = client.get_logged_model(model_id)
     except MlflowException as error:
-        if error.error_code in _DENIED_OR_DOWN:
+        if not says_missing(error):
             raise
         raise ModelNotFoundError(f"{uri} is not in the tracking store. Look up the id on the model's page.") from error
     versions = client.search_model_versions(f"source_path = 'models:/{model_id}'")
@@ -156,14 +164,14 @@ def _pin_run(client: MlflowClient, uri: str, run_id: str, path: str) -> ModelRef
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code in _DENIED_OR_DOWN:
+        if not says_missing(error):
             raise
         raise ModelNotFoundError(f"{uri}: there is no run '{run_id}' in the tracking store.") from error
     outputs = run.outputs.model_outputs if run.outputs else []
     models = [client.get_logged_model(output.model_id) for output in outputs]
-    named = [model for model in models if model.name == path]
-    if named:
-        newest = max(named, key=lambda model: model.creation_timestamp)  # the one that MLflow loads
+    logged = [model for model in models if model.name == path]
+    if logged:
+        newest = max(logged, key=lambda model: model.creation_timestamp)  # the one that MLflow loads
         pinned = _pin_logged(client, f"models:/{newest.model_id}", newest.model_id)
         return replace(pinned, asked=uri)
     return ModelReference(uri, uri, run_id=run_id, experiment_id=run.info.experiment_id)

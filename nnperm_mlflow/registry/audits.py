@@ -1,26 +1,14 @@
-"""Audits on record: finding the runs that hold them, and reading them back with their digests checked."""
+"""Which runs hold audits, and how they ended."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
 
-import pandas as pd
-import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-from pyarrow import csv
 
-from nnperm_mlflow.config import AuditConfig, load_config
-from nnperm_mlflow.digests import file_digest
-from nnperm_mlflow.errors import ConfigError, EvidenceError
-from nnperm_mlflow.filenames import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDICT_FILE
-from nnperm_mlflow.registry.filters import named
+from nnperm_mlflow.errors import ConfigError
+from nnperm_mlflow.filters import named
 
 AUDIT, COMPARISON, PROMOTION = "audit", "comparison", "promotion"
 """What a run of ours is, as its tag `nnperm.kind` says."""
@@ -36,146 +24,6 @@ TABLE_TAG = "nnperm.table"
 
 _EXPERIMENTS_AT_ONCE = 100
 _PAGE = 1000
-_TEXTS = ("perturbation", "feature", "kind", "way", "value")
-
-
-@dataclass(frozen=True)
-class AuditRecord:
-    """An audit as its run holds it; files are fetched when they are asked for, and checked.
-
-    Attributes
-    ----------
-    client : MlflowClient
-    run : Run
-    folder : Path
-        Directory for its files.
-    own_table : Path, optional
-        A copy of the deviation table, where that was kept out of the run.
-    """
-
-    client: MlflowClient
-    run: Run
-    folder: Path
-    own_table: Path | None = None
-
-    def __str__(self) -> str:
-        return f"run {self.run_id}"
-
-    @property
-    def run_id(self) -> str:
-        """Id of the run."""
-        return str(self.run.info.run_id)
-
-    @property
-    def experiment_id(self) -> str:
-        """Id of the run's experiment."""
-        return str(self.run.info.experiment_id)
-
-    @property
-    def model(self) -> str:
-        """Pinned URI of what was audited."""
-        return self.param("model")
-
-    @property
-    def repeats(self) -> int:
-        """How many shuffles of each feature were made."""
-        return self._number("repeats_made")
-
-    @property
-    def rows(self) -> int:
-        """Rows of the data."""
-        return self._number("rows")
-
-    @property
-    def seed(self) -> int:
-        """Key of the shuffles."""
-        return self._number("seed")
-
-    def param(self, name: str) -> str:
-        """Return a parameter of the run.
-
-        Raises
-        ------
-        EvidenceError
-            If the run has none of that name.
-        """
-        if name not in self.run.data.params:
-            raise EvidenceError(f"{self} does not say its '{name}': it is no whole audit. Audit the version again.")
-        return str(self.run.data.params[name])
-
-    @cached_property
-    def table(self) -> Path:
-        """The deviation table, its digest checked."""
-        if self.own_table is not None:
-            return self._checked(self.own_table, "table_digest")
-        if TABLE_TAG in self.run.data.tags:
-            raise EvidenceError(
-                f"the deviation table of {self} was kept out of the tracking server (--no-table): give your copy of it "
-                "(--table FILE)."
-            )
-        return self._checked(self.fetch(TABLE_FILE), "table_digest")
-
-    @cached_property
-    def summary(self) -> pd.DataFrame:
-        """The summary, its digest checked."""
-        return read_summary(self._checked(self.fetch(SUMMARY_FILE), "summary_digest"))
-
-    @cached_property
-    def config(self) -> AuditConfig:
-        """The configuration as used, its digest checked."""
-        return load_config(self._checked(self.fetch(CONFIG_FILE), "config_file_digest"))
-
-    @cached_property
-    def verdict(self) -> dict[str, Any] | None:
-        """The newest verdict as `verdict.json` holds it; None where there is none."""
-        if VERDICT_FILE not in {file.path for file in self.client.list_artifacts(self.run_id)}:
-            return None
-        try:
-            told = json.loads(self.fetch(VERDICT_FILE).read_text(encoding="utf-8"))
-        except ValueError:
-            told = None
-        if not isinstance(told, dict):
-            raise EvidenceError(f"{VERDICT_FILE} of {self} is no verdict: apply the policy again (nnperm check).")
-        return told
-
-    def fetch(self, name: str) -> Path:
-        """Download a file of the run.
-
-        Raises
-        ------
-        EvidenceError
-            If it is not there.
-        """
-        try:
-            return Path(self.client.download_artifacts(self.run_id, name, str(self.folder)))
-        except (MlflowException, OSError) as error:
-            raise EvidenceError(
-                f"{name} of {self} cannot be read ({type(error).__name__}): the audit is not whole. Audit the version "
-                "again."
-            ) from error
-
-    def _number(self, name: str) -> int:
-        told = self.param(name)
-        if not told.isdecimal():
-            raise EvidenceError(
-                f"'{name}' of {self} is no whole number: it is no whole audit. Audit the version again."
-            )
-        return int(told)
-
-    def _checked(self, path: Path, digest: str) -> Path:
-        told = self.param(digest)
-        try:
-            found = file_digest(path)
-        except OSError as error:
-            raise EvidenceError(
-                f"'{path}' cannot be read: {error.strerror}. Give the file that the audit wrote."
-            ) from error
-        if found != told:
-            raise EvidenceError(
-                f"{path.name} of {self} has been changed: its sha256 is {found[:12]}..., and {told[:12]}... when the "
-                "audit was logged. Audit the version again."
-            )
-        return path
 
 
 def find_audits(client: MlflowClient, uri: str, experiment: str | None = None) -> list[Run]:
@@ -213,61 +61,12 @@ def find_runs(
 
 
 def status_of(run: Run) -> str:
-    """Return how a run has ended: an audit that is whole has finished, also where `mlflow run` has called it failed.
+    """Return how a run has ended: an audit that is whole has finished, whatever `mlflow run` has called it.
 
-    It does so of each command with another exit status than 0, and a verdict of fail has 1.
+    It calls each command failed that has another exit status than 0, and a verdict of fail has 1.
     """
-    is_whole = run.info.status == "FAILED" and WHOLE_TAG in run.data.tags
+    is_whole = run.info.status in ("FAILED", "KILLED") and WHOLE_TAG in run.data.tags
     return FINISHED if is_whole else str(run.info.status)
-
-
-def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | None = None) -> AuditRecord:
-    """Return the audit that a run holds.
-
-    Parameters
-    ----------
-    client : MlflowClient
-    run_id : str
-    folder : Path
-        Directory for its files; made where it is not there.
-    table : Path, optional
-        A copy of the deviation table, where that was kept out of the run.
-
-    Raises
-    ------
-    EvidenceError
-        If there is no such run, or it was deleted, is not finished, or holds no audit.
-    """
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
-            raise
-        raise EvidenceError(f"run {run_id} is not in the tracking store. Audit the version again.") from error
-    if run.info.lifecycle_stage != "active":
-        raise EvidenceError(f"run {run_id} has been deleted. Restore it, or audit the version again.")
-    if status_of(run) != FINISHED:
-        raise EvidenceError(f"run {run_id} is {run.info.status}, not {FINISHED}. Audit the version again.")
-    if run.data.tags.get(KIND_TAG) != AUDIT:
-        raise EvidenceError(f"run {run_id} holds no audit. Name one: nnperm history lists them.")
-    folder.mkdir(parents=True, exist_ok=True)
-    return AuditRecord(client, run, folder, table)
-
-
-def read_summary(path: Path) -> pd.DataFrame:
-    """Read a summary as it was written: numbers to the last bit, names as text, what is missing as NaN."""
-    try:
-        read = csv.read_csv(
-            path,
-            parse_options=csv.ParseOptions(newlines_in_values=True),
-            convert_options=csv.ConvertOptions(column_types=dict.fromkeys(_TEXTS, pa.string()), null_values=[""]),
-        )
-        fields = [field.with_type(pa.float64()) if pa.types.is_null(field.type) else field for field in read.schema]
-        return read.cast(pa.schema(fields)).to_pandas()
-    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
-        raise EvidenceError(
-            f"{path.name} is no summary that an audit wrote ({type(error).__name__}). Audit again."
-        ) from error
 
 
 def _experiments(client: MlflowClient, name: str | None) -> Iterator[list[str]]:

@@ -14,8 +14,9 @@ from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Pa
 
 from nnperm_mlflow.filenames import COMPARISON_TABLE
 from nnperm_mlflow.models.pinning import ModelReference
-from nnperm_mlflow.registry.audits import COMPARISON, KIND_TAG, AuditRecord
+from nnperm_mlflow.registry.audits import COMPARISON, KIND_TAG
 from nnperm_mlflow.registry.names import metric_names
+from nnperm_mlflow.registry.records import AuditRecord
 
 _SHOWN_COLUMNS = ["perturbation", "median_a", "median_b", "difference", "difference_low", "difference_high"]
 _SHARED = ("data_digest", "seed", "rows")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ _MOST_MESSAGE = 500  # characters of what MLflow says
 _STORE_CLIENTS = ("azure", "boto3", "botocore", "google", "s3transfer")
 """Packages by which MLflow reaches stores of artifacts; it lets their errors through."""
 
+_ENDPOINT = "MLFLOW_S3_ENDPOINT_URL"  # of a store like S3 that is not Amazon's
 _DATABASE = re.compile(r"(postgresql|mysql|mssql)\b")  # over a network, each of which MLflow would try for minutes
 _RELATIVE_SQLITE = re.compile(r"sqlite:///(?!/|[A-Za-z]:)")
 
@@ -65,6 +67,7 @@ def connect(run_id: str | None = None) -> MlflowClient:
             _probe(store)
         elif _DATABASE.match(store):
             _probe_database(store)
+    _look_for_store()
     return MlflowClient()
 
 
@@ -73,9 +76,12 @@ BOUNDS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
+    "AWS_MAX_ATTEMPTS": "3",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 """How long MLflow's client waits for an answer (seconds), and how often it asks again, unless the caller has said so.
+
+AWS_MAX_ATTEMPTS is boto's, which waits for 60 seconds each time and has no variable for that.
 
 A server that has fallen silent is told of after 12 seconds and given up after three times as many; by its own defaults
 MLflow would ask for a quarter of an hour. It would also print the address of each run that ends, with the password if
@@ -121,6 +127,8 @@ def explained() -> Iterator[None]:
         raise TrackingError(f"the database {store} cannot be used ({type(error).__name__}). Is it MLflow's?") from error
     except ImportError as error:
         raise TrackingError(f"the package '{error.name}' is needed here and not installed: pip install it.") from error
+    except requests.RequestException as error:
+        raise TrackingError(_refusal_of(error)) from error
     except OSError as error:
         where = f" at '{error.filename}'" if error.filename else ""
         raise TrackingError(
@@ -137,15 +145,47 @@ def explained() -> Iterator[None]:
         ) from error
 
 
+def _refusal_of(error: requests.RequestException) -> str:
+    """Return what a server answered and at which address, without what may be secret in it."""
+    if error.response is None:
+        return f"the server did not answer ({type(error).__name__}). Is it running?"
+    answer, address = error.response, without_secrets(error.response.url.partition("?")[0])
+    return f"the server refused ({answer.status_code} {answer.reason}) at {address}. Is it well, and may you do that?"
+
+
 def _probe(server: str) -> None:
     """Ask a server whether it lives; MLflow's own client would try for minutes."""
-    try:
-        requests.get(f"{server.rstrip('/')}/health", timeout=PROBE_SECONDS)
-    except requests.RequestException as error:
+    problem = _silence_of(f"{server.rstrip('/')}/health")
+    if problem is not None:
         raise TrackingError(
-            f"the MLflow server at {without_secrets(server)} cannot be reached ({type(error).__name__}). "
+            f"the MLflow server at {without_secrets(server)} cannot be reached ({problem}). "
             "Start it, or set MLFLOW_TRACKING_URI (or --tracking-uri) to where it runs."
-        ) from error
+        )
+
+
+def _look_for_store() -> None:
+    """Say at once where a store of artifacts is silent; boto would try for minutes, and not all commands need it."""
+    store = os.environ.get(_ENDPOINT)
+    problem = _silence_of(store) if store else None
+    if store and problem is not None:
+        logger.warning(
+            "the store of artifacts at %s cannot be reached (%s): what needs it will fail. Start it, or set %s to "
+            "where it runs.",
+            without_secrets(store),
+            problem,
+            _ENDPOINT,
+        )
+
+
+def _silence_of(address: str) -> str | None:
+    """Return why a server does not answer; None where it does, whatever it answers."""
+    try:
+        requests.get(address, timeout=PROBE_SECONDS)
+    except requests.exceptions.SSLError:
+        return None  # it lives; which certificates to accept, MLflow has settings for
+    except requests.RequestException as error:
+        return type(error).__name__
+    return None
 
 
 def _probe_database(store: str) -> None:
@@ -171,6 +211,16 @@ def run_address(experiment_id: str, run_id: str) -> str | None:
     if not store.startswith(("http://", "https://")):
         return None
     return f"{without_secrets(store).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def command(name: str, *arguments: str) -> str:
+    """Return the line that runs a command of ours on the current tracking store.
+
+    A store with a password is left out: the line would show it.
+    """
+    store = str(mlflow.get_tracking_uri())
+    where = ["--tracking-uri", store] if without_secrets(store) == store else []
+    return shlex.join(["nnperm", name, *arguments, *where])
 
 
 def current_user() -> str:

@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.errors import EvidenceError, name_list
+from nnperm_mlflow.errors import AuditError, EvidenceError, TrackingError, name_list
 from nnperm_mlflow.filenames import PROMOTION_FILE, VERDICTS_FOLDER
-from nnperm_mlflow.registry.audits import KIND_TAG, PROMOTION, AuditRecord, status_of
+from nnperm_mlflow.registry.audits import KIND_TAG, PROMOTION, status_of
+from nnperm_mlflow.registry.records import AuditRecord
 from nnperm_mlflow.registry.session import ERROR_TAG
 from nnperm_mlflow.verdict.judging import stamp
 
@@ -119,11 +120,11 @@ def _told(event: Event, read: Callable[[], Event]) -> Event:
     """Return the event as read, or one that says why it cannot be read."""
     try:
         return read()
-    except EvidenceError as error:
+    except (EvidenceError, TrackingError) as error:
         return _unreadable(event, error)
 
 
-def _unreadable(event: Event, error: EvidenceError) -> Event:
+def _unreadable(event: Event, error: AuditError) -> Event:
     logger.warning("%s of version %s: %s", event.kind, event.version, error)
     return replace(event, is_readable=False, in_words=f"unreadable: {error}")
 

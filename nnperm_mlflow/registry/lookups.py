@@ -9,9 +9,9 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.errors import ModelNotFoundError, did_you_mean, name_list
+from nnperm_mlflow.errors import ModelNotFoundError, did_you_mean, name_list, says_missing
+from nnperm_mlflow.filters import beginning_with, named
 from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG, PROMOTION, find_runs
-from nnperm_mlflow.registry.filters import beginning_with, named
 
 _PAGE = 100
 _MOST_NAMED = 200
@@ -34,7 +34,7 @@ def aliases_of(client: MlflowClient, name: str) -> dict[str, str] | None:
     try:
         aliases = client.get_registered_model(name).aliases
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if not says_missing(error):
             raise
         return None
     return {str(alias): str(version) for alias, version in aliases.items()}

@@ -10,15 +10,13 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelInput
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.errors import RefusedError
+from nnperm_mlflow.errors import RefusedError, says_missing
 from nnperm_mlflow.filenames import PROMOTION_FILE
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.registry.audits import KIND_TAG, MODEL_TAG, PROMOTION
 from nnperm_mlflow.registry.session import RunSession
 
 logger = logging.getLogger(__name__)
-
-_NO_SUCH_ALIAS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def holder_of(client: MlflowClient, name: str, alias: str) -> str | None:
     try:
         return str(client.get_model_version_by_alias(name, alias).version)
     except MlflowException as error:
-        if error.error_code in _NO_SUCH_ALIAS:
+        if says_missing(error):
             return None
         raise
 
