@@ -17,8 +17,11 @@ from nnperm_mlflow.commands.publish import publish_command
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nnperm")
-def main() -> None:
+@click.option("--by-mlflow-run", is_flag=True, hidden=True, help="Started by 'mlflow run', and to end with it.")
+@click.pass_context
+def main(context: click.Context, by_mlflow_run: bool) -> None:
     """Audit a model that is registered in MLflow: show what its predictions rest on."""
+    context.obj = by_mlflow_run  # for `commands.common.prepared`
 
 
 main.add_command(audit_command)

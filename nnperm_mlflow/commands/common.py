@@ -6,7 +6,6 @@ import logging
 import os
 import shlex
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,13 +14,13 @@ from typing import Any, TypeVar
 
 import click
 
+from nnperm_mlflow.commands.stopping import stoppable
 from nnperm_mlflow.errors import AuditError
 from nnperm_mlflow.locations import without_secrets
 
 EXIT_FAIL, EXIT_ERROR = 1, 2
 """Exit statuses: a verdict of fail, and whatever hindered the command."""
 
-_EXIT_TERMINATED = 143
 _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -54,12 +53,18 @@ def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
         os.environ.setdefault(name, value)
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("nnperm_mlflow").setLevel(logging.INFO)
-    signal.signal(signal.SIGTERM, _stop)
-    try:
+    with stoppable(by_mlflow_run=bool(click.get_current_context().obj)), _told(debug):
         if tracking_uri:
             import mlflow  # noqa: PLC0415
 
             mlflow.set_tracking_uri(tracking_uri)
+        yield
+
+
+@contextmanager
+def _told(debug: bool) -> Iterator[None]:
+    """Turn what hinders a command into one message and exit status 2."""
+    try:
         yield
     except AuditError as error:
         if debug:
@@ -72,10 +77,6 @@ def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
         kind = type(error).__name__  # its words may hold data
         click.echo(f"unexpected {kind}: --debug shows what it says and where it comes from; please report it", err=True)
         sys.exit(EXIT_ERROR)
-
-
-def _stop(number: int, frame: object) -> None:
-    raise SystemExit(_EXIT_TERMINATED)
 
 
 @contextmanager

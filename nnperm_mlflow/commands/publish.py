@@ -9,7 +9,7 @@ from nnperm_mlflow.commands.common import prepared, tracking_options
 
 @click.command("publish")
 @click.argument("folder", required=False)
-@click.option("--work-dir", help="Where audits keep their work; else this user's cache directory.")
+@click.option("--work-dir", help="Where audits keep what waits; else this user's cache directory.")
 @tracking_options
 def publish_command(folder: str | None, work_dir: str | None, tracking_uri: str | None, debug: bool) -> None:
     """Write the results of an audit that could not be written, or only in part; without FOLDER list those that wait."""

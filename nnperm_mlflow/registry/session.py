@@ -11,15 +11,16 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
-from nnperm_mlflow.errors import AuditError, TrackingError
+from nnperm_mlflow.errors import AuditError, TrackingError, says_missing
 from nnperm_mlflow.models.pinning import ModelReference
+from nnperm_mlflow.registry.audits import WHOLE_TAG
 
 logger = logging.getLogger(__name__)
 
 ERROR_TAG = "nnperm.error"
 """Tag of a run with what hindered the audit."""
 
-_FINISHED = RunStatus.to_string(RunStatus.FINISHED)
+_FINISHED, _FAILED, _KILLED = map(RunStatus.to_string, (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED))
 
 MOST_MESSAGE = 5000
 """Characters of it; MLflow cuts a tag at 8000."""
@@ -101,9 +102,10 @@ class RunSession:
             if self._client.get_run(self._run_id).info.status != _FINISHED:
                 self._client.set_terminated(self._run_id, _FINISHED)
             return
-        stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
-        status = RunStatus.to_string(RunStatus.KILLED if stopped else RunStatus.FAILED)
+        status = _KILLED if isinstance(error, (KeyboardInterrupt, SystemExit)) else _FAILED
         try:
+            if self._client.get_run(self._run_id).info.status == _FINISHED:
+                return  # what is missing yet is on the version
             if isinstance(error, AuditError):
                 self._client.set_tag(self._run_id, ERROR_TAG, str(error)[:MOST_MESSAGE])
             self._client.set_terminated(self._run_id, status)
@@ -114,6 +116,8 @@ class RunSession:
         try:
             return str(self._client.get_run(run_id).info.experiment_id)
         except MlflowException as error:
+            if not says_missing(error):
+                raise
             raise TrackingError(
                 f"run {run_id} is not in the tracking store. MLFLOW_TRACKING_URI must name the store that 'mlflow run' "
                 "uses."
@@ -122,6 +126,15 @@ class RunSession:
     def _named_experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
         return str(found.experiment_id) if found else str(self._client.create_experiment(name))
+
+
+def call_killed(client: MlflowClient, run_id: str) -> bool:
+    """Call a run killed that is called failed and is not whole; tell whether it was called so."""
+    run = client.get_run(run_id)
+    failed = bool(run.info.status == _FAILED)
+    if failed and WHOLE_TAG not in run.data.tags:
+        client.set_terminated(run_id, _KILLED)
+    return failed
 
 
 def _run_name(reference: ModelReference) -> str:
