@@ -14,9 +14,9 @@ from nnperm_mlflow.baselines import AuditNow, Candidate, Likeness, find_baseline
 from nnperm_mlflow.errors import AuditError
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.policy import Policy
-from nnperm_mlflow.registry.audits import AuditRecord
-from nnperm_mlflow.registry.connection import run_address
+from nnperm_mlflow.registry.connection import command, explained, run_address
 from nnperm_mlflow.registry.linking import Link, link_of
+from nnperm_mlflow.registry.records import AuditRecord
 from nnperm_mlflow.registry.verdicts import Judgement, judgement_of
 from nnperm_mlflow.verdict.card import audit_card
 from nnperm_mlflow.verdict.checks import Baseline, Material
@@ -114,8 +114,9 @@ class Judged:
         if self.problem is None:
             return self.verdict
         raise type(self.problem)(
-            f"{self.problem} The audit itself is whole (run {self.run_id}): mend the policy, and apply it with nnperm "
-            "check."
+            f"the audit itself is whole (run {self.run_id}), but its policy could not be applied: "
+            f"{str(self.problem).rstrip('.')}; once that is mended, apply it with: "
+            f"{command('check', '--run', self.run_id)}"
         ) from self.problem
 
 
@@ -131,7 +132,8 @@ def try_to_judge(
     """Apply a policy as `judge_audit` does, but hold back what stands in its way until the audit is written."""
     run_id = audited.subject.run_id
     try:
-        verdict = judge_audit(client, audited, policy, pinned, folder=folder, audit_now=audit_now)
+        with explained():
+            verdict = judge_audit(client, audited, policy, pinned, folder=folder, audit_now=audit_now)
     except AuditError as error:
         return Judged(run_id, problem=error)
     return Judged(run_id, verdict)

@@ -112,7 +112,7 @@ def audit(
         session.start(plan.reference, experiment, tags={KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri})
         if not ends_run:
             _refuse_used(client, session.run_id, {**plan.record, "unit": plan.unit})
-        place = Place(session.run_id, session.experiment_id, folder, ends_run, logs_metrics, logs_table)
+        place = Place(session.run_id, session.experiment_id, folder, ends_run, logs_metrics, logs_table, workspace.root)
         state = workspace.open(plan, fresh)
         calls = plan.job.predictor.calls
         found = measure(plan, folder.path / TABLE_FILE, progress, state.journal)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlflow import MlflowClient
 
 from nnperm_mlflow.approval import Judged
-from nnperm_mlflow.errors import ConfigError, TrackingError
+from nnperm_mlflow.errors import TrackingError
 from nnperm_mlflow.recording import Record
-from nnperm_mlflow.registry.connection import connected, explained, run_address
+from nnperm_mlflow.registry.connection import command, connected, explained, run_address
 from nnperm_mlflow.registry.publication import load_publication
 from nnperm_mlflow.registry.publication import publish as write
 from nnperm_mlflow.registry.session import ERROR_TAG, MOST_MESSAGE
@@ -42,15 +41,13 @@ class Published:
     lacks_verdict: bool = False
 
 
-def publish(folder: str | Path, work_dir: str | Path | None = None) -> Published:
+def publish(folder: str | Path) -> Published:
     """Write the results of an audit that could not be written, or only in part.
 
     Parameters
     ----------
     folder : str or Path
         Where they lie, as the audit said.
-    work_dir : str or Path, optional
-        Where the audit kept its work, which is no longer needed then.
 
     Returns
     -------
@@ -67,8 +64,8 @@ def publish(folder: str | Path, work_dir: str | Path | None = None) -> Published
     publication = load_publication(folder)
     with connected() as (client, _):
         denied = write(client, folder, publication)
-    with suppress(ConfigError):
-        Workspace.at(work_dir).forget(folder)
+    if publication.work_dir is not None:
+        Workspace(Path(publication.work_dir)).forget(folder)
     if publication.is_temporary:
         shutil.rmtree(folder, ignore_errors=True)
     address = run_address(publication.experiment_id, publication.run_id)
@@ -81,21 +78,20 @@ def unpublished(work_dir: str | Path | None = None) -> list[Path]:
 
 
 @contextmanager
-def kept_until_published(record: Record, state: State | None = None, asks_verdict: bool = False) -> Iterator[None]:
+def kept_until_published(record: Record, state: State, asks_verdict: bool = False) -> Iterator[None]:
     """Keep the results of an audit where they cannot be written within the block, and say how to write them later.
 
     Parameters
     ----------
     record : Record
-    state : State, optional
-        What the audit has computed.
+    state : State
+        What the audit has computed, which goes with its results.
     asks_verdict : bool
         Whether there is a policy to apply.
     """
     folder = record.place.folder
     replace(record.publication(), lacks_verdict=asks_verdict).save(folder.path)
-    if state is not None:
-        state.wait(folder.path)
+    state.wait(folder.path)
     try:
         with explained():
             yield
@@ -120,6 +116,6 @@ def publish_record(client: MlflowClient, record: Record, judged: Judged) -> list
 def _commands(folder: Path) -> str:
     """Return what somebody has to run to write an audit and, where it lacks one, its verdict."""
     publication = load_publication(folder)
-    publish_it = f"nnperm publish {shlex.quote(str(folder.resolve()))}"
-    give_verdict = f", and then apply its policy with: nnperm check --run {publication.run_id}"
+    publish_it = command("publish", str(folder.resolve()))
+    give_verdict = f", and then apply its policy with: {command('check', '--run', publication.run_id)}"
     return publish_it + (give_verdict if publication.lacks_verdict else "")

@@ -39,6 +39,8 @@ class Place:
         Whether the run ends with the audit.
     logs_metrics, logs_table : bool
         Whether the run gets metrics, and the deviation table.
+    work_dir : Path or None
+        Where finished parts are kept until all is written.
     """
 
     run_id: str
@@ -47,6 +49,7 @@ class Place:
     ends_run: bool = True
     logs_metrics: bool = True
     logs_table: bool = True
+    work_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Record:
             link=link,
             ends_run=self.place.ends_run,
             is_temporary=self.place.folder.vanishes is not None,
+            work_dir=None if self.place.work_dir is None else str(self.place.work_dir),
         )
 
 

@@ -53,7 +53,8 @@ class State:
 
     def wait(self, results: Path) -> None:
         """Note where the results lie that it was for, so that it goes with them once they are published."""
-        (self.folder / _WAITING_FILE).write_text(json.dumps(str(results.resolve())), encoding="utf-8")
+        with suppress(FileNotFoundError):  # another process has ended the same audit, and removed it
+            (self.folder / _WAITING_FILE).write_text(json.dumps(str(results.resolve())), encoding="utf-8")
 
     def remove(self) -> None:
         """Remove it, once all is published."""
@@ -112,13 +113,14 @@ class Workspace:
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
         state = State(folder, Journal(folder / "blocks"))
-        if state.journal.n_sheets:
-            logger.info("going on with an audit that was interrupted: %d parts are there", state.journal.n_sheets)
-        else:
-            self._say_what_differs(about)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / _ABOUT_FILE).write_text(json.dumps(about), encoding="utf-8")
+            if state.journal.n_sheets:
+                logger.info("going on with an audit that was interrupted: %d parts are there", state.journal.n_sheets)
+            else:
+                self._say_what_differs(about)
+            with suppress(FileNotFoundError):  # another process has just ended the same audit, and removed it
+                folder.mkdir(_PRIVATE, parents=True, exist_ok=True)
+                (folder / _ABOUT_FILE).write_text(json.dumps(about), encoding="utf-8")
         except PermissionError as error:
             raise ConfigError(
                 f"what has been computed of this audit lies in '{folder}', which you may not write. Name another work "

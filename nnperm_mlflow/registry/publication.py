@@ -12,9 +12,10 @@ from mlflow import MlflowClient
 from nnperm_mlflow.digests import file_digest
 from nnperm_mlflow.errors import EvidenceError, name_list
 from nnperm_mlflow.filenames import PUBLICATION_FILE
-from nnperm_mlflow.registry.audits import FINISHED, WHOLE_TAG, find_audits, read_audit
+from nnperm_mlflow.registry.audits import FINISHED, WHOLE_TAG, find_audits
 from nnperm_mlflow.registry.evidence import Evidence, log_evidence
 from nnperm_mlflow.registry.linking import Link, link_on_record, link_version
+from nnperm_mlflow.registry.records import read_audit
 from nnperm_mlflow.registry.session import ERROR_TAG
 from nnperm_mlflow.registry.verdicts import Judgement, log_judgement
 
@@ -44,6 +45,8 @@ class Publication:
         Whether the folder goes once all is written.
     lacks_verdict : bool
         Whether a policy was asked for that could not be applied yet.
+    work_dir : str or None
+        Where the audit kept its work, which is no longer needed then.
     """
 
     run_id: str
@@ -58,6 +61,7 @@ class Publication:
     ends_run: bool = True
     is_temporary: bool = False
     lacks_verdict: bool = False
+    work_dir: str | None = None
 
     def save(self, folder: Path) -> None:
         """Write it beside the files of the audit, whole or not at all."""

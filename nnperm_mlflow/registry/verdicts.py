@@ -15,6 +15,7 @@ from nnperm_mlflow import __version__
 from nnperm_mlflow.filenames import CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER
 from nnperm_mlflow.registry.connection import current_user, refused
 from nnperm_mlflow.registry.linking import verdict_tags
+from nnperm_mlflow.registry.session import ERROR_TAG
 from nnperm_mlflow.verdict.judging import Verdict, stamp
 
 
@@ -67,6 +68,8 @@ def log_judgement(client: MlflowClient, run_id: str, judgement: Judgement) -> li
             client.log_text(run_id, text, path)
         for key, value in judgement.tags.items():
             client.set_tag(run_id, key, value)
+        if VERDICT_FILE in judgement.texts and ERROR_TAG in client.get_run(run_id).data.tags:
+            client.delete_tag(run_id, ERROR_TAG)  # it said why there was no verdict
     except (MlflowException, HTTPError) as error:
         return [refused(error, f"run {run_id}")]
     return []
