@@ -30,10 +30,10 @@ FAULTS = ("drop", "lost", "error", "unavailable", "late", "half sent", "half ans
 `drop` breaks the connection before the server hears of it, `lost` after the server has done it; `error` and
 `unavailable` answer 500 and 503 in the server's place; `late` tells the server only once the client has given up;
 `half sent` gives the server half of what the client sent (nothing, where that had no body), and `half answered` gives
-the client half of the answer.
+the client half of the answer. Beside these `forbidden` answers 403.
 """
 
-_STATUS = {"error": 500, "unavailable": 503}
+_STATUS = {"error": 500, "unavailable": 503, "forbidden": 403}
 _OF_ONE_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "server", "date"}
 _MOST_SECONDS = 60  # that one waits for the other here
 
@@ -210,7 +210,7 @@ def message_in(said):
 
 def commands_in(message):
     """Return the arguments of each `nnperm` command that a message tells somebody to run."""
-    return [shlex.split(told)[1:] for told in re.findall(r"nnperm (?:publish|check) .*?(?=, and|$)", message)]
+    return [shlex.split(told)[1:] for told in re.findall(r"nnperm (?:publish|check) .*?(?=, and|;|$)", message)]
 
 
 STAGES = {
@@ -220,8 +220,9 @@ STAGES = {
     "table": ["analysis/table", "analysis/marks"],
     "files": ["recording", "result"],
     "publishing": [
-        "publishing", "registry/publication", "registry/evidence", "registry/verdicts", "registry/linking"
+        "publishing", "registry/publication", "registry/evidence", "registry/verdicts"
     ],
+    "linking": ["registry/linking"],
 }  # fmt: skip
 """The life of an audit, by the modules that are at work."""
 
@@ -233,7 +234,7 @@ class Ending:
     Moments are counted where any stage is named, which takes time.
     """
 
-    number: int = signal.SIGKILL
+    number: int = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has the other alone
     stage: str = ""
     moment: int = 0
     seconds: float | None = None
@@ -361,13 +362,17 @@ class SmallDisk:
             raise OSError(done.stderr.strip())
 
     def fill(self, left=0):
-        """Leave no more than so many bytes."""
         self.clear()
-        free = shutil.disk_usage(self.folder).free
-        (self.folder / "filler").write_bytes(bytes(max(0, free - left)))
+        filled(self.folder, left)
 
     def clear(self):
         (self.folder / "filler").unlink(missing_ok=True)
 
     def remove(self):
         subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+
+
+def filled(folder, left=0):
+    """Let a disk be full, but for so many bytes."""
+    free = shutil.disk_usage(folder).free
+    (Path(folder) / "filler").write_bytes(bytes(max(0, free - left)))

@@ -14,7 +14,7 @@ import nnperm_mlflow
 PACKAGE = "nnperm_mlflow"
 FOLDER = Path(nnperm_mlflow.__file__).parent
 
-BASICS = ["errors", "locations", "digests", "filenames", "markdown", "printing"]
+BASICS = ["errors", "locations", "digests", "filenames", "filters", "markdown", "printing"]
 """Modules that build on nothing; all may use them."""
 
 MAY_IMPORT = {
@@ -23,8 +23,8 @@ MAY_IMPORT = {
     "policy": ["errors", "documents"],
     "config": [*BASICS, "documents", "policy"],
     "inputs": [*BASICS, "config"],
-    "models": [*BASICS, "config", "inputs.specs", "inputs.slots"],
-    "analysis": [*BASICS, "config", "inputs", "models.predictor"],
+    "models": [*BASICS, "documents", "config", "inputs.specs", "inputs.slots"],
+    "analysis": [*BASICS, "config", "inputs", "models.predictor", "models.numbers"],
     "report": [*BASICS, "config"],
     "verdict": [*BASICS, "policy", "analysis"],
     "registry": ["", *BASICS, "config", "policy", "models.pinning", "verdict"],
@@ -56,7 +56,8 @@ MAY_IMPORT = {
     "listening": ["errors", "printing", "config", "registry.audits", "registry.linking", "registry.lookups",
                   "registry.connection"],
     "commands": [*BASICS, "listening", "auditing", "forecasting", "result", "verdict", "checking", "confirming",
-                 "promoting", "comparing", "reviewing", "registry.events", "publishing", "demo"],
+                 "promoting", "comparing", "reviewing", "registry.events", "registry.connection", "registry.session",
+                 "publishing", "demo"],
     "cli": ["", "commands"],
     "__main__": ["cli"],
 }  # fmt: skip

@@ -165,9 +165,8 @@ def test_a_run_that_is_interrupted_ends_as_killed_and_leaves_no_tags(house, trac
 
     with pytest.raises(KeyboardInterrupt):
         audit(house.config, model_uri=f"models:/house/{version}", progress=interrupt)
-    (run,) = mlflow.search_runs(
-        experiment_names=["tests"], filter_string="attributes.status = 'KILLED'", output_format="list"
-    )
+    condition = f"attributes.status = 'KILLED' and tags.`nnperm.model` = 'models:/house/{version}'"
+    (run,) = mlflow.search_runs(experiment_names=["tests"], filter_string=condition, output_format="list")
     assert run.data.metrics == {}
     assert tracked.get_model_version("house", version).tags == {}
 

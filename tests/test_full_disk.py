@@ -1,13 +1,21 @@
 """A disk that is full: told in a line with what to do; nothing half written looks whole, and the audit goes on."""
 
+import errno
+import os
+import subprocess
+import sys
+
 import mlflow
+import numpy as np
 import pytest
 import yaml
 
 from nnperm_mlflow import audit
+from nnperm_mlflow.analysis.filling import BlockResult
+from nnperm_mlflow.analysis.predictions import Predictions
 from nnperm_mlflow.digests import file_digest
 from nnperm_mlflow.errors import ConfigError, RoomError, TrackingError
-from tests.faults import Launcher, SmallDisk, commands_in, message_in, nnperm
+from tests.faults import PROJECT, SmallDisk, commands_in, message_in, nnperm
 from tests.house import build_house, register
 from tests.servers import running_server
 
@@ -95,20 +103,55 @@ def test_an_output_directory_that_fills_up_holds_nothing_that_looks_whole(settin
     assert {path.name for path in disk.folder.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
 
 
+def result_of(n_rows, n_repeats):
+    """A block with predictions of two outputs under three perturbations."""
+    rng = np.random.default_rng(0)
+    predictions = [[rng.random((n_rows, 2)) for _ in range(3)] for _ in range(n_repeats)]
+    nothing = np.empty(0)
+    as_they_are = rng.random((n_rows, 2))
+    return BlockResult(np.arange(n_rows), nothing, nothing, nothing, nothing, nothing, predictions, as_they_are)
+
+
+FILLED_WITHIN = """
+import sys
+from nnperm_mlflow import audit
+from tests.faults import filled
+config, store, folder, work = sys.argv[1:]
+audit(config, model_uri="models:/house/1", output=folder, work_dir=work,
+      progress=lambda done, _: filled(folder, left=8192) if done == 0 else None)
+"""
+
+
 @pytest.mark.slow
 def test_predictions_for_scores_that_find_no_room_end_no_process_by_a_signal(settings, disk, tmp_path, store):
     """Where a file is mapped into memory, writing to it cannot fail: the process would be killed."""
     settings["analysis"]["scores"] = ["neg_log_loss"]
     config = tmp_path / "scores.yaml"
     config.write_text(yaml.safe_dump(settings))
-    disk.fill(left=12_000)
-    with Launcher(tmp_path) as launcher:
-        ended = launcher.nnperm(
-            "audit", "--model-uri", "models:/house/1", "--config", config, "--tracking-uri", store,
-            "--work-dir", tmp_path / "work", "--output", disk.folder,
-        )  # fmt: skip
-    assert ended.status == 2
-    assert "No space left" in message_in(ended.said) or "Make room" in message_in(ended.said)
+    command = [sys.executable, "-c", FILLED_WITHIN, config, store, disk.folder, tmp_path / "work"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
+    done = subprocess.run(command, check=False, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, done.returncode
+    refused = f"TrackingError: the disk or the network refused at '{disk.folder}': No space left on device. Make room"
+    assert refused in done.stderr
+
+
+@pytest.mark.parametrize("lacks", ["the call", "the promise"])
+def test_room_on_disk_is_taken_also_where_the_system_cannot_promise_it(disk, monkeypatch, lacks):
+    def refuse(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    if lacks == "the call":
+        monkeypatch.delattr(os, "posix_fallocate")
+    else:
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+    result = result_of(n_rows=10, n_repeats=2)
+    kept = Predictions(disk.folder)
+    kept.add(result, 10, range(2))
+    assert np.array_equal([*kept.of(0)], [each[0] for each in result.predictions])
+    disk.fill(left=8192)
+    with pytest.raises(OSError, match=f"No space left on device: '{disk.folder}'"):
+        Predictions(disk.folder).add(result, 100_000, range(2))
 
 
 @pytest.fixture
@@ -134,9 +177,10 @@ def test_a_server_whose_disk_is_full_gets_what_it_lacks_once_there_is_room(serve
     (command,) = commands_in(message_in(said))
     client = mlflow.MlflowClient()
     assert client.get_model_version("house", "1").tags == {}
-    assert nnperm(*command, *where)[0] == 2  # the disk is still full
+    assert nnperm(*command)[0] == 2  # the disk is still full
     disk.clear()
-    assert nnperm(*command, *where)[0] == 0
+    assert nnperm(*command)[0] == 0
+    assert not [*(tmp_path / "work").glob("states/*")]
     run = client.get_run(client.get_model_version("house", "1").tags["nnperm.run_id"])
     kept = disk.folder / "artifacts" / run.info.experiment_id / run.info.run_id / "artifacts"
     assert run.info.status == "FINISHED"

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from moto.server import ThreadedMotoServer
 from nnperm_mlflow import AuditResult, audit
 from nnperm_mlflow.cli import main
 from nnperm_mlflow.errors import DataError, TrackingError
+from nnperm_mlflow.registry import connection
 from tests.house import House, build_house, register
 from tests.servers import running_server
 
@@ -203,14 +205,25 @@ def test_data_that_are_not_in_the_store_are_named(as_auditor, location):
         audit({**as_auditor.settings, "data": data}, model_uri="models:/house/1")
 
 
-def test_a_store_that_is_down_is_one_message(as_auditor, tmp_path, monkeypatch):
+def test_a_store_that_is_down_is_one_message(as_auditor, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://someone:a-password@127.0.0.1:1")
     config = tmp_path / "house.yaml"
     config.write_text(yaml.safe_dump(as_auditor.settings))
     told = as_auditor.nnperm("audit", "--model-uri", "models:/house/1", "--config", str(config), exit_code=2)
     (line,) = told.splitlines()
     assert line.startswith("TrackingError: the store of artifacts refused (EndpointConnectionError)")
-    assert "a-password" not in line
+    assert "the store of artifacts at http://127.0.0.1:1 cannot be reached (ConnectionError): what" in caplog.text
+    assert "a-password" not in line + caplog.text
+
+
+def test_a_store_that_never_answers_is_told_of_before_it_is_needed(store, monkeypatch, caplog):
+    monkeypatch.setattr(connection, "PROBE_SECONDS", (1, 1))
+    mlflow.set_tracking_uri(store)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        connection.connect()
+    assert "the store of artifacts at http://127.0.0.1" in caplog.text
+    assert "cannot be reached (ReadTimeout): what needs it will fail" in caplog.text
 
 
 def test_what_a_store_refused_is_published_once_it_takes_it(as_auditor, s3):
