@@ -180,6 +180,28 @@ def test_cells_of_bytes_and_of_several_values_are_text(tmp_path, monkeypatch, li
     assert [pd.isna(values[3]) for values in data.columns.values()] == [True, True]
 
 
+@pytest.mark.parametrize("limit", [0, 1 << 28])
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary()])
+def test_a_text_that_is_repeated_is_in_memory_once(tmp_path, monkeypatch, kind, limit):
+    """A file of some ten thousand bytes could else take gigabytes."""
+    monkeypatch.setattr(tables, "_IN_MEMORY_BYTES", limit)
+    path = tmp_path / "clients.parquet"
+    word = "Ulm" * 1_000
+    pq.write_table(pa.table({"city": pa.array([word, None, "Bonn"] * 50_000).cast(kind)}), path, row_group_size=40_000)
+    assert path.stat().st_size < 50_000
+    before = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(before)
+    pa.set_memory_pool(pool)
+    try:
+        cities = load_dataset(DataConfig(static=str(path)), lambda location: path).columns["city"]
+    finally:
+        pa.set_memory_pool(before)
+    assert pool.max_memory() < 20 << 20  # of 150 MB
+    assert list(cities[::3]) == [word] * 50_000
+    assert len({id(city) for city in cities[2::3]}) <= len(cities) / 40_000 + 1
+    assert pd.isna(cities[1::3]).all()
+
+
 def test_a_value_that_pyarrow_names_in_its_error_is_not_passed_on(tmp_path):
     """Text of an encoding that is none, and dates of no calendar."""
     texts = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(np.int32([0, 5])), pa.py_buffer(b"4711\xff")])

@@ -29,6 +29,7 @@ _FREE_ROWS = 1 << 20  # that a Parquet file may have, however small it is
 _MOST_ROWS = 64  # for each of its bytes; a column that is not constant takes about a bit a row
 
 _PARQUET = (".parquet", ".pq")
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
 _DAMAGED = (
     pa.ArrowException, ValueError, TypeError, LookupError, ArithmeticError, OSError, EOFError, zlib.error,
@@ -97,7 +98,7 @@ def _read_parquet(path: Path, location: str) -> Table:
     if not path.is_file():
         table = pq.read_table(path)
         return _frame(table, _data_columns(table.schema))
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, read_dictionary=_texts_of(path)) as file:
         n_rows = file.metadata.num_rows
         if n_rows > max(_FREE_ROWS, _MOST_ROWS * path.stat().st_size):
             raise _miscounted(location, n_rows)
@@ -108,6 +109,11 @@ def _read_parquet(path: Path, location: str) -> Table:
         if table.num_rows != n_rows:
             raise _miscounted(location, n_rows)
         return _frame(table, names)
+
+
+def _texts_of(path: Path) -> list[str]:
+    """Return the columns of text, of which each different one shall be in memory once, however often it is repeated."""
+    return [field.name for field in pq.read_schema(path) if any(is_text(field.type) for is_text in _TEXTS)]
 
 
 def _miscounted(location: str, n_rows: int) -> DataError:
@@ -132,11 +138,29 @@ def _frame(table: pa.Table, names: list[str]) -> pd.DataFrame:
     table = table.select([place for place, name in enumerate(table.schema.names) if name in names])
     table = table.replace_schema_metadata(None)
     table.validate(full=True)
-    frame = table.to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
+    repeated = [position for position, field in enumerate(table.schema) if _is_repeated_text(field.type)]
+    others = table.select([position for position in range(table.num_columns) if position not in repeated])
+    frame = others.to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
+    for position in repeated:
+        texts = pd.Series(_spelled_out(table.column(position)), dtype=object)
+        frame.insert(position, table.schema[position].name, texts, allow_duplicates=True)
     for position, field in enumerate(table.schema):
         if pa.types.is_nested(field.type) or any(is_bytes(field.type) for is_bytes in _BYTES):
             frame.isetitem(position, [_as_text(cell) for cell in table.column(position).to_pylist()])
     return frame
+
+
+def _is_repeated_text(kind: pa.DataType) -> bool:
+    return pa.types.is_dictionary(kind) and any(is_text(kind.value_type) for is_text in _TEXTS)
+
+
+def _spelled_out(column: pa.ChunkedArray) -> np.ndarray:
+    """Return texts as Python objects, of which all that are alike are one."""
+    pieces = [np.empty(0, dtype=object)]
+    for chunk in column.chunks:
+        words = np.array([*map(_as_text, chunk.dictionary.to_pylist()), None], dtype=object)
+        pieces.append(words[chunk.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)])
+    return np.concatenate(pieces)
 
 
 def _as_text(cell: object) -> str | None:
