@@ -116,7 +116,7 @@ def audit(
         state = workspace.open(plan, fresh)
         calls = plan.job.predictor.calls
         found = measure(plan, folder.path / TABLE_FILE, progress, state.journal)
-        recorded = record(plan, found, place, plan.job.predictor.calls - calls)
+        recorded = record(plan, found, place, calls)
         alike = settings.with_policy(Policy()).with_repeats(found.repeats)
         again = partial(audit, alike, data=data, trust_model=trust_model, experiment=experiment, work_dir=work_dir)
         with kept_until_published(recorded, state, settings.policy.applies):

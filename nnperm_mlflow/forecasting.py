@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nnperm_mlflow.analysis.engine import audit_first_block, count_blocks
 from nnperm_mlflow.analysis.job import begins_together
+from nnperm_mlflow.analysis.profiles import profile_job
 from nnperm_mlflow.analysis.shuffling import SHUFFLE_BLOCK_ROWS
 from nnperm_mlflow.planning import Plan
 
@@ -26,7 +27,7 @@ class Forecast:
         Calls of the model, or of a part of it, for a block.
     n_blocks : int
     seconds : float
-        Of the whole loop.
+        Of the whole loop, and of profiles.
     peak_bytes : int or None
         Largest memory of this process, expected: that so far, and what is kept of the rows that exchange values. What
         comes at the end (the statistics, the picture) is not in it.
@@ -45,6 +46,8 @@ def forecast(plan: Plan) -> Forecast:
     calls = job.predictor.calls
     started = time.monotonic()
     first = audit_first_block(job, plan.block_rows)
+    if names := plan.used.analysis.profile:
+        audit_first_block(profile_job(job, names), plan.block_rows)
     seconds = (time.monotonic() - started) * plan.dataset.n_rows / len(first.rows)
     n_blocks = count_blocks(plan.dataset.n_rows, plan.block_rows)
     exchanging = min(plan.dataset.n_rows, SHUFFLE_BLOCK_ROWS)

@@ -92,7 +92,7 @@ class Record:
         )
 
 
-def record(plan: Plan, found: Findings, place: Place, calls: int) -> Record:
+def record(plan: Plan, found: Findings, place: Place, calls_before: int) -> Record:
     """Write the files beside the table, and gather what is told.
 
     Parameters
@@ -100,14 +100,15 @@ def record(plan: Plan, found: Findings, place: Place, calls: int) -> Record:
     plan : Plan
     found : Findings
     place : Place
-    calls : int
-        Calls of the model.
+    calls_before : int
+        Calls of the model before the audit.
 
     Returns
     -------
     Record
     """
     result = _result(plan, found, place)
+    calls = plan.job.predictor.calls - calls_before
     files = _write_files(plan, result)
     digests = {
         "table_digest": file_digest(result.directory / TABLE_FILE),

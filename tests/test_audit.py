@@ -221,17 +221,19 @@ def test_a_table_of_two_blocks_is_that_of_twenty(house, tracked, repeats):
     pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=0, atol=1e-7)
 
 
-def test_a_plan_tells_the_calls_that_an_audit_makes_and_logs_nothing(house, tracked):
+@pytest.mark.parametrize(("profile", "calls"), [([], 4), (["age", "region"], 7)])
+def test_a_plan_tells_the_calls_that_an_audit_makes_and_logs_nothing(house, tracked, profile, calls):
     settings = house.settings()
-    settings["analysis"]["block_rows"] = 100
+    settings["analysis"] |= {"block_rows": 100, "profile": profile}
     before = len(mlflow.search_runs(experiment_names=["tests"], output_format="list"))
     forecast = plan_audit(settings, model_uri="models:/house/1")
     assert len(mlflow.search_runs(experiment_names=["tests"], output_format="list")) == before
     metrics = tracked.get_run(audit(settings, model_uri="models:/house/1").run_id).data.metrics
     assert forecast.n_blocks == 4
     assert metrics["nnperm/model_calls"] == forecast.block_calls * forecast.n_blocks
-    # the baseline with what is kept, one call each for the numbers, the codes and the channels, all stacked
-    assert forecast.block_calls == 4
+    # the baseline with what is kept, one call each for the numbers, the codes and the channels, all stacked; for
+    # profiles the baseline again, the numbers and the codes
+    assert forecast.block_calls == calls
     assert metrics["nnperm/reuse"] == 1
 
 

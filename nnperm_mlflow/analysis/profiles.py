@@ -7,7 +7,7 @@ Statistics 29, 2001).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import NormalDist
 
@@ -59,9 +59,9 @@ def find_profiles(job: Job, block_rows: int, names: Sequence[str]) -> pd.DataFra
     ConfigError
         If a feature is a series, or a distance between several outputs is followed.
     """
-    grids = {name: _grid(job.inputs.features[name], job.inputs) for name in names}
-    done = [SetTo(job.inputs.features[name], value) for name, grid in grids.items() for value in grid]
-    own = replace(job, perturbations=done, repeats=1, first_repeat=0, decision=None, keeps_predictions=False)
+    grids = _grids(job, names)
+    done = _settings(job, grids)
+    own = _doing(job, done)
     baselines = np.empty(job.inputs.n_rows)
     shifts = np.empty((len(done), job.inputs.n_rows), dtype=np.float32)
     for result in run_blocks(own, block_rows):
@@ -77,6 +77,17 @@ def find_profiles(job: Job, block_rows: int, names: Sequence[str]) -> pd.DataFra
     profiles = pd.DataFrame(rows, columns=list(PROFILE_COLUMNS))
     profiles["value"] = pd.Series([row[2] for row in rows], dtype=object)
     return profiles
+
+
+def profile_job(job: Job, names: Sequence[str]) -> Job:
+    """Return what is done to each block of rows for profiles, beside what a job does.
+
+    Parameters
+    ----------
+    job, names
+        As for `find_profiles`.
+    """
+    return _doing(job, _settings(job, _grids(job, names)))
 
 
 def check_profiles(names: Sequence[str], job: Job) -> None:
@@ -98,6 +109,18 @@ def check_profiles(names: Sequence[str], job: Job) -> None:
             f"analysis: profile tells the mean of one output, but the distance '{job.measure.distance}' follows "
             "several. Choose an output."
         )
+
+
+def _grids(job: Job, names: Sequence[str]) -> dict[str, dict[Scalar, float]]:
+    return {name: _grid(job.inputs.features[name], job.inputs) for name in names}
+
+
+def _settings(job: Job, grids: Mapping[str, Mapping[Scalar, float]]) -> list[SetTo]:
+    return [SetTo(job.inputs.features[name], value) for name, grid in grids.items() for value in grid]
+
+
+def _doing(job: Job, done: list[SetTo]) -> Job:
+    return replace(job, perturbations=done, repeats=1, first_repeat=0, decision=None, keeps_predictions=False)
 
 
 def _grid(feature: Feature, inputs: BoundInputs) -> dict[Scalar, float]:
