@@ -230,6 +230,10 @@ def test_what_was_computed_can_be_thrown_away(desk, whole):
     assert_ended_well(desk, whole, 0)
 
 
+HEEDING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, sys.argv[1:])"
+"""Becomes another program that heeds SIGINT, which what runs in the background of a shell ignores."""
+
+
 @pytest.fixture
 def mlflow_run(desk, tmp_path):
     """`mlflow run` in the middle of an audit that takes long enough, the directory of its work, and its run."""
@@ -240,8 +244,17 @@ def mlflow_run(desk, tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_EXPERIMENT")}
     environment |= {"MLFLOW_TRACKING_URI": desk.store, "XDG_CACHE_HOME": str(tmp_path)}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    command = [sys.executable, "-m", "mlflow", "run", str(PROJECT), "--env-manager", "local"]
-    command += ["--experiment-name", "tests", "-P", "model_uri=models:/house/1", "-P", f"config={config}"]
+    command = [sys.executable, "-c", HEEDING, sys.executable, "-m", "mlflow", "run", str(PROJECT)]
+    command += [
+        "--env-manager",
+        "local",
+        "--experiment-name",
+        "tests",
+        "-P",
+        "model_uri=models:/house/1",
+        "-P",
+        f"config={config}",
+    ]
     with subprocess.Popen(command, env=environment, start_new_session=True) as process:
         sheets = "nnperm_mlflow/states/*/blocks/*.sheet"
         try:
