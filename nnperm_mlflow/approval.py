@@ -127,7 +127,7 @@ def try_to_judge(
     pinned: Mapping[str, str],
     *,
     folder: Path,
-    audit_now: AuditNow,
+    audit_now: AuditNow | None,
 ) -> Judged:
     """Apply a policy as `judge_audit` does, but hold back what stands in its way until the audit is written."""
     run_id = audited.subject.run_id
@@ -151,7 +151,7 @@ def told_of(audited: Audited, verdict: Verdict | None) -> tuple[Judgement, Link]
         verdict=verdict,
         address=run_address(subject.experiment_id, subject.run_id),
     )
-    link = link_of(audited.summary, subject.run_id, subject.experiment_id, when, verdict)
+    link = link_of(audited.summary, subject.run_id, subject.experiment_id, when, verdict, rows=subject.rows)
     return judgement_of(verdict, card, when), link
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.measuring import measure
 from nnperm_mlflow.planning import as_config, prepare, with_policy
 from nnperm_mlflow.policy import AnyPolicy, Policy
-from nnperm_mlflow.publishing import kept_until_published, publish_record
+from nnperm_mlflow.publishing import kept_until_published, publish_record, refuse_overwriting
 from nnperm_mlflow.recording import Place, record
 from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG
 from nnperm_mlflow.registry.connection import connected, explained
@@ -102,12 +103,15 @@ def audit(
         connected(run_id if ends_run else None) as (client, scratch),
         RunSession(client, run_id, ends=ends_run) as session,
         explained(),
+        ExitStack() as held,
     ):
         settings = with_policy(as_config(config), policy)
         workspace = Workspace.at(work_dir)
         folder = Folder.at(output, workspace.results)
+        held.enter_context(folder.held())
         plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)
         check_room(plan, folder.path, workspace.root)
+        refuse_overwriting(folder.path, plan.record)
         pinned = pin_baselines(client, settings.policy)
         session.start(plan.reference, experiment, tags={KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri})
         if not ends_run:
@@ -126,7 +130,7 @@ def audit(
                 settings.policy,
                 pinned,
                 folder=scratch / "baselines",
-                audit_now=lambda uri: again(model_uri=uri).run_id,
+                audit_now=(lambda uri: again(model_uri=uri).run_id) if logs_table else None,
             )
             denied = publish_record(client, recorded, judged)
             session.leave()

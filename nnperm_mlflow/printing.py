@@ -1,6 +1,11 @@
-"""Strangers' text on a line of a log or a terminal."""
+"""What is shown on a line of a log or a terminal: strangers' text, and programs to run."""
 
 from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
 
 
 def printable(text: str) -> str:
@@ -10,3 +15,8 @@ def printable(text: str) -> str:
     two\nlines
     """
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def program(name: str) -> str:
+    """Return how a program of this environment is called: by its name where the shell finds it, else by its path."""
+    return name if shutil.which(name) else shlex.quote(str(Path(sys.executable).with_name(name)))

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import mlflow
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.approval import Judged
-from nnperm_mlflow.errors import TrackingError
+from nnperm_mlflow.errors import ConfigError, EvidenceError, TrackingError, says_missing
+from nnperm_mlflow.locations import without_secrets
 from nnperm_mlflow.recording import Record
 from nnperm_mlflow.registry.connection import command, connected, explained, run_address
-from nnperm_mlflow.registry.publication import load_publication
+from nnperm_mlflow.registry.publication import Publication, load_publication
 from nnperm_mlflow.registry.publication import publish as write
 from nnperm_mlflow.registry.session import ERROR_TAG, MOST_MESSAGE
 from nnperm_mlflow.workspace import State, Workspace
+
+_IDENTITY = ("model_digest", "data_digest", "config_digest")
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ def publish(folder: str | Path) -> Published:
     folder = Path(folder)
     publication = load_publication(folder)
     with connected() as (client, _):
+        _refuse_other_store(client, publication)
         denied = write(client, folder, publication)
     if publication.work_dir is not None:
         Workspace(Path(publication.work_dir)).forget(folder)
@@ -72,9 +78,47 @@ def publish(folder: str | Path) -> Published:
     return Published(publication.run_id, address, denied, publication.lacks_verdict)
 
 
+def _refuse_other_store(client: MlflowClient, publication: Publication) -> None:
+    try:
+        client.get_run(publication.run_id)
+    except MlflowException as error:
+        if not says_missing(error):
+            raise
+        store = without_secrets(str(mlflow.get_tracking_uri()))
+        raise EvidenceError(
+            f"run {publication.run_id} of these results is not in {store}. Name the store that it was begun in "
+            "(--tracking-uri)."
+        ) from error
+
+
 def unpublished(work_dir: str | Path | None = None) -> list[Path]:
     """Return the folders whose results wait to be published."""
     return Workspace.at(work_dir).unpublished()
+
+
+def refuse_overwriting(folder: Path, record: Mapping[str, object]) -> None:
+    """Refuse a directory in which the results of another audit wait to be written.
+
+    Parameters
+    ----------
+    folder : Path
+    record : mapping
+        What identifies the audit that would write there; its own results come out the same.
+
+    Raises
+    ------
+    ConfigError
+        Says how to write them.
+    """
+    try:
+        waiting = load_publication(folder)
+    except EvidenceError:
+        return  # nothing that could be written any more
+    if any(waiting.evidence.params.get(key) != str(record[key]) for key in _IDENTITY):
+        raise ConfigError(
+            f"the results of another audit (run {waiting.run_id}) wait in '{folder}' to be written. Name another "
+            f"directory (--output), or write them first: {command('publish', str(folder.resolve()))}"
+        )
 
 
 @contextmanager

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +31,11 @@ from nnperm_mlflow.report.boxplot import boxplot_figure
 from nnperm_mlflow.report.heatmap import heatmap_figure
 from nnperm_mlflow.report.profiles import profiles_figure
 from nnperm_mlflow.verdict.judging import Verdict
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,11 +74,41 @@ class Folder:
             raise ConfigError(f"the output directory '{output}' cannot be written: {error.strerror}.") from error
         return cls(Path(output))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other audits out of the directory within the block, where the system has locks for that.
+
+        Raises
+        ------
+        ConfigError
+            If another one is writing there.
+        """
+        if fcntl is None:
+            yield
+            return
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            _lock(handle, self.path)
+            yield
+        finally:
+            os.close(handle)  # which gives the lock back, as the end of the process would
+
     def keep(self) -> Path:
         """Let the directory stay, and return it."""
         if self.vanishes is not None:
             self.vanishes.detach()
         return self.path
+
+
+def _lock(handle: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigError(
+            f"another audit is writing to '{path}'. Wait for its end, or name another directory (--output)."
+        ) from error
+    except OSError:
+        return  # the file system has no locks
 
 
 @dataclass(frozen=True)

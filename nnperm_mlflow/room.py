@@ -12,6 +12,7 @@ from nnperm_mlflow.analysis.needs import disk_bytes, memory_bytes
 from nnperm_mlflow.errors import RoomError
 from nnperm_mlflow.planning import Plan
 
+_FEW = 10  # MiB, of which fractions are told
 _MIB = 1 << 20
 
 
@@ -73,4 +74,5 @@ def available_memory() -> int:
 
 
 def _in_mib(n_bytes: int) -> str:
-    return f"{max(1, round(n_bytes / _MIB)):,} MiB"
+    mib = n_bytes / _MIB
+    return f"{mib:,.0f} MiB" if mib >= _FEW else f"{mib:,.2f} MiB"

@@ -129,8 +129,11 @@ class Workspace:
         return state
 
     def unpublished(self) -> list[Path]:
-        """Return the folders with results that wait to be published."""
-        return sorted(path.parent for path in self.root.glob(f"results/*/*/{PUBLICATION_FILE}"))
+        """Return the folders with results that wait to be published, those named by `--output` included."""
+        own = [path.parent for path in self.root.glob(f"results/*/*/{PUBLICATION_FILE}")]
+        told = [_read(path) for path in self.root.glob(f"states/*/{_WAITING_FILE}")]
+        named = [Path(folder) for folder in told if isinstance(folder, str)]
+        return sorted({*own, *(folder for folder in named if (folder / PUBLICATION_FILE).exists())})
 
     def forget(self, results: Path) -> None:
         """Remove what had been kept of an audit whose results have been published."""
@@ -141,7 +144,8 @@ class Workspace:
     def _say_what_differs(self, about: dict[str, object]) -> None:
         for path in self.root.glob(f"states/*/{_ABOUT_FILE}"):
             other = _read(path)
-            if isinstance(other, dict) and other.get("model") == about["model"]:
+            has_begun = Journal(path.parent / "blocks").n_sheets > 0
+            if has_begun and isinstance(other, dict) and other.get("model") == about["model"]:
                 apart = sorted(key for key in about if other.get(key) != about[key])
                 logger.info(
                     "an unfinished audit of %s is of another %s: this one starts afresh",

@@ -31,7 +31,7 @@ def test_an_audit_that_would_not_fit_begins_no_run(house, tracked, monkeypatch):
     experiment = tracked.get_experiment_by_name("tests").experiment_id
     before = len(tracked.search_runs([experiment]))
     monkeypatch.setattr("nnperm_mlflow.room.available_memory", lambda: MIB)
-    with pytest.raises(RoomError, match="of memory, and 1 MiB are free"):
+    with pytest.raises(RoomError, match="of memory, and 1.00 MiB are free"):
         audit(house.config, model_uri="models:/house/1")
     assert len(tracked.search_runs([experiment])) == before
 

@@ -277,12 +277,13 @@ def test_a_work_directory_that_cannot_be_made_is_refused_before_anything_is_begu
         audit(settings, model_uri="models:/house/1", work_dir=tmp_path / "file")
 
 
+def give_way(*_):
+    raise MlflowException("no more")
+
+
 @pytest.fixture
 def waiting(settings, work, monkeypatch):
     """The folder of an audit whose store gave way when it was to be published."""
-
-    def give_way(*_):
-        raise MlflowException("no more")
 
     with monkeypatch.context() as patch:
         patch.setattr(publication, "log_evidence", give_way)
@@ -361,3 +362,48 @@ def test_nothing_of_the_work_is_kept_where_others_may_read_it(settings, work):
     """The sheets hold predictions of people."""
     interrupted(settings, work)
     assert {path.stat().st_mode & 0o077 for path in (work / "states", work / "results")} == {0}
+
+
+def test_results_that_wait_are_not_written_over_by_another_audit(settings, work, monkeypatch, tmp_path):
+    output = tmp_path / "output"
+    with monkeypatch.context() as patch:
+        patch.setattr(publication, "log_evidence", give_way)
+        with pytest.raises(TrackingError, match="nnperm publish"):
+            audit(settings, model_uri="models:/house/1", work_dir=work, output=output)
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    run_id = json.loads(before["publication.json"])["run_id"]
+    with pytest.raises(ConfigError, match=rf"another audit \(run {run_id}\) wait in .*publish {output.resolve()}"):
+        audit(another_seed(settings), model_uri="models:/house/1", work_dir=work, output=output)
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    assert unpublished(work) == [output]
+    publish(output)
+    assert mlflow.MlflowClient().get_run(run_id).info.status == "FINISHED"
+    assert unpublished(work) == []
+    audit(another_seed(settings), model_uri="models:/house/1", work_dir=work, output=output)
+
+
+def test_two_audits_do_not_write_to_one_directory_at_once(settings, work, tmp_path, tracked):
+    options = {"model_uri": "models:/house/1", "work_dir": work, "output": tmp_path / "output"}
+    refusals = []
+
+    def audit_meanwhile(done, _):
+        if done == 0:
+            with pytest.raises(
+                ConfigError, match=r"another audit is writing to '.*output'\. Wait for its end, or"
+            ) as told:
+                audit(another_seed(settings), **options)
+            refusals.append(told)
+
+    first = audit(settings, **options, progress=audit_meanwhile)
+    assert len(refusals) == 1
+    assert tracked.get_run(first.run_id).info.status == "FINISHED"
+    again = audit(settings, **options)  # though the first result lives
+    assert again.table.equals(first.table)
+
+
+def test_results_are_published_only_in_the_store_that_has_their_run(waiting, tmp_path):
+    elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
+    status, said = nnperm("publish", waiting, "--tracking-uri", elsewhere)
+    assert status == 2
+    assert f"of these results is not in {elsewhere}. Name the store that it was begun in" in message_in(said)
+    assert (waiting / "publication.json").exists()

@@ -10,7 +10,7 @@ import click
 
 from nnperm_mlflow.commands.check import describe_verdict
 from nnperm_mlflow.commands.common import EXIT_FAIL, prepared, progress_bar, run_option, tracking_options, ui_command
-from nnperm_mlflow.errors import name_list
+from nnperm_mlflow.errors import ConfigError, name_list
 
 if TYPE_CHECKING:
     from nnperm_mlflow.forecasting import Forecast
@@ -58,6 +58,8 @@ def audit_command(
     with prepared(tracking_uri, debug):
         from nnperm_mlflow.auditing import audit, plan_audit  # noqa: PLC0415 - MLflow takes seconds to import
 
+        if no_table and not output:
+            raise ConfigError("--no-table leaves the deviation table on this machine alone: say where (--output DIR).")
         if plan_only:
             planned = plan_audit(
                 config_file or None, model_uri=model_uri or None, policy=policy or None, trust_model=trust_model

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 import click
@@ -17,6 +15,7 @@ import click
 from nnperm_mlflow.commands.stopping import stoppable
 from nnperm_mlflow.errors import AuditError
 from nnperm_mlflow.locations import without_secrets
+from nnperm_mlflow.printing import program
 
 EXIT_FAIL, EXIT_ERROR = 1, 2
 """Exit statuses: a verdict of fail, and whatever hindered the command."""
@@ -85,27 +84,26 @@ def progress_bar() -> Iterator[Callable[[int, int], None] | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    with ExitStack() as stack:
-        bar: Any = None
+    stack = ExitStack()
+    bar: Any = None
 
-        def show(done: int, total: int) -> None:
-            nonlocal bar
-            if done == 0:
-                stack.close()  # ends the bar of the repeats before
-                bar = stack.enter_context(click.progressbar(length=total, label="rows", file=sys.stderr, show_pos=True))
-            bar.update(done - bar.pos)
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        if done == 0:
+            stack.close()  # ends the bar of the repeats before
+            bar = stack.enter_context(click.progressbar(length=total, label="rows", file=sys.stderr, show_pos=True))
+        bar.update(done - bar.pos)
 
+    try:
         yield show
+    finally:
+        with suppress(OSError):  # the terminal may be gone
+            stack.close()
 
 
 def ui_command(store: str) -> str:
     """Return the command line that shows a store in MLflow's UI."""
     return f"{program('mlflow')} ui --backend-store-uri {shown(store)}"
-
-
-def program(name: str) -> str:
-    """Return how a program of this environment is called: by its name where the shell finds it, else by its path."""
-    return name if shutil.which(name) else shlex.quote(str(Path(sys.executable).with_name(name)))
 
 
 def shown(store: str) -> str:

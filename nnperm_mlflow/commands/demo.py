@@ -11,13 +11,13 @@ import click
 from nnperm_mlflow.commands.audit import describe
 from nnperm_mlflow.commands.common import (
     prepared,
-    program,
     progress_bar,
     run_option,
     shown,
     tracking_options,
     ui_command,
 )
+from nnperm_mlflow.printing import program
 
 if TYPE_CHECKING:
     from nnperm_mlflow.demo.example import Example

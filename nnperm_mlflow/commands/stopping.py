@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -38,7 +38,8 @@ def stoppable(by_mlflow_run: bool) -> Iterator[None]:
     except Stopped:
         if caller is not None:
             call_killed_afterwards(caller)
-        click.echo("stopped", err=True)
+        with suppress(OSError):  # the terminal may be gone
+            click.echo("stopped", err=True)
         raise
     finally:
         for number, handler in before.items():

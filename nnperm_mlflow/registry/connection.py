@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from nnperm_mlflow.errors import TrackingError
 from nnperm_mlflow.locations import without_secrets, without_secrets_in
+from nnperm_mlflow.printing import program
 
 logger = logging.getLogger(__name__)
 
@@ -220,7 +221,7 @@ def command(name: str, *arguments: str) -> str:
     """
     store = str(mlflow.get_tracking_uri())
     where = ["--tracking-uri", store] if without_secrets(store) == store else []
-    return shlex.join(["nnperm", name, *arguments, *where])
+    return f"{program('nnperm')} {shlex.join([name, *arguments, *where])}"
 
 
 def current_user() -> str:

@@ -57,7 +57,13 @@ class Link:
 
 
 def link_of(
-    summary: pd.DataFrame, run_id: str, experiment_id: str, when: datetime, verdict: Verdict | None = None
+    summary: pd.DataFrame,
+    run_id: str,
+    experiment_id: str,
+    when: datetime,
+    verdict: Verdict | None = None,
+    *,
+    rows: int,
 ) -> Link:
     """Return what a version shall tell of an audit.
 
@@ -71,9 +77,11 @@ def link_of(
         In UTC.
     verdict : Verdict, optional
         Without one the version's tags name none, even if an earlier audit had left one.
+    rows : int
+        Of the data.
     """
     tags = _tags(summary, run_id, when, verdict_tags(verdict) if verdict else {})
-    section = _section(summary, run_id, experiment_id, when, verdict.in_words if verdict else None)
+    section = _section(summary, run_id, experiment_id, when, verdict.in_words if verdict else None, rows=rows)
     return Link(tags, section, verdict.status if verdict else None)
 
 
@@ -89,7 +97,9 @@ def link_on_record(record: AuditRecord) -> Link:
     ended = datetime.fromtimestamp(record.run.info.end_time / 1000, timezone.utc)
     of_verdict = {key: value for key, value in record.run.data.tags.items() if told and key in VERDICT_TAGS}
     tags = _tags(record.summary, record.run_id, ended, of_verdict)
-    section = _section(record.summary, record.run_id, record.experiment_id, ended, told.get("in_words"))
+    section = _section(
+        record.summary, record.run_id, record.experiment_id, ended, told.get("in_words"), rows=record.rows
+    )
     return Link(tags, section, told.get("verdict"))
 
 
@@ -156,12 +166,14 @@ def verdict_tags(verdict: Verdict) -> dict[str, str]:
     return dict(zip(VERDICT_TAGS, told, strict=True))
 
 
-def _section(summary: pd.DataFrame, run_id: str, experiment_id: str, when: datetime, verdict: str | None) -> str:
+def _section(
+    summary: pd.DataFrame, run_id: str, experiment_id: str, when: datetime, verdict: str | None, *, rows: int
+) -> str:
     """Return the few lines of Markdown that tell what an audit found and whether it passed, with a link to its run."""
     top = summary.head(_NAMED_FEATURES)
     named = [f"{as_text(name)} ({median:.3g})" for name, median in zip(top["perturbation"], top["median"], strict=True)]
     found = (
-        f"Audited on {when:%Y-%m-%d} on {summary['rows'][0]:,} rows: predictions move most with {', '.join(named)} "
+        f"Audited on {when:%Y-%m-%d} on {rows:,} rows: predictions move most with {', '.join(named)} "
         f"(median deviation). [Audit run](#/experiments/{experiment_id}/runs/{run_id})"
     )
     return found if verdict is None else f"**{as_text(verdict)}**\n\n{found}"

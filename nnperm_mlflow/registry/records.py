@@ -196,11 +196,17 @@ def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | No
     except MlflowException as error:
         if not says_missing(error):
             raise
-        raise EvidenceError(f"run {run_id} is not in the tracking store. Audit the version again.") from error
+        raise EvidenceError(
+            f"run {run_id} is not in the tracking store. Look at the id (nnperm history) and the store "
+            "(--tracking-uri), or audit the version again."
+        ) from error
     if run.info.lifecycle_stage != "active":
         raise EvidenceError(f"run {run_id} has been deleted. Restore it, or audit the version again.")
     if status_of(run) != FINISHED:
-        raise EvidenceError(f"run {run_id} is {run.info.status}, not {FINISHED}. Audit the version again.")
+        raise EvidenceError(
+            f"run {run_id} is {run.info.status}, not {FINISHED}. If its results wait to be written, do that (nnperm "
+            "publish); else audit the version again."
+        )
     if run.data.tags.get(KIND_TAG) != AUDIT:
         raise EvidenceError(f"run {run_id} holds no audit. Name one: nnperm history lists them.")
     folder.mkdir(parents=True, exist_ok=True)
