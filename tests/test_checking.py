@@ -273,3 +273,22 @@ def test_a_version_without_such_an_audit_is_audited_now(home, tracked):
             run_id=alone.run_id,
             policy=Policy.model_validate({"checks": [against | {"against": f"models:/checked/{other}"}]}),
         )
+
+
+def test_an_audit_whose_table_was_kept_out_is_passed_over_as_a_baseline(home, audited, tracked):
+    analysis = {"seed": 4711}
+    kept_out = audit(settings_of(home, analysis=analysis), model_uri="models:/checked/1", logs_table=False)
+    other = register(home)
+    against = settings_of(home, {"against": "models:/checked/1", "max_shift": 0.5}, analysis=analysis)
+    with pytest.raises(MissingBaselineError, match="there is no audit of models:/checked/1 .* on the same data"):
+        audit(against, model_uri=f"models:/checked/{other}", logs_table=False)  # nor may another table be logged
+    made = len(find_audits(tracked, "models:/checked/1"))
+    assert audit(against, model_uri=f"models:/checked/{other}").verdict.status == "pass"
+    newest, *_ = runs = find_audits(tracked, "models:/checked/1")
+    assert (len(runs), newest.info.run_id != kept_out.run_id) == (made + 1, True)
+
+
+def test_a_table_that_is_kept_out_has_a_place(home, store):
+    result = invoke(store, "audit", "--no-table", "--model-uri", "models:/checked/1", "--config", str(home.config))
+    assert result.exit_code == 2
+    assert "ConfigError: --no-table leaves the deviation table on this machine alone: say where (--out" in result.output

@@ -161,6 +161,7 @@ def assert_ended_well(desk, whole, n_finished):
     assert version.tags["nnperm.run_id"] == run.info.run_id
     assert version.description.startswith(OWN_TEXT)
     assert version.description.count("Audit run") == 1
+    assert " on 400 rows: " in version.description
     assert desk.states == []
 
 
