@@ -14,7 +14,8 @@ from nnperm_mlflow.baselines import AuditNow, Candidate, Likeness, find_baseline
 from nnperm_mlflow.errors import AuditError
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.policy import Policy
-from nnperm_mlflow.registry.connection import command, explained, run_address
+from nnperm_mlflow.registry.connection import command, run_address
+from nnperm_mlflow.registry.explaining import explained
 from nnperm_mlflow.registry.linking import Link, link_of
 from nnperm_mlflow.registry.records import AuditRecord
 from nnperm_mlflow.registry.verdicts import Judgement, judgement_of

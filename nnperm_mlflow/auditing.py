@@ -24,7 +24,8 @@ from nnperm_mlflow.policy import AnyPolicy, Policy
 from nnperm_mlflow.publishing import kept_until_published, publish_record, refuse_overwriting
 from nnperm_mlflow.recording import Place, record
 from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG
-from nnperm_mlflow.registry.connection import connected, explained
+from nnperm_mlflow.registry.connection import connected
+from nnperm_mlflow.registry.explaining import explained
 from nnperm_mlflow.registry.session import RunSession
 from nnperm_mlflow.result import AuditResult, Folder
 from nnperm_mlflow.room import check_room

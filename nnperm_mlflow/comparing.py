@@ -21,7 +21,8 @@ from nnperm_mlflow.models.pinning import ModelReference, pin_model
 from nnperm_mlflow.pairing import Archive, Pair, differences, find_pair
 from nnperm_mlflow.planning import as_config
 from nnperm_mlflow.registry.comparisons import ComparisonEvidence, log_comparison
-from nnperm_mlflow.registry.connection import connected, explained, run_address
+from nnperm_mlflow.registry.connection import connected, run_address
+from nnperm_mlflow.registry.explaining import explained
 from nnperm_mlflow.registry.records import AuditRecord
 from nnperm_mlflow.registry.session import RunSession
 from nnperm_mlflow.report.comparison_card import comparison_card, in_brackets

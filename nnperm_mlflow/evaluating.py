@@ -33,7 +33,8 @@ from nnperm_mlflow.inputs.tables import Fetch, column_values
 from nnperm_mlflow.models.pinning import ModelReference, pin_model
 from nnperm_mlflow.planning import as_config
 from nnperm_mlflow.registry.artifacts import Fetcher
-from nnperm_mlflow.registry.connection import connect, explained
+from nnperm_mlflow.registry.connection import connect
+from nnperm_mlflow.registry.explaining import explained
 from nnperm_mlflow.result import AuditResult
 
 _UNNAMED_TARGETS = "targets"

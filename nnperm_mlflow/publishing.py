@@ -16,7 +16,8 @@ from nnperm_mlflow.approval import Judged
 from nnperm_mlflow.errors import ConfigError, EvidenceError, TrackingError, says_missing
 from nnperm_mlflow.locations import without_secrets
 from nnperm_mlflow.recording import Record
-from nnperm_mlflow.registry.connection import command, connected, explained, run_address
+from nnperm_mlflow.registry.connection import command, connected, run_address
+from nnperm_mlflow.registry.explaining import explained
 from nnperm_mlflow.registry.publication import Publication, load_publication
 from nnperm_mlflow.registry.publication import publish as write
 from nnperm_mlflow.registry.session import ERROR_TAG, MOST_MESSAGE

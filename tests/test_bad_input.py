@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from nnperm_mlflow.cli import main
 from nnperm_mlflow.errors import TrackingError
-from nnperm_mlflow.registry import connection
+from nnperm_mlflow.registry import connection, explaining
 
 
 def change(settings, *path, to):
@@ -181,7 +181,7 @@ def test_a_database_that_is_none_is_named(house, tmp_path, nothing_left):
 
 def test_what_the_disk_refuses_is_told_with_its_place():
     told = "refused at '/full/table': No space left on device. Make room"
-    with pytest.raises(TrackingError, match=told), connection.explained():
+    with pytest.raises(TrackingError, match=told), explaining.explained():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/table")
 
 

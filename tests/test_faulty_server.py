@@ -316,6 +316,7 @@ def test_a_server_that_is_gone_once_all_is_computed_costs_nothing_but_a_command(
     assert status == 2
     assert "could not be ended as FAILED (INTERNAL_ERROR)" in caplog.text
     assert "Traceback" not in caplog.text
+    assert f"the MLflow server gave no answer, or only errors, at {site.proxy.address}/api/2.0/" in message_in(said)
     (run_id,) = set(site.runs) - before
     assert site.runs[run_id].info.status == "RUNNING"
     publish, check = commands_in(message_in(said))

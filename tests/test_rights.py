@@ -12,7 +12,7 @@ from mlflow.server.auth.client import AuthServiceClient
 from nnperm_mlflow import audit
 from nnperm_mlflow.checking import check
 from nnperm_mlflow.cli import main
-from nnperm_mlflow.registry.connection import refused
+from nnperm_mlflow.registry.explaining import refused
 from tests.house import build_house, register
 from tests.servers import guarded, running_server
 

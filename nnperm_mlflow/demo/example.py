@@ -18,7 +18,8 @@ from sklearn.metrics import roc_auc_score
 
 from nnperm_mlflow.analysis.findings import Progress
 from nnperm_mlflow.auditing import audit
-from nnperm_mlflow.registry.connection import connect, explained
+from nnperm_mlflow.registry.connection import connect
+from nnperm_mlflow.registry.explaining import explained
 from nnperm_mlflow.result import AuditResult
 
 logger = logging.getLogger(__name__)

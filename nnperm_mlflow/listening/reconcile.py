@@ -17,7 +17,8 @@ from nnperm_mlflow.listening.configs import configs_in, digest_of, policy_in
 from nnperm_mlflow.listening.records import MOST_TRIES, Deliveries, Failures
 from nnperm_mlflow.listening.registry import is_audited
 from nnperm_mlflow.listening.versions import Version
-from nnperm_mlflow.registry.connection import connect, explained
+from nnperm_mlflow.registry.connection import connect
+from nnperm_mlflow.registry.explaining import explained
 from nnperm_mlflow.registry.lookups import versions_of
 
 logger = logging.getLogger(__name__)

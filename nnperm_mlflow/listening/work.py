@@ -14,7 +14,8 @@ from nnperm_mlflow.listening.program import Outcome
 from nnperm_mlflow.listening.records import MOST_TRIES, Failures
 from nnperm_mlflow.listening.registry import is_audited, standing
 from nnperm_mlflow.listening.versions import Version
-from nnperm_mlflow.registry.connection import connect, explained
+from nnperm_mlflow.registry.connection import connect
+from nnperm_mlflow.registry.explaining import explained
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import shlex
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,24 +14,20 @@ from tempfile import TemporaryDirectory
 import mlflow
 import requests
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from nnperm_mlflow.errors import TrackingError
-from nnperm_mlflow.locations import without_secrets, without_secrets_in
+from nnperm_mlflow.locations import without_secrets
 from nnperm_mlflow.printing import program
+from nnperm_mlflow.registry.explaining import explained
 
 logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = (4, 8)
 """How long a server may take to accept a connection, and to answer."""
-
-_MOST_MESSAGE = 500  # characters of what MLflow says
-_STORE_CLIENTS = ("azure", "boto3", "botocore", "google", "s3transfer")
-"""Packages by which MLflow reaches stores of artifacts; it lets their errors through."""
 
 _ENDPOINT = "MLFLOW_S3_ENDPOINT_URL"  # of a store like S3 that is not Amazon's
 _DATABASE = re.compile(r"(postgresql|mysql|mssql)\b")  # over a network, each of which MLflow would try for minutes
@@ -115,45 +110,6 @@ def connected(run_id: str | None = None) -> Iterator[tuple[MlflowClient, Path]]:
         yield connect(run_id), Path(scratch)
 
 
-@contextmanager
-def explained() -> Iterator[None]:
-    """Turn whatever MLflow, its database or the disk refuse within the block into one `TrackingError` in a line."""
-    try:
-        yield
-    except MlflowException as error:
-        first_line = without_secrets_in(next(iter(str(error).splitlines()), ""))
-        raise TrackingError(f"MLflow refused ({error.error_code}): {first_line[:_MOST_MESSAGE]}") from error
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        store = without_secrets(str(mlflow.get_tracking_uri()))
-        raise TrackingError(f"the database {store} cannot be used ({type(error).__name__}). Is it MLflow's?") from error
-    except ImportError as error:
-        raise TrackingError(f"the package '{error.name}' is needed here and not installed: pip install it.") from error
-    except requests.RequestException as error:
-        raise TrackingError(_refusal_of(error)) from error
-    except OSError as error:
-        where = f" at '{error.filename}'" if error.filename else ""
-        raise TrackingError(
-            f"the disk or the network refused{where}: {error.strerror or type(error).__name__}. Make room or mend the "
-            "connection, and run the audit again."
-        ) from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in _STORE_CLIENTS:
-            raise
-        first_line = without_secrets_in(next(iter(str(error).splitlines()), ""))
-        raise TrackingError(
-            f"the store of artifacts refused ({type(error).__name__}): {first_line[:_MOST_MESSAGE]} Is it running, and "
-            "may you write there?"
-        ) from error
-
-
-def _refusal_of(error: requests.RequestException) -> str:
-    """Return what a server answered and at which address, without what may be secret in it."""
-    if error.response is None:
-        return f"the server did not answer ({type(error).__name__}). Is it running?"
-    answer, address = error.response, without_secrets(error.response.url.partition("?")[0])
-    return f"the server refused ({answer.status_code} {answer.reason}) at {address}. Is it well, and may you do that?"
-
-
 def _probe(server: str) -> None:
     """Ask a server whether it lives; MLflow's own client would try for minutes."""
     problem = _silence_of(f"{server.rstrip('/')}/health")
@@ -228,24 +184,3 @@ def current_user() -> str:
     """Return who acts here: the name that the server is told, else the one that MLflow gives its runs."""
     name = os.environ.get("MLFLOW_TRACKING_USERNAME") or resolve_tags().get("mlflow.user") or "unknown"
     return str(name)
-
-
-def refused(error: MlflowException | requests.HTTPError, what: str) -> str:
-    """Return, and log, what could not be written for want of permission; any other error is raised again.
-
-    Parameters
-    ----------
-    error : MlflowException or HTTPError
-        A server refuses tags and metrics with the one, and files with the other.
-    what : str
-    """
-    if not _is_for_want_of_permission(error):
-        raise error
-    logger.warning("you may not write %s: the audit does not show there", what)
-    return what
-
-
-def _is_for_want_of_permission(error: MlflowException | requests.HTTPError) -> bool:
-    if isinstance(error, requests.HTTPError):
-        return error.response is not None and error.response.status_code == requests.codes.forbidden
-    return bool(error.error_code == "PERMISSION_DENIED")

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.filenames import MEDIANS_FILE
 from nnperm_mlflow.locations import is_uri, without_secrets
-from nnperm_mlflow.registry.connection import refused
+from nnperm_mlflow.registry.explaining import refused
 from nnperm_mlflow.registry.names import metric_names
 
 MEDIANS_COLUMNS = [

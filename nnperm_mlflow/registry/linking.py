@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.markdown import as_text
-from nnperm_mlflow.registry.connection import refused
+from nnperm_mlflow.registry.explaining import refused
 from nnperm_mlflow.registry.records import AuditRecord
 from nnperm_mlflow.verdict.judging import Status, Verdict, stamp
 

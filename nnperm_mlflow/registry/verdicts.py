@@ -13,7 +13,8 @@ from requests import HTTPError
 
 from nnperm_mlflow import __version__
 from nnperm_mlflow.filenames import CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER
-from nnperm_mlflow.registry.connection import current_user, refused
+from nnperm_mlflow.registry.connection import current_user
+from nnperm_mlflow.registry.explaining import refused
 from nnperm_mlflow.registry.linking import verdict_tags
 from nnperm_mlflow.registry.session import ERROR_TAG
 from nnperm_mlflow.verdict.judging import Verdict, stamp
