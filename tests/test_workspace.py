@@ -323,6 +323,7 @@ DAMAGES = {
     "no digests": without("digests"),
     "more than is known": lambda told: {**told, "more": 1},
     "a list": lambda told: [told],
+    "a number for a path": lambda told: {**told, "work_dir": 7},
     "a path": lambda told: {**told, "evidence": {**told["evidence"], "files": ["../../secret"]}},
     "no object": lambda told: {**told, "evidence": "evidence"},
 }

@@ -28,7 +28,7 @@ def stoppable(by_mlflow_run: bool) -> Iterator[None]:
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
+        if handler not in (signal.SIG_IGN, None):  # None is one that Python did not set, and could not set again
             signal.signal(number, _stop)
     caller = find_caller() if by_mlflow_run else None
     try:
@@ -43,7 +43,8 @@ def stoppable(by_mlflow_run: bool) -> Iterator[None]:
         raise
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _stop(number: int, frame: object) -> None:

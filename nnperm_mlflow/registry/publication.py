@@ -92,6 +92,8 @@ def load_publication(folder: Path) -> Publication:
         files = publication.evidence.files
         if any(Path(name).name != name for name in files):
             raise ValueError("a path, not the name of a file")
+        if not isinstance(publication.work_dir, (str, type(None))):
+            raise TypeError("a path is text")
         changed = [name for name in files if not _has_digest(folder / name, digests[name])]
     except FileNotFoundError as error:
         raise EvidenceError(f"there is nothing to publish in '{folder}': it holds no {PUBLICATION_FILE}.") from error
