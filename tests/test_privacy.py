@@ -328,7 +328,7 @@ def test_what_mlflow_says_of_a_server_does_not_show_its_password(broken_server, 
     ]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 2
-    assert f"API request to {without_secrets(broken_server)}/api" in result.stderr
+    assert f"gave no answer, or only errors, at {without_secrets(broken_server)}/api" in result.stderr
     assert_kept(result.stderr, result.output, caplog.text)
 
 
