@@ -33,6 +33,7 @@ MOST_REPEATS = 50
 
 _FIRST_REPEATS = 2  # with fewer there is no spread of medians
 _ENOUGH_REPEATS = 8
+_MANY_DEVIATIONS = 10_000_000  # whose statistics take more than a second
 _LEAST_GAIN = 0.02  # by which half as many repeats again must narrow the widest interval to be worth their time
 
 Progress = Callable[[int, int], None]
@@ -179,6 +180,9 @@ def _told(results: Iterable[BlockResult], n_rows: int, progress: Progress) -> It
 
 def _described(job: Job, tally: Tally, marks: Marks, parts: Sequence[Path]) -> pd.DataFrame:
     columns = column_names(job.perturbations, job.measure.baseline_names)
+    n_deviations = tally.n_rows * len(job.perturbations)
+    if n_deviations >= _MANY_DEVIATIONS:
+        logger.info("all rows are predicted: the statistics of %s deviations follow", f"{n_deviations:,}")
     with TableReader(*parts) as reader:
         return summarize(
             job.perturbations,

@@ -90,9 +90,11 @@ def progress_bar() -> Iterator[Callable[[int, int], None] | None]:
     def show(done: int, total: int) -> None:
         nonlocal bar
         if done == 0:
-            stack.close()  # ends the bar of the repeats before
+            stack.close()
             bar = stack.enter_context(click.progressbar(length=total, label="rows", file=sys.stderr, show_pos=True))
         bar.update(done - bar.pos)
+        if done == total:
+            stack.close()  # so that what is said next stands in a line of its own
 
     try:
         yield show
