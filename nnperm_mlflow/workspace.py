@@ -115,7 +115,7 @@ class Workspace:
         state = State(folder, Journal(folder / "blocks"))
         try:
             if state.journal.n_sheets:
-                logger.info("going on with an audit that was interrupted: %d parts are there", state.journal.n_sheets)
+                logger.info("going on with an audit that was interrupted (finished parts: %d)", state.journal.n_sheets)
             else:
                 self._say_what_differs(about)
             with suppress(FileNotFoundError):  # another process has just ended the same audit, and removed it

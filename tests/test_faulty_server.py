@@ -345,7 +345,7 @@ def test_the_same_command_again_takes_what_was_computed_and_writes_it_into_a_run
     assert site.audit()[0] == 2
     site.proxy.fail()
     assert site.audit()[0] == 0
-    assert "going on with an audit that was interrupted: 2 parts are there" in caplog.text
+    assert "going on with an audit that was interrupted (finished parts: 2)" in caplog.text
     run_id = one_finished(site.new_runs(before))
     assert_whole(site, run_id, undisturbed)
     assert site.points("metrics", run_id)["nnperm/model_calls"] == [0]

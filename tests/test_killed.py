@@ -135,7 +135,7 @@ def test_a_killed_audit_goes_on_from_its_last_finished_part_and_ends_with_the_sa
         assert desk.table in (None, whole.table)  # nothing half written lies in its place
         assert "damaged" not in ended.said
         if finished and "rows," in ended.said:  # it has come so far as to look for them
-            assert f"going on with an audit that was interrupted: {len(finished)} parts are there" in ended.said
+            assert f"going on with an audit that was interrupted (finished parts: {len(finished)})" in ended.said
             n_resumed += 1
         assert desk.status_of_linked() == "FINISHED"
         if ended.status == 0:
@@ -208,7 +208,7 @@ def test_an_audit_that_is_stopped_ends_its_run_as_killed_and_goes_on_later(desk,
     n_finished = len(desk.sheets)
     assert n_finished > 0
     again = desk.audit()
-    assert f"going on with an audit that was interrupted: {n_finished} parts are there" in again.said
+    assert f"going on with an audit that was interrupted (finished parts: {n_finished})" in again.said
     assert_ended_well(desk, whole, n_finished)
 
 
