@@ -85,7 +85,7 @@ def judge_audit(
         return None
     baselines: Mapping[str, Baseline] = {}
     if audited.table is not None:
-        candidate = Candidate(audited.table, audited.summary, audited.likeness)
+        candidate = Candidate(audited.reference.uri, audited.table, audited.summary, audited.likeness)
         baselines = find_baselines(client, policy, pinned, candidate=candidate, folder=folder, audit_now=audit_now)
     return judge(policy, Material(audited.reference.uri, audited.summary, baselines), audited.subject)
 

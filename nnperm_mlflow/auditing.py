@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.findings import Progress
 from nnperm_mlflow.approval import try_to_judge
-from nnperm_mlflow.baselines import pin_baselines
+from nnperm_mlflow.baselines import pin_baselines, refuse_itself
 from nnperm_mlflow.config import AuditConfig
 from nnperm_mlflow.errors import TrackingError, name_list
 from nnperm_mlflow.filenames import TABLE_FILE
@@ -114,6 +114,7 @@ def audit(
         check_room(plan, folder.path, workspace.root)
         refuse_overwriting(folder.path, plan.record)
         pinned = pin_baselines(client, settings.policy)
+        refuse_itself(pinned, plan.reference.uri)
         session.start(plan.reference, experiment, tags={KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri})
         if not ends_run:
             _refuse_used(client, session.run_id, {**plan.record, "unit": plan.unit})

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.comparison import compare_tables
 from nnperm_mlflow.config import AnalysisConfig
-from nnperm_mlflow.errors import AuditError, ConfigError, EvidenceError, MissingBaselineError
+from nnperm_mlflow.errors import AuditError, CheckError, ConfigError, EvidenceError, MissingBaselineError
 from nnperm_mlflow.models.pinning import pin_model
 from nnperm_mlflow.policy import AgainstCheck, Policy
 from nnperm_mlflow.registry.audits import TABLE_TAG, find_audits
@@ -65,11 +65,14 @@ class Candidate:
 
     Attributes
     ----------
+    model : str
+        Pinned URI.
     table : Path
     summary : DataFrame
     likeness : Likeness
     """
 
+    model: str
     table: Path
     summary: pd.DataFrame
     likeness: Likeness
@@ -94,6 +97,29 @@ def pin_baselines(client: MlflowClient, policy: Policy) -> dict[str, str]:
         except AuditError as error:
             raise MissingBaselineError(f"a check compares with {asked}, which is missing: {error}") from error
     return pinned
+
+
+def refuse_itself(pinned: Mapping[str, str], model: str) -> None:
+    """Refuse to compare a version with itself.
+
+    Parameters
+    ----------
+    pinned : mapping of str to str
+        As `pin_baselines` returns it.
+    model : str
+        Pinned URI of the version that a policy is applied to.
+
+    Raises
+    ------
+    CheckError
+        If one of them is the version.
+    """
+    for asked, uri in pinned.items():
+        if uri == model:
+            raise CheckError(
+                f"a check compares with {asked}, which is {model} itself: that tells nothing. Compare with another "
+                "version."
+            )
 
 
 def find_baselines(
@@ -129,11 +155,14 @@ def find_baselines(
 
     Raises
     ------
+    CheckError
+        If a version is to be compared with itself.
     MissingBaselineError
         If there is no audit to compare with, and none can be made now.
     EvidenceError
         If the files of an earlier audit have been changed.
     """
+    refuse_itself(pinned, candidate.model)
     found = {}
     for asked, uri in pinned.items():
         record = find_comparable(client, uri, candidate.likeness, folder, experiment)

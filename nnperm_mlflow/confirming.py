@@ -140,7 +140,7 @@ def _judge(
 ) -> Verdict:
     """Apply a policy to an audit on record, those that it is compared with confirmed, too."""
     audited = audited_from(client, record, policy)
-    candidate = Candidate(record.table, record.summary, audited.likeness)
+    candidate = Candidate(record.model, record.table, record.summary, audited.likeness)
     where = folder / "baselines"
     baselines = find_baselines(client, policy, pinned, candidate=candidate, folder=where, experiment=experiment)
     for number, baseline in enumerate(baselines.values()):

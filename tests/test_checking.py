@@ -208,11 +208,19 @@ def test_a_version_is_compared_with_an_earlier_audit_on_the_same_data(home, trac
     assert first.run_id == find_audits(tracked, "models:/checked/1")[0].info.run_id
 
 
-def test_a_version_is_not_compared_with_itself(home, tracked):
+def test_a_version_is_not_compared_with_itself(home, tracked, monkeypatch):
     tracked.set_registered_model_alias("checked", "champion", "1")
     against = {"against": "models:/checked@champion", "max_shift": 1.0}
-    with pytest.raises(CheckError, match="models:/checked@champion is models:/checked/1 itself"):
-        audit(settings_of(home, against), model_uri="models:/checked/1")
+    itself = "models:/checked@champion, which is models:/checked/1 itself"
+    before = len(find_audits(tracked, "models:/checked/1"))
+    with monkeypatch.context() as patch:
+        patch.setattr("nnperm_mlflow.auditing.measure", None)  # it is refused before anything is computed
+        with pytest.raises(CheckError, match=itself):
+            audit(settings_of(home, against), model_uri="models:/checked/1")
+    assert len(find_audits(tracked, "models:/checked/1")) == before
+    audited = audit(settings_of(home), model_uri="models:/checked/1")
+    with pytest.raises(CheckError, match=itself):
+        check(run_id=audited.run_id, policy=Policy(checks=[against]))
     tracked.delete_registered_model_alias("checked", "champion")
 
 
