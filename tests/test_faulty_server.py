@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import sqlite3
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -377,14 +376,16 @@ def test_a_file_that_was_changed_is_not_published(site, waiting):
 
 
 def test_a_server_that_never_answers_is_told_of_in_time(monkeypatch):
-    """All limits together are below 15 seconds; that they are kept is seen with a socket that nobody reads from."""
+    """All limits together are below 15 seconds, and nothing is asked again of a socket that nobody reads from."""
     assert sum(PROBE_SECONDS) < 15
     assert float(BOUNDS["MLFLOW_HTTP_REQUEST_TIMEOUT"]) < 15
     monkeypatch.setattr(connection, "PROBE_SECONDS", PROBE_SECONDS)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        begun = time.monotonic()
         status, said = nnperm("audit", "--model-uri", "models:/house/1", "--tracking-uri", address)
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
     assert status == 2
     assert message_in(said).startswith(f"TrackingError: the MLflow server at {address} cannot be reached (ReadTimeout)")
-    assert time.monotonic() - begun < 60  # and not minutes, as by MLflow's own limits
