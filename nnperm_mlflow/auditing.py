@@ -8,13 +8,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from mlflow import MlflowClient
-
 from nnperm_mlflow.analysis.findings import Progress
 from nnperm_mlflow.approval import try_to_judge
 from nnperm_mlflow.baselines import pin_baselines, refuse_itself
 from nnperm_mlflow.config import AuditConfig
-from nnperm_mlflow.errors import TrackingError, name_list
 from nnperm_mlflow.filenames import TABLE_FILE
 from nnperm_mlflow.forecasting import Forecast, forecast
 from nnperm_mlflow.inputs.dataset import Dataset
@@ -115,9 +112,8 @@ def audit(
         refuse_overwriting(folder.path, plan.record)
         pinned = pin_baselines(client, settings.policy)
         refuse_itself(pinned, plan.reference.uri)
+        session.refuse_used({**plan.record, "unit": plan.unit})
         session.start(plan.reference, experiment, tags={KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri})
-        if not ends_run:
-            _refuse_used(client, session.run_id, {**plan.record, "unit": plan.unit})
         place = Place(session.run_id, session.experiment_id, folder, ends_run, logs_metrics, logs_table, workspace.root)
         state = workspace.open(plan, fresh)
         calls = plan.job.predictor.calls
@@ -168,11 +164,3 @@ def plan_audit(
         settings = with_policy(as_config(config), policy)
         return forecast(prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch))
 
-
-def _refuse_used(client: MlflowClient, run_id: str, params: Mapping[str, object]) -> None:
-    """Refuse a run of others that holds an audit already, or parameters that an audit's would contradict."""
-    data = client.get_run(run_id).data
-    taken = [key for key, value in params.items() if data.params.get(key, str(value)) != str(value)]
-    if MODEL_TAG in data.tags or taken:
-        holds = f"the parameters {name_list(taken)} with other values" if MODEL_TAG not in data.tags else "an audit"
-        raise TrackingError(f"run {run_id} holds {holds} already. Begin a run of its own for this audit.")

@@ -17,7 +17,7 @@ from mlflow.models import infer_signature
 
 from nnperm_mlflow import audit, plan_audit
 from nnperm_mlflow.cli import main
-from nnperm_mlflow.errors import ConfigError, DataError, NonFinitePredictionError
+from nnperm_mlflow.errors import ConfigError, DataError, NonFinitePredictionError, TrackingError
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from tests.house import register
 
@@ -257,6 +257,27 @@ def test_a_given_run_is_ended_as_failed_even_where_the_configuration_is_not_read
     ended = tracked.get_run(run.info.run_id)
     assert ended.info.status == "FAILED"
     assert "unknown key" in ended.data.tags["nnperm.error"]
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "FINISHED"])
+def test_a_given_run_of_something_else_is_refused_and_stays_as_it_is(house, tracked, monkeypatch, status):
+    run = tracked.create_run(tracked.get_experiment_by_name("tests").experiment_id)
+    tracked.log_param(run.info.run_id, "seed", 42)
+    if status != "RUNNING":
+        tracked.set_terminated(run.info.run_id, status)
+    before = tracked.get_run(run.info.run_id)
+    monkeypatch.setattr("nnperm_mlflow.auditing.measure", None)  # nothing is computed
+    with pytest.raises(TrackingError, match="holds the parameters 'seed' with other values already"):
+        audit(house.config, model_uri="models:/house/1", run_id=run.info.run_id)
+    after = tracked.get_run(run.info.run_id)
+    assert (after.data.to_dictionary(), after.info.status) == (before.data.to_dictionary(), status)
+
+
+def test_a_given_run_that_holds_an_audit_is_not_given_another(house, tracked):
+    audited = audit(house.config, model_uri="models:/house/1")
+    with pytest.raises(TrackingError, match="holds an audit already. Begin a run of its own"):
+        audit(house.config, model_uri="models:/house/1", run_id=audited.run_id)
+    assert tracked.get_run(audited.run_id).info.status == "FINISHED"
 
 
 def test_an_output_that_cannot_be_written_is_told_before_the_model_is_loaded(house, tracked, tmp_path):

@@ -11,7 +11,7 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
-from nnperm_mlflow.errors import AuditError, TrackingError, says_missing
+from nnperm_mlflow.errors import AuditError, TrackingError, name_list, says_missing
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.registry.audits import WHOLE_TAG
 
@@ -56,6 +56,31 @@ class RunSession:
             raise RuntimeError("the run has not been started")
         return self._run_id
 
+    def refuse_used(self, params: Mapping[str, object]) -> None:
+        """Refuse a run to continue that is of something else; it stays as it is.
+
+        Parameters
+        ----------
+        params : mapping of str to object
+            Parameters that it will get.
+
+        Raises
+        ------
+        TrackingError
+            If it holds a whole audit, or some of the parameters with other values, which MLflow never changes.
+        """
+        if self._run_id is None:
+            return
+        data = self._client.get_run(self._run_id).data
+        taken = [key for key, value in params.items() if data.params.get(key, str(value)) != str(value)]
+        if WHOLE_TAG in data.tags or taken:
+            self.leave()
+            holds = "an audit" if WHOLE_TAG in data.tags else f"the parameters {name_list(taken)} with other values"
+            raise TrackingError(
+                f"run {self._run_id} holds {holds} already. Begin a run of its own for this audit (without --run-id, "
+                "and with MLFLOW_RUN_ID not set)."
+            )
+
     def start(
         self,
         reference: ModelReference,
@@ -87,7 +112,7 @@ class RunSession:
             )
 
     def leave(self) -> None:
-        """Take note that the run has been ended."""
+        """Leave the run as it is: it has been ended, or is not ours to end."""
         self._ends = False
 
     def __enter__(self) -> RunSession:
