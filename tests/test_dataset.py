@@ -175,6 +175,19 @@ def test_a_column_name_given_twice_is_refused_in_a_csv_file(tmp_path):
         load(static=str(tmp_path / "t.csv"))
 
 
+@pytest.mark.parametrize("ending", ["", ","])
+def test_a_comma_at_the_end_of_csv_lines_shifts_no_column(tmp_path, ending):
+    (tmp_path / "table.csv").write_text(f"ID,a,b\n1,10,100{ending}\n2,20,200{ending}\n")
+    table = load(static=str(tmp_path / "table.csv")).columns
+    assert {name: list(table[name]) for name in table} == {"ID": [1, 2], "a": [10, 20], "b": [100, 200]}
+
+
+def test_csv_lines_with_more_cells_than_the_header_are_refused(tmp_path):
+    (tmp_path / "table.csv").write_text("a,b\n1,10,100\n2,20,200\n")
+    with pytest.raises(DataError, match=r"have more cells than its header names columns \(2\). Name each column"):
+        load(static=str(tmp_path / "table.csv"))
+
+
 def test_a_csv_column_that_is_called_like_a_numbered_copy_is_a_column(tmp_path):
     (tmp_path / "t.csv").write_text("age,age.1\n1,2\n")
     assert list(load(static=str(tmp_path / "t.csv")).columns) == ["age", "age.1"]

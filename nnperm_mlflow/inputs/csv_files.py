@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -37,7 +38,8 @@ def read_csv(path: Path, location: str, packed: bool) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a column is named twice, which pandas would rename in silence, or a small file makes a huge table.
+        If a column is named twice, which pandas would rename in silence, or lines have more cells than the header, or
+        a small file makes a huge table.
     ValueError, OSError, EOFError, zlib.error
         As pandas and gzip raise them for a file that is none.
     """
@@ -48,7 +50,14 @@ def read_csv(path: Path, location: str, packed: bool) -> pd.DataFrame:
     if len(twice):
         raise DataError(f"'{location}' names {name_list(twice)} twice; each column needs a name of its own.")
     _check_size(path, location, len(header), packed)
-    return pd.read_csv(path, compression=compression)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(path, compression=compression, index_col=False)  # else what is too much is an index
+    except pd.errors.ParserWarning as error:
+        raise DataError(
+            f"lines of '{location}' have more cells than its header names columns ({len(header)}). Name each column."
+        ) from error
 
 
 def _check_width(path: Path, location: str, packed: bool) -> None:
