@@ -9,7 +9,7 @@ from pathlib import Path
 from nnperm_mlflow.analysis.findings import Findings, Progress, find
 from nnperm_mlflow.analysis.importance import with_scores
 from nnperm_mlflow.analysis.journal import Journal
-from nnperm_mlflow.errors import name_list
+from nnperm_mlflow.errors import NonFinitePredictionError, name_list
 from nnperm_mlflow.planning import Plan
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,11 @@ def measure(plan: Plan, table: Path, progress: Progress | None = None, journal: 
     -------
     Findings
         Its summary also tells what is `measurable`, and drops in score where these are asked for.
+
+    Raises
+    ------
+    PredictionError
+        If the model fails, predicts NaN, or predicts nothing at all because every row lacks something.
     """
     job = plan.job
     logger.info(
@@ -52,6 +57,11 @@ def measure(plan: Plan, table: Path, progress: Progress | None = None, journal: 
         precision=plan.precision,
         journal=journal,
     )
+    if not found.tally.n_kept.any():
+        raise NonFinitePredictionError(
+            f"{job.model} predicts none of the {plan.dataset.n_rows:,} rows: something that it needs is missing in "
+            "each. Fill in what is missing, or give rows that lack nothing."
+        )
     found.summary["measurable"] = found.summary["max"] > plan.noise.largest
     if plan.scores is not None:
         found = with_scores(found, job, plan.scores, plan.used.analysis.p_values)
@@ -88,9 +98,11 @@ def _log_progress() -> Progress:
     started = told = time.monotonic()
 
     def tell(done: int, total: int) -> None:
-        nonlocal told
+        nonlocal started, told
         now = time.monotonic()
-        if done and (now - told >= _LOG_EVERY_SECONDS or done == total):
+        if done == 0:
+            started = now
+        elif now - told >= _LOG_EVERY_SECONDS or done == total:
             left = (now - started) / done * (total - done)
             logger.info("%s of %s rows done, about %.0f s left", f"{done:,}", f"{total:,}", left)
             told = now

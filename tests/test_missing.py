@@ -217,6 +217,22 @@ def test_a_pipeline_that_fills_gaps_is_audited_from_the_registry(tracked):
     assert held["town=Ulm"] == (towns == "Ulm").sum()
 
 
+def test_an_audit_that_leaves_out_every_row_is_an_error(tracked):
+    table = pd.DataFrame({"dose": [1.0, np.nan] * 20, "age": [np.nan, 1.0] * 20})
+    network = keras.Sequential([keras.Input((2,), name="num_input"), keras.layers.Dense(1)])
+    with mlflow.start_run():
+        logged = mlflow.tensorflow.log_model(
+            network, name="dense", signature=infer_signature(np.zeros((3, 2)), np.zeros((3, 1)))
+        )
+    said = "predicts none of the 40 rows: something that it needs is missing in each"
+    with pytest.raises(NonFinitePredictionError, match=said):
+        nnperm_mlflow.audit(
+            {"inputs": {"num_input": ["dose", "age"]}, "analysis": {"missing": "skip"}},
+            model_uri=logged.model_uri,
+            data=dataset_from(table),
+        )
+
+
 def test_rows_left_out_take_no_part_in_scores_profiles_or_counts(tmp_path):
     """A model may make a number of what is missing; where such rows are left out they are left out everywhere."""
 
