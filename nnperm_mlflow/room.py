@@ -31,7 +31,8 @@ def check_room(plan: Plan, table: Path, work: Path) -> None:
         The message says what takes most, how much there is, and what to change.
     """
     check_memory(memory_bytes(plan.job, plan.block_rows, plan.used.analysis.profile), available_memory())
-    of_table, of_work = disk_bytes(plan.job)
+    most_repeats = None if plan.precision is None else plan.precision.most
+    of_table, of_work = disk_bytes(plan.job, plan.block_rows, most_repeats)
     check_disk([(table, of_table), (work, of_work)])
 
 
@@ -57,7 +58,7 @@ def check_disk(needed: Iterable[tuple[Path, int]]) -> None:
         if n_bytes > free:
             raise RoomError(
                 f"the audit would write about {_in_mib(n_bytes)} to '{path}', where {_in_mib(free)} are free. Make "
-                "room, or name another directory (--work-dir, --output)."
+                "room, name another directory (--work-dir, --output), or ask for fewer repeats (analysis: max_repeats)."
             )
 
 

@@ -2,9 +2,12 @@
 
 import errno
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nnperm_mlflow import audit
+from nnperm_mlflow.analysis.table import join_tables
 from nnperm_mlflow.errors import RoomError, TrackingError
 from nnperm_mlflow.room import available_memory, check_disk, check_memory
 
@@ -23,7 +26,7 @@ def test_what_is_written_to_one_disk_is_added_up(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 100 * MIB}))
     check_disk([(tmp_path, 40 * MIB), (tmp_path / "a", 60 * MIB)])
-    with pytest.raises(RoomError, match=r"about 110 MiB to '.*', where 100 MiB are free. Make room, or name another"):
+    with pytest.raises(RoomError, match=r"about 110 MiB to '.*', where 100 MiB are free. Make room, name another"):
         check_disk([(tmp_path, 50 * MIB), (tmp_path / "a", 60 * MIB)])
 
 
@@ -34,6 +37,33 @@ def test_an_audit_that_would_not_fit_begins_no_run(house, tracked, monkeypatch):
     with pytest.raises(RoomError, match="of memory, and 1.00 MiB are free"):
         audit(house.config, model_uri="models:/house/1")
     assert len(tracked.search_runs([experiment])) == before
+
+
+@pytest.mark.parametrize(("analysis", "n_tables"), [({"repeats": 7}, 7), ({"precision": 1e-9, "max_repeats": 7}, 14)])
+def test_the_disk_is_looked_at_for_all_repeats_that_there_may_be(house, tracked, monkeypatch, analysis, n_tables):
+    """Where their number is found out, the parts of the table and the whole are there at once."""
+    settings = {**house.settings(), "analysis": {"repeats": "auto", **analysis}}
+    asked = []
+    monkeypatch.setattr("nnperm_mlflow.room.check_disk", asked.extend)
+    result = audit(settings, model_uri="models:/house/1")
+    (_, of_table), (_, of_work) = asked
+    one = 4 * 400 * len(result.summary)
+    assert of_table > n_tables * one
+    assert of_work > 7 * one
+
+
+def test_a_table_that_cannot_be_joined_leaves_nothing_half_written(tmp_path, monkeypatch):
+    parts = [tmp_path / "0", tmp_path / "1"]
+    for part in parts:
+        pq.write_table(pa.table({"a": [1.0]}), part)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        join_tables(parts, tmp_path / "table")
+    assert sorted(tmp_path.iterdir()) == parts
 
 
 def test_a_disk_that_is_full_in_the_middle_is_told_and_what_is_finished_stays(house, tracked, tmp_path, monkeypatch):

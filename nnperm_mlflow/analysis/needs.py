@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nnperm_mlflow.analysis.engine import count_blocks
 from nnperm_mlflow.analysis.job import Job, begins_together, result_bytes
 from nnperm_mlflow.analysis.profiles import GRID
 from nnperm_mlflow.analysis.shuffling import SHUFFLE_BLOCK_ROWS
 from nnperm_mlflow.inputs.held import HELD_BYTES, row_bytes
 
 _COPIES = 3  # of a block's inputs: as they are, disturbed, and as the model takes them
-_SHEET_BYTES = 5  # of a deviation in the journal, with its marks
+_DEVIATION_BYTES = 4  # of a deviation in the table,
+_SHEET_BYTES = 5  # and in the journal, with its marks
 _ROW_BYTES = 40  # of a row of the table, beside its deviations
+_FILE_BYTES = 1 << 12  # of a file, however little it holds
 _PREDICTION_BYTES = 8
 _FIXED_BYTES = 1 << 28  # of the table's row groups, tallies and pictures: 256 MiB
 
@@ -39,15 +42,25 @@ def memory_bytes(job: Job, block_rows: int, profiles: Sequence[str] = ()) -> dic
     }
 
 
-def disk_bytes(job: Job) -> tuple[int, int]:
-    """Return about how many bytes an audit writes: into the deviation table, and beside it until it is finished.
+def disk_bytes(job: Job, block_rows: int, most_repeats: int | None = None) -> tuple[int, int]:
+    """Return about how many bytes an audit writes at most: beside its files, and where finished blocks are kept.
 
     Parameters
     ----------
     job : Job
-        Of all repeats.
+    block_rows : int
+        Most rows of a block.
+    most_repeats : int, optional
+        Where their number is found out, as `findings.Precision` has it: the table is then written in parts, which are
+        joined in the end.
     """
-    deviations = job.inputs.n_rows * job.repeats * len(job.perturbations)
-    table = 4 * deviations + _ROW_BYTES * job.inputs.n_rows * job.repeats
-    kept = 2 * _PREDICTION_BYTES * max(1, len(job.predictor.outputs.names)) if job.keeps_predictions else 0
-    return table, (_SHEET_BYTES + kept) * deviations + table
+    n_rows, n_perturbations = job.inputs.n_rows, len(job.perturbations)
+    repeats, copies = (job.repeats, 1) if most_repeats is None else (most_repeats, 2)
+    deviations = n_rows * repeats * n_perturbations
+    table = copies * (_DEVIATION_BYTES * deviations + _ROW_BYTES * n_rows * repeats)
+    marks = min(n_rows, SHUFFLE_BLOCK_ROWS) * repeats * n_perturbations
+    outputs = _PREDICTION_BYTES * max(1, len(job.predictor.outputs.names))
+    predictions = outputs * deviations * job.keeps_predictions
+    n_sheets = count_blocks(n_rows, block_rows) * (1 if most_repeats is None else repeats)
+    sheets = _SHEET_BYTES * deviations + n_sheets * (outputs * min(n_rows, block_rows) + _FILE_BYTES)
+    return table + marks + predictions, sheets + predictions

@@ -113,9 +113,9 @@ class TableWriter:
     ) -> None:
         try:
             if self._writer is not None:
-                if error is None and any(map(_count_rows, self._waiting.values())):
-                    self._write_groups(slice(None))
-                self._writer.close()
+                with self._writer:
+                    if error is None and any(map(_count_rows, self._waiting.values())):
+                        self._write_groups(slice(None))
             if error is None:
                 self._partial.replace(self._path)
         finally:
@@ -237,13 +237,16 @@ def join_tables(parts: Sequence[Path], path: Path) -> None:
     if len(parts) == 1:
         parts[0].replace(path)
         return
-    partial = path.with_name(f"{path.name}.partial")
-    with pq.ParquetWriter(partial, pq.read_schema(parts[0]), compression=_COMPRESSION, use_dictionary=_REPEATING) as it:
-        for part in parts:
-            with pq.ParquetFile(part) as file:
-                for group in range(file.num_row_groups):
-                    it.write_table(file.read_row_group(group))
-    partial.replace(path)
+    partial, schema = path.with_name(f"{path.name}.partial"), pq.read_schema(parts[0])
+    try:
+        with pq.ParquetWriter(partial, schema, compression=_COMPRESSION, use_dictionary=_REPEATING) as writer:
+            for part in parts:
+                with pq.ParquetFile(part) as file:
+                    for group in range(file.num_row_groups):
+                        writer.write_table(file.read_row_group(group))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     for part in parts:
         part.unlink()
 
