@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,8 +32,7 @@ from nnperm_mlflow.inputs.tables import Fetch, column_values
 from nnperm_mlflow.models.pinning import ModelReference, pin_model
 from nnperm_mlflow.planning import as_config
 from nnperm_mlflow.registry.artifacts import Fetcher
-from nnperm_mlflow.registry.connection import connect
-from nnperm_mlflow.registry.explaining import explained
+from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.result import AuditResult
 
 _UNNAMED_TARGETS = "targets"
@@ -102,11 +100,10 @@ def audit_evaluation(
     """
     asked = validated(EvaluatorConfig, settings, "evaluator_config of 'nnperm'")
     config = as_config(asked.config)
-    with explained(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        client = connect()
+    with connected() as (client, scratch):
         reference = _find_model(client, model, config.model, model_id)
         config = _follow(config, predictions, model)
-        config, rows = _read_rows(config, dataset, asked.channels, model, Fetcher(Path(scratch)))
+        config, rows = _read_rows(config, dataset, asked.channels, model, Fetcher(scratch))
         result = audit(
             config,
             model_uri=reference.uri,

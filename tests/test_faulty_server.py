@@ -14,7 +14,7 @@ import yaml
 
 from nnperm_mlflow.digests import file_digest
 from nnperm_mlflow.registry import connection
-from nnperm_mlflow.registry.connection import BOUNDS, PROBE_SECONDS
+from nnperm_mlflow.registry.connection import BOUNDS, PROBE_SECONDS, bounded
 from nnperm_mlflow.registry.publication import load_publication, publish
 from tests.faults import FAULTS, Proxy, at, commands_in, message_in, nnperm, once_each
 from tests.house import build_house, register
@@ -373,6 +373,21 @@ def test_a_file_that_was_changed_is_not_published(site, waiting):
     assert status == 2
     assert "'summary.csv' in" in message_in(said)
     assert site.artifacts(run_id) == {}
+
+
+def test_bounds_hold_until_the_last_block_that_asks_for_them_has_ended(monkeypatch):
+    """As threads of one process ask for them, each in its own time."""
+    own = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    for name in BOUNDS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(own, "3")
+    first, second = bounded(), bounded()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert {name: os.environ.get(name) for name in BOUNDS} == {**BOUNDS, own: "3"}
+    second.__exit__(None, None, None)
+    assert [name for name in BOUNDS if name in os.environ] == [own]
 
 
 def test_a_server_that_never_answers_is_told_of_in_time(monkeypatch):

@@ -33,6 +33,7 @@ from nnperm_mlflow.listening.service import ListenSettings, listen, only_listene
 from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.listening.work import Auditor
 from nnperm_mlflow.policy import Policy
+from nnperm_mlflow.registry.connection import BOUNDS
 from nnperm_mlflow.registry.lookups import versions_of
 from tests.deliveries import SECRET, deliver, event, signed
 from tests.servers import free_port, wait_until
@@ -465,6 +466,17 @@ def test_an_audit_that_a_killed_listener_left_behind_is_waited_for(tmp_path, mon
     assert ended == [(True, True)]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="locks are not inherited there")
+def test_an_audit_that_never_ends_is_not_joined_by_another(tmp_path, caplog):
+    import fcntl
+
+    with (tmp_path / "audit.lock").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not program(tmp_path, "", most_seconds=0).wait_for_others()
+    assert f"does not end: end what holds '{tmp_path / 'audit.lock'}'" in caplog.text
+    assert program(tmp_path, "", most_seconds=0).wait_for_others()
+
+
 # What the registry is asked, and what is done about it
 
 
@@ -486,6 +498,7 @@ class Recorded:
 
 def finished_audit(client, version, status="FINISHED", experiment="0", kind="audit", **tags):
     run = client.create_run(experiment, tags={"nnperm.model": version.uri, "nnperm.kind": kind, **tags})
+    client.log_param(run.info.run_id, "table_digest", "0" * 64)
     client.set_terminated(run.info.run_id, status)
 
 
@@ -753,6 +766,20 @@ def test_what_does_not_fit_into_the_queue_is_found_in_a_later_round(shop):
 
 
 # What a listener is told
+
+
+def test_all_that_a_listener_asks_of_a_server_is_bounded(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("nnperm_mlflow.listening.service.Listener", lambda _: seen.append(dict(os.environ)) or Quiet())
+    listen(settings(tmp_path))
+    assert seen[0].items() >= BOUNDS.items()
+
+
+class Quiet:
+    """A listener that stops at once."""
+
+    def run(self, _):
+        pass
 
 
 def settings(folder, **changed):

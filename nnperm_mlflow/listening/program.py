@@ -37,15 +37,15 @@ class Outcome:
 
     Attributes
     ----------
-    status : int or None
-        Exit status; negative for the signal that ended it, None where it was not started.
+    status : int
+        Exit status; negative for the signal that ended it.
     ended : {'by itself', 'stopped', 'timed out'}
         `stopped` where the listener itself was.
     tail : list of str
         The last lines of what it said.
     """
 
-    status: int | None
+    status: int
     ended: Literal["by itself", "stopped", "timed out"] = "by itself"
     tail: list[str] = field(default_factory=list)
 
@@ -89,14 +89,19 @@ class AuditProgram:
         Returns
         -------
         bool
-            False where the listener is stopped meanwhile.
+            False where it goes on even then, or the listener is stopped meanwhile.
         """
         end = time.monotonic() + self._most_seconds
         told = False
         while not self._stopping.is_set():
             with self._turn() as is_ours:
-                if is_ours or time.monotonic() > end:
+                if is_ours:
                     return True
+            if time.monotonic() > end:
+                logger.error(
+                    "an audit that an earlier listener has begun does not end: end what holds '%s'", self._lock
+                )
+                return False
             if not told:
                 logger.info("an audit that an earlier listener has begun is still running: waiting for its end")
                 told = True

@@ -26,6 +26,7 @@ from nnperm_mlflow.listening.program import AuditProgram, audit_environment
 from nnperm_mlflow.listening.reconcile import REGISTRY_OK, Reconciler, keep_reconciling
 from nnperm_mlflow.listening.records import Deliveries, Failures, first_start
 from nnperm_mlflow.listening.work import Auditor, keep_working
+from nnperm_mlflow.registry.connection import bounded
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ def listen(settings: ListenSettings) -> None:
         If the directories cannot be used, another listener has the state directory, or the port is taken.
     """
     known = _read_configs(settings.configs)
-    with only_listener(settings.state), _door(settings.host, settings.port) as door:
+    with bounded(), only_listener(settings.state), _door(settings.host, settings.port) as door:
         try:
             listener = Listener(settings)
         except sqlite3.Error as error:

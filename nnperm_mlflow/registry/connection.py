@@ -6,8 +6,10 @@ import logging
 import os
 import re
 import shlex
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -85,16 +87,34 @@ there is one in the tracking URI.
 """
 
 
+@dataclass
+class _Bounding:
+    """The blocks within which this process is bounded, in all its threads: they share one environment."""
+
+    n_blocks: int = 0
+    ours: dict[str, str] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_BOUNDING = _Bounding()
+
+
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Bound all that MLflow's client asks of a server within the block."""
-    ours = {name: value for name, value in BOUNDS.items() if name not in os.environ}
-    os.environ.update(ours)
+    """Bound all that MLflow's client asks of a server within the block; the bounds go with the last block."""
+    with _BOUNDING.lock:
+        if _BOUNDING.n_blocks == 0:
+            _BOUNDING.ours = {name: value for name, value in BOUNDS.items() if name not in os.environ}
+            os.environ.update(_BOUNDING.ours)
+        _BOUNDING.n_blocks += 1
     try:
         yield
     finally:
-        for name in ours:
-            os.environ.pop(name, None)
+        with _BOUNDING.lock:
+            _BOUNDING.n_blocks -= 1
+            if _BOUNDING.n_blocks == 0:
+                for name in _BOUNDING.ours:
+                    os.environ.pop(name, None)
 
 
 @contextmanager
