@@ -86,8 +86,9 @@ class Plan:
 
     @property
     def unit(self) -> str:
-        """Unit of the prediction, as configured or as the network tells."""
-        return self.used.analysis.unit or self.job.predictor.outputs.unit or "unit of the prediction"
+        """Unit of the prediction that is followed, as configured or as the network tells."""
+        told = self.job.predictor.outputs.unit_of(self.job.measure.columns)
+        return self.used.analysis.unit or told or "unit of the prediction"
 
 
 def as_config(config: AuditConfig | Mapping[str, object] | str | Path | None) -> AuditConfig:

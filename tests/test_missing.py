@@ -29,6 +29,7 @@ from nnperm_mlflow.errors import DataError, NonFinitePredictionError
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.models.branches import BranchPredictor
 from nnperm_mlflow.models.keras_network import keras_predictor
 from tests.plain import PlainPredictor, bound, deviations, run
 
@@ -287,3 +288,35 @@ def test_a_gap_is_judged_on_rows_that_lack_nothing_else(tmp_path):
     inputs = bind_inputs(specs, dataset_from(table), {})
     predictor = PlainPredictor(specs, lambda given: np.nan_to_num(given["dose"]) + given["age"])
     assert find_void_inputs(predictor, inputs, "", skips=True) == {"age"}
+
+
+class Centred(mlflow.pyfunc.PythonModel):
+    """A model that takes the mean of all rows beside a row from it."""
+
+    def predict(self, context, model_input, params=None):
+        return model_input["dose"] - np.nanmean(model_input["dose"]) + 0 * model_input["age"]
+
+
+def test_rows_that_mix_are_found_out_beside_a_missing_value(tracked, caplog):
+    table = pd.DataFrame(np.random.default_rng(1).normal(size=(60, 2)), columns=["dose", "age"])
+    table.loc[3, "age"] = np.nan
+    with mlflow.start_run():
+        logged = mlflow.pyfunc.log_model(
+            name="centred", python_model=Centred(), signature=infer_signature(table, table["dose"]),
+            pip_requirements=["mlflow"],
+        )  # fmt: skip
+    config = {"analysis": {"missing": "skip"}}
+    nnperm_mlflow.audit(config, model_uri=logged.model_uri, data=dataset_from(table), trust_model=True)
+    assert "a row's prediction depends on the rows beside it" in caplog.text
+
+
+def test_branches_that_give_other_numbers_are_found_out_beside_a_missing_value(monkeypatch, caplog):
+    given = [keras.Input((2,), name="num_input"), keras.Input((1,), name="other_input")]
+    hidden = keras.layers.Dense(4, activation="tanh")(given[0])
+    made = keras.Model(given, keras.layers.Dense(1)(keras.layers.Concatenate()([hidden, given[1]])))
+    rows = {"num_input": TABLE.to_numpy("float32")[:20], "other_input": np.zeros((20, 1), "float32")}
+    assert np.isnan(rows["num_input"]).any()
+    assert isinstance(keras_predictor(made).fitted(rows), BranchPredictor)
+    real = BranchPredictor.call
+    monkeypatch.setattr(BranchPredictor, "call", lambda self, inputs: real(self, inputs) + 1)
+    assert not isinstance(keras_predictor(made).fitted(rows), BranchPredictor)

@@ -50,6 +50,18 @@ def test_rounding_from_call_to_call_is_noise_and_not_chance():
     assert not noise.is_random
 
 
+def test_a_unit_in_the_last_place_of_half_precision_is_not_chance():
+    calls = []
+
+    def rounds(inputs):
+        calls.append(1)
+        return (1 + 0 * inputs["num_input"][:, 0] + (len(calls) == 2) * 2.0**-10).astype(np.float16)
+
+    noise = noise_of(rounds)
+    assert noise.again == 2.0**-10
+    assert not noise.is_random
+
+
 def test_rows_without_a_finite_prediction_are_left_to_the_audit():
     noise = noise_of(lambda inputs: np.where(np.arange(len(inputs["num_input"])) == 3, np.nan, 1.0))
     assert noise.largest == 0

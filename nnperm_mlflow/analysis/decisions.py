@@ -20,19 +20,19 @@ class Decision:
 
     Attributes
     ----------
-    column : int or None
-        The output that is held against the threshold; None where the largest of all outputs decides.
+    columns : tuple of int
+        Outputs of which the largest decides; a single one is held against the threshold.
     threshold : float
     """
 
-    column: int | None
+    columns: tuple[int, ...]
     threshold: float = _EVEN
 
     def decide(self, predictions: np.ndarray) -> np.ndarray:
         """Return what is decided for predictions of shape (n_rows, n_outputs): shape (n_rows,), int."""
-        if self.column is None:
-            return predictions.argmax(axis=1)
-        return (predictions[:, self.column] > self.threshold).astype(np.int64)
+        if len(self.columns) > 1:
+            return predictions[:, list(self.columns)].argmax(axis=1)
+        return (predictions[:, self.columns[0]] > self.threshold).astype(np.int64)
 
 
 def choose_decision(
@@ -53,7 +53,7 @@ def choose_decision(
     Returns
     -------
     Decision or None
-        None where nothing was asked for and outputs are no probabilities of classes.
+        None where nothing was asked for and what is followed is no probability of a class.
 
     Raises
     ------
@@ -66,15 +66,16 @@ def choose_decision(
                 "analysis: decision: 'argmax' takes the largest of several outputs, but the model has one. Give the "
                 "threshold above which it decides."
             )
-        return Decision(None)
-    followed = measure.columns[0] if measure.distance is None else None
+        return Decision(tuple(range(n_outputs)))
     if asked is not None:
-        if followed is None:
+        if measure.distance is not None:
             raise ConfigError(
                 f"analysis: decision: a threshold of {asked:g} is held against one output, but the distance "
                 f"'{measure.distance}' follows several. Choose an output, or 'decision: argmax'."
             )
-        return Decision(followed, float(asked))
-    if outputs.exclusive and n_outputs > 1:
-        return Decision(None)
-    return Decision(followed) if outputs.unit == "probability" and followed is not None else None
+        return Decision(measure.columns, float(asked))
+    heads = outputs.heads_of(measure.columns)
+    if len(heads) == 1 and heads[0].exclusive:
+        return Decision(heads[0].columns)
+    is_probability = measure.distance is None and outputs.unit_of(measure.columns) == "probability"
+    return Decision(measure.columns) if is_probability else None

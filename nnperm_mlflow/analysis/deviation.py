@@ -45,12 +45,13 @@ class Measure:
         -------
         ndarray of shape (n_rows,), float32
             |perturbed - baseline| in the unit of the prediction; or half the sum ("total_variation"), the largest
-            ("max") or the root of the sum of squares ("l2") of these over the outputs.
+            ("max") or the root of the sum of squares ("l2") of these over the outputs. Computed in float64, since a
+            narrower type may hold both predictions and neither their difference nor its square.
         """
-        difference = np.abs(perturbed - baseline)
         reduce = _DISTANCES[self.distance] if self.distance else _only
         with np.errstate(over="ignore"):
-            return reduce(difference).astype(np.float32)
+            difference = np.subtract(perturbed, baseline, dtype=np.float64)
+            return reduce(np.abs(difference, out=difference)).astype(np.float32)
 
     def fell(self, baseline: np.ndarray, perturbed: np.ndarray) -> np.ndarray:
         """Return which rows' prediction has fallen, of shape (n_rows,), bool; none where a distance is measured."""

@@ -11,10 +11,9 @@ import numpy as np
 
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.models.graph import Key
-from nnperm_mlflow.models.numbers import as_columns
 from nnperm_mlflow.models.pieces import Border, Packed, repeated
 from nnperm_mlflow.models.stacking import Arrays, StackingBlock, stack
-from nnperm_mlflow.models.tensors import WORKERS, to_tensor
+from nnperm_mlflow.models.tensors import WORKERS, to_columns, to_tensor
 
 if TYPE_CHECKING:
     from nnperm_mlflow.models.branches import BranchPredictor
@@ -132,7 +131,7 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
                 borders[name] = predictor.run_own(name, stack(changes, name, self.inputs[name]), self.inputs)
             else:
                 borders[name] = self._from_donors(name, changes)
-        return as_columns(predictor.joint[kind.cluster](borders, frontier)[0], copies * len(self.baseline))
+        return to_columns(predictor.joint[kind.cluster](borders, frontier)[0], copies * len(self.baseline))
 
     def _unchanged(self, cluster: Cluster, copies: int) -> tuple[dict[str, Border], list[Packed]]:
         """Return what the joint steps of a cluster take where nothing has changed, for copies of the rows."""
@@ -154,7 +153,7 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
         if (name, copies) not in self._prepared:
             nothing = np.zeros((copies, len(self.baseline)), dtype=np.float32)
             same = shortcut.predict(self._prepared[name], np.zeros(copies, dtype=np.int32), nothing)
-            self._prepared[name, copies] = as_columns(same, nothing.size)
+            self._prepared[name, copies] = to_columns(same, nothing.size)
 
     def _by_shortcut(self, name: str, changes: Sequence[Change]) -> np.ndarray:
         """Return the baseline and what the shortcut adds to it, so that a column of no weight gives the baseline."""
@@ -162,7 +161,7 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
         columns = np.array([change.slots[0].index[0] for change in changes], dtype=np.int32)
         differences = np.stack([change.values[0] for change in changes]) - self.inputs[name].T[columns]
         found = self.predictor.shortcuts[name].predict(self._prepared[name], columns, differences)
-        moved = as_columns(found, differences.size) - self._prepared[name, len(changes)]
+        moved = to_columns(found, differences.size) - self._prepared[name, len(changes)]
         return np.tile(self.baseline, (len(changes), 1)) + moved
 
     def _is_tried(self, change: Change) -> bool:

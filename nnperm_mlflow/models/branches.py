@@ -20,11 +20,12 @@ from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.affine import find_exits
 from nnperm_mlflow.models.branch_block import BranchBlock, Cluster, Route, ShortcutRoute, Together
 from nnperm_mlflow.models.graph import Graph, Key, cluster_inputs
-from nnperm_mlflow.models.numbers import as_columns, rounding_of
+from nnperm_mlflow.models.numbers import rounding_of
 from nnperm_mlflow.models.pieces import Border, JointSteps, OwnSteps, Packed
 from nnperm_mlflow.models.predictor import OutputSpec
 from nnperm_mlflow.models.shortcut import Shortcut
 from nnperm_mlflow.models.stacking import Arrays, Exactness
+from nnperm_mlflow.models.tensors import to_columns
 
 logger = logging.getLogger(__name__)
 
@@ -218,7 +219,7 @@ class BranchPredictor:
         outputs, kept = self.joint[self.every](borders, [])
         tensors = [tensor for each in (*borders.values(), kept) for packed in each for tensor in packed]
         self.kept_bytes = sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in tensors) // max(1, n_rows)
-        return borders, dict(zip(self._kept_keys, kept, strict=True)), as_columns(outputs, n_rows)
+        return borders, dict(zip(self._kept_keys, kept, strict=True)), to_columns(outputs, n_rows)
 
     def look_up(self, keys: Iterable[Key], borders: dict[str, Border], kept: dict[Key, Packed]) -> list[Packed]:
         """Return some tensors of borders and frontiers."""

@@ -20,13 +20,13 @@ from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.branches import BranchPredictor
 from nnperm_mlflow.models.files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.graph import unfold
-from nnperm_mlflow.models.numbers import as_columns, rows_mix, same_numbers
+from nnperm_mlflow.models.numbers import rows_mix, same_numbers
 from nnperm_mlflow.models.pinning import ModelReference
-from nnperm_mlflow.models.predictor import OutputSpec, Predictor
+from nnperm_mlflow.models.predictor import Head, OutputSpec, Predictor
 from nnperm_mlflow.models.safety import reaching_layers
 from nnperm_mlflow.models.signature import specs_from_signature
 from nnperm_mlflow.models.stacking import Arrays
-from nnperm_mlflow.models.tensors import TensorPredictor, Tensors, spec_from_tensor, to_tensor
+from nnperm_mlflow.models.tensors import TensorPredictor, Tensors, spec_from_tensor, to_columns, to_tensor
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ class KerasPredictor(TensorPredictor):
     def _eager(self, probe: Arrays) -> np.ndarray:
         """Call the network itself, without compiling it for a few rows."""
         tensors = {spec.name: to_tensor(probe[spec.name], spec) for spec in self.inputs}
-        return as_columns(self._run(tensors), len(next(iter(probe.values()))))
+        return to_columns(self._run(tensors), len(next(iter(probe.values()))))
 
 
 def keras_predictor(network: keras.Model, specs: Sequence[InputSpec] | None = None) -> KerasPredictor:
@@ -237,13 +237,31 @@ def _specs(structure: Any) -> list[InputSpec]:  # noqa: ANN401
 
 
 def _outputs(network: keras.Model) -> OutputSpec:
-    last = network.layers[-1] if network.layers else None
-    activation = getattr(getattr(last, "activation", None), "__name__", "")
+    """Return what a network tells of its outputs: their names, and what the layer behind each makes of them."""
+    tensors = getattr(network, "outputs", None) or []
+    layers = [_layer_behind(tensor) for tensor in tensors] or network.layers[-1:]
+    if not tensors or any(len(tensor.shape) != 2 or tensor.shape[1] is None for tensor in tensors):
+        return OutputSpec((), tuple(_head(layer, 0, 0) for layer in layers))
+    named = getattr(network, "output_names", [network.layers[-1].name])
+    names: list[str] = []
+    heads = []
+    for name, tensor, layer in zip(named, tensors, layers, strict=True):
+        width = tensor.shape[1]
+        heads.append(_head(layer, len(names), width))
+        names += [str(name)] if width == 1 else [f"{name}_{position}" for position in range(width)]
+    return OutputSpec(tuple(names), tuple(heads))
+
+
+def _layer_behind(tensor: Any) -> Any:  # noqa: ANN401
+    """Return the layer or operation that gives an output; of a network inside, the one that gives its own."""
+    operation, _, place = getattr(tensor, "_keras_history", (None, 0, 0))  # not a public part of Keras
+    inner = getattr(operation, "outputs", None) if isinstance(operation, keras.Model) else None
+    return _layer_behind(inner[place]) if inner else operation
+
+
+def _head(layer: Any, first: int, width: int) -> Head:  # noqa: ANN401
+    """Return what a layer's last act makes of its outputs; some layers and operations are an activation themselves."""
+    own = type(layer).__name__.lower()
+    activation = getattr(getattr(layer, "activation", None), "__name__", own)
     unit = "probability" if activation in ("sigmoid", "softmax") else None
-    heads = getattr(network, "outputs", None) or []
-    if not heads or any(len(head.shape) != 2 or head.shape[1] is None for head in heads):
-        return OutputSpec((), unit)
-    named = getattr(network, "output_names", [last.name if last else "output"])
-    widths = [(str(name), head.shape[1]) for name, head in zip(named, heads, strict=True)]
-    names = [name if width == 1 else f"{name}_{position}" for name, width in widths for position in range(width)]
-    return OutputSpec(tuple(names), unit, activation == "softmax" and len(heads) == 1)
+    return Head(tuple(range(first, first + width)), unit, activation == "softmax" and width > 1)

@@ -41,22 +41,25 @@ def rows_mix(model: Caller, probe: Arrays, predicted: np.ndarray | None = None) 
 def same_numbers(found: np.ndarray, expected: np.ndarray) -> bool:
     """Tell whether predictions of shape (n_rows, n_outputs) are the same up to rounding, whatever their unit.
 
-    What counts is the spread of each output over the rows: 1e-4 of it lies beyond what another order of adding does,
-    and far below what mixed rows or chance do.
+    What counts is the spread of each output over the rows in which it is finite: 1e-4 of it lies beyond what another
+    order of adding does, and far below what mixed rows or chance do. What is not finite has to be the very same.
     """
-    rounding = rounding_of(expected)
-    spread = np.ptp(expected, axis=0) if len(expected) else 0.0
-    return bool((np.abs(found - expected) <= np.maximum(1e-4 * spread, rounding)).all() or _both_nan(found, expected))
+    wide, finite = expected.astype(np.float64), np.isfinite(expected)  # a spread may be more than a float16 holds
+    spread = wide.max(axis=0, where=finite, initial=-np.inf) - wide.min(axis=0, where=finite, initial=np.inf)
+    with np.errstate(invalid="ignore"):
+        near = np.abs(found - wide) <= np.maximum(1e-4 * spread, rounding_of(expected))
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    return bool((near | same).all())
 
 
 def rounding_of(predictions: np.ndarray) -> float:
-    """Return what the last bits of a float32 can make of predictions: 64 units in the last place of the largest."""
+    """Return what rounding can make of predictions, as a share of the largest.
+
+    It is 64 units in the last place of a float32, whose sums come in many orders; numbers of double precision may have
+    been such sums. A coarser type has 4 of its own: it rounds what was added up in float32, once a layer.
+    """
     largest = float(np.abs(predictions[np.isfinite(predictions)]).max(initial=0.0))
-    return 64 * float(np.finfo(np.float32).eps) * largest
-
-
-def _both_nan(found: np.ndarray, expected: np.ndarray) -> bool:
-    return bool(np.isnan(expected).any() and (np.isnan(found) == np.isnan(expected)).all())
+    return largest * max(64 * float(np.finfo(np.float32).eps), 4 * float(np.finfo(predictions.dtype).eps))
 
 
 def as_columns(prediction: object, n_rows: int) -> np.ndarray:
@@ -86,8 +89,9 @@ def as_columns(prediction: object, n_rows: int) -> np.ndarray:
             raise PredictionError(f"the model was given {n_rows} rows and returned an array of shape {array.shape}.")
         if array.dtype.kind not in "fiub":
             raise PredictionError(
-                "the model's predictions are no numbers but labels, between which there is no distance. Log it so that "
-                "it predicts numbers (for scikit-learn: pyfunc_predict_fn='predict_proba')."
+                f"the model's predictions (of type {array.dtype}) are no numbers but labels or the like, between which "
+                "there is no distance. Log it so that it predicts numbers (for scikit-learn: "
+                "pyfunc_predict_fn='predict_proba')."
             )
     columns = [array.reshape(n_rows, -1) for array in arrays]
     joined = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)

@@ -14,6 +14,25 @@ from nnperm_mlflow.models.stacking import Arrays
 
 
 @dataclass(frozen=True)
+class Head:
+    """Outputs that come from one layer.
+
+    Attributes
+    ----------
+    columns : tuple of int
+        Where they stand among all outputs; empty where only a call tells.
+    unit : str or None
+        "probability" where the layer says so.
+    exclusive : bool
+        Whether they are known to be the probabilities of several classes of which one is right.
+    """
+
+    columns: tuple[int, ...] = ()
+    unit: str | None = None
+    exclusive: bool = False
+
+
+@dataclass(frozen=True)
 class OutputSpec:
     """What a model predicts.
 
@@ -21,15 +40,31 @@ class OutputSpec:
     ----------
     names : tuple of str
         One per output; empty where only a call tells how many there are.
-    unit : str or None
-        "probability" where the last layer says so.
-    exclusive : bool
-        Whether outputs are known to be the probabilities of classes of which one is right.
+    heads : tuple of Head
+        Empty where nothing is known of them.
     """
 
     names: tuple[str, ...] = ()
-    unit: str | None = None
-    exclusive: bool = False
+    heads: tuple[Head, ...] = ()
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of all outputs, where they share one."""
+        return _shared_unit(self.heads)
+
+    def unit_of(self, columns: Iterable[int]) -> str | None:
+        """Return the unit of some outputs, where they share one."""
+        return _shared_unit(self.heads_of(columns))
+
+    def heads_of(self, columns: Iterable[int]) -> tuple[Head, ...]:
+        """Return the heads that some outputs come from, as far as known; all where only a call tells."""
+        wanted = set(columns)
+        return tuple(head for head in self.heads if not head.columns or not wanted.isdisjoint(head.columns))
+
+
+def _shared_unit(heads: Iterable[Head]) -> str | None:
+    units = {head.unit for head in heads}
+    return units.pop() if len(units) == 1 else None
 
 
 class Block(Protocol):

@@ -61,7 +61,7 @@ class PyfuncPredictor(WholeModelPredictor):
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
         try:
-            predicted = self._model.predict(self._as_taken(inputs))
+            predicted = _written_out(self._model.predict(self._as_taken(inputs)))
         except Exception as error:  # foreign code may raise anything, and its words may hold data
             raise PredictionError(f"the model failed ({type(error).__name__}).") from error
         return as_columns(predicted, len(inputs[self.inputs[0].name]))
@@ -81,6 +81,12 @@ class PyfuncPredictor(WholeModelPredictor):
             return pd.DataFrame({spec.name: inputs[spec.name] for spec in self.inputs})
         arrays = {spec.name: inputs[spec.name].copy() for spec in self.inputs}  # foreign code may edit what it gets
         return arrays if len(arrays) > 1 else next(iter(arrays.values()))
+
+
+def _written_out(predicted: Any) -> Any:  # noqa: ANN401 - whatever pyfunc lets a model return
+    """Return a list of numbers, or of lists of them, as the array that it spells; a list of arrays holds heads."""
+    spells = isinstance(predicted, list) and all(isinstance(row, list) or np.ndim(row) == 0 for row in predicted)
+    return np.asarray(predicted) if spells else predicted
 
 
 def load_pyfunc(path: Path, mlmodel: dict[str, Any], reference: ModelReference, trust_model: bool) -> PyfuncPredictor:

@@ -54,7 +54,7 @@ class TensorPredictor(WholeModelPredictor):
             predicted = self._function(tensors)
         except (tf.errors.OpError, ValueError, TypeError) as error:
             raise PredictionError(describe_failure(error)) from error
-        return as_columns(predicted, len(next(iter(tensors.values()))))
+        return to_columns(predicted, len(next(iter(tensors.values()))))
 
 
 def tensor_spec(spec: InputSpec) -> tf.TensorSpec:
@@ -84,3 +84,12 @@ def _tensor_type(dtype: np.dtype) -> tf.DType:
 def to_tensor(array: Any, spec: InputSpec) -> tf.Tensor:  # noqa: ANN401 - an array, or a tensor already
     """Return an input as the tensor that its network takes; a tensor stays as it is."""
     return tf.convert_to_tensor(array, _tensor_type(spec.dtype))
+
+
+def to_columns(predicted: Any, n_rows: int) -> np.ndarray:  # noqa: ANN401 - a tensor, or a list or dict of them
+    """Return what a network gave as numbers of shape (n_rows, n_outputs); NumPy takes bfloat16 for none."""
+    return as_columns(tf.nest.map_structure(_known_to_numpy, predicted), n_rows)
+
+
+def _known_to_numpy(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tensor, tf.float32) if tensor.dtype == tf.bfloat16 else tensor
