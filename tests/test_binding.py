@@ -221,6 +221,25 @@ def test_one_channel_without_an_axis_of_its_own_fits_a_model_with_or_without_one
     np.testing.assert_array_equal(held(bound, "PAY").reshape(N_ROWS, 4), STEPS[:, 0, :])
 
 
+@pytest.mark.parametrize(
+    "series",
+    [
+        Series(("PAY",), STEPS[:, 0]),
+        Series(("PAY",), STEPS[:, :1], channel_axis=1),
+        Series(("PAY",), STEPS[:, :1].swapaxes(1, 2), channel_axis=2),
+        Series(("PAY",), columns={"PAY": ("P1", "P2", "P3", "P4")}),
+    ],
+    ids=["without an axis", "channels first", "steps first", "columns"],
+)
+def test_the_only_channel_fits_a_model_that_takes_its_steps_however_it_is_stored(series):
+    table = TABLE.assign(**{f"P{step + 1}": STEPS[:, 0, step] for step in range(4)})
+    bound = bind(spec("history", 4), table=table, temporal={"pay": series}, said={"history": "pay"})
+    np.testing.assert_array_equal(read(bound, "history"), STEPS[:, 0])
+    np.testing.assert_array_equal(held(bound, "PAY"), STEPS[:, 0])
+    with pytest.raises(ShapeError, match="'pay' has 4 steps of 1 channels"):
+        bind(spec("history", 5), table=table, temporal={"pay": series}, said={"history": "pay"})
+
+
 @pytest.mark.parametrize("steps_first", [True, False])
 def test_a_history_of_columns_is_laid_as_the_model_takes_it(steps_first):
     names = [[f"{channel}_{step}" for step in range(4)] for channel in ("PAY", "BILL")]

@@ -181,28 +181,25 @@ def _bind_columns(
 
 def _bind_series(spec: InputSpec, name: str, dataset: Dataset, gaps: list[Gap]) -> tuple[RowSource, dict[str, Index]]:
     series = dataset.temporal[name]
+    axis = _model_axis(spec, name, series)
     if series.array is None:
         stored = np.array([series.columns[channel] for channel in series.channels], dtype=object)
         for column in stored.ravel():
             gaps += check_values(f"column '{column}'", dataset.columns[column], spec)
-        axis = _model_axis(spec, name, series, stored.shape[1])
-        grid = stored.T if axis == 2 else stored
+        grid = stored[0] if axis is None else np.moveaxis(stored, 0, axis - 1)
         return ColumnGrid(dataset.columns, grid, spec.dtype), _channel_slots(series, axis)
     gaps += check_values(f"temporal data '{name}'", series.array, spec)
-    if series.channel_axis is None and len(spec.shape) == 1:
-        if not _fits(series.array.shape[1:], spec.shape):
-            raise ShapeError(f"the model's input is {spec}, but temporal data '{name}' has {series.array.shape}.")
-        return StoredArray(series.array, spec.dtype), {series.channels[0]: ()}
-    array, stored_axis = series.array, series.channel_axis
-    if stored_axis is None:
-        array, stored_axis = array[:, :, None], 2
-    axis = _model_axis(spec, name, series, array.shape[3 - stored_axis])
-    return StoredArray(np.moveaxis(array, stored_axis, axis), spec.dtype), _channel_slots(series, axis)
+    array = series.array[:, None] if series.channel_axis is None else np.moveaxis(series.array, series.channel_axis, 1)
+    array = array[:, 0] if axis is None else np.moveaxis(array, 1, axis)
+    return StoredArray(array, spec.dtype), _channel_slots(series, axis)
 
 
-def _model_axis(spec: InputSpec, name: str, series: Series, n_steps: int) -> int:
-    """Return the axis of the model's input that runs over the channels."""
-    n_channels = len(series.channels)
+def _model_axis(spec: InputSpec, name: str, series: Series) -> int | None:
+    """Return the axis of the model's input that runs over the channels; None where it takes the steps of the only one.
+    """
+    n_steps, n_channels = series.n_steps, len(series.channels)
+    if n_channels == 1 and len(spec.shape) == 1 and _fits((n_steps,), spec.shape):
+        return None
     shapes = {2: (n_steps, n_channels), 1: (n_channels, n_steps)}
     fitting = [axis for axis, shape in shapes.items() if len(spec.shape) == 2 and _fits(shape, spec.shape)]
     said = series.model_channel_axis
@@ -219,7 +216,9 @@ def _model_axis(spec: InputSpec, name: str, series: Series, n_steps: int) -> int
     raise ShapeError(f"the model's input is {spec}, but {what}{'' if said is None else f', channels on axis {said}'}.")
 
 
-def _channel_slots(series: Series, axis: int) -> dict[str, Index]:
+def _channel_slots(series: Series, axis: int | None) -> dict[str, Index]:
+    if axis is None:
+        return {series.channels[0]: ()}
     return {
         channel: (slice(None), position) if axis == 2 else (position,)
         for position, channel in enumerate(series.channels)

@@ -43,6 +43,13 @@ class Series:
     channel_axis: int | None = None
     model_channel_axis: int | None = None
 
+    @property
+    def n_steps(self) -> int:
+        """Steps of each row's history."""
+        if self.array is None:
+            return len(self.columns[self.channels[0]])
+        return int(self.array.shape[1 if self.channel_axis is None else 3 - self.channel_axis])
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -133,7 +140,7 @@ def dataset_from(
         raise DataError(f"all data must have the same rows, but {listed}. Export them again together.")
     n_rows = next(iter(counts.values()))
     if n_rows == 0:
-        raise DataError(f"{source} holds no rows; an audit needs at least one.")
+        raise DataError(f"{source} holds no rows; an audit needs at least two, to exchange values.")
     return Dataset(columns, temporal, n_rows, columns[row_id] if row_id else None, label, row_id, source)
 
 
