@@ -80,9 +80,12 @@ def test_latest_is_the_largest_number_and_not_the_last_word(tracked):
     assert pin_model(tracked, "models:/often/latest").uri == "models:/often/11"
 
 
-def test_a_path_is_taken_as_it_is(tracked, tmp_path):
-    reference = pin_model(tracked, str(tmp_path))
-    assert reference.uri == str(tmp_path)
+def test_a_path_is_pinned_to_where_it_lies_and_not_to_what_it_is_called_from_there(tracked, tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    reference = pin_model(tracked, "model")
+    assert (reference.asked, reference.uri) == ("model", str(tmp_path / "model"))
+    assert pin_model(tracked, "s3://bucket/model").uri == "s3://bucket/model"
     assert (reference.name, reference.version, reference.model_id, reference.run_id) == (None, None, None, None)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.errors import ModelNotFoundError, did_you_mean, name_list, says_missing
 from nnperm_mlflow.filters import named
+from nnperm_mlflow.locations import is_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,7 +31,7 @@ class ModelReference:
     asked : str
         The URI as given.
     uri : str
-        The URI of exactly this model: `models:/credit/3`, never an alias.
+        The URI of exactly this model: `models:/credit/3`, never an alias; of files their absolute path.
     name, version : str or None
         Registered name and version number.
     model_id : str or None
@@ -82,7 +84,7 @@ def pin_model(client: MlflowClient, uri: str) -> ModelReference:
             f"'{uri}' is no model URI; expected models:/name/3, models:/name@alias, models:/m-..., runs:/<run>/<path> "
             "or a local path."
         )
-    return ModelReference(uri, uri)
+    return ModelReference(uri, uri if is_uri(uri) else str(Path(uri).resolve()))
 
 
 def _find_version(client: MlflowClient, uri: str, name: str, version: str | None, alias: str | None) -> ModelVersion:
