@@ -14,6 +14,7 @@ from nnperm_mlflow.planning import Plan
 
 _FEW = 10  # MiB, of which fractions are told
 _MIB = 1 << 20
+_CONTAINER = Path("/sys/fs/cgroup")
 
 
 def check_room(plan: Plan, table: Path, work: Path) -> None:
@@ -66,11 +67,12 @@ def available_memory() -> int:
     """Return the bytes of memory that are free: of the machine, or of the container where that allows less."""
     free = int(psutil.virtual_memory().available)
     try:
-        group = Path("/sys/fs/cgroup")
-        most = (group / "memory.max").read_text(encoding="ascii").strip()
-        used = int((group / "memory.current").read_text(encoding="ascii"))
-        return free if most == "max" else min(free, max(0, int(most) - used))
-    except (OSError, ValueError):
+        most = (_CONTAINER / "memory.max").read_text(encoding="ascii").strip()
+        used = int((_CONTAINER / "memory.current").read_text(encoding="ascii"))
+        told = (_CONTAINER / "memory.stat").read_text(encoding="ascii").splitlines()
+        given_back = int(dict(line.split() for line in told)["inactive_file"])  # pages of files that are but kept
+        return free if most == "max" else min(free, max(0, int(most) - used + given_back))
+    except (OSError, ValueError, KeyError):
         return free
 
 

@@ -22,6 +22,16 @@ def test_what_takes_most_memory_is_named():
     assert available_memory() > 0
 
 
+@pytest.mark.parametrize(("most", "free"), [("max", None), (str(900 * MIB), 400 * MIB), (str(100 * MIB), 0)])
+def test_in_a_container_pages_of_files_that_it_has_read_count_as_free(tmp_path, monkeypatch, most, free):
+    monkeypatch.setattr("nnperm_mlflow.room._CONTAINER", tmp_path)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 800 * MIB}))
+    (tmp_path / "memory.max").write_text(f"{most}\n")
+    (tmp_path / "memory.current").write_text(f"{700 * MIB}\n")
+    (tmp_path / "memory.stat").write_text(f"anon {500 * MIB}\ninactive_file {200 * MIB}\nactive_file 0\n")
+    assert available_memory() == (800 * MIB if free is None else free)
+
+
 def test_what_is_written_to_one_disk_is_added_up(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 100 * MIB}))
