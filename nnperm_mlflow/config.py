@@ -224,8 +224,13 @@ class AuditConfig(Strict):
         return yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
 
     def digest(self) -> str:
-        """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are."""
+        """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are.
+
+        The label belongs to it where there are scores.
+        """
         done = self.model_dump(mode="json", include={"analysis", "inputs"})
+        if self.analysis.scores:
+            done["label"] = self.data.label
         done["temporal"] = {name: spec.model_dump(exclude={"file"}) for name, spec in self.data.temporal.items()}
         return hashlib.sha256(json.dumps(done, sort_keys=True).encode()).hexdigest()
 

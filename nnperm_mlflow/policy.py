@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from nnperm_mlflow.documents import Strict, read_yaml, validated
 from nnperm_mlflow.errors import ConfigError, name_list
@@ -29,6 +29,10 @@ def _as_float(given: object) -> object:
 
 
 Number = Annotated[Finite, BeforeValidator(_as_float)]
+
+
+Statistic = Annotated[str, AfterValidator(lambda statistic: ALIASES.get(statistic, statistic))]
+"""A column of the summary, or the share."""
 
 
 class _Check(Strict):
@@ -57,15 +61,10 @@ class LimitCheck(_Check):
 
     feature: Features | None = None
     any: bool = False
-    statistic: str = "median"
+    statistic: Statistic = "median"
     max: Number | None = None
     min: Number | None = None
     way: Way | None = None
-
-    @field_validator("statistic")
-    @classmethod
-    def _column(cls, statistic: str) -> str:
-        return ALIASES.get(statistic, statistic)
 
     @model_validator(mode="after")
     def _one_subject_and_limit(self) -> LimitCheck:
@@ -91,7 +90,7 @@ class RankCheck(_Check):
     """A limit on the place of features among all, 1 being the one that moves predictions most."""
 
     feature: Features
-    statistic: str = "median"
+    statistic: Statistic = "median"
     rank_at_most: Annotated[int, Field(ge=1)] | None = None
     rank_at_least: Annotated[int, Field(ge=1)] | None = None
 

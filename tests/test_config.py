@@ -318,6 +318,14 @@ def test_the_digest_changes_with_any_setting_and_not_with_saying_a_default(tmp_p
     assert parse_config({"inputs": {"num_input": ["a"]}}).digest() != AuditConfig().digest()
 
 
+def test_the_label_is_part_of_the_digest_where_it_is_used():
+    def digest(label, **analysis):
+        return parse_config({"data": {"static": "a.csv", "label": label}, "analysis": analysis}).digest()
+
+    assert digest("default") == digest("paid")
+    assert digest("default", scores=["roc_auc"]) != digest("paid", scores=["roc_auc"])
+
+
 def test_a_configuration_cannot_be_changed():
     config = AuditConfig()
     with pytest.raises(pydantic.ValidationError, match="frozen"):

@@ -143,6 +143,12 @@ def test_an_undefined_number_is_an_error_and_no_pass():
     assert finding(feature="AGE", statistic="changed_median", max=1).state == "holds"
 
 
+def test_another_name_of_a_statistic_is_known_in_every_check():
+    limit, rank = {"feature": "AGE", "max": 1}, {"feature": "AGE", "rank_at_least": 1}
+    for check in (limit, rank):
+        assert policy({**check, "statistic": "median_changed"}) == policy({**check, "statistic": "changed_median"})
+
+
 def test_a_score_has_the_interval_of_its_standard_error():
     number = estimates_of(SUMMARY, "roc_auc_drop")["PAY"]
     assert number.value == pytest.approx(0.2)
