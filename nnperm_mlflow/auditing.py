@@ -163,4 +163,3 @@ def plan_audit(
     with connected(None) as (client, scratch):
         settings = with_policy(as_config(config), policy)
         return forecast(prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch))
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from nnperm_mlflow.registry.publication import Publication, load_publication
 from nnperm_mlflow.registry.publication import publish as write
 from nnperm_mlflow.registry.session import ERROR_TAG, MOST_MESSAGE
 from nnperm_mlflow.workspace import State, Workspace
+
+logger = logging.getLogger(__name__)
 
 _IDENTITY = ("model_digest", "data_digest", "config_digest")
 
@@ -141,12 +144,9 @@ def kept_until_published(record: Record, state: State, asks_verdict: bool = Fals
         with explained():
             yield
     except TrackingError as error:
-        raise TrackingError(
-            f"{error} Nothing that was computed is lost: it lies in '{folder.keep()}'. Once the store is well, write "
-            f"it with: {_commands(folder.path)}"
-        ) from error
+        raise TrackingError(f"{error} {_kept(record)}") from error
     except BaseException:
-        folder.keep()
+        logger.warning("%s", _kept(record))
         raise
 
 
@@ -156,6 +156,15 @@ def publish_record(client: MlflowClient, record: Record, judged: Judged) -> list
     publication = replace(record.publication(judged.verdict, tags), lacks_verdict=judged.problem is not None)
     publication.save(record.place.folder.path)
     return write(client, record.place.folder.path, publication)
+
+
+def _kept(record: Record) -> str:
+    """Let an audit's folder stay, and say where what was computed lies, and how to write it."""
+    folder = record.place.folder
+    return (
+        f"Nothing that was computed is lost: it lies in '{folder.keep()}'. Once nothing stands in the way, write it "
+        f"with: {_commands(folder.path)}"
+    )
 
 
 def _commands(folder: Path) -> str:

@@ -67,6 +67,22 @@ def test_a_finished_audit_leaves_nothing_in_the_work_directory_but_what_its_resu
     assert not folder.exists()
 
 
+def test_who_stops_an_audit_while_it_is_written_is_told_how_to_go_on(settings, work, monkeypatch, caplog, store):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nnperm_mlflow.auditing.publish_record", stop)
+        with pytest.raises(KeyboardInterrupt):
+            audit(settings, model_uri="models:/house/1", work_dir=work)
+    said = caplog.messages[-1]
+    assert said.startswith(f"Nothing that was computed is lost: it lies in '{work}")
+    ((name, folder, *_),) = commands_in(said)
+    assert (name, Path(folder).parent.parent) == ("publish", work / "results")
+    assert nnperm(name, folder, "--tracking-uri", store)[0] == 0
+    assert states(work) == []
+
+
 def test_a_feature_or_a_repeat_that_is_added_is_all_that_the_model_is_asked_for(settings, work):
     def asking(**more):
         return {**settings, "analysis": {**ANALYSIS, **more}}

@@ -195,8 +195,7 @@ def _bind_series(spec: InputSpec, name: str, dataset: Dataset, gaps: list[Gap]) 
 
 
 def _model_axis(spec: InputSpec, name: str, series: Series) -> int | None:
-    """Return the axis of the model's input that runs over the channels; None where it takes the steps of the only one.
-    """
+    """Return which axis of the model's input runs over the channels; None where it takes the steps of the only one."""
     n_steps, n_channels = series.n_steps, len(series.channels)
     if n_channels == 1 and len(spec.shape) == 1 and _fits((n_steps,), spec.shape):
         return None
