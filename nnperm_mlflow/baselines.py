@@ -15,7 +15,7 @@ from nnperm_mlflow.config import AnalysisConfig
 from nnperm_mlflow.errors import AuditError, CheckError, ConfigError, EvidenceError, MissingBaselineError
 from nnperm_mlflow.models.pinning import pin_model
 from nnperm_mlflow.policy import AgainstCheck, Policy
-from nnperm_mlflow.registry.audits import TABLE_TAG, find_audits
+from nnperm_mlflow.registry.audits import find_comparable_audits
 from nnperm_mlflow.registry.records import AuditRecord, read_audit
 from nnperm_mlflow.verdict.checks import Baseline
 
@@ -190,12 +190,9 @@ def find_baselines(
 def find_comparable(
     client: MlflowClient, uri: str, likeness: Likeness, folder: Path, experiment: str | None = None
 ) -> AuditRecord | None:
-    """Return the newest audit of a version that can be compared row by row; None where there is none.
-
-    One whose table was kept out of the tracking server cannot.
-    """
-    for run in find_audits(client, uri, experiment):
-        if run.data.params.get("data_digest") == likeness.data_digest and TABLE_TAG not in run.data.tags:
+    """Return the newest audit of a version that can be compared row by row; None where there is none."""
+    for run in find_comparable_audits(client, uri, experiment):
+        if run.data.params.get("data_digest") == likeness.data_digest:
             record = read_audit(client, run.info.run_id, folder / run.info.run_id)
             try:
                 if not likeness.differences(Likeness.of(record)):

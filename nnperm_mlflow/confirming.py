@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.confirmation import confirm_numbers, confirm_summary
-from nnperm_mlflow.analysis.table import read_schema, table_metadata
+from nnperm_mlflow.analysis.recorded import read_provenance
 from nnperm_mlflow.baselines import Candidate, find_baselines, pin_baselines
 from nnperm_mlflow.checking import audited_from
 from nnperm_mlflow.config import AuditConfig, DataConfig, load_config
@@ -77,9 +77,9 @@ def confirm(
     """
     (folder / "model").mkdir(parents=True)
     _compare(record, "model_digest", download_model(reference, folder / "model").digest(), "the model's files")
-    told = table_metadata(read_schema(record.table))
+    told = read_provenance(record.table)
     for name in ("model", "model_digest", "data_digest", "seed", "within"):
-        _compare(record, name, str(told.get(name)), f"what {TABLE_FILE} tells of its {name}")
+        _compare(record, name, str(getattr(told, name)), f"what {TABLE_FILE} tells of its {name}")
     confirm_summary(record.table, record.summary)
     if rereading.data:
         _compare(record, "data_digest", _digest_now(record, folder, rereading), "the data")
@@ -113,18 +113,18 @@ def confirm_verdict(
         raise EvidenceError(f"{record} has no verdict. {again}")
     if not policy.applies:
         raise EvidenceError("the policy's mode is 'off': nothing is decided. Set it to enforce or dry_run.")
-    if told.get("policy_digest") != policy.digest():
+    if told["policy_digest"] != policy.digest():
         raise EvidenceError(
-            f"the verdict of {record} was given under policy {str(told.get('policy_digest'))[:12]}, not under the one "
-            f"given now, {policy.digest()[:12]}. {again}"
+            f"the verdict of {record} was given under policy {told['policy_digest'][:12]}, not under the one given "
+            f"now, {policy.digest()[:12]}. {again}"
         )
     pinned = pin_baselines(client, policy)
-    before = dict(told.get("baselines") or {})
+    before = told["baselines"]
     for asked, uri in pinned.items():
         if before.get(asked) != uri:
             raise EvidenceError(f"{asked} was {before.get(asked)} when {record} was judged, and is {uri} now. {again}")
     found = _judge(client, record, policy, pinned, folder=folder, experiment=experiment)
-    if any(told.get(key) != value for key, value in found.as_dict().items() if key in _DECISIVE):
+    if any(told[key] != value for key, value in found.as_dict().items() if key in _DECISIVE):
         raise EvidenceError(f"{VERDICT_FILE} of {record} is not what its numbers give under this policy. {again}")
     return found
 

@@ -40,6 +40,17 @@ class Strict(BaseModel):
 Document = TypeVar("Document", bound=Strict)
 
 
+class Told(BaseModel):
+    """What a file of an audit tells: nothing converted, never changed; what else the file holds is passed over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+def wrong_keys(error: ValidationError) -> list[str]:
+    """Return the keys at the top of a document that are missing, or hold what they may not, each once."""
+    return list(dict.fromkeys(str(problem["loc"][0]) for problem in error.errors() if problem["loc"]))
+
+
 def read_yaml(path: Path, what: str, most_bytes: int = MOST_BYTES) -> object:
     """Return what a YAML file holds: nested dicts and lists; an empty file is an empty dict.
 

@@ -15,7 +15,7 @@ from nnperm_mlflow.config import AuditConfig
 from nnperm_mlflow.errors import ConfigError, EvidenceError
 from nnperm_mlflow.inputs.dataset import load_dataset
 from nnperm_mlflow.registry.artifacts import Fetcher
-from nnperm_mlflow.registry.audits import find_audits
+from nnperm_mlflow.registry.audits import find_audits, find_comparable_audits
 from nnperm_mlflow.registry.records import AuditRecord, read_audit
 
 logger = logging.getLogger(__name__)
@@ -45,8 +45,14 @@ class Archive:
         return read_audit(self.client, run_id, self.folder / run_id)
 
     def audits_of(self, uri: str) -> list[AuditRecord]:
-        """Return the audits of a pinned model, newest first."""
-        return [self.read(run.info.run_id) for run in find_audits(self.client, uri)]
+        """Return the audits of a pinned model that can be compared, newest first."""
+        return [self.read(run.info.run_id) for run in find_comparable_audits(self.client, uri)]
+
+    def why_none_of(self, uri: str) -> str:
+        """Tell why a pinned model has no audit that can be compared."""
+        if find_audits(self.client, uri):
+            return f"the deviation tables of all audits of {uri} were kept out of the tracking server (--no-table)"
+        return f"there is no finished audit of {uri}"
 
 
 def find_pair(
@@ -80,7 +86,7 @@ def find_pair(
     pair = _newest_alike(*audits) if paired else _newest(*audits)
     if pair is None:
         if config is None or audit_now is None:
-            raise EvidenceError(_why_none(uris, audits))
+            raise EvidenceError(_why_none(archive, uris, audits))
         complete = _alike_by_config if paired else _each_by_config
         pair = complete(archive, uris, audits, config, audit_now)
     first, second = pair
@@ -123,11 +129,11 @@ def _is_on_the_same_data(one: AuditRecord, other: AuditRecord) -> bool:
     return digests[0] is not None and digests[0] == digests[1]
 
 
-def _why_none(uris: tuple[str, str], audits: Audits) -> str:
-    missing = [uri for uri, of_one in zip(uris, audits, strict=True) if not of_one]
+def _why_none(archive: Archive, uris: tuple[str, str], audits: Audits) -> str:
+    missing = [archive.why_none_of(uri) for uri, of_one in zip(uris, audits, strict=True) if not of_one]
     remedy = "To audit what is missing now, name a configuration: --config FILE."
     if missing:
-        return f"there is no finished audit of {' and none of '.join(missing)}. {remedy}"
+        return f"{', and '.join(missing)}. {remedy}"
     first, second = (of_one[0] for of_one in audits)
     found = "; ".join(differences(first, second))
     unpaired = " To compare the newest all the same, with wider intervals: --unpaired."

@@ -89,7 +89,7 @@ def promote(
             by=current_user(),
             at=stamp(datetime.now(timezone.utc)),
             run_id=record.run_id,
-            newest_run_id=str(find_audits(client, reference.uri)[0].info.run_id),
+            newest_run_id=next((str(run.info.run_id) for run in find_audits(client, reference.uri)), record.run_id),
             verdict=verdict.status,
             policy_digest=used.digest(),
             policy_is_given=policy is not None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from nnperm_mlflow.errors import ConfigError, EvidenceError
+from nnperm_mlflow.errors import AuditError, ConfigError, EvidenceError
+from nnperm_mlflow.registry.audits import ended, holds_audit
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.events import KINDS, Event, events_of
 from nnperm_mlflow.registry.lookups import aliases_of, not_found, runs_of, versions_of
@@ -44,11 +45,11 @@ class History:
     events : tuple of Event
         Oldest first.
     medians : DataFrame
-        A row per perturbation of the newest finished audit of each version, versions in order: `version`, `run_id`,
-        `unit`, `verdict` (the newest on that audit, or nothing), `basis` (0 where medians can be compared with those of
-        the newest version; versions of the same number can be compared with each other), `differs` (in what a version
-        differs from the newest), and `perturbation`, `feature`, `kind`, `way`, `median`, `median_low` and `median_high`
-        as in the summary.
+        A row per perturbation of the newest audit of each version, the one that ended last, versions in order:
+        `version`, `run_id`, `unit`, `verdict` (the newest on that audit, or nothing), `basis` (0 where medians can be
+        compared with those of the newest version; versions of the same number can be compared with each other),
+        `differs` (in what a version differs from the newest), and `perturbation`, `feature`, `kind`, `way`, `median`,
+        `median_low` and `median_high` as in the summary.
     aliases : dict of str to str
         For each alias the version that has it now, whoever gave it.
     """
@@ -130,15 +131,12 @@ def _order(event: Event) -> tuple[str, int, int, str]:
     return event.when, KINDS.index(event.kind), int(event.version), event.run_id
 
 
-def _medians(events: Iterable[Event], records: Mapping[str, AuditRecord]) -> pd.DataFrame:
+def _medians(events: Sequence[Event], records: Mapping[str, AuditRecord]) -> pd.DataFrame:
     """Return the medians of each version's newest finished audit; one that cannot be read is no evidence."""
-    newest: dict[str, Event] = {}
-    verdicts: dict[str, str | None] = {}
-    for event in events:
-        if event.kind == "audit" and event.status == "FINISHED":
-            newest[event.version] = event
-        if event.kind == "verdict" and event.is_evidence:
-            verdicts[event.run_id] = event.verdict
+    verdicts = {event.run_id: event.verdict for event in events if event.kind == "verdict" and event.is_evidence}
+    runs = {run_id: record.run for run_id, record in records.items() if holds_audit(record.run)}
+    finished = [event for event in events if event.kind == "audit" and event.run_id in runs]
+    newest = {event.version: event for event in sorted(finished, key=lambda event: ended(runs[event.run_id]))}
     audits = [newest[version] for version in sorted(newest, key=int) if newest[version].is_evidence]
     grounds = [_ground(records[audit.run_id]) for audit in audits]
     known = list({json.dumps(ground): None for ground in reversed(grounds)})
@@ -162,7 +160,8 @@ def _ground(record: AuditRecord) -> dict[str, str]:
     ground = {name: record.run.data.params.get(key, "") for name, key in _GROUND.items()}
     try:
         asked = record.config.analysis.disturbance()
-    except (EvidenceError, ConfigError) as error:
+    except AuditError as error:
+        record.ask_server()
         logger.warning("%s is compared with no other: %s", record, error)
         return {**ground, "configuration": record.run_id}
     return {**ground, "configuration": json.dumps({key: asked[key] for key in _OF_MEDIANS})}

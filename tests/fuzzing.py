@@ -154,6 +154,19 @@ def _csv_seeds() -> list[bytes]:
     return [text.encode() for text in texts]
 
 
+def _summary_seeds() -> list[bytes]:
+    summary = pd.DataFrame(
+        {
+            "perturbation": ["SEX", "SEX=1", 'a "b", c'], "feature": ["SEX", "SEX", "a\nb"], "kind": "category",
+            "way": ["shuffle", "set", "shuffle"], "value": ["", "1", ""], "rows": 40, "skipped": 0,
+            "held": [np.nan, 3.0, np.nan], "median": [0.25, 1e-300, 0.0], "mean": [0.5, np.nan, -0.0],
+            "max": [1.0, 1e300, 0.0], "changed_share": [1.0, 0.5, 0.0], "measurable": [True, True, False],
+        }
+    )  # fmt: skip
+    texts = [summary.to_csv(index=False), summary.to_csv(index=False, quoting=1), summary[:0].to_csv(index=False)]
+    return [text.encode() for text in texts]
+
+
 def _pack(content: bytes, rng: np.random.Generator) -> bytes:
     return gzip.compress(content) if rng.random() < 0.7 else broken(gzip.compress(content), [content], (), rng)
 
@@ -265,7 +278,7 @@ READERS = {
     "csv.gz": Reader(".csv.gz", _csv_seeds, read_static, (AuditError,), CSV_TOKENS, _pack),
     "parquet": Reader(".parquet", _parquet_seeds, read_both_ways, (AuditError,), PARQUET_TOKENS),
     "deviations": Reader(".parquet", _table_seeds, read_deviations, (AuditError,), PARQUET_TOKENS),
-    "summary": Reader(".csv", _csv_seeds, read_summary, (AuditError,), CSV_TOKENS),
+    "summary": Reader(".csv", _summary_seeds, read_summary, (AuditError,), CSV_TOKENS),
 }  # fmt: skip
 
 

@@ -187,6 +187,19 @@ def test_a_run_that_is_no_whole_audit_is_refused(audited, tracked):
     tracked.restore_run(audited.run_id)
 
 
+def test_a_run_that_only_bears_the_tags_of_an_audit_hides_none(audited, tracked, tmp_path):
+    """Neither from who asks for the newest audit of a version, nor from the version, which gets the verdict on it."""
+    tags = {"nnperm.kind": "audit", "nnperm.model": "models:/checked/1", "nnperm.whole": "true"}
+    empty = tracked.create_run("0", tags=tags).info.run_id
+    tracked.set_terminated(empty)
+    assert check(model_uri="models:/checked/1").verdict.subject.run_id == audited.run_id
+    check(run_id=audited.run_id, policy=write_policy(tmp_path, MISSED))
+    assert tracked.get_model_version("checked", "1").tags["nnperm.verdict"] == "fail"
+    with pytest.raises(EvidenceError, match=f"run {empty} holds no audit. Name one"):
+        check(run_id=empty)
+    tracked.delete_run(empty)
+
+
 def test_an_altered_summary_is_refused(audited, tracked, tmp_path):
     tampered = tmp_path / "summary.csv"
     tampered.write_text(artifact(audited.run_id, "summary.csv").replace("age", "ege"))
@@ -241,11 +254,11 @@ def test_a_policy_in_an_altered_configuration_is_refused(audited, tracked, tmp_p
         check(run_id=audited.run_id)
 
 
-@pytest.mark.parametrize("text", ["5", "[1]", "null", "{"])
+@pytest.mark.parametrize("text", ["5", "[1]", "null", "{", "[" * 100_000])
 def test_a_verdict_file_that_is_none_is_refused(audited, tracked, tmp_path, text):
     (tmp_path / "verdict.json").write_text(text)
     tracked.log_artifact(audited.run_id, str(tmp_path / "verdict.json"))
-    with pytest.raises(EvidenceError, match="verdict.json of run .* is no verdict"):
+    with pytest.raises(EvidenceError, match=r"verdict.json of run .* is not what was written there \(no JSON object\)"):
         read_audit(tracked, audited.run_id, tmp_path / "read").verdict  # noqa: B018 - reading it is the test
 
 

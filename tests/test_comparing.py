@@ -298,6 +298,47 @@ def test_versions_are_audited_with_as_many_shuffles_as_each_other(twins, tracked
     assert compared.comparison.paired
 
 
+def test_an_audit_whose_table_was_kept_out_is_passed_over(audits, twins, tracked, tmp_path):
+    version = new_version(twins)
+    with_table = audit(settings_of(twins), model_uri=version)
+    audit(settings_of(twins), model_uri=version, logs_table=False, output=tmp_path)
+    for paired in (True, False):
+        compared = compare(f"models:/{NAME}/1", version, paired=paired)
+        assert compared.audits[1] == with_table.run_id
+    assert len(find_audits(tracked, version)) == 2
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_version_whose_tables_were_all_kept_out_is_refused_or_audited_now(paired, audits, twins, tracked, tmp_path):
+    first, second = new_version(twins, BEFORE), new_version(twins)
+    for number, version in enumerate((first, second, second)):
+        audit(settings_of(twins), model_uri=version, logs_table=False, output=tmp_path / str(number))
+    tables = "the deviation tables of all audits of {} were kept out of the tracking server (--no-table)"
+    remedy = "To audit what is missing now, name a configuration: --config FILE."
+    for before, message in (
+        (first, f"{tables.format(first)}, and {tables.format(second)}. {remedy}"),
+        (f"models:/{NAME}/1", f"{tables.format(second)}. {remedy}"),
+    ):
+        with pytest.raises(EvidenceError, match=f"^{re.escape(message)}$"):
+            compare(before, second, paired=paired)
+    compared = compare(f"models:/{NAME}/1", second, paired=paired, config=settings_of(twins))
+    made, *others = find_audits(tracked, second)
+    assert (compared.audits[1], len(others)) == (made.info.run_id, 2)
+
+
+def test_a_run_that_only_bears_the_tags_of_an_audit_is_compared_with_none(audits, twins, tracked):
+    version = new_version(twins)
+    audited = audit(settings_of(twins), model_uri=version)
+    empty = tracked.create_run("0", tags={"nnperm.kind": "audit", "nnperm.model": version}).info.run_id
+    tracked.set_terminated(empty)
+    for paired in (True, False):
+        assert compare(f"models:/{NAME}/1", version, paired=paired).audits[1] == audited.run_id
+    tracked.delete_run(audited.run_id)
+    with pytest.raises(EvidenceError, match=f"^there is no finished audit of {version}"):
+        compare(f"models:/{NAME}/1", version)
+    tracked.delete_run(empty)
+
+
 def test_a_table_that_was_altered_is_refused(audits, twins, tracked, tmp_path):
     version = new_version(twins)
     audited = audit(settings_of(twins), model_uri=version, output=tmp_path)

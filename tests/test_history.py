@@ -12,7 +12,10 @@ import keras
 import mlflow
 import numpy as np
 import pytest
+import requests
+from botocore.exceptions import BotoCoreError
 from click.testing import CliRunner
+from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow import audit, history
 from nnperm_mlflow.checking import check
@@ -21,6 +24,7 @@ from nnperm_mlflow.errors import ConfigError, EvidenceError, ModelNotFoundError,
 from nnperm_mlflow.models.pinning import pin_model
 from nnperm_mlflow.policy import Policy
 from nnperm_mlflow.promoting import promote
+from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.events import Event
 from nnperm_mlflow.registry.promotions import move_alias
 from tests.house import build_house, register
@@ -294,7 +298,7 @@ def test_what_is_damaged_hides_nothing_else_and_says_so(past, tracked, store, ca
         ("1", "promotion", False, None),
     ]
     words = [event.in_words for event in told.events if not event.is_readable]
-    expected = ("has been changed", "is no JSON", "is no verdict on its audit", "promotion.json .* is not there")
+    expected = ("has been changed", "no JSON object", "is no verdict on its audit", "promotion.json .* is not there")
     for text, message in zip(words, expected, strict=True):
         assert re.search(message, text)
         assert text.removeprefix("unreadable: ") in caplog.text
@@ -305,10 +309,10 @@ def test_what_is_damaged_hides_nothing_else_and_says_so(past, tracked, store, ca
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", "lacks 'verdict', 'in_words'"),
-        ('{"verdict": "pass"}', "lacks 'in_words'"),
-        ("[" * 100_000, "is no JSON"),
-        ("ä".encode("latin-1"), "is no JSON"),
+        ("[]", "is not what was written there (no JSON object)"),
+        ('{"verdict": "maybe", "mode": "enforce"}', "(wrong or missing: 'verdict', 'in_words', 'policy_digest', "),
+        ("[" * 100_000, "no JSON object"),
+        ("ä".encode("latin-1"), "no JSON object"),
     ],
 )
 def test_a_verdict_that_is_none_is_unreadable(tracked, content, message):
@@ -323,6 +327,110 @@ def test_a_verdict_that_is_none_is_unreadable(tracked, content, message):
     assert verdict.when == "2026-02-02T03:00:00.500Z"
     tracked.delete_registered_model("strange")
     tracked.delete_run(run_id)
+
+
+def refuse(error):
+    def refusing(*args, **more):
+        raise error
+
+    return refusing
+
+
+@pytest.fixture
+def ailing(past, tracked, monkeypatch):
+    """A model with an audit whose artifacts can be read, and one whose store of artifacts is down."""
+    for name, value in {
+        "MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    home = replace(past.home, name="ailing")
+    register(home)
+    whole = audit_version(home, 1, KEPT)
+    down = tracked.get_experiment_by_name("down")
+    experiment = down.experiment_id if down else tracked.create_experiment("down", "s3://down/runs")
+    params = tracked.get_run(whole.run_id).data.params
+    lost = hand_made(tracked, "ailing", 2, experiment=experiment)
+    for key, value in params.items():
+        tracked.log_param(lost, key, value)
+    yield SimpleNamespace(whole=whole.run_id, lost=lost)
+    for run_id in (whole.run_id, lost):
+        tracked.delete_run(run_id)
+    tracked.delete_registered_model("ailing")
+
+
+def test_a_store_of_artifacts_that_is_down_hides_no_other_run(ailing, store, caplog):
+    told = history("ailing")
+    unreadable = [event for event in told.events if event.run_id == ailing.lost]
+    assert [(event.kind, event.is_readable) for event in unreadable] == [("audit", False), ("verdict", False)]
+    assert all("the store of artifacts refused (EndpointConnectionError)" in event.in_words for event in unreadable)
+    others = [(event.kind, event.is_readable) for event in told.events if event not in unreadable]
+    assert others == [("audit", True), ("verdict", True)]
+    assert list(told.medians["run_id"].unique()) == [ailing.whole]
+    assert "the store of artifacts refused" in caplog.text
+    output = invoke(store, "ailing").output
+    assert (output.count("unreadable"), "EndpointConnectionError" in output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "error", [MlflowException("500"), requests.ConnectionError("gone"), PermissionError(13, "no"), BotoCoreError()]
+)
+@pytest.mark.parametrize(
+    "asked", [("download_artifacts",), ("list_artifacts",), ("download_artifacts", "list_artifacts")]
+)
+def test_whatever_artifacts_end_in_is_told_of_the_event(past, tracked, monkeypatch, asked, error):
+    for name in asked:
+        monkeypatch.setattr(mlflow.MlflowClient, name, refuse(error))
+    told = history("recalled")
+    kinds = {event.kind for event in told.events if not event.is_readable}
+    assert kinds == {"verdict"} if asked == ("list_artifacts",) else kinds >= {"audit", "promotion"}
+    assert {event.run_id for event in told.events} >= {past.first.run_id, past.second.run_id, past.third.run_id}
+
+
+def test_a_configuration_that_cannot_be_fetched_leaves_its_medians_alone(past, tracked, monkeypatch):
+    fetch = mlflow.MlflowClient.download_artifacts
+
+    def without_configurations(client, run_id, path, *more):
+        if path == "config.yaml" and run_id == past.second.run_id:
+            raise MlflowException("500")
+        return fetch(client, run_id, path, *more)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "download_artifacts", without_configurations)
+    versions = history("recalled").medians.drop_duplicates("version").set_index("version")
+    assert versions["differs"].to_dict() == {"1": "data", "2": "configuration", "3": ""}
+    assert versions["basis"].is_unique
+
+
+def test_a_server_that_falls_silent_ends_the_history(past, store, monkeypatch):
+    """Or each event would be told to be unreadable, which none is."""
+    silent = MlflowException("API request to http://house/api failed with exception Caused by NewConnectionError")
+    for name in ("download_artifacts", "list_artifacts", "get_run"):
+        monkeypatch.setattr(mlflow.MlflowClient, name, refuse(silent))
+    done = invoke(store, "recalled")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("TrackingError: the MLflow server gave no answer")
+
+
+def test_of_audits_that_overlap_the_newest_is_the_one_that_ended_last(past, tracked):
+    home = replace(past.home, name="overlapping")
+    register(home)
+    long, short = (audit_version(home, 1, analysis={"seed": seed}) for seed in (3, 4))
+    ended = tracked.get_run(short.run_id).info.end_time
+    tracked.set_terminated(long.run_id, end_time=ended + 60_000)
+    told = history("overlapping")
+    assert [event.run_id for event in told.events] == [long.run_id, short.run_id]
+    assert find_audits(tracked, "models:/overlapping/1")[0].info.run_id == long.run_id
+    assert list(told.medians["run_id"].unique()) == [long.run_id]
+
+
+def test_a_run_that_only_bears_the_tags_of_an_audit_is_unreadable_and_hides_none(past, tracked):
+    home = replace(past.home, name="tagged")
+    register(home)
+    audited = audit_version(home, 1)
+    empty = hand_made(tracked, "tagged", 1, start=4_000_000_000_000)
+    told = history("tagged")
+    assert {event.run_id: event.is_readable for event in told.events} == {audited.run_id: True, empty: False}
+    assert list(told.medians["run_id"].unique()) == [audited.run_id]
 
 
 def test_equal_times_are_ordered_by_kind_and_then_by_the_number_of_the_version(tracked):

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import mlflow
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -14,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from nnperm_mlflow import audit
+from nnperm_mlflow.analysis.table import METADATA_KEY
 from nnperm_mlflow.checking import check
 from nnperm_mlflow.cli import main
 from nnperm_mlflow.confirming import Rereading
@@ -333,6 +335,26 @@ def test_a_verdict_in_which_one_number_was_changed_does_not_pass(home, version, 
     told["checks"][0]["value"] /= 2
     path.write_text(json.dumps(told))
     refused(version, "verdict.json of run .* is not what its numbers give")
+
+
+@pytest.mark.parametrize("baselines", ["[1]", "5", '["ab"]', "[" * 100_000 + "]" * 100_000])
+def test_a_verdict_file_of_another_form_does_not_pass(home, version, tracked, baselines):
+    audited = audit_version(home, version, KEPT)
+    path = path_of(tracked, audited.run_id, "verdict.json")
+    path.write_text(path.read_text().replace('"baselines": {}', f'"baselines": {baselines}'))
+    refused(version, "verdict.json of run .* is not what was written there")
+
+
+@pytest.mark.parametrize("key", ["perturbations", "seed", "column"])
+def test_a_table_that_lacks_what_it_must_tell_does_not_pass(home, version, tracked, tmp_path, key):
+    audited = audit_version(home, version, KEPT)
+    table = pq.read_table(audited.directory / "deviations.parquet")
+    text = table.schema.metadata[METADATA_KEY].replace(f'"{key}"'.encode(), b'"other"')
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: text}), tmp_path / "forged.parquet")
+    run_id = forged(tracked, audited.run_id, tmp_path, table=tmp_path / "forged.parquet")
+    check(run_id=run_id)
+    wrong = "perturbations" if key == "column" else key
+    refused(version, rf"does not tell what an audit writes there \(wrong or missing: '{wrong}'\)", run_id=run_id)
 
 
 def test_data_that_have_moved_are_found_where_a_configuration_says(home, version, tmp_path):

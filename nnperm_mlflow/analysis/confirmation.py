@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nnperm_mlflow.analysis.recorded import ToldPerturbation, read_provenance
 from nnperm_mlflow.analysis.statistics import QUANTILES
-from nnperm_mlflow.analysis.table import TableReader, read_schema, table_metadata
+from nnperm_mlflow.analysis.table import TableReader
 from nnperm_mlflow.errors import EvidenceError, name_list
 
 _CLOSE = 1e-6  # relative: far more than rounding, far less than anybody would forge
@@ -36,7 +37,7 @@ def confirm_summary(table: Path, summary: pd.DataFrame) -> None:
     EvidenceError
         If the two name other perturbations, or a number is another one.
     """
-    described = {str(done["perturbation"]): done for done in table_metadata(read_schema(table))["perturbations"]}
+    described = {done.perturbation: done for done in read_provenance(table).perturbations}
     told: dict[str, Any] = {str(row["perturbation"]): row for row in summary.to_dict("records")}
     if set(described) != set(told):
         apart = sorted(set(described) ^ set(told))
@@ -45,7 +46,7 @@ def confirm_summary(table: Path, summary: pd.DataFrame) -> None:
         wrong = [
             name
             for name, done in described.items()
-            if not _agrees(told[name], done, np.concatenate([*reader.column(done["column"]), np.empty(0, np.float32)]))
+            if not _agrees(told[name], done, np.concatenate([*reader.column(done.column), np.empty(0, np.float32)]))
         ]
     if wrong:
         raise EvidenceError(
@@ -73,9 +74,9 @@ def confirm_numbers(summary: pd.DataFrame, again: pd.DataFrame) -> None:
         )
 
 
-def _agrees(told: Mapping[str, Any], done: Mapping[str, Any], deviations: np.ndarray) -> bool:
+def _agrees(told: Mapping[str, Any], done: ToldPerturbation, deviations: np.ndarray) -> bool:
     """Tell whether a row of a summary is what a column of the table says."""
-    if (told["feature"], told["way"], int(told["rows"])) != (done["feature"], done["way"], len(deviations)):
+    if (told["feature"], told["way"], int(told["rows"])) != (done.feature, done.way, len(deviations)):
         return False
     kept = np.sort(deviations[~np.isnan(deviations)].astype(np.float64))
     if int(told["skipped"]) != len(deviations) - len(kept):

@@ -5,16 +5,63 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field, ValidationError
 
 from nnperm_mlflow.analysis.contrast import Varies, known_variance, largest_variance
 from nnperm_mlflow.analysis.perturbations import Shuffle
 from nnperm_mlflow.analysis.shuffling import donor_positions, shuffle_blocks
-from nnperm_mlflow.analysis.table import TableReader, columns_by_perturbation, read_schema, table_metadata
+from nnperm_mlflow.analysis.table import TableReader, read_schema, table_metadata
 from nnperm_mlflow.analysis.variance import receivers_of
+from nnperm_mlflow.documents import Told, wrong_keys
+from nnperm_mlflow.errors import EvidenceError, name_list
+
+
+class ToldPerturbation(Told):
+    """What was done to a feature, and the column with what came of it."""
+
+    perturbation: str
+    column: str
+    feature: str
+    way: str
+
+
+class Provenance(Told):
+    """What a deviation table tells of the audit that made it."""
+
+    model: str | None = None
+    model_digest: str | None = None
+    data_digest: str | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    within: list[str] | None = None
+    perturbations: list[ToldPerturbation]
+
+
+def read_provenance(path: Path) -> Provenance:
+    """Return what a deviation table tells of the audit that made it.
+
+    Raises
+    ------
+    EvidenceError
+        If it is no table that an audit wrote, or what it tells is not what an audit writes there.
+    """
+    schema = read_schema(path)
+    try:
+        told = Provenance.model_validate(table_metadata(schema))
+    except ValidationError as error:
+        raise EvidenceError(
+            f"{path.name} does not tell what an audit writes there (wrong or missing: {name_list(wrong_keys(error))}). "
+            "Audit the version again."
+        ) from error
+    types = {field.name: field.type for field in schema}
+    without = [done.perturbation for done in told.perturbations if types.get(done.column) != pa.float32()]
+    if without:
+        raise EvidenceError(f"{path.name} holds no deviations of {name_list(without)}. Audit the version again.")
+    return told
 
 
 class RecordedAudit:
@@ -36,11 +83,13 @@ class RecordedAudit:
     """
 
     def __init__(self, path: Path) -> None:
-        schema = read_schema(path)
-        self.settings: dict[str, Any] = dict(table_metadata(schema))
-        self._columns = columns_by_perturbation(schema)
+        told = read_provenance(path)
+        self.settings: dict[str, Any] = dict(told)
+        self._columns = {done.perturbation: done.column for done in told.perturbations}
         self._table = TableReader(path)
         self.repeats = self._table.repeats
+        if not self.repeats:
+            raise EvidenceError(f"{path.name} holds no rows. Audit the version again.")
         self.n_rows = pq.read_metadata(path).num_rows // len(self.repeats)
         self._block = next(shuffle_blocks(self.n_rows, self.settings["seed"]))
 
@@ -90,4 +139,6 @@ class RecordedAudit:
             filled += len(parts[-1])
             if filled == n_known:
                 break
+        if filled < n_known:
+            raise EvidenceError(f"the deviation table lacks rows of repeat {repeat}. Audit the version again.")
         return np.concatenate(parts)

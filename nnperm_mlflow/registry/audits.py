@@ -22,6 +22,9 @@ WHOLE_TAG = "nnperm.whole"
 TABLE_TAG = "nnperm.table"
 """Tag of a run whose deviation table was kept out of it."""
 
+TABLE_DIGEST = "table_digest"
+"""Parameter of a run that holds an audit; without it there is nothing that its files could be held against."""
+
 _EXPERIMENTS_AT_ONCE = 100
 _PAGE = 1000
 
@@ -38,7 +41,13 @@ def find_audits(client: MlflowClient, uri: str, experiment: str | None = None) -
         Name of the only experiment whose runs count; by default all do.
     """
     condition = f"tags.`{KIND_TAG}` = '{AUDIT}' and {named(f'tags.`{MODEL_TAG}`', uri)}"
-    return [run for run in find_runs(client, condition, experiment) if run.data.tags.get(MODEL_TAG) == uri]
+    found = find_runs(client, condition, experiment)
+    return [run for run in found if holds_audit(run) and run.data.tags.get(MODEL_TAG) == uri]
+
+
+def find_comparable_audits(client: MlflowClient, uri: str, experiment: str | None = None) -> list[Run]:
+    """Return those of `find_audits` that can be compared with others: their deviation tables are in their runs."""
+    return [run for run in find_audits(client, uri, experiment) if TABLE_TAG not in run.data.tags]
 
 
 def find_runs(
@@ -57,7 +66,17 @@ def find_runs(
             token = page.token
             if not token:
                 break
-    return sorted(found, key=lambda run: (run.info.end_time or 0, run.info.run_id), reverse=True)
+    return sorted(found, key=ended, reverse=True)
+
+
+def ended(run: Run) -> tuple[int, str]:
+    """Return what runs are ordered by: of a version's audits the newest is the one that ended last."""
+    return run.info.end_time or 0, str(run.info.run_id)
+
+
+def holds_audit(run: Run) -> bool:
+    """Tell whether a run holds an audit, and is not one that only bears its tags."""
+    return status_of(run) == FINISHED and run.data.tags.get(KIND_TAG) == AUDIT and TABLE_DIGEST in run.data.params
 
 
 def status_of(run: Run) -> str:

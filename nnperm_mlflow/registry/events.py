@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
-from mlflow.exceptions import MlflowException
-
-from nnperm_mlflow.errors import AuditError, EvidenceError, TrackingError, name_list
+from nnperm_mlflow.documents import Told
+from nnperm_mlflow.errors import AuditError, EvidenceError
 from nnperm_mlflow.filenames import PROMOTION_FILE, VERDICTS_FOLDER
 from nnperm_mlflow.registry.audits import KIND_TAG, PROMOTION, status_of
-from nnperm_mlflow.registry.records import AuditRecord
+from nnperm_mlflow.registry.records import AuditRecord, GivenVerdict
 from nnperm_mlflow.registry.session import ERROR_TAG
-from nnperm_mlflow.verdict.judging import stamp
+from nnperm_mlflow.verdict.judging import Status, stamp
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +23,6 @@ Kind = Literal["audit", "verdict", "promotion"]
 KINDS: tuple[Kind, ...] = ("audit", "verdict", "promotion")
 """In the order in which they happen where the clock does not tell them apart."""
 
-_VERDICT_KEYS = ("verdict", "in_words", "mode", "policy_digest", "subject", "given_at", "given_by")
-_PROMOTION_KEYS = ("alias", "replaced", "by", "verdict", "policy_digest")
 _GIVEN_AT, _IN_FILE_NAME = "%Y-%m-%dT%H:%M:%S%z", "%Y%m%dT%H%M%S.%f%z"
 
 
@@ -84,6 +80,16 @@ class Event:
         return self.status == "FINISHED" and self.is_readable
 
 
+class _ToldPromotion(Told):
+    """A promotion as its run holds it."""
+
+    alias: str
+    replaced: str | None
+    by: str
+    verdict: Status
+    policy_digest: str
+
+
 def events_of(record: AuditRecord, version: str, in_registry: bool) -> list[Event]:
     """Return what a run tells: an audit with its verdicts, or a promotion.
 
@@ -111,20 +117,22 @@ def events_of(record: AuditRecord, version: str, in_registry: bool) -> list[Even
         status=status_of(record.run),
     )
     if event.kind == "promotion":
-        return [_told(event, lambda: _promotion(record, event))]
+        return [_told(record, event, lambda: _promotion(record, event))]
     verdicts = _verdicts(record, event)
-    return [_told(event, lambda: _audit(record, event, bool(verdicts))), *verdicts]
+    return [_told(record, event, lambda: _audit(record, event, bool(verdicts))), *verdicts]
 
 
-def _told(event: Event, read: Callable[[], Event]) -> Event:
+def _told(record: AuditRecord, event: Event, read: Callable[[], Event]) -> Event:
     """Return the event as read, or one that says why it cannot be read."""
     try:
         return read()
-    except (EvidenceError, TrackingError) as error:
-        return _unreadable(event, error)
+    except AuditError as error:
+        return _unreadable(record, event, error)
 
 
-def _unreadable(event: Event, error: AuditError) -> Event:
+def _unreadable(record: AuditRecord, event: Event, error: AuditError) -> Event:
+    """Return an event that says why it cannot be read; where the server itself is silent, there is none to tell."""
+    record.ask_server()
     logger.warning("%s of version %s: %s", event.kind, event.version, error)
     return replace(event, is_readable=False, in_words=f"unreadable: {error}")
 
@@ -150,67 +158,51 @@ def _verdicts(record: AuditRecord, audit: Event) -> list[Event]:
     """Return all verdicts that were given on an audit."""
     blank = replace(audit, kind="verdict", who="unknown")
     try:
-        names = sorted(file.path for file in record.client.list_artifacts(record.run_id, VERDICTS_FOLDER))
-    except (MlflowException, OSError) as error:
-        why = f"the verdicts of {record} cannot be listed ({type(error).__name__})."
-        return [_unreadable(blank, EvidenceError(why))]
+        names = record.names_in(VERDICTS_FOLDER)
+    except AuditError as error:
+        return [_unreadable(record, blank, error)]
     return [_verdict(record, blank, name) for name in names]
 
 
 def _verdict(record: AuditRecord, blank: Event, name: str) -> Event:
     moment = _moment_in(name)
     event = blank if moment is None else replace(blank, when=_iso(moment))
-    return _told(event, lambda: _given(record, event, name, moment))
+    return _told(record, event, lambda: _given(record, event, name, moment))
 
 
 def _given(record: AuditRecord, event: Event, name: str, moment: datetime | None) -> Event:
     """Tell a verdict; the name of its file has the moment to the microsecond, the file to the second."""
-    told = _document(record, name, _VERDICT_KEYS)
-    is_own = isinstance(told["subject"], dict) and told["subject"].get("run_id") == record.run_id
-    if told["verdict"] not in ("pass", "fail") or not is_own:
+    told = record.read(name, GivenVerdict)
+    if told.subject.get("run_id") != record.run_id:
         raise EvidenceError(f"{name} of {record} is no verdict on its audit. Apply the policy again: nnperm check.")
     try:
-        given_at = datetime.strptime(str(told["given_at"]), _GIVEN_AT)
+        given_at = datetime.strptime(told.given_at, _GIVEN_AT)
     except ValueError as error:
         raise EvidenceError(f"{name} of {record} does not say when it was given.") from error
-    words = str(told["in_words"])
     return replace(
         event,
         when=event.when if moment and stamp(moment) == stamp(given_at) else _iso(given_at),
-        who=str(told["given_by"]),
-        verdict=str(told["verdict"]),
-        mode=str(told["mode"]),
-        policy_digest=str(told["policy_digest"]),
-        in_words=words if event.status == "FINISHED" else f"{words}, but the audit is {event.status}",
+        who=told.given_by,
+        verdict=told.verdict,
+        mode=told.mode,
+        policy_digest=told.policy_digest,
+        in_words=told.in_words if event.status == "FINISHED" else f"{told.in_words}, but the audit is {event.status}",
     )
 
 
 def _promotion(record: AuditRecord, event: Event) -> Event:
     """Tell where an alias went; of a try that did not finish, why it stayed."""
-    told = _document(record, PROMOTION_FILE, _PROMOTION_KEYS)
-    alias, replaced = str(told["alias"]), None if told["replaced"] is None else str(told["replaced"])
-    moved = f"became '{alias}'" + (f", replacing version {replaced}" if replaced else "")
+    told = record.read(PROMOTION_FILE, _ToldPromotion)
+    moved = f"became '{told.alias}'" + (f", replacing version {told.replaced}" if told.replaced else "")
     return replace(
         event,
-        who=str(told["by"]),
-        verdict=str(told["verdict"]),
-        policy_digest=str(told["policy_digest"]),
-        alias=alias,
-        replaced=replaced,
-        in_words=moved if event.status == "FINISHED" else f"did not become '{alias}': {_broken(record)}",
+        who=told.by,
+        verdict=told.verdict,
+        policy_digest=told.policy_digest,
+        alias=told.alias,
+        replaced=told.replaced,
+        in_words=moved if event.status == "FINISHED" else f"did not become '{told.alias}': {_broken(record)}",
     )
-
-
-def _document(record: AuditRecord, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Return what a JSON file of a run holds, with all of the keys."""
-    try:
-        told = json.loads(record.fetch(name).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise EvidenceError(f"{name} of {record} is no JSON.") from error
-    missing = [key for key in keys if key not in told] if isinstance(told, dict) else list(keys)
-    if missing:
-        raise EvidenceError(f"{name} of {record} lacks {name_list(missing)}.")
-    return dict(told)
 
 
 def _broken(record: AuditRecord) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -14,14 +13,37 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from pyarrow import csv
+from pydantic import ValidationError
 
 from nnperm_mlflow.config import AuditConfig, load_config
 from nnperm_mlflow.digests import file_digest
-from nnperm_mlflow.errors import EvidenceError, TrackingError, says_missing
+from nnperm_mlflow.documents import Told, wrong_keys
+from nnperm_mlflow.errors import EvidenceError, TrackingError, name_list, says_missing
 from nnperm_mlflow.filenames import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDICT_FILE
-from nnperm_mlflow.registry.audits import AUDIT, FINISHED, KIND_TAG, TABLE_TAG, status_of
+from nnperm_mlflow.registry.audits import FINISHED, TABLE_DIGEST, TABLE_TAG, holds_audit, status_of
+from nnperm_mlflow.registry.explaining import explained
+from nnperm_mlflow.verdict.judging import Status
 
 _TEXTS = ("perturbation", "feature", "kind", "way", "value")
+_NEEDED = {*_TEXTS, "rows", "skipped", "median", "mean", "max", "changed_share"}
+"""Columns of a summary without which nothing can be said of it; what came later may be missing in an old one."""
+
+
+AnyTold = TypeVar("AnyTold", bound=Told)
+
+
+class GivenVerdict(Told):
+    """A verdict as a run holds it: see `Verdict.as_dict`, and when and by whom it was given."""
+
+    verdict: Status
+    in_words: str
+    mode: str
+    policy_digest: str
+    subject: dict[str, Any]
+    baselines: dict[str, str]
+    checks: list[dict[str, Any]]
+    given_at: str
+    given_by: str
 
 
 @dataclass(frozen=True)
@@ -92,13 +114,13 @@ class AuditRecord:
     def table(self) -> Path:
         """The deviation table, its digest checked."""
         if self.own_table is not None:
-            return self._checked(self.own_table, "table_digest")
+            return self._checked(self.own_table, TABLE_DIGEST)
         if TABLE_TAG in self.run.data.tags:
             raise EvidenceError(
                 f"the deviation table of {self} was kept out of the tracking server (--no-table): give your copy of it "
                 "(--table FILE)."
             )
-        return self._checked(self.fetch(TABLE_FILE), "table_digest")
+        return self._checked(self.fetch(TABLE_FILE), TABLE_DIGEST)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -112,16 +134,26 @@ class AuditRecord:
 
     @cached_property
     def verdict(self) -> dict[str, Any] | None:
-        """The newest verdict as `verdict.json` holds it; None where there is none."""
-        if not self.holds(VERDICT_FILE):
-            return None
+        """The newest verdict, with the keys of `GivenVerdict`; None where there is none."""
+        return dict(self.read(VERDICT_FILE, GivenVerdict)) if self.holds(VERDICT_FILE) else None
+
+    def read(self, name: str, kind: type[AnyTold]) -> AnyTold:
+        """Return what a JSON file of the run tells.
+
+        Raises
+        ------
+        EvidenceError
+            If it is not there, or not what is written there.
+        TrackingError
+            If it cannot be fetched.
+        """
         try:
-            told = json.loads(self.fetch(VERDICT_FILE).read_text(encoding="utf-8"))
-        except ValueError:
-            told = None
-        if not isinstance(told, dict):
-            raise EvidenceError(f"{VERDICT_FILE} of {self} is no verdict: apply the policy again (nnperm check).")
-        return told
+            return kind.model_validate_json(self.fetch(name).read_bytes())
+        except (ValidationError, OSError) as error:
+            raise EvidenceError(
+                f"{name} of {self} is not what was written there ({_fault_in(error)}). Do not rely on it; a verdict "
+                "can be given again (nnperm check)."
+            ) from error
 
     def fetch(self, name: str) -> Path:
         """Download a file of the run.
@@ -131,15 +163,16 @@ class AuditRecord:
         EvidenceError
             If it is not there.
         TrackingError
-            If it is, and cannot be fetched.
+            If it is, and cannot be fetched, or the store of artifacts does not say whether it is.
         """
         try:
-            return Path(self.client.download_artifacts(self.run_id, name, str(self.folder)))
-        except (MlflowException, OSError) as error:
+            with explained():
+                return Path(self.client.download_artifacts(self.run_id, name, str(self.folder)))
+        except TrackingError as error:
             if self.holds(name):
                 raise TrackingError(
-                    f"{name} of {self} is there, and cannot be fetched ({type(error).__name__}). Is the store of "
-                    "artifacts running, and may you read there?"
+                    f"{name} of {self} is there, and cannot be fetched ({type(error.__cause__).__name__}). Is the "
+                    "store of artifacts running, and may you read there?"
                 ) from error
             raise EvidenceError(
                 f"{name} of {self} is not there: the audit is not whole. Audit the version again."
@@ -147,8 +180,29 @@ class AuditRecord:
 
     def holds(self, name: str) -> bool:
         """Tell whether a file is in the run."""
-        folder = name.rpartition("/")[0] or None
-        return name in {file.path for file in self.client.list_artifacts(self.run_id, folder)}
+        return name in self.names_in(name.rpartition("/")[0])
+
+    def names_in(self, folder: str) -> list[str]:
+        """Return the paths of what a folder of the run holds; "" is its root.
+
+        Raises
+        ------
+        TrackingError
+            If the store of artifacts does not say.
+        """
+        with explained():
+            return sorted(file.path for file in self.client.list_artifacts(self.run_id, folder or None))
+
+    def ask_server(self) -> None:
+        """Ask for the run once more, which tells a server that has fallen silent from a store of artifacts that has.
+
+        Raises
+        ------
+        TrackingError
+            If the server does not answer.
+        """
+        with explained():
+            self.client.get_run(self.run_id)
 
     def _number(self, name: str) -> int:
         told = self.param(name)
@@ -207,10 +261,18 @@ def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | No
             f"run {run_id} is {run.info.status}, not {FINISHED}. If its results wait to be written, do that (nnperm "
             "publish); else audit the version again."
         )
-    if run.data.tags.get(KIND_TAG) != AUDIT:
+    if not holds_audit(run):
         raise EvidenceError(f"run {run_id} holds no audit. Name one: nnperm history lists them.")
     folder.mkdir(parents=True, exist_ok=True)
     return AuditRecord(client, run, folder, table)
+
+
+def _fault_in(error: ValidationError | OSError) -> str:
+    """Return in words, and without what it holds, why a file is not read."""
+    if isinstance(error, OSError):
+        return "no file that can be read"
+    wrong = wrong_keys(error)
+    return f"wrong or missing: {name_list(wrong)}" if wrong else "no JSON object"
 
 
 def read_summary(path: Path) -> pd.DataFrame:
@@ -221,6 +283,8 @@ def read_summary(path: Path) -> pd.DataFrame:
             parse_options=csv.ParseOptions(newlines_in_values=True),
             convert_options=csv.ConvertOptions(column_types=dict.fromkeys(_TEXTS, pa.string()), null_values=[""]),
         )
+        if lacking := _NEEDED.difference(read.column_names):
+            raise EvidenceError(f"{path.name} lacks the columns {name_list(sorted(lacking))}. Audit again.")
         fields = [field.with_type(pa.float64()) if pa.types.is_null(field.type) else field for field in read.schema]
         return read.cast(pa.schema(fields)).to_pandas()
     except (pa.ArrowException, OSError, ValueError, LookupError) as error:
