@@ -133,19 +133,22 @@ def test_predictions_that_are_wanted_later_are_predicted_again(tmp_path):
     assert audit(tmp_path, journal)[1] == 0
 
 
-@pytest.mark.parametrize("harm", ["cut", "empty", "flipped", "stranger"])
+@pytest.mark.parametrize("harm", ["cut", "empty", "flipped", "stranger", "of other rows"])
 def test_a_damaged_sheet_is_noticed_and_computed_again(tmp_path, caplog, harm):
     journal = Journal(tmp_path / "journal")
     whole, calls, _ = audit(tmp_path)
     for position in (0.0, 0.1, 0.5, 0.999):
         audit(tmp_path, journal)
-        sheet = sorted(journal.folder.glob("*.sheet"))[1]
+        other, sheet = sorted(journal.folder.glob("*.sheet"))[:2]
         content = bytearray(sheet.read_bytes())
         at = int(position * len(content))
-        if harm == "flipped":
-            content[at] ^= 1 << (at % 8)
-        harmed = {"cut": content[:at], "empty": b"", "flipped": content, "stranger": b"another file" * 50}[harm]
-        sheet.write_bytes(bytes(harmed))
+        flipped = bytearray(content)
+        flipped[at] ^= 1 << (at % 8)
+        harmed = {
+            "cut": content[:at], "empty": b"", "flipped": flipped, "stranger": b"another file" * 50,
+            "of other rows": other.read_bytes(),
+        }  # fmt: skip
+        sheet.write_bytes(bytes(harmed[harm]))
         again, calls_again, _ = audit(tmp_path, journal)
         assert (again, calls_again) == (whole, calls // N_BLOCKS)
         assert "is damaged, and is computed again" in caplog.text

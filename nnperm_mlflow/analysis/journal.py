@@ -1,8 +1,8 @@
 """What has been computed of each block of rows, kept on disk, so that an audit that was interrupted goes on from there.
 
 A block has a page; a page has a sheet for each time that something was added to it. A sheet is written beside its place
-and moved there when it is complete, and opens with the sha256 of the rest: one that is damaged is not used. Two
-processes may work on one journal: what they write of a block is the same.
+and moved there when it is complete, and opens with the sha256 of its page's name and the rest: one that is damaged, or
+of another page, is not used. Two processes may work on one journal: what they write of a block is the same.
 """
 
 from __future__ import annotations
@@ -151,11 +151,15 @@ class Page:
 @contextmanager
 def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     """Give a sheet, its checksum compared."""
-    content = path.read_bytes()
-    if hashlib.sha256(content[_DIGEST_BYTES:]).digest() != content[:_DIGEST_BYTES]:
+    content, page = path.read_bytes(), path.name.partition(".")[0]
+    if _digest(page, content[_DIGEST_BYTES:]) != content[:_DIGEST_BYTES]:
         raise ValueError("another checksum")
     with np.load(io.BytesIO(content[_DIGEST_BYTES:]), allow_pickle=False) as sheet:
         yield sheet
+
+
+def _digest(page: str, content: bytes) -> bytes:
+    return hashlib.sha256(page.encode() + content).digest()
 
 
 def _keys_of(sheet: np.lib.npyio.NpzFile) -> list[Key]:
@@ -187,7 +191,7 @@ def _said(perturbation: Perturbation) -> str:
 
 def _write_whole(folder: Path, name: str, content: bytes) -> None:
     """Write a sheet so that it is there whole or not at all."""
-    digest = hashlib.sha256(content).digest()
+    digest = _digest(name, content)
     partial = folder / f"{name}.{uuid.uuid4().hex}{_PARTIAL}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
