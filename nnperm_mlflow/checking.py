@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.approval import Audited, judge_audit, subject_of, told_of
 from nnperm_mlflow.baselines import Likeness, pin_baselines
+from nnperm_mlflow.documents import local_path
 from nnperm_mlflow.errors import CheckError, ConfigError, EvidenceError
 from nnperm_mlflow.models.pinning import pin_model
 from nnperm_mlflow.policy import AnyPolicy, Policy, load_policy
@@ -110,7 +111,7 @@ def find_record(
     """
     if (run_id is None) == (model_uri is None):
         raise ConfigError("name either a run (--run) or a version (--model-uri).")
-    own_table = None if table is None else Path(table)
+    own_table = None if table is None else local_path(table, "the deviation table")
     if run_id is not None:
         return read_audit(client, run_id, folder / run_id, own_table)
     uri = pin_model(client, str(model_uri)).uri

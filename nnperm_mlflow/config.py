@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from nnperm_mlflow.documents import Strict, read_yaml, validated
+from nnperm_mlflow.documents import Strict, local_path, read_yaml, validated
 from nnperm_mlflow.errors import ConfigError, name_list
 from nnperm_mlflow.locations import is_uri, without_secrets
 from nnperm_mlflow.policy import Check, Policy, distinct
@@ -253,7 +253,7 @@ def load_config(path: str | Path) -> AuditConfig:
     ConfigError
         If the file is missing, is no YAML, has an unknown key (the nearest known one is named) or a wrong value.
     """
-    path = Path(path)
+    path = local_path(path, "the configuration")
     return parse_config(read_yaml(path, "the configuration"), str(path), path.resolve().parent)
 
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from nnperm_mlflow.locations import without_secrets_in
+
 
 class AuditError(Exception):
-    """An audit that cannot be done, or not finished; the message is meant for the person who asked for it."""
+    """An audit that cannot be done, or not finished; the message is meant for the person who asked for it.
+
+    URIs in it are shown without what is secret in them.
+    """
+
+    def __str__(self) -> str:
+        return without_secrets_in(super().__str__())
 
 
 class ConfigError(AuditError):

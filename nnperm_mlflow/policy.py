@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from nnperm_mlflow.documents import Strict, read_yaml, validated
+from nnperm_mlflow.documents import Strict, local_path, read_yaml, validated
 from nnperm_mlflow.errors import ConfigError, name_list
 
 SHARE: Literal["share"] = "share"
@@ -249,7 +249,7 @@ def load_policy(path: str | Path) -> Policy:
     ConfigError
         If it cannot be read, has an unknown key or a wrong value, or no check, which would approve everything.
     """
-    policy = validated(Policy, read_yaml(Path(path), "the policy"), str(path))
+    policy = validated(Policy, read_yaml(local_path(path, "the policy"), "the policy"), str(path))
     if not policy.checks:
         raise ConfigError(f"the policy '{path}' has no checks, and would approve everything. List some under 'checks'.")
     return policy

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.approval import Judged
+from nnperm_mlflow.documents import local_path
 from nnperm_mlflow.errors import ConfigError, EvidenceError, TrackingError, says_missing
 from nnperm_mlflow.locations import without_secrets
 from nnperm_mlflow.recording import Record
@@ -64,12 +65,14 @@ def publish(folder: str | Path) -> Published:
 
     Raises
     ------
+    ConfigError
+        If a URI is given.
     EvidenceError
         If there is nothing to publish.
     TrackingError
         If the tracking store refuses again; the results stay.
     """
-    folder = Path(folder)
+    folder = local_path(folder, "what waits to be written")
     publication = load_publication(folder)
     with connected() as (client, _):
         _refuse_other_store(client, publication)

@@ -339,6 +339,29 @@ def test_a_model_uri_with_a_password_is_shown_without(house, tracked):
         assert_kept(str(caught.value))
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["audit", "--config", "{uri}", "--model-uri", "models:/house/1"],
+        ["audit", "--policy", "{uri}", "--model-uri", "models:/house/1"],
+        ["publish", "{uri}"],
+        ["check", "--model-uri", "{uri}"],
+        ["check", "--run", "{uri}"],
+        ["compare", "{uri}", "models:/house/1"],
+        ["promote", "{uri}", "--alias", "champion"],
+        ["history", "{uri}"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_a_uri_given_in_the_wrong_place_is_shown_without_its_secrets(store, tracked, command, debug):
+    given = [part.format(uri="https://me:PASSWORD@house/a?sig=TOKEN") for part in command]
+    result = CliRunner().invoke(main, [*given, "--tracking-uri", store, *debug])
+    assert result.exit_code == 2
+    assert ("Traceback" in result.stderr) == bool(debug)
+    assert_kept(result.stderr, result.output)
+
+
 def test_what_nobody_expected_is_told_by_its_name_alone(house, store, monkeypatch, caplog):
     """Words of another library's error may hold data."""
     from nnperm_mlflow import planning

@@ -3,10 +3,12 @@
 import os
 import pty
 import re
+import subprocess
 import sys
 from contextlib import contextmanager, suppress
 
 import click
+import pytest
 
 from nnperm_mlflow.commands.common import progress_bar
 
@@ -45,6 +47,16 @@ def test_a_terminal_that_is_gone_does_not_hinder_the_end(monkeypatch):
     with terminal(monkeypatch) as read_end, progress_bar() as tell:
         tell(0, 100)
         read_end.close()
+
+
+@pytest.mark.slow
+def test_an_audit_whose_standard_error_is_closed_is_made_all_the_same(house, store):
+    command = ["audit", "--tracking-uri", store, "--model-uri", "models:/house/1", "--config", str(house.config)]
+    closing = "import os, sys; os.close(2); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    program = [sys.executable, "-c", closing, "-m", "nnperm_mlflow", *command]
+    done = subprocess.run(program, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search("^run [0-9a-f]{32}, experiment", done.stdout, re.MULTILINE)
 
 
 def test_without_a_terminal_lines_are_logged_instead_of_a_bar():

@@ -6,15 +6,17 @@ import logging
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from nnperm_mlflow.commands.stopping import stoppable
 from nnperm_mlflow.errors import AuditError
-from nnperm_mlflow.locations import without_secrets
+from nnperm_mlflow.locations import without_secrets, without_secrets_in
 from nnperm_mlflow.printing import program
 
 EXIT_FAIL, EXIT_ERROR = 1, 2
@@ -48,6 +50,7 @@ run_option = click.option(
 @contextmanager
 def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
     """Set up this process, and turn what hinders a command into one message and exit status 2."""
+    _replace_closed_streams()
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
@@ -60,21 +63,34 @@ def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
         yield
 
 
+def _replace_closed_streams() -> None:
+    """Put something harmless where a standard stream was closed: a file opened later would get what is meant for it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+            setattr(sys, name, nowhere)
+
+
 @contextmanager
 def _told(debug: bool) -> Iterator[None]:
     """Turn what hinders a command into one message and exit status 2."""
     try:
         yield
-    except AuditError as error:
-        if debug:
-            raise
-        click.echo(f"{type(error).__name__}: {error}", err=True)
-        sys.exit(EXIT_ERROR)
+    except click.ClickException:
+        raise
     except Exception as error:  # its status, 1, would be that of a verdict
-        if debug or isinstance(error, click.ClickException):
-            raise
-        kind = type(error).__name__  # its words may hold data
-        click.echo(f"unexpected {kind}: --debug shows what it says and where it comes from; please report it", err=True)
+        if debug:
+            click.echo(without_secrets_in("".join(traceback.format_exception(error))), err=True)
+        kind = type(error).__name__
+        told = f"{kind}: {error}"
+        if not isinstance(error, AuditError):  # its words may hold data
+            told = f"unexpected {kind}: --debug shows what it says and where it comes from; please report it"
+        click.echo(told, err=True)
         sys.exit(EXIT_ERROR)
 
 
