@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -63,12 +63,23 @@ class TemporalConfig(Strict):
 
 
 class DataConfig(Strict):
-    """Where the rows come from: a path, a URL, or a run's artifact (`runs:/...`)."""
+    """Where the rows come from: a path, a URL, or a run's artifact (`runs:/...`).
+
+    Attributes
+    ----------
+    text : list of str
+        Columns of a csv file that are text as it is written there, though all of it may look like numbers.
+    """
 
     static: str | None = None
     row_id: str | None = None
     label: str | None = None
+    text: Names = []
     temporal: dict[str, TemporalConfig] = {}
+
+    def reading_as_text(self, columns: Iterable[str]) -> DataConfig:
+        """Return the configuration with more columns of text."""
+        return self.model_copy(update={"text": list(dict.fromkeys([*self.text, *columns]))})
 
 
 class AnalysisConfig(Strict):

@@ -52,7 +52,8 @@ class Rereading:
 
     def source(self, record: AuditRecord) -> DataConfig:
         """Return where the data are."""
-        return record.config.data if self.config is None else load_config(self.config).data
+        recorded = record.config.data
+        return recorded if self.config is None else load_config(self.config).data.reading_as_text(recorded.text)
 
 
 def confirm(

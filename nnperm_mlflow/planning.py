@@ -26,7 +26,7 @@ from nnperm_mlflow.analysis.scorers import Scores, choose_scorers
 from nnperm_mlflow.analysis.strata import stratify
 from nnperm_mlflow.config import AnalysisConfig, AuditConfig, load_config, parse_config
 from nnperm_mlflow.errors import ConfigError, DataError, ModelError
-from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs
+from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs, text_columns
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.models.files import ModelFiles
 from nnperm_mlflow.models.loading import download_model, load_predictor
@@ -164,7 +164,9 @@ def prepare(
         keeps_predictions=scores is not None,
     )
     check_profiles(analysis.profile, job)
-    used = config.without_secrets().model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
+    shown = config.without_secrets()
+    as_read = shown.data.reading_as_text(_text_read(loaded) if shown.data.static else ())
+    used = shown.model_copy(update={"model": uri, "data": as_read, "inputs": dict(inputs.wanted)})
     return Plan(
         reference=loaded.reference,
         dataset=dataset,
@@ -207,10 +209,17 @@ def _load(
     (scratch / "model").mkdir()
     files = download_model(reference, scratch / "model")
     predictor = load_predictor(files, reference, trust_model)
-    dataset = data if data is not None else load_dataset(config.data, Fetcher(scratch / "data"))
+    as_read = config.data.reading_as_text(text_columns(predictor.inputs, config.inputs))
+    dataset = data if data is not None else load_dataset(as_read, Fetcher(scratch / "data"))
     if dataset.n_rows < _FEWEST_ROWS:
         raise DataError(f"{dataset.source} holds one row, which has no other to exchange values with; give more.")
     return _Loaded(reference, files, predictor, dataset, bind_inputs(predictor.inputs, dataset, config.inputs))
+
+
+def _text_read(loaded: _Loaded) -> list[str]:
+    """Return the columns that were read as text because the model takes them as such."""
+    fed = text_columns(loaded.predictor.inputs, loaded.inputs.wanted)
+    return [name for name in fed if name in loaded.dataset.columns]
 
 
 def _choose_perturbations(

@@ -182,6 +182,36 @@ def test_a_comma_at_the_end_of_csv_lines_shifts_no_column(tmp_path, ending):
     assert {name: list(table[name]) for name in table} == {"ID": [1, 2], "a": [10, 20], "b": [100, 200]}
 
 
+CODES = ["01067", "1.10", "1e5", "TRUE", "+49", "NA", "null", "9007199254740993", ""]
+
+
+def test_text_of_a_csv_file_is_text_as_it_is_written(tmp_path):
+    """All but one of these would be read as numbers, as booleans or as missing, each column by itself."""
+    frame = pd.DataFrame({f"c{place}": [code, code] for place, code in enumerate(CODES)})
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    columns = load(static=str(tmp_path / "table.csv"), text=[*frame, "no column"]).columns
+    assert [columns[f"c{place}"][0] for place in range(len(CODES) - 1)] == CODES[:-1]
+    assert np.isnan(columns[f"c{len(CODES) - 1}"][0])
+    assert load(static=str(tmp_path / "table.csv")).columns["c0"][0] == 1067
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (["7", "8", "10"], [7, 8, 10]),
+        (["007", "008", "7"], ["007", "008", "7"]),
+        (["1e5", "2e3", "1.0"], ["1e5", "2e3", "1.0"]),
+        (["9007199254740993", "", "5"], ["9007199254740993", None, "5"]),
+        (["NA", "null", "None"], ["NA", "null", "None"]),
+        (["a", "", "b"], ["a", None, "b"]),
+    ],
+)
+def test_row_ids_of_a_csv_file_are_as_they_are_written(tmp_path, written, expected):
+    (tmp_path / "table.csv").write_text("\n".join(["id,x", *(f"{name},1" for name in written)]))
+    found = load(static=str(tmp_path / "table.csv"), row_id="id").row_ids
+    assert [None if pd.isna(name) else name for name in found] == expected
+
+
 def test_csv_lines_with_more_cells_than_the_header_are_refused(tmp_path):
     (tmp_path / "table.csv").write_text("a,b\n1,10,100\n2,20,200\n")
     with pytest.raises(DataError, match=r"have more cells than its header names columns \(2\). Name each column"):

@@ -106,6 +106,22 @@ def bind_inputs(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted) -> B
     return BoundInputs(dataset.n_rows, sources, features, wanted, tuple(gaps))
 
 
+def text_columns(specs: Sequence[InputSpec], said: Wanted) -> list[str]:
+    """Return the columns that feed inputs of text, as far as names tell before there are data.
+
+    Parameters
+    ----------
+    specs, said
+        As for `bind_inputs`.
+    """
+    found: list[str] = []
+    for spec in specs:
+        if spec.dtype.kind == "O":
+            target = said.get(spec.name, [*_candidates(spec.name)])
+            found += [target] if isinstance(target, str) else target
+    return found
+
+
 def _find_inputs(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted) -> dict[str, str | list[str]]:
     names = [spec.name for spec in specs]
     for name in said:
@@ -134,10 +150,15 @@ def _find_inputs(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted) -> 
 def _by_name(name: str, dataset: Dataset) -> str | None:
     if name == "temporal_input" and len(dataset.temporal) == 1:
         return next(iter(dataset.temporal))
-    for candidate in (name, name.removesuffix("_input")):
+    for candidate in _candidates(name):
         if candidate in dataset.columns or candidate in dataset.temporal:
             return candidate
     return None
+
+
+def _candidates(name: str) -> tuple[str, str]:
+    """Return what an input's data may be called."""
+    return name, name.removesuffix("_input")
 
 
 def _numbers_left(spec: InputSpec, dataset: Dataset, found: Wanted) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,9 @@ _CELL_BYTES = 8
 _PIECE_BYTES = 1 << 20
 
 
-def read_csv(path: Path, location: str, packed: bool) -> pd.DataFrame:
+def read_csv(
+    path: Path, location: str, packed: bool, text: Collection[str] = (), row_id: str | None = None
+) -> pd.DataFrame:
     """Read a csv file.
 
     Parameters
@@ -30,10 +33,16 @@ def read_csv(path: Path, location: str, packed: bool) -> pd.DataFrame:
         How messages call it.
     packed : bool
         Whether it is packed with gzip.
+    text : collection of str
+        Columns that are text as it is written, as `01067` or `NA`; an empty cell is missing all the same. Names that
+        are no column do not matter.
+    row_id : str, optional
+        A column that is text if it would not be spelled as it is written otherwise.
 
     Returns
     -------
     DataFrame
+        Of numbers, booleans and text, as pandas takes the cells of a column.
 
     Raises
     ------
@@ -53,11 +62,21 @@ def read_csv(path: Path, location: str, packed: bool) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(path, compression=compression, index_col=False)  # else what is too much is an index
+            table = pd.read_csv(path, compression=compression, index_col=False)  # else what is too much is an index
     except pd.errors.ParserWarning as error:
         raise DataError(
             f"lines of '{location}' have more cells than its header names columns ({len(header)}). Name each column."
         ) from error
+    as_written = [name for name in table if name in text or name == row_id]
+    if as_written:
+        written = pd.read_csv(
+            path, compression=compression, index_col=False, usecols=as_written, dtype=str, keep_default_na=False,
+            na_values=[""],
+        )  # fmt: skip
+        for name in as_written:
+            if name in text or not (table[name].astype(str) == written[name]).all():
+                table[name] = written[name].astype(object)
+    return table
 
 
 def _check_width(path: Path, location: str, packed: bool) -> None:

@@ -163,7 +163,7 @@ def load_dataset(config: DataConfig, fetch: Fetch) -> Dataset:
     DataError
         If a file is missing, of another format, or does not hold what the configuration says.
     """
-    static = None if config.static is None else read_table(config.static, fetch)
+    static = None if config.static is None else read_table(config.static, fetch, config.text, config.row_id)
     temporal = {name: _read_series(name, spec, fetch) for name, spec in config.temporal.items()}
     files = [config.static, *(spec.file for spec in config.temporal.values())]
     source = next((location for location in files if location), "memory")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ _COUNTS_ALONE = (pd.errors.ParserError, pd.errors.EmptyDataError)
 """Those of them whose words hold no values."""
 
 
-def read_table(location: str, fetch: Fetch) -> Table:
+def read_table(location: str, fetch: Fetch, text: Collection[str] = (), row_id: str | None = None) -> Table:
     """Read a static table.
 
     Parameters
@@ -48,6 +48,8 @@ def read_table(location: str, fetch: Fetch) -> Table:
         Of a .csv, .csv.gz or .parquet file.
     fetch : callable
         Turns it into a local file.
+    text, row_id : collection of str, str
+        What is text in a csv file, see `csv_files.read_csv`; other files say themselves what is.
 
     Returns
     -------
@@ -66,7 +68,9 @@ def read_table(location: str, fetch: Fetch) -> Table:
     if suffix not in (".csv", ".gz", *_PARQUET):
         raise DataError(f"a static table is a .csv or .parquet file, but '{location}' ends in '{suffix}'.")
     try:
-        return _read_parquet(path, location) if suffix in _PARQUET else read_csv(path, location, packed=suffix == ".gz")
+        if suffix in _PARQUET:
+            return _read_parquet(path, location)
+        return read_csv(path, location, suffix == ".gz", text, row_id)
     except MemoryError as error:
         raise DataError(f"'{location}' does not fit into memory. Leave out columns or rows.") from error
     except _DAMAGED as error:
