@@ -9,7 +9,7 @@ from nnperm_mlflow.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.keras_network import keras_predictor
-from nnperm_mlflow.models.numbers import as_columns, rounding_of, same_numbers
+from nnperm_mlflow.models.numbers import as_columns, rounding_of, rows_mix, same_numbers
 from nnperm_mlflow.models.pyfunc import PyfuncPredictor
 from tests.stored import N_ROWS, load, numbers, predicted, save
 
@@ -153,3 +153,32 @@ def test_a_saved_model_may_give_bfloat16(tmp_path):
     found = dict(zip(predictor.outputs.names, predicted(predictor, {"x": x}).T, strict=True))
     np.testing.assert_array_equal(found["late"], x[:, 0])
     np.testing.assert_array_equal(found["early"], x[:, 1])
+
+
+class Calling:
+    """A model that is a function of an array."""
+
+    def __init__(self, function):
+        self._function = function
+
+    def call(self, inputs):
+        return self._function(inputs["x"])[:, None]
+
+
+FIRST_ROWS_LACK = np.where(np.arange(64) < 32, np.nan, np.arange(64.0))
+
+
+@pytest.mark.parametrize(
+    ("function", "mixes"),
+    [
+        (np.abs, False),
+        (np.nancumsum, True),
+        (lambda x: x - np.nanmean(x), True),
+        (lambda x: x - x[-1], True),
+    ],
+    ids=["none", "the rows before", "all rows", "the last row"],
+)
+@pytest.mark.parametrize("values", [np.arange(64.0), FIRST_ROWS_LACK], ids=["whole", "without the first half"])
+def test_rows_that_mix_show_in_every_other_row(function, mixes, values):
+    """Whether they depend on those before or behind them, and where half of the data have no value."""
+    assert rows_mix(Calling(function), {"x": values}) == mixes
