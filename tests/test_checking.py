@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import mlflow
 import pytest
@@ -313,3 +314,14 @@ def test_a_table_that_is_kept_out_has_a_place(home, store):
     result = invoke(store, "audit", "--no-table", "--model-uri", "models:/checked/1", "--config", str(home.config))
     assert result.exit_code == 2
     assert "ConfigError: --no-table leaves the deviation table on this machine alone: say where (--out" in result.output
+
+
+def test_a_database_that_may_only_be_read_is_told_as_that(home, audited, store, tmp_path):
+    """The user of the tests may write whatever the rights of a file say, so that the connection itself is read-only."""
+    path = store.removeprefix("sqlite:///")
+    shutil.copy(path, tmp_path / "mlflow.db")
+    only_read = f"sqlite:///file:{tmp_path / 'mlflow.db'}?mode=ro&uri=true"
+    arguments = ["check", "--run", audited.run_id, "--tracking-uri", only_read]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2
+    assert "mlflow.db may only be read here. Ask for the right to write, or name another store" in done.stderr

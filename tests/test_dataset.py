@@ -653,3 +653,19 @@ def test_temporal_data_in_memory_are_checked_as_those_from_files_are():
         dataset_from(None, {"history": Series(("a", "b", "c", "d"), array)})
     with pytest.raises(ConfigError, match="each needs a name of its own"):
         dataset_from(None, {"history": Series(("a", "a"), array)})
+
+
+def test_a_file_that_may_not_be_read_is_told_as_that(tmp_path, fetch, monkeypatch):
+    (tmp_path / "table.csv").write_text("a\n1\n")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(DataError, match=r"you may not read the file '.*table\.csv'. Ask its owner"):
+        fetch(str(tmp_path / "table.csv"))
+
+
+def test_a_package_that_a_store_needs_is_named(fetch, monkeypatch):
+    def fail(**_):
+        raise ModuleNotFoundError("No module named 'google'", name="google")
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", fail)
+    with pytest.raises(DataError, match="to fetch 'gs://bucket/a.csv' the package 'google' is needed: pip install it"):
+        fetch("gs://bucket/a.csv?token=TOKEN")

@@ -1,6 +1,7 @@
 """Large Parquet tables: the same values as small ones, their numbers in files without a name."""
 
 import gc
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,16 @@ def test_what_a_file_says_of_pandas_is_not_believed(tmp_path, monkeypatch, said,
     columns = load_dataset(DataConfig(static=str(tmp_path / "clients.parquet")), Path).columns
     assert list(columns) == (["dose"] if b'["age"' in said else ["age", "dose"])
     assert columns["dose"].tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("limit", [1 << 28, 0], ids=["in memory", "mapped"])
+def test_decimals_as_databases_write_them_are_numbers(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(tables, "_IN_MEMORY_BYTES", limit)
+    amounts = pa.array([Decimal("1.25"), None, Decimal("-3.50")], pa.decimal128(10, 2))
+    pq.write_table(pa.table({"amount": amounts, "age": [1, 2, 3]}), tmp_path / "clients.parquet")
+    columns = load_dataset(DataConfig(static=str(tmp_path / "clients.parquet")), Path).columns
+    assert columns["amount"].dtype == np.float64
+    np.testing.assert_array_equal(columns["amount"], [1.25, np.nan, -3.5])
 
 
 def with_rows(path, claimed):

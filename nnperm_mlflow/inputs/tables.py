@@ -135,13 +135,14 @@ def _data_columns(schema: pa.Schema) -> list[str]:
 
 
 def _frame(table: pa.Table, names: list[str]) -> pd.DataFrame:
-    """Return columns as pandas has them; cells of bytes or of several values become text.
+    """Return columns as pandas has them; decimals become numbers, cells of bytes or of several values text.
 
     What else the file says of pandas is left unread: anybody may have written it.
     """
     table = table.select([place for place, name in enumerate(table.schema.names) if name in names])
     table = table.replace_schema_metadata(None)
     table.validate(full=True)
+    table = table.cast(pa.schema([_without_decimals(field) for field in table.schema]))
     repeated = [position for position, field in enumerate(table.schema) if _is_repeated_text(field.type)]
     others = table.select([position for position in range(table.num_columns) if position not in repeated])
     frame = others.to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
@@ -152,6 +153,10 @@ def _frame(table: pa.Table, names: list[str]) -> pd.DataFrame:
         if pa.types.is_nested(field.type) or any(is_bytes(field.type) for is_bytes in _BYTES):
             frame.isetitem(position, [_as_text(cell) for cell in table.column(position).to_pylist()])
     return frame
+
+
+def _without_decimals(field: pa.Field) -> pa.Field:
+    return field.with_type(pa.float64()) if pa.types.is_decimal(field.type) else field
 
 
 def _is_repeated_text(kind: pa.DataType) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 from urllib.request import url2pathname
@@ -47,6 +48,8 @@ class Fetcher:
             path = Path(url2pathname(urlparse(location).path)) if location.startswith("file:") else Path(location)
             if not path.is_file():
                 raise DataError(f"there is no file '{path}'.")
+            if not os.access(path, os.R_OK):
+                raise DataError(f"you may not read the file '{path}'. Ask its owner, or give a copy.")
             return path
         target = self._folder / str(len(self._fetched))
         target.mkdir(parents=True, exist_ok=True)
@@ -54,7 +57,11 @@ class Fetcher:
             if location.startswith(("http://", "https://")):
                 return _download(location, target)
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=str(target)))
-        except (MlflowException, requests.RequestException, OSError, ImportError) as error:
+        except ImportError as error:
+            raise DataError(
+                f"to fetch '{without_secrets(location)}' the package '{error.name}' is needed: pip install it."
+            ) from error
+        except (MlflowException, requests.RequestException, OSError) as error:
             raise DataError(
                 f"'{without_secrets(location)}' cannot be fetched ({type(error).__name__}). Is it there, and may you "
                 "read it?"

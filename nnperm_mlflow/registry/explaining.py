@@ -24,6 +24,7 @@ _STORE_CLIENTS = ("azure", "boto3", "botocore", "google", "s3transfer")
 
 _BROKEN = re.compile(r"API request to (?P<address>\S+) failed with ")  # as MLflow begins what its client ran into,
 _CAUSE = re.compile(r"Caused by (\w+)")  # and goes on
+_READ_ONLY = "attempt to write a readonly database"  # as sqlite says, somewhere in what MLflow passes on
 
 
 @contextmanager
@@ -52,6 +53,9 @@ def explained() -> Iterator[None]:
 
 
 def _of_mlflow(error: MlflowException) -> str:
+    if _READ_ONLY in str(error):
+        store = without_secrets(str(mlflow.get_tracking_uri()))
+        return f"the database {store} may only be read here. Ask for the right to write, or name another store."
     said = _first_line(error)
     broken = _BROKEN.match(said)
     if broken is None:
