@@ -649,7 +649,7 @@ def test_numbers_with_more_than_two_values_and_series_are_not_set_by_themselves(
 
 
 def test_a_number_that_shows_its_third_value_late_is_not_binary(monkeypatch):
-    monkeypatch.setattr("nnperm_mlflow.analysis.plan._CHUNK_ROWS", 10)
+    monkeypatch.setattr("nnperm_mlflow.analysis.held_values._CHUNK_ROWS", 10)
     table = pd.DataFrame({"late": of_counts(97, 2, 1).astype(float), "two": of_counts(97, 3).astype(float)})
     assert names(plan(bind(spec("num_input", 2), table=table), rare_below=0.05)) == ["late", "two", "two=1"]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.association import associate, propose_groups, strong
+from nnperm_mlflow.analysis.job import probe_rows
 from nnperm_mlflow.analysis.plan import Groups
 from nnperm_mlflow.errors import name_list
 from nnperm_mlflow.inputs.binding import BoundInputs
@@ -55,7 +56,7 @@ def find_companions(inputs: BoundInputs, exclude: list[str], limit: float) -> Co
     Companions
         Of a series the mean over its steps is compared.
     """
-    rows = np.unique(np.linspace(0, inputs.n_rows - 1, min(inputs.n_rows, MOST_ROWS)).astype(np.int64))
+    rows = probe_rows(inputs.n_rows, MOST_ROWS)
     features = {name: feature for name, feature in inputs.features.items() if name not in exclude}
     columns = {name: _column(feature, inputs, rows) for name, feature in features.items()}
     categories = [name for name, feature in features.items() if feature.kind == "category"]

@@ -107,9 +107,9 @@ def count_outputs(predictor: Predictor, inputs: BoundInputs) -> int:
     return int(predictor.begin([inputs.read(np.arange(1))])[0].baseline.shape[1])
 
 
-def probe_rows(n_rows: int) -> np.ndarray:
-    """Return a few rows from all over the data, ascending, on which a model is tried out."""
-    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, _PROBE_ROWS)).astype(np.int64))
+def probe_rows(n_rows: int, most: int = _PROBE_ROWS) -> np.ndarray:
+    """Return a few rows from all over the data, ascending, on which something is tried out."""
+    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, most)).astype(np.int64))
 
 
 def choose_block_rows(job: Job, asked: int | Literal["auto"]) -> int:

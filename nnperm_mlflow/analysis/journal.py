@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nnperm_mlflow.analysis.bits import pack, unpack
 from nnperm_mlflow.analysis.filling import Filling, Kept, Place, places
 from nnperm_mlflow.analysis.job import Job
 from nnperm_mlflow.analysis.perturbations import Perturbation, SetTo
@@ -32,7 +33,6 @@ Key = tuple[str, int]
 _SHEET, _PARTIAL = ".sheet", ".partial"
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 _DIGEST_BYTES = hashlib.sha256().digest_size
-_MOVED, _FELL, _FLIPPED = (np.uint8(1 << bit) for bit in range(3))
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Page:
             "keys": np.frombuffer(json.dumps(list(kept)).encode(), dtype=np.uint8),
             "all_outputs": filling.result().all_outputs,
             "deviations": np.stack([one.deviations for one in each]),
-            "marks": np.stack([one.moved * _MOVED + one.fell * _FELL + one.flipped * _FLIPPED for one in each]),
+            "marks": np.stack([pack(one.moved, one.fell, one.flipped) for one in each]),
         }
         if job.keeps_predictions:
             arrays["predictions"] = np.stack([one.predictions for one in each if one.predictions is not None])
@@ -172,8 +172,7 @@ def _entries(sheet: np.lib.npyio.NpzFile, n_rows: int) -> Iterator[tuple[Key, Ke
     if not deviations.shape == marks.shape == (len(keys), n_rows):
         raise ValueError("another shape")
     for key, deviation, mark, predicted in zip(keys, deviations, marks, predictions, strict=True):
-        moved, fell, flipped = ((mark & bit) > 0 for bit in (_MOVED, _FELL, _FLIPPED))
-        yield key, Kept(deviation, moved, fell, flipped, predicted)
+        yield key, Kept(deviation, *unpack(mark), predicted)
 
 
 def _key(job: Job, place: Place) -> Key:

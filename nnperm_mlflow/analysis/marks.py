@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nnperm_mlflow.analysis.bits import pack, unpack
 from nnperm_mlflow.analysis.filling import BlockResult
-
-_MOVED, _FELL, _FLIPPED = (np.uint8(1 << bit) for bit in range(3))
 
 
 class Marks:
@@ -48,7 +47,7 @@ class Marks:
         n_new = min(len(result.rows), self._n_known - self._filled)
         if n_new == 0:
             return
-        marks = result.moved * _MOVED + result.fell * _FELL + result.flipped * _FLIPPED
+        marks = pack(result.moved, result.fell, result.flipped)
         for number, repeat in enumerate(repeats):
             for position, each in enumerate(marks[number, :, :n_new]):
                 self._file.seek(self._start(repeat, position) + self._filled)
@@ -72,7 +71,7 @@ class Marks:
         for repeat, each in enumerate(marks):
             self._file.seek(self._start(repeat, position))
             each[:] = np.frombuffer(self._file.read(self._n_known), dtype=np.uint8)
-        return (marks & _MOVED) > 0, (marks & _FELL) > 0, (marks & _FLIPPED) > 0
+        return unpack(marks)
 
     def _start(self, repeat: int, position: int) -> int:
         return (repeat * self._n_perturbations + position) * self._n_known

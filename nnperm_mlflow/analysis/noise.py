@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnperm_mlflow.analysis.deviation import Measure
+from nnperm_mlflow.analysis.job import probe_rows
 from nnperm_mlflow.inputs.binding import BoundInputs
 from nnperm_mlflow.models.numbers import rounding_of
 from nnperm_mlflow.models.predictor import Predictor
@@ -53,8 +54,7 @@ def measure_noise(predictor: Predictor, inputs: BoundInputs, measure: Measure) -
     SelfNoise
         Of the finite predictions among them.
     """
-    n_rows = inputs.n_rows
-    rows = inputs.read(np.unique(np.linspace(0, n_rows - 1, min(n_rows, MOST_ROWS)).astype(np.int64)))
+    rows = inputs.read(probe_rows(inputs.n_rows, MOST_ROWS))
     turned = {name: np.ascontiguousarray(array[::-1]) for name, array in rows.items()}
     first, second, last = (measure.pick(predictor.begin([given])[0].baseline) for given in (rows, rows, turned))
     again, elsewhere = _largest(measure, first, second), _largest(measure, first, last[::-1])

@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.engine import run_blocks
+from nnperm_mlflow.analysis.held_values import distinct_values, shortest
 from nnperm_mlflow.analysis.intervals import LEVEL
 from nnperm_mlflow.analysis.job import Job
+from nnperm_mlflow.analysis.journal import Journal
 from nnperm_mlflow.analysis.perturbations import SetTo
-from nnperm_mlflow.analysis.plan import distinct_values, shortest
+from nnperm_mlflow.analysis.progress import Progress, nobody, told
 from nnperm_mlflow.config import Scalar
 from nnperm_mlflow.errors import ConfigError
 from nnperm_mlflow.inputs.binding import BoundInputs
@@ -35,7 +37,9 @@ _REACH = (0.05, 0.95)  # quantiles between which the grid of a number lies
 PROFILE_COLUMNS = ("feature", "kind", "value", "mean", "low", "high", "share", "baseline")
 
 
-def find_profiles(job: Job, block_rows: int, names: Sequence[str]) -> pd.DataFrame:
+def find_profiles(
+    job: Job, block_rows: int, names: Sequence[str], progress: Progress = nobody, journal: Journal | None = None
+) -> pd.DataFrame:
     """Tell the mean prediction over a grid of values of some features.
 
     Parameters
@@ -45,6 +49,9 @@ def find_profiles(job: Job, block_rows: int, names: Sequence[str]) -> pd.DataFra
     block_rows : int
     names : sequence of str
         Static features of the model.
+    progress : callable, optional
+    journal : Journal, optional
+        Where finished blocks are kept, and those that were finished before are found: that of the audit.
 
     Returns
     -------
@@ -64,7 +71,7 @@ def find_profiles(job: Job, block_rows: int, names: Sequence[str]) -> pd.DataFra
     own = _doing(job, done)
     baselines = np.empty(job.inputs.n_rows)
     shifts = np.empty((len(done), job.inputs.n_rows), dtype=np.float32)
-    for result in run_blocks(own, block_rows):
+    for result in told(run_blocks(own, block_rows, journal), job.inputs.n_rows, progress):
         baselines[result.rows] = result.baseline[:, 0]
         shifts[:, result.rows] = np.where(result.fell[0], -result.deviations[0], result.deviations[0])
     rows = []
@@ -120,7 +127,7 @@ def _settings(job: Job, grids: Mapping[str, Mapping[Scalar, float]]) -> list[Set
 
 
 def _doing(job: Job, done: list[SetTo]) -> Job:
-    return replace(job, perturbations=done, repeats=1, first_repeat=0, decision=None, keeps_predictions=False)
+    return replace(job, perturbations=done, repeats=1, first_repeat=0, keeps_predictions=False)
 
 
 def _grid(feature: Feature, inputs: BoundInputs) -> dict[Scalar, float]:

@@ -15,12 +15,12 @@ from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Pa
 from nnperm_mlflow.filenames import COMPARISON_TABLE
 from nnperm_mlflow.models.pinning import ModelReference
 from nnperm_mlflow.registry.audits import COMPARISON, KIND_TAG
+from nnperm_mlflow.registry.metrics import log_metrics
 from nnperm_mlflow.registry.names import metric_names
 from nnperm_mlflow.registry.records import AuditRecord
 
 _SHOWN_COLUMNS = ["perturbation", "median_a", "median_b", "difference", "difference_low", "difference_high"]
 _SHARED = ("data_digest", "seed", "rows")
-_BATCH = 500  # metrics in one request; MLflow takes 1000
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,7 @@ def log_comparison(client: MlflowClient, run_id: str, evidence: ComparisonEviden
     client.log_batch(run_id, params=params, tags=tags)
     client.log_inputs(run_id, datasets=_datasets(evidence), models=_models(evidence))
     now = int(time.time() * 1000)
-    metrics = [Metric(key, value, now, 0) for key, value in _metrics(evidence)]
-    for start in range(0, len(metrics), _BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+    log_metrics(client, run_id, [Metric(key, value, now, 0) for key, value in _metrics(evidence)])
 
 
 def _params(evidence: ComparisonEvidence) -> dict[str, str]:

@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from nnperm_mlflow.filenames import MEDIANS_FILE
 from nnperm_mlflow.locations import is_uri, without_secrets
 from nnperm_mlflow.registry.explaining import refused
+from nnperm_mlflow.registry.metrics import log_metrics
 from nnperm_mlflow.registry.names import metric_names
 
 MEDIANS_COLUMNS = [
@@ -27,7 +28,6 @@ MEDIANS_COLUMNS = [
 """Of the summary, what MLflow's table view compares."""
 
 _LOGGED_TABLES = json.dumps([{"path": MEDIANS_FILE, "type": "table"}])  # tells MLflow's UI which files are tables
-_BATCH = 500  # metrics in one request; MLflow takes 1000
 _DIGEST = 36  # characters of a data set's digest that MLflow takes
 
 
@@ -103,11 +103,8 @@ def _log_numbers(client: MlflowClient, run_id: str, model_id: str | None, eviden
     models = [LoggedModelInput(model_id)] if model_id else []
     client.log_inputs(run_id, datasets=datasets, models=models)
     there = client.get_run(run_id).data.metrics
-    items = [(key, value) for key, value in evidence.metrics.items() if there.get(key) != value]
-    for start in range(0, len(items), _BATCH):
-        batch = items[start : start + _BATCH]
-        metrics = [_metric(item, evidence.at, model_id, dataset, run_id) for item in batch]
-        client.log_batch(run_id, metrics=metrics)
+    new = [item for item in evidence.metrics.items() if there.get(item[0]) != item[1]]
+    log_metrics(client, run_id, [_metric(item, evidence.at, model_id, dataset, run_id) for item in new])
 
 
 def write_medians(summary: pd.DataFrame, path: Path) -> None:

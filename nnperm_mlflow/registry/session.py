@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from mlflow import MlflowClient
-from mlflow.entities import RunStatus
+from mlflow.entities import LifecycleStage, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
@@ -93,13 +93,16 @@ class RunSession:
 
         Only there MLflow's page of the run shows which version its numbers belong to. The tags say from the beginning
         what the run is, if it is not one of others.
+
+        Raises
+        ------
+        TrackingError
+            If the experiment has been deleted.
         """
         home = reference.experiment_id
         if self._run_id is None:
             self.experiment_id = self._named_experiment(experiment) if experiment else home or "0"
-            self._run_id = self._client.create_run(
-                self.experiment_id, tags={**resolve_tags(), **(tags or {})}, run_name=run_name or _run_name(reference)
-            ).info.run_id
+            self._run_id = self._create(run_name or _run_name(reference), {**resolve_tags(), **(tags or {})})
         elif self._ends:
             for key, value in (tags or {}).items():
                 self._client.set_tag(self._run_id, key, value)
@@ -146,6 +149,20 @@ class RunSession:
             raise TrackingError(
                 f"run {run_id} is not in the tracking store. MLFLOW_TRACKING_URI must name the store that 'mlflow run' "
                 "uses."
+            ) from error
+
+    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+        try:
+            return str(self._client.create_run(self.experiment_id, tags=dict(tags), run_name=name).info.run_id)
+        except MlflowException as error:
+            if not says_missing(error):
+                raise
+            found = self._client.get_experiment(self.experiment_id)
+            if found.lifecycle_stage == LifecycleStage.ACTIVE:
+                raise
+            raise TrackingError(
+                f"the run belongs in the experiment '{found.name}', which has been deleted. Restore it (mlflow "
+                f"experiments restore --experiment-id {self.experiment_id}), or name another one (--experiment NAME)."
             ) from error
 
     def _named_experiment(self, name: str) -> str:
