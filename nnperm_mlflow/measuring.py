@@ -6,9 +6,13 @@ import logging
 import time
 from pathlib import Path
 
-from nnperm_mlflow.analysis.findings import Findings, Progress, find
+import pandas as pd
+
+from nnperm_mlflow.analysis.findings import Findings, find
 from nnperm_mlflow.analysis.importance import with_scores
 from nnperm_mlflow.analysis.journal import Journal
+from nnperm_mlflow.analysis.profiles import find_profiles
+from nnperm_mlflow.analysis.progress import Progress
 from nnperm_mlflow.errors import NonFinitePredictionError, name_list
 from nnperm_mlflow.planning import Plan
 
@@ -67,6 +71,26 @@ def measure(plan: Plan, table: Path, progress: Progress | None = None, journal: 
         found = with_scores(found, job, plan.scores, plan.used.analysis.p_values)
     _point_out(found, plan.noise.largest)
     return found
+
+
+def profile(plan: Plan, progress: Progress | None = None, journal: Journal | None = None) -> pd.DataFrame | None:
+    """Tell the mean prediction over values of the features that the configuration names; None where it names none.
+
+    Parameters
+    ----------
+    plan, progress, journal
+        As for `measure`.
+
+    Returns
+    -------
+    DataFrame or None
+        As `analysis.profiles.find_profiles` returns it.
+    """
+    names = plan.used.analysis.profile
+    if not names:
+        return None
+    logger.info("profiles of %s", name_list(names))
+    return find_profiles(plan.job, plan.block_rows, names, progress or _log_progress(), journal)
 
 
 def _point_out(found: Findings, noise: float) -> None:

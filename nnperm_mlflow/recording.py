@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 
 from nnperm_mlflow.analysis.findings import Findings
-from nnperm_mlflow.analysis.profiles import find_profiles
 from nnperm_mlflow.analysis.table import columns_by_perturbation
 from nnperm_mlflow.analysis.windows import window_table
 from nnperm_mlflow.approval import DIGESTS, Audited, told_of
@@ -92,7 +92,9 @@ class Record:
         )
 
 
-def record(plan: Plan, found: Findings, place: Place, calls_before: int) -> Record:
+def record(
+    plan: Plan, found: Findings, place: Place, *, profiles: pd.DataFrame | None = None, calls_before: int = 0
+) -> Record:
     """Write the files beside the table, and gather what is told.
 
     Parameters
@@ -100,6 +102,8 @@ def record(plan: Plan, found: Findings, place: Place, calls_before: int) -> Reco
     plan : Plan
     found : Findings
     place : Place
+    profiles : DataFrame, optional
+        As `measuring.profile` returns it.
     calls_before : int
         Calls of the model before the audit.
 
@@ -107,7 +111,7 @@ def record(plan: Plan, found: Findings, place: Place, calls_before: int) -> Reco
     -------
     Record
     """
-    result = _result(plan, found, place)
+    result = _result(plan, found, place, profiles)
     calls = plan.job.predictor.calls - calls_before
     files = _write_files(plan, result)
     digests = {
@@ -142,9 +146,8 @@ def record(plan: Plan, found: Findings, place: Place, calls_before: int) -> Reco
     return Record(place, replace(result, metrics=metrics), audited, evidence)
 
 
-def _result(plan: Plan, found: Findings, place: Place) -> AuditResult:
+def _result(plan: Plan, found: Findings, place: Place, profiles: pd.DataFrame | None) -> AuditResult:
     """Gather what was found, with what is drawn and told of it."""
-    analysis = plan.used.analysis
     return AuditResult(
         model=plan.reference,
         run_id=place.run_id,
@@ -155,7 +158,7 @@ def _result(plan: Plan, found: Findings, place: Place) -> AuditResult:
         unit=plan.unit,
         subtitle=f"{plan.reference.uri} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
         windows=window_table(plan.job.perturbations, found.summary),
-        profiles=find_profiles(plan.job, plan.block_rows, analysis.profile) if analysis.profile else None,
+        profiles=profiles,
         associations=plan.companions.pairs,
         strata=None if plan.job.strata is None else plan.job.strata.sizes,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from nnperm_mlflow.analysis.job import Job, most_repeats
 from nnperm_mlflow.analysis.journal import Journal
 from nnperm_mlflow.analysis.marks import Marks
 from nnperm_mlflow.analysis.predictions import Predictions
+from nnperm_mlflow.analysis.progress import Progress, told
 from nnperm_mlflow.analysis.shuffling import shuffle_block_sizes
 from nnperm_mlflow.analysis.statistics import summarize
 from nnperm_mlflow.analysis.table import TableReader, TableWriter, column_names, join_tables
@@ -35,9 +36,6 @@ _FIRST_REPEATS = 2  # with fewer there is no spread of medians
 _ENOUGH_REPEATS = 8
 _MANY_DEVIATIONS = 10_000_000  # whose statistics take more than a second
 _LEAST_GAIN = 0.02  # by which half as many repeats again must narrow the widest interval to be worth their time
-
-Progress = Callable[[int, int], None]
-"""Is told the rows done and the rows in all, with none done at the start."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def find(
             parts.append(table.with_name(f"{table.name}.{len(parts)}"))
             names, repeats = job.measure.baseline_names, range(now.first_repeat, now.first_repeat + now.repeats)
             with TableWriter(parts[-1], job.perturbations, names, row_ids, record or {}, repeats=repeats) as writer:
-                for result in _told(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
+                for result in told(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)
                     marks.add(result, repeats)
                     if predictions is not None:
@@ -166,16 +164,6 @@ def add_result(result: BlockResult, repeats: range, tally: Tally, table: TableWr
         deviations = result.deviations[number]
         table.write(result.rows, repeat, result.baseline, deviations)
         tally.add(deviations, result.moved[number], result.fell[number], result.flipped[number])
-
-
-def _told(results: Iterable[BlockResult], n_rows: int, progress: Progress) -> Iterator[BlockResult]:
-    """Pass results on, and report progress once each has been dealt with."""
-    done = 0
-    progress(done, n_rows)
-    for result in results:
-        yield result
-        done += len(result.rows)
-        progress(done, n_rows)
 
 
 def _described(job: Job, tally: Tally, marks: Marks, parts: Sequence[Path]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.models import infer_signature
 from sklearn.metrics import roc_auc_score
 
-from nnperm_mlflow.analysis.findings import Progress
+from nnperm_mlflow.analysis.progress import Progress
 from nnperm_mlflow.auditing import audit
 from nnperm_mlflow.registry.connection import connect
 from nnperm_mlflow.registry.explaining import explained
