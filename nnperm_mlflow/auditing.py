@@ -8,14 +8,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from nnperm_mlflow.analysis.findings import Progress
+from nnperm_mlflow.analysis.progress import Progress
 from nnperm_mlflow.approval import try_to_judge
 from nnperm_mlflow.baselines import pin_baselines, refuse_itself
 from nnperm_mlflow.config import AuditConfig
 from nnperm_mlflow.filenames import TABLE_FILE
 from nnperm_mlflow.forecasting import Forecast, forecast
 from nnperm_mlflow.inputs.dataset import Dataset
-from nnperm_mlflow.measuring import measure
+from nnperm_mlflow.measuring import measure, profile
 from nnperm_mlflow.planning import as_config, prepare, with_policy
 from nnperm_mlflow.policy import AnyPolicy, Policy
 from nnperm_mlflow.publishing import kept_until_published, publish_record, refuse_overwriting
@@ -26,7 +26,7 @@ from nnperm_mlflow.registry.explaining import explained
 from nnperm_mlflow.registry.session import RunSession
 from nnperm_mlflow.result import AuditResult, Folder
 from nnperm_mlflow.room import check_room
-from nnperm_mlflow.workspace import Workspace
+from nnperm_mlflow.workspace import Workspace, left_unmade
 
 AnyConfig = AuditConfig | Mapping[str, object] | str | Path | None
 
@@ -118,7 +118,8 @@ def audit(
         state = workspace.open(plan, fresh)
         calls = plan.job.predictor.calls
         found = measure(plan, folder.path / TABLE_FILE, progress, state.journal)
-        recorded = record(plan, found, place, calls)
+        profiles = profile(plan, progress, state.journal)
+        recorded = record(plan, found, place, profiles=profiles, calls_before=calls)
         alike = settings.with_policy(Policy()).with_repeats(found.repeats)
         again = partial(audit, alike, data=data, trust_model=trust_model, experiment=experiment, work_dir=work_dir)
         with kept_until_published(recorded, state, settings.policy.applies):
@@ -142,14 +143,16 @@ def plan_audit(
     model_uri: str | None = None,
     policy: AnyPolicy = None,
     data: Dataset | None = None,
+    output: str | Path | None = None,
     trust_model: bool = False,
+    work_dir: str | Path | None = None,
 ) -> Forecast:
     """Check an audit and tell what it will take, without a run and without disturbing more than one block of rows.
 
     Parameters
     ----------
-    config, model_uri, policy, data, trust_model
-        As for `audit`.
+    config, model_uri, policy, data, output, trust_model, work_dir
+        As for `audit`. Directories that are not there are made, to see whether they can be written, and removed again.
 
     Returns
     -------
@@ -158,8 +161,15 @@ def plan_audit(
     Raises
     ------
     AuditError
-        For whatever would hinder the audit.
+        For whatever would hinder the audit, too little memory or disk included.
     """
-    with connected(None) as (client, scratch):
+    given = [] if output is None else [Path(output)]
+    with connected(None) as (client, scratch), left_unmade([*given, *Workspace.named(work_dir).folders]):
         settings = with_policy(as_config(config), policy)
-        return forecast(prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch))
+        workspace = Workspace.at(work_dir)
+        folder = workspace.results if output is None else Folder.at(output).path
+        plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)
+        check_room(plan, folder, workspace.root)
+        refuse_overwriting(folder, plan.record)
+        refuse_itself(pin_baselines(client, settings.policy), plan.reference.uri)
+        return forecast(plan)

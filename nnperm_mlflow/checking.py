@@ -10,9 +10,9 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.approval import Audited, judge_audit, subject_of, told_of
 from nnperm_mlflow.baselines import Likeness, pin_baselines
-from nnperm_mlflow.documents import local_path
 from nnperm_mlflow.errors import CheckError, ConfigError, EvidenceError
 from nnperm_mlflow.models.pinning import pin_model
+from nnperm_mlflow.paths import local_path
 from nnperm_mlflow.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected

@@ -27,7 +27,7 @@ from nnperm_mlflow.registry.records import AuditRecord
 from nnperm_mlflow.registry.session import RunSession
 from nnperm_mlflow.report.comparison_card import comparison_card, in_brackets
 from nnperm_mlflow.report.dumbbell import dumbbell_figure
-from nnperm_mlflow.result import Folder
+from nnperm_mlflow.result import Folder, write_table
 from nnperm_mlflow.verdict.judging import stamp
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def _of_file(record: AuditRecord) -> str:
 def _evidence(result: ComparisonResult, pair: Pair) -> ComparisonEvidence:
     """Write the files and gather what goes into the run."""
     files = {name: result.directory / name for name in (COMPARISON_FILE, COMPARISON_PICTURE, COMPARISON_CARD)}
-    result.table.to_csv(files[COMPARISON_FILE], index=False)
+    write_table(result.table, files[COMPARISON_FILE])
     result.figure.savefig(files[COMPARISON_PICTURE], dpi=_DPI)
     files[COMPARISON_CARD].write_text(_card(result, pair), encoding="utf-8")
     comparison = result.comparison

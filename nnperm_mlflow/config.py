@@ -12,9 +12,10 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from nnperm_mlflow.documents import Strict, local_path, read_yaml, validated
+from nnperm_mlflow.documents import Strict, read_yaml, validated
 from nnperm_mlflow.errors import ConfigError, name_list
 from nnperm_mlflow.locations import is_uri, without_secrets
+from nnperm_mlflow.paths import local_path
 from nnperm_mlflow.policy import Check, Policy, distinct
 
 Scalar = bool | int | float | str

@@ -51,25 +51,6 @@ def wrong_keys(error: ValidationError) -> list[str]:
     return list(dict.fromkeys(str(problem["loc"][0]) for problem in error.errors() if problem["loc"]))
 
 
-def local_path(given: str | Path, what: str) -> Path:
-    """Return where something lies on this machine; a path made of a URI would be another place, and show its secrets.
-
-    Parameters
-    ----------
-    given : str or Path
-    what : str
-        How messages call it: "the configuration".
-
-    Raises
-    ------
-    ConfigError
-        If it is a URI.
-    """
-    if "://" in str(given):
-        raise ConfigError(f"{what} is read from this machine, and '{given}' is a URI. Download it first.")
-    return Path(given)
-
-
 def read_yaml(path: Path, what: str, most_bytes: int = MOST_BYTES) -> object:
     """Return what a YAML file holds: nested dicts and lists; an empty file is an empty dict.
 

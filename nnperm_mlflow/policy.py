@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from nnperm_mlflow.documents import Strict, local_path, read_yaml, validated
+from nnperm_mlflow.documents import Strict, read_yaml, validated
 from nnperm_mlflow.errors import ConfigError, name_list
+from nnperm_mlflow.paths import local_path
 
 SHARE: Literal["share"] = "share"
 """Names a statistic that is no column of the summary: a feature's part of the sum of the features' means."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -15,6 +16,16 @@ def printable(text: str) -> str:
     two\nlines
     """
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def in_lines(lines: Iterable[str]) -> str:
+    r"""Return a text of these lines, each of which stays one: for all that a command prints.
+
+    >>> print(in_lines(["a", "b\nc"]))
+    a
+    b\nc
+    """
+    return "\n".join(map(printable, lines))
 
 
 def program(name: str) -> str:

@@ -14,9 +14,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.approval import Judged
-from nnperm_mlflow.documents import local_path
 from nnperm_mlflow.errors import ConfigError, EvidenceError, TrackingError, says_missing
 from nnperm_mlflow.locations import without_secrets
+from nnperm_mlflow.paths import local_path
 from nnperm_mlflow.recording import Record
 from nnperm_mlflow.registry.connection import command, connected, run_address
 from nnperm_mlflow.registry.explaining import explained

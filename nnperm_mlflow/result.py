@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import tempfile
@@ -27,6 +28,7 @@ from nnperm_mlflow.filenames import (
     WINDOWS_FILE,
 )
 from nnperm_mlflow.models.pinning import ModelReference
+from nnperm_mlflow.paths import local_directory
 from nnperm_mlflow.report.boxplot import boxplot_figure
 from nnperm_mlflow.report.heatmap import heatmap_figure
 from nnperm_mlflow.report.profiles import profiles_figure
@@ -59,20 +61,27 @@ class Folder:
 
     @classmethod
     def at(cls, output: str | Path | None, results: Path | None = None) -> Folder:
-        """Make the directory asked for, or one among `results` (or temporary files) that goes when nobody needs it."""
+        """Make the directory asked for, or one among `results` (or temporary files) that goes when nobody needs it.
+
+        Raises
+        ------
+        ConfigError
+            If the directory asked for is a URI, has a name that is no UTF-8, or cannot be written.
+        """
         if output is None:
             path = Path(tempfile.mkdtemp(dir=results))
             folder = cls(path)
             vanishes = weakref.finalize(folder, shutil.rmtree, path, ignore_errors=True)
             object.__setattr__(folder, "vanishes", vanishes)  # it must watch the folder that holds it
             return folder
+        path = local_directory(output, "the output directory")
         try:
-            Path(output).mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=output):
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
                 pass  # where this can be written, the audit's files can
         except OSError as error:
             raise ConfigError(f"the output directory '{output}' cannot be written: {error.strerror}.") from error
-        return cls(Path(output))
+        return cls(path)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -205,7 +214,17 @@ def write_files(result: AuditResult) -> list[str]:
         pictures[PROFILES_PICTURE] = profiles_figure(result.profiles, result.subtitle, result.unit)
     there = {name: table for name, table in tables.items() if table is not None}
     for name, table in there.items():
-        table.to_csv(result.directory / name, index=False)
+        write_table(table, result.directory / name)
     for name, picture in pictures.items():
         picture.savefig(result.directory / name, dpi=_DPI)
     return [*there, *pictures]
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV from which each text can be read back.
+
+    A carriage return ends a row for those who read CSV, and pandas does not quote it: where there is one, every text is
+    quoted.
+    """
+    has_returns = "\r" in table.to_csv(index=False, lineterminator="\n")
+    table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL)

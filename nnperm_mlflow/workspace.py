@@ -11,8 +11,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import psutil
 from nnperm_mlflow.analysis.journal import Journal
 from nnperm_mlflow.errors import ConfigError
 from nnperm_mlflow.filenames import PUBLICATION_FILE
+from nnperm_mlflow.paths import local_directory
 from nnperm_mlflow.planning import Plan
 
 logger = logging.getLogger(__name__)
@@ -79,11 +80,12 @@ class Workspace:
         Raises
         ------
         ConfigError
-            If it cannot be written.
+            If it is a URI, has a name that is no UTF-8, or cannot be written.
         """
-        root = Path(work_dir) if work_dir is not None else platformdirs.user_cache_path("nnperm_mlflow")
+        workspace = cls.named(work_dir)
+        root = workspace.root
         try:
-            for folder in (root / "states", root / "results", root / "results" / _owner()):
+            for folder in workspace.folders:
                 folder.mkdir(_PRIVATE, parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder):
                     pass
@@ -92,6 +94,17 @@ class Workspace:
                 f"the work directory '{root}' cannot be written: {error.strerror}. Name another (--work-dir)."
             ) from error
         return cls(root.resolve())
+
+    @classmethod
+    def named(cls, work_dir: str | Path | None) -> Workspace:
+        """Return the directory that `at` would make."""
+        given = platformdirs.user_cache_path("nnperm_mlflow") if work_dir is None else work_dir
+        return cls(local_directory(given, "the work directory"))
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Its parts that this process writes to."""
+        return self.root / "states", self.root / "results", self.results
 
     @property
     def results(self) -> Path:
@@ -163,6 +176,19 @@ class Workspace:
             if _is_gone(path.name):
                 with suppress(OSError):  # it is not empty
                     path.rmdir()
+
+
+@contextmanager
+def left_unmade(directories: Iterable[Path]) -> Iterator[None]:
+    """Remove afterwards which of some directories, and of those they lie in, the block has made and left empty."""
+    asked = [path.absolute() for path in directories]
+    lacking = {place for path in asked for place in (path, *path.parents) if not os.access(place, os.F_OK)}
+    try:
+        yield
+    finally:
+        for place in sorted(lacking, reverse=True):  # the inner ones first
+            with suppress(OSError):  # somebody has put something there
+                place.rmdir()
 
 
 def _owner() -> str:

@@ -14,14 +14,15 @@ import nnperm_mlflow
 PACKAGE = "nnperm_mlflow"
 FOLDER = Path(nnperm_mlflow.__file__).parent
 
-BASICS = ["errors", "locations", "digests", "filenames", "filters", "markdown", "printing"]
+BASICS = ["errors", "locations", "digests", "filenames", "filters", "markdown", "paths", "printing"]
 """Modules that build on nothing but each other; all may use them."""
 
 MAY_IMPORT = {
     **{basic: [] for basic in BASICS},
     "errors": ["locations"],
+    "paths": ["errors", "locations", "printing"],
     "documents": ["errors"],
-    "policy": ["errors", "documents"],
+    "policy": ["errors", "paths", "documents"],
     "config": [*BASICS, "documents", "policy"],
     "inputs": [*BASICS, "config"],
     "models": [*BASICS, "documents", "config", "inputs.specs", "inputs.slots"],
@@ -36,13 +37,13 @@ MAY_IMPORT = {
     "workspace": [*BASICS, "analysis.journal", "planning"],
     "room": ["errors", "analysis", "planning"],
     "approval": [*BASICS, "policy", "models.pinning", "verdict", "registry", "baselines"],
-    "checking": [*BASICS, "documents", "policy", "models.pinning", "verdict", "registry", "baselines", "approval"],
+    "checking": [*BASICS, "policy", "models.pinning", "verdict", "registry", "baselines", "approval"],
     "confirming": [*BASICS, "config", "policy", "inputs.dataset", "models", "analysis", "verdict", "registry",
                    "planning", "measuring", "baselines", "checking"],
     "promoting": [*BASICS, "policy", "models.pinning", "verdict", "registry", "checking", "confirming"],
     "result": [*BASICS, "models.pinning", "report", "verdict"],
     "recording": [*BASICS, "analysis", "verdict", "registry", "planning", "baselines", "approval", "result"],
-    "publishing": [*BASICS, "documents", "registry", "approval", "workspace", "recording"],
+    "publishing": [*BASICS, "registry", "approval", "workspace", "recording"],
     "auditing": [*BASICS, "config", "policy", "inputs.dataset", "analysis.progress", "registry", "planning",
                  "forecasting", "measuring", "baselines", "approval", "workspace", "room", "recording", "publishing",
                  "result"],

@@ -17,7 +17,7 @@ from mlflow.models import infer_signature
 
 from nnperm_mlflow import audit, plan_audit
 from nnperm_mlflow.cli import main
-from nnperm_mlflow.errors import ConfigError, DataError, NonFinitePredictionError, TrackingError
+from nnperm_mlflow.errors import AuditError, ConfigError, DataError, NonFinitePredictionError, TrackingError
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from tests.house import register
 
@@ -249,6 +249,17 @@ def test_the_plan_stands_on_the_command_line(house, store):
     assert "expected time" in result.stdout
 
 
+@pytest.mark.parametrize("baseline", ["models:/house/99", "models:/house/1"])
+def test_a_plan_refuses_the_policy_that_the_audit_would(house, tracked, baseline):
+    settings = {**house.settings(), "checks": [{"against": baseline, "max_shift": 0.1}]}
+    told = []
+    for asked in (audit, plan_audit):
+        with pytest.raises(AuditError) as caught:
+            asked(settings, model_uri="models:/house/1")
+        told.append((caught.type, str(caught.value)))
+    assert told[0] == told[1]
+
+
 def test_a_given_run_is_ended_as_failed_even_where_the_configuration_is_not_readable(tracked, tmp_path):
     run = tracked.create_run(tracked.get_experiment_by_name("tests").experiment_id)
     (tmp_path / "bad.yaml").write_text("analyses: {}")
@@ -284,6 +295,27 @@ def test_an_output_that_cannot_be_written_is_told_before_the_model_is_loaded(hou
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="the output directory .* cannot be written"):
         audit(house.config, model_uri="models:/house/1", output=tmp_path / "file")
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/x", "file:///tmp/x", "file:/tmp/x", "runs:/1234/x", "out-\udcff"])
+@pytest.mark.parametrize("option", ["output", "work_dir"])
+def test_a_directory_that_not_all_can_write_to_is_refused_at_once(tracked, tmp_path, monkeypatch, place, option):
+    """The last one is what Python makes of a name that is no UTF-8."""
+    monkeypatch.chdir(tmp_path)
+    called = option.partition("_")[0]
+    with pytest.raises(
+        ConfigError, match=f"the {called} directory '.*' must be a path on this machine, .* Name another"
+    ):
+        audit(model_uri="models:/nobody/1", **{option: place})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_with_a_colon_is_a_directory(house, tracked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = audit(house.config, model_uri="models:/house/1", output="audit-18:30", work_dir="credit:3/work")
+    assert result.directory == tmp_path / "audit-18:30"
+    assert FILES - {"audit.md"} <= {file.name for file in result.directory.iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} == {"audit-18:30", "credit:3"}
 
 
 def test_one_row_is_refused(house, tracked):

@@ -1,5 +1,6 @@
 """Features with names from strangers, through a whole audit: each keeps its own numbers, and none becomes a path."""
 
+import csv
 import json
 
 import keras
@@ -13,23 +14,34 @@ from mlflow.models import infer_signature
 from nnperm_mlflow import audit
 from nnperm_mlflow.checking import check
 from nnperm_mlflow.cli import main
+from nnperm_mlflow.commands.audit import describe
 from nnperm_mlflow.confirming import Rereading
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.policy import LimitCheck, Policy
 from nnperm_mlflow.promoting import promote
+from nnperm_mlflow.registry.records import read_summary
+from nnperm_mlflow.result import write_table
 
 HOSTILE = [
     "../../etc/passwd", "..", ".", "a/b", "a//b", "it's", 'say "so"', "two\nlines", "tab\there", "🦊", "x" * 300,
     "dose", "Dose", "DOSE",
     "<script>alert(1)</script>", "$(touch pwned)", "`id`; rm -rf", "=2", "a=b=c", "row", "median/age",
     "100 %", "[mg]", "NA", "nan", " leading", "{brace}", "C:\\windows", "ß", "SS",
+    "carriage\rreturn", "\x1b[31mred\x07", "\x9b2J",
 ]  # fmt: skip
 N_ROWS = 60
+
+
+CHECK = "\x1b]0;title\x07\nverdict: pass"
 
 
 @pytest.fixture(scope="module")
 def audited(store, tmp_path_factory):
     mlflow.set_tracking_uri(store)
+    return audit_hostile(1, tmp_path_factory.mktemp("hostile") / "output")
+
+
+def audit_hostile(version, output):
     mlflow.set_experiment("tests")
     keras.utils.set_random_seed(0)
     given = keras.Input((len(HOSTILE),), name="num_input")
@@ -45,10 +57,12 @@ def audited(store, tmp_path_factory):
     config = {
         "inputs": {"num_input": HOSTILE},
         "analysis": {"groups": {"../both": HOSTILE[:2], "two\nlines too": HOSTILE[3:5]}, "set": {"🦊": [0.5]}},
-        "checks": [{"name": "../../check", "feature": "../../etc/passwd", "max": 1.0}],
+        "checks": [
+            {"name": "../../check", "feature": "../../etc/passwd", "max": 1.0},
+            {"name": CHECK, "feature": HOSTILE[-2], "max": 1.0},
+        ],
     }
-    output = tmp_path_factory.mktemp("hostile") / "output"
-    return audit(config, model_uri="models:/hostile/1", data=dataset_from(table), output=output)
+    return audit(config, model_uri=f"models:/hostile/{version}", data=dataset_from(table), output=output)
 
 
 def test_each_name_has_metrics_and_a_column_of_its_own_and_is_written_down(audited, tracked):
@@ -83,7 +97,68 @@ def test_what_is_read_back_has_the_same_names(audited, tracked):
     assert promote("models:/hostile/1", "champion", rereading=Rereading(data=False)).verdict == "pass"
 
 
-def test_commands_show_them(audited, store):
+def test_a_summary_is_read_as_it_was_written(audited):
+    read = read_summary(audited.directory / "summary.csv")
+    told = [name for name in audited.summary if name != "value"]  # which is read as text, whatever it is
+    pd.testing.assert_frame_equal(read[told], audited.summary[told], check_dtype=False, check_exact=True)
+    assert set(HOSTILE) <= set(read["perturbation"])
+
+
+def test_texts_are_quoted_only_where_one_of_them_holds_a_carriage_return(tmp_path):
+    """Tables without one have always been written as pandas does it, and their digests stand in runs."""
+    table = pd.DataFrame({"perturbation": ["plain", 'say "so"', "two\nlines"], "median": [0.1, np.nan, 2.0]})
+    write_table(table, tmp_path / "plain.csv")
+    table.to_csv(tmp_path / "pandas.csv", index=False)
+    assert (tmp_path / "plain.csv").read_bytes() == (tmp_path / "pandas.csv").read_bytes()
+    texts = ["a\rb", "\r", "end\r", "a\r\nb", "a\nb", 'q"\r', "", "NA", "1.50", "True"]
+    table = pd.DataFrame({"cell\rname": texts, "number": [0.1 * row / 3 for row in range(len(texts))]})
+    write_table(table, tmp_path / "returns.csv")
+    with (tmp_path / "returns.csv").open(newline="", encoding="utf-8") as stream:
+        head, *rows = csv.reader(stream)
+    assert (head, [text for text, _ in rows]) == (list(table), texts)
+    assert [float(number) for _, number in rows] == table["number"].tolist()
+
+
+def lines_of(text):
+    """Return the lines of what a command printed; each is one that a terminal shows as it stands."""
+    lines = text.removesuffix("\n").split("\n")
+    assert all(line.isprintable() for line in lines), text
+    return lines
+
+
+def test_a_name_neither_steers_the_terminal_nor_makes_a_line_of_its_own(audited, store, monkeypatch):
+    said = {}
     for arguments in (("history", "models:/hostile"), ("check", "--run", audited.run_id)):
         result = CliRunner().invoke(main, [*arguments, "--tracking-uri", store])
         assert result.exit_code == 0, result.output
+        said[arguments[0]] = lines_of(result.output)
+    assert [line for line in said["check"] if line.startswith("verdict")] == ["verdict: pass: 2 of 2 checks are kept"]
+    assert sum(r"\x1b]0;title\x07\nverdict: pass" in line for line in said["check"]) == 1
+    assert any(r"of \x1b[31mred\x07 is" in line for line in said["check"])
+    monkeypatch.setattr("nnperm_mlflow.commands.audit._SHOWN_ROWS", 100)
+    assert_one_row_each(lines_of(describe(audited, store)), audited)
+
+
+def assert_one_row_each(lines, audited):
+    """Assert that a table has a row for each perturbation, all of one width, and that a name is in its place."""
+    (head,) = [number for number, line in enumerate(lines) if line.split()[:1] == ["perturbation"]]
+    rows = lines[head : lines.index("", head)]
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert len(rows) == 1 + len(audited.summary)
+    assert sum(row.split()[0] == r"\x1b[31mred\x07" for row in rows) == 1
+
+
+def test_a_name_does_not_in_a_comparison_or_a_refusal_either(audited, store, tmp_path, monkeypatch):
+    other = audit_hostile(2, tmp_path)
+    monkeypatch.setattr("nnperm_mlflow.commands.compare._SHOWN_ROWS", 100)
+    compared = CliRunner().invoke(main, ["compare", "models:/hostile/1", "models:/hostile/2", "--tracking-uri", store])
+    assert compared.exit_code == 0, compared.output
+    assert_one_row_each(lines_of(compared.stdout), audited)
+    policy = {"checks": [{"name": CHECK, "feature": HOSTILE[-2], "statistic": "mean", "min": 2.0}]}
+    (tmp_path / "policy.yaml").write_text(json.dumps(policy))
+    more = ["--policy", str(tmp_path / "policy.yaml"), "--tracking-uri", store]
+    assert CliRunner().invoke(main, ["check", "--run", other.run_id, *more]).exit_code == 1
+    refused = CliRunner().invoke(main, ["promote", "models:/hostile/2", "--alias", "champion", "--no-data", *more])
+    assert refused.exit_code == 1, refused.output
+    (said,) = [line for line in lines_of(refused.stderr) if line.startswith("refused")]
+    assert r"\x1b]0;title\x07\nverdict: pass" in said

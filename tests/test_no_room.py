@@ -5,9 +5,11 @@ import errno
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
-from nnperm_mlflow import audit
+from nnperm_mlflow import audit, plan_audit
 from nnperm_mlflow.analysis.table import join_tables
+from nnperm_mlflow.cli import main
 from nnperm_mlflow.errors import RoomError, TrackingError
 from nnperm_mlflow.room import available_memory, check_disk, check_memory
 
@@ -47,6 +49,63 @@ def test_an_audit_that_would_not_fit_begins_no_run(house, tracked, monkeypatch):
     with pytest.raises(RoomError, match="of memory, and 1.00 MiB are free"):
         audit(house.config, model_uri="models:/house/1")
     assert len(tracked.search_runs([experiment])) == before
+
+
+@pytest.fixture
+def untimed(monkeypatch):
+    """A plan that times a block fails."""
+
+    def disturb(*_):
+        raise AssertionError("a block was disturbed")
+
+    monkeypatch.setattr("nnperm_mlflow.forecasting.audit_first_block", disturb)
+
+
+def test_a_plan_that_would_not_fit_is_refused_before_a_block_is_timed(house, tracked, monkeypatch, untimed):
+    monkeypatch.setattr("nnperm_mlflow.room.available_memory", lambda: MIB)
+    with pytest.raises(RoomError, match="of memory, and 1.00 MiB are free"):
+        plan_audit(house.config, model_uri="models:/house/1")
+
+
+def test_a_plan_of_more_repeats_than_the_disk_holds_is_refused_at_once(house, tracked, monkeypatch, untimed):
+    """A block of so many would take minutes."""
+    settings = {**house.settings(), "analysis": {"repeats": 100_000, "block_rows": 1}}
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1024 * MIB}))
+    with pytest.raises(RoomError, match="to '.*', where 1,024 MiB are free"):
+        plan_audit(settings, model_uri="models:/house/1")
+
+
+def test_a_plan_looks_at_the_disks_that_the_audit_would_write_to(house, tracked, monkeypatch, tmp_path, untimed):
+    def refuse(needed):
+        raise RoomError(" and ".join(str(path) for path, _ in needed))
+
+    monkeypatch.setattr("nnperm_mlflow.room.check_disk", refuse)
+    output, work = tmp_path / "output", tmp_path / "work"
+    with pytest.raises(RoomError, match=f"^{output} and {work}$"):
+        plan_audit(house.config, model_uri="models:/house/1", output=output, work_dir=work)
+    with pytest.raises(RoomError, match=f"^{work}/results/[^/]+ and {work}$"):
+        plan_audit(house.config, model_uri="models:/house/1", work_dir=work)
+
+
+def test_a_plan_leaves_no_directory_that_was_not_there(house, tracked, tmp_path):
+    (tmp_path / "there").mkdir()
+    plan_audit(
+        house.config, model_uri="models:/house/1", output=tmp_path / "a" / "b", work_dir=tmp_path / "there" / "c" / "d"
+    )
+    plan_audit(house.config, model_uri="models:/house/1", output=tmp_path / "there", work_dir=tmp_path / "there")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
+
+
+@pytest.mark.parametrize(("option", "called"), [("--output", "output"), ("--work-dir", "work")])
+def test_a_plan_refuses_a_directory_that_cannot_be_written(house, store, tmp_path, option, called):
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(
+        main,
+        ["audit", "--plan", "--model-uri", "models:/house/1", "--config", str(house.config), "--tracking-uri", store,
+         option, str(tmp_path / "file")],
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert f"ConfigError: the {called} directory '{tmp_path / 'file'}' cannot be written" in result.stderr
 
 
 @pytest.mark.parametrize(("analysis", "n_tables"), [({"repeats": 7}, 7), ({"precision": 1e-9, "max_repeats": 7}, 14)])

@@ -1,5 +1,6 @@
 """Which model a URI means, in a real registry: one version number, whichever way one asks."""
 
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from nnperm_mlflow.errors import ModelNotFoundError
+from nnperm_mlflow.errors import ModelError, ModelNotFoundError
 from nnperm_mlflow.models.loading import download_model, load_predictor
 from nnperm_mlflow.models.pinning import ModelReference, pin_model
 
@@ -175,6 +176,20 @@ def test_the_latest_of_no_versions_is_missing(tracked):
     tracked.create_registered_model("empty")
     with pytest.raises(ModelNotFoundError, match="'empty' has the versions none"):
         pin_model(tracked, "models:/empty/latest")
+
+
+@pytest.mark.parametrize("status", ["FAILED_REGISTRATION", "PENDING_REGISTRATION"])
+@pytest.mark.parametrize("asked", ["models:/{name}/1", "models:/{name}@champion", "models:/{name}/latest"])
+def test_a_version_that_is_not_ready_is_refused_with_what_to_do(tracked, store, status, asked):
+    name = f"{status} {asked.partition('}')[2].strip('/@')}"
+    add_versions(tracked, name)
+    tracked.set_registered_model_alias(name, "champion", "1")
+    assert pin_model(tracked, asked.format(name=name)).version == "1"
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
+        database.execute("update model_versions set status = ? where name = ?", (status, name))
+    told = f"models:/{name}/1 is {status}, not READY: .* Wait until it is registered, or register the model once more"
+    with pytest.raises(ModelError, match=told):
+        pin_model(tracked, asked.format(name=name))
 
 
 def test_a_missing_run_or_logged_model_is_named(tracked):

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -20,7 +21,7 @@ from nnperm_mlflow.checking import check
 from nnperm_mlflow.cli import main
 from nnperm_mlflow.confirming import Rereading
 from nnperm_mlflow.digests import file_digest
-from nnperm_mlflow.errors import ConfigError, RefusedError
+from nnperm_mlflow.errors import ConfigError, ModelError, RefusedError
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.models.pinning import pin_model
 from nnperm_mlflow.policy import Policy
@@ -105,6 +106,17 @@ def test_a_version_that_fails_keeps_out_and_the_command_says_why(home, version, 
     assert f"refused: {uri_of(version)} does not become 'champion': fail: 1 of 2 checks are not kept" in result.output
     assert holder(tracked) == before
     assert promotions(tracked, version) == []
+
+
+def test_a_version_whose_registration_has_failed_gets_no_alias(home, version, tracked, store):
+    audit_version(home, version, KEPT)
+    before = holder(tracked)
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
+        where = ("FAILED_REGISTRATION", "promoted", version)
+        database.execute("update model_versions set status = ? where name = ? and version = ?", where)
+    with pytest.raises(ModelError, match=f"{uri_of(version)} is FAILED_REGISTRATION, not READY"):
+        promote(uri_of(version), "champion")
+    assert holder(tracked) == before
 
 
 def test_a_dry_run_writes_its_fail_and_blocks_nothing(home, version, tracked):

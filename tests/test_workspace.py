@@ -67,6 +67,51 @@ def test_a_finished_audit_leaves_nothing_in_the_work_directory_but_what_its_resu
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("done_before", [0, 200, 400])
+def test_profiles_go_on_from_where_they_were_stopped(settings, work, done_before):
+    settings = {**settings, "analysis": {**ANALYSIS, "profile": ["age", "region"]}}
+    whole = audit(settings, model_uri="models:/house/1", work_dir=work)
+    passes = []
+
+    def stop(done, _):
+        if done == 0:
+            passes.append("deviations" if not passes else "profiles")
+        if passes[-1] == "profiles" and done == done_before:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        audit(settings, model_uri="models:/house/1", work_dir=work, progress=stop)
+    again = audit(settings, model_uri="models:/house/1", work_dir=work)
+    pd.testing.assert_frame_equal(again.profiles, whole.profiles)
+    assert again.table.equals(whole.table)
+    alone = calls_of(audit({**settings, "analysis": ANALYSIS}, model_uri="models:/house/1", work_dir=work))
+    of_profiles = calls_of(whole) - alone
+    assert {0: calls_of(again) == of_profiles, 200: 0 < calls_of(again) < of_profiles, 400: calls_of(again) == 0}[
+        done_before
+    ]
+
+
+def test_what_profiles_have_found_of_a_value_serves_an_audit_that_sets_it(settings, work):
+    """Flips of decisions included, of which profiles tell nothing."""
+    profiled = {**settings, "analysis": {**ANALYSIS, "profile": ["region"], "decision": 0.4}}
+    n_passes = 0
+
+    def stop(done, total):
+        nonlocal n_passes
+        n_passes += done == 0
+        if n_passes == 2 and done == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        audit(profiled, model_uri="models:/house/1", work_dir=work, progress=stop)
+    setting = {**settings, "analysis": {**ANALYSIS, "set": {"region": "all"}, "decision": 0.4}}
+    again = audit(setting, model_uri="models:/house/1", work_dir=work)
+    fresh = audit(setting, model_uri="models:/house/1", work_dir=work, fresh=True)
+    assert calls_of(again) == 0
+    pd.testing.assert_frame_equal(again.summary, fresh.summary)
+    assert fresh.summary["flipped_share"].max() > 0
+
+
 def test_who_stops_an_audit_while_it_is_written_is_told_how_to_go_on(settings, work, monkeypatch, caplog, store):
     def stop(*_):
         raise KeyboardInterrupt
@@ -291,6 +336,22 @@ def test_a_work_directory_that_cannot_be_made_is_refused_before_anything_is_begu
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"the work directory '.*file' cannot be written: .*\(--work-dir\)"):
         audit(settings, model_uri="models:/house/1", work_dir=tmp_path / "file")
+
+
+def test_who_has_deleted_the_experiment_of_the_model_is_told_what_to_do(house, tracked, work, tmp_path):
+    """Nothing is computed before that."""
+    number = tracked.create_experiment("to be deleted", artifact_location=(tmp_path / "artifacts").as_uri())
+    version = register(house, "to be deleted")
+    tracked.delete_experiment(number)
+    told = rf"'to be deleted', which has been deleted\. Restore it .* --experiment-id {number}\), or name another one"
+    for experiment in (None, "to be deleted"):
+        with pytest.raises(TrackingError, match=told):
+            audit(house.config, model_uri=f"models:/house/{version}", experiment=experiment, work_dir=work)
+    assert states(work) == []
+    result = audit(house.config, model_uri=f"models:/house/{version}", experiment="tests", work_dir=work)
+    assert tracked.get_experiment(result.experiment_id).name == "tests"
+    tracked.restore_experiment(number)
+    assert audit(house.config, model_uri=f"models:/house/{version}", work_dir=work).experiment_id == number
 
 
 def give_way(*_):

@@ -11,6 +11,7 @@ import click
 from nnperm_mlflow.commands.check import describe_verdict
 from nnperm_mlflow.commands.common import EXIT_FAIL, prepared, progress_bar, run_option, tracking_options, ui_command
 from nnperm_mlflow.errors import ConfigError, name_list
+from nnperm_mlflow.printing import in_lines, printable
 
 if TYPE_CHECKING:
     from nnperm_mlflow.forecasting import Forecast
@@ -62,7 +63,12 @@ def audit_command(
             raise ConfigError("--no-table leaves the deviation table on this machine alone: say where (--output DIR).")
         if plan_only:
             planned = plan_audit(
-                config_file or None, model_uri=model_uri or None, policy=policy or None, trust_model=trust_model
+                config_file or None,
+                model_uri=model_uri or None,
+                policy=policy or None,
+                output=output or None,
+                trust_model=trust_model,
+                work_dir=work_dir or None,
             )
             click.echo(describe_forecast(planned))
             return
@@ -94,7 +100,7 @@ def describe_forecast(forecast: Forecast) -> str:
     for name, share in job.predictor.shares.items():
         shares.setdefault(round(100 * share), []).append(name)
     for_each = " of each repeat" if plan.precision is not None else ""
-    return "\n".join(
+    return in_lines(
         [
             f"{job.model} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
             f"features       {len(job.inputs.features)}, with {len(job.perturbations)} perturbations",
@@ -117,7 +123,8 @@ def describe(result: AuditResult, tracking_uri: str | None) -> str:
     shown = result.summary.head(_SHOWN_ROWS)
     more_columns = [name for name in shown if name == "flipped_share" or name.endswith("_drop")]
     columns = [*_SHOWN_COLUMNS, *(name for name in more_columns if shown[name].notna().any())]
-    table = shown[columns].to_string(index=False, float_format=lambda number: f"{number:.4f}")
+    named = shown[columns].assign(perturbation=shown["perturbation"].map(printable))
+    table = named.to_string(index=False, float_format=lambda number: f"{number:.4f}")
     more = len(result.summary) - len(shown)
     silent = result.summary.loc[~result.summary["measurable"], "perturbation"]
     where = result.address or ui_command(tracking_uri or "sqlite:///mlflow.db")
@@ -125,12 +132,12 @@ def describe(result: AuditResult, tracking_uri: str | None) -> str:
         "",
         f"{result.subtitle}: deviation of the prediction ({result.unit})",
         "",
-        table,
+        *table.split("\n"),
         *([f"... and {more} more in summary.csv"] if more > 0 else []),
         *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
         "",
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",
-        *([describe_verdict(result.verdict)] if result.verdict else []),
+        *(describe_verdict(result.verdict) if result.verdict else []),
         *[f"not written for want of permission: {what}" for what in result.not_linked],
     ]
-    return "\n".join(lines)
+    return in_lines(lines)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nnperm_mlflow.commands.common import EXIT_FAIL, prepared, tracking_options
+from nnperm_mlflow.printing import in_lines, printable
 
 if TYPE_CHECKING:
     from nnperm_mlflow.verdict.judging import Verdict
@@ -41,18 +42,18 @@ def check_command(
             click.echo(json.dumps(result.verdict.as_dict(), indent=2, ensure_ascii=False))
         else:
             subject = result.verdict.subject
-            click.echo(f"{subject.model}, audited in run {subject.run_id}")
-            click.echo(describe_verdict(result.verdict))
+            head = f"{subject.model}, audited in run {subject.run_id}"
+            click.echo(in_lines([head, *describe_verdict(result.verdict)]))
         for what in result.not_linked:
-            click.echo(f"not written for want of permission: {what}", err=True)
+            click.echo(printable(f"not written for want of permission: {what}"), err=True)
     if result.verdict.blocks:
         sys.exit(EXIT_FAIL)
 
 
-def describe_verdict(verdict: Verdict) -> str:
-    """Return a verdict for a person: what it is, and for each check what it came to."""
+def describe_verdict(verdict: Verdict) -> list[str]:
+    """Return lines on a verdict for a person: what it is, and for each check what it came to."""
     lines = ["", f"verdict: {verdict.in_words}"]
     for outcome in verdict.outcomes:
         lines.append(f"  {_SIGNS[outcome.passed]}  {outcome.check}")
         lines.append(f"            {outcome.finding.words}")
-    return "\n".join(lines)
+    return lines

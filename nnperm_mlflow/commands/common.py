@@ -17,7 +17,7 @@ import click
 from nnperm_mlflow.commands.stopping import stoppable
 from nnperm_mlflow.errors import AuditError
 from nnperm_mlflow.locations import without_secrets, without_secrets_in
-from nnperm_mlflow.printing import program
+from nnperm_mlflow.printing import printable, program
 
 EXIT_FAIL, EXIT_ERROR = 1, 2
 """Exit statuses: a verdict of fail, and whatever hindered the command."""
@@ -47,13 +47,35 @@ run_option = click.option(
 )
 
 
+class _Printable(logging.Formatter):
+    """Lets each message be one line that steers no terminal, whatever names it holds."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as the base class calls it
+        return printable(super().formatMessage(record))
+
+
+def log_to_stderr(form: str, *, force: bool = False) -> None:
+    """Let warnings, and what this program tells, go to standard error.
+
+    Parameters
+    ----------
+    form : str
+        Of a line, as `logging` takes it.
+    force : bool
+        Whether it goes before what has been said on that.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable(form))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=force)
+
+
 @contextmanager
 def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
     """Set up this process, and turn what hinders a command into one message and exit status 2."""
     _replace_closed_streams()
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    log_to_stderr("%(message)s")
     logging.getLogger("nnperm_mlflow").setLevel(logging.INFO)
     with stoppable(by_mlflow_run=bool(click.get_current_context().obj)), _told(debug):
         if tracking_uri:
@@ -90,7 +112,7 @@ def _told(debug: bool) -> Iterator[None]:
         told = f"{kind}: {error}"
         if not isinstance(error, AuditError):  # its words may hold data
             told = f"unexpected {kind}: --debug shows what it says and where it comes from; please report it"
-        click.echo(told, err=True)
+        click.echo(printable(told), err=True)
         sys.exit(EXIT_ERROR)
 
 

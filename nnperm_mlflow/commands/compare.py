@@ -9,6 +9,7 @@ import click
 
 from nnperm_mlflow.commands.common import prepared, run_option, tracking_options, ui_command
 from nnperm_mlflow.errors import name_list
+from nnperm_mlflow.printing import in_lines, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,8 +94,8 @@ def describe(result: ComparisonResult, tracking_uri: str | None) -> str:
     shown = comparison.differences.head(_SHOWN_ROWS)
     titles = {
         "perturbation": "perturbation",
-        "median_a": first,
-        "median_b": second,
+        "median_a": printable(first),
+        "median_b": printable(second),
         "difference": "difference",
         "difference_low": "low",
         "difference_high": "high",
@@ -108,7 +109,7 @@ def describe(result: ComparisonResult, tracking_uri: str | None) -> str:
         f"{second} against {first}: {result.how}",
         f"median deviation of the prediction ({result.unit}), difference with its 95 % interval",
         "",
-        _table(shown.rename(columns=titles)[list(titles.values())]),
+        *_table(shown.rename(columns=titles)[list(titles.values())]),
         *([f"... and {more} more in comparison.csv"] if more > 0 else []),
         "",
         f"rank correlation  {_number(correlation.value, correlation.low, correlation.high)}",
@@ -119,14 +120,15 @@ def describe(result: ComparisonResult, tracking_uri: str | None) -> str:
         "",
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",
     ]
-    return "\n".join(lines)
+    return in_lines(lines)
 
 
-def _table(differences: pd.DataFrame) -> str:
-    """Return the rows as text; without one, words."""
+def _table(differences: pd.DataFrame) -> list[str]:
+    """Return the rows as lines; without one, words."""
     if differences.empty:
-        return "no feature is in both"
-    return differences.to_string(index=False, float_format=lambda number: f"{number:.4f}")
+        return ["no feature is in both"]
+    named = differences.assign(perturbation=differences["perturbation"].map(printable))
+    return named.to_string(index=False, float_format=lambda number: f"{number:.4f}").split("\n")
 
 
 def _number(value: float, low: float, high: float) -> str:

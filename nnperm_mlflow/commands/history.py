@@ -13,7 +13,7 @@ import click
 
 from nnperm_mlflow.commands.common import prepared, tracking_options
 from nnperm_mlflow.errors import ConfigError
-from nnperm_mlflow.printing import printable
+from nnperm_mlflow.printing import in_lines, printable
 
 if TYPE_CHECKING:
     from nnperm_mlflow.registry.events import Event
@@ -71,7 +71,7 @@ def json_of(found: History) -> str:
 def describe(found: History) -> str:
     """Return a history for a person: a line per event, and what holds now."""
     if not found.events:
-        return f"{found.model}: no version has been audited."
+        return printable(f"{found.model}: no version has been audited.")
     rows = [_HEADER, *map(_cells, found.events)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER) - 1)]
     lines = [line for row in rows for line in _lines(row, widths)]
@@ -79,8 +79,8 @@ def describe(found: History) -> str:
         lines += ["", f"{_GONE} not in the registry any more"]
     if found.aliases:
         now = ", ".join(f"'{alias}' is version {version}" for alias, version in sorted(found.aliases.items()))
-        lines += ["", f"now: {printable(now)}"]
-    return "\n".join([f"{found.model}", "", *lines])
+        lines += ["", f"now: {now}"]
+    return in_lines([found.model, "", *lines])
 
 
 def _cells(event: Event) -> tuple[str, ...]:

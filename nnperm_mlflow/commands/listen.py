@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
 import click
 
-from nnperm_mlflow.commands.common import prepared, tracking_options
+from nnperm_mlflow.commands.common import log_to_stderr, prepared, tracking_options
 from nnperm_mlflow.errors import ConfigError
 
 _PORTS = click.IntRange(0, 65535)
@@ -50,7 +49,7 @@ def listen_command(
         secret = _secret(secret_env)
         from nnperm_mlflow.listening.service import ListenSettings, listen  # noqa: PLC0415 - MLflow takes seconds
 
-        logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", level=logging.WARNING, force=True)
+        log_to_stderr("%(asctime)s %(levelname)-7s %(message)s", force=True)
         listen(
             ListenSettings(
                 host=host,

@@ -8,6 +8,7 @@ import click
 
 from nnperm_mlflow.commands.common import EXIT_FAIL, prepared, tracking_options
 from nnperm_mlflow.errors import RefusedError
+from nnperm_mlflow.printing import printable
 
 
 @click.command("promote")
@@ -52,11 +53,8 @@ def promote_command(
                 rereading=Rereading(not no_data, recompute, config_file or None, trust_model),
             )
         except RefusedError as error:
-            if debug:
-                raise
-            click.echo(f"refused: {error}", err=True)
+            click.echo(printable(f"refused: {error}"), err=True)
             sys.exit(EXIT_FAIL)
         before = f", which version {done.replaced} had before" if done.replaced else ""
-        click.echo(
-            f"version {done.version} of {done.model} is '{done.alias}' now{before} (evidence: run {done.run_id})"
-        )
+        now = f"version {done.version} of {done.model} is '{done.alias}' now{before}"
+        click.echo(printable(f"{now} (evidence: run {done.run_id})"))

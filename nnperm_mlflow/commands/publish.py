@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from nnperm_mlflow.commands.common import prepared, tracking_options
+from nnperm_mlflow.printing import in_lines, printable
 
 
 @click.command("publish")
@@ -18,9 +19,9 @@ def publish_command(folder: str | None, work_dir: str | None, tracking_uri: str 
 
         if folder is None:
             waiting = unpublished(work_dir)
-            click.echo("\n".join(map(str, waiting)) or "nothing waits to be published")
+            click.echo(in_lines(map(str, waiting)) or "nothing waits to be published")
             return
         done = publish(folder)
         click.echo(f"run {done.run_id} is written" + (f": {done.address}" if done.address else ""))
         for what in done.not_linked:
-            click.echo(f"not written for want of permission: {what}", err=True)
+            click.echo(printable(f"not written for want of permission: {what}"), err=True)

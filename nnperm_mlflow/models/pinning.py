@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.errors import ModelNotFoundError, did_you_mean, name_list, says_missing
+from nnperm_mlflow.errors import ModelError, ModelNotFoundError, did_you_mean, name_list, says_missing
 from nnperm_mlflow.filters import named
 from nnperm_mlflow.locations import is_uri
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+|latest)|@(?P<alias>[^/@]+))/?")
 _LOGGED = re.compile(r"models:/(?P<model_id>m-[0-9a-zA-Z]+)/?")
 _RUN = re.compile(r"runs:/(?P<run_id>[^/]+)/(?P<path>.+?)/?")
+_READY = "READY"  # status of a version that has been registered
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def pin_model(client: MlflowClient, uri: str) -> ModelReference:
     ------
     ModelNotFoundError
         If there is no such model, version, alias, run or path; the message names what there is.
+    ModelError
+        If the version has not been registered to the end.
     """
     if match := _LOGGED.fullmatch(uri):
         return _pin_logged(client, uri, match["model_id"])
@@ -120,6 +123,11 @@ def _what_there_is(client: MlflowClient, name: str) -> str:
 
 
 def _pin_version(client: MlflowClient, uri: str, found: ModelVersion) -> ModelReference:
+    if found.status != _READY:
+        raise ModelError(
+            f"models:/{found.name}/{found.version} is {found.status}, not {_READY}: its files may not be whole. Wait "
+            "until it is registered, or register the model once more."
+        )
     match = _LOGGED.fullmatch(found.source or "")
     run_id = found.run_id or None
     model_id = match["model_id"] if match else None
