@@ -10,6 +10,8 @@ import mlflow
 import pytest
 from mlflow.projects import _project_spec
 
+from nnperm_mlflow.printing import printable
+
 PROJECT = Path(__file__).parents[1]
 NASTY = [
     "", " ", "it's", '"quoted"', "'quoted'", "$(touch {ran})", "`touch {ran}`", "; touch {ran} #", "a && touch {ran}",
@@ -76,7 +78,7 @@ def test_mlflow_run_tells_a_nasty_uri_as_it_was_given_and_runs_nothing_of_it(tra
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     message = f"'{uri}' is no model URI; expected models:/name/3"
-    assert message in done.stderr
+    assert printable(message) in done.stderr  # in a line
     run = mlflow.search_runs([experiment], max_results=1, output_format="list")[0]
     assert run.data.tags["nnperm.error"].startswith(message)
     assert run.info.status == "FAILED"
