@@ -103,6 +103,7 @@ def audit(
         explained(),
         ExitStack() as held,
     ):
+        session.refuse_used()
         settings = with_policy(as_config(config), policy)
         workspace = Workspace.at(work_dir)
         folder = Folder.at(output, workspace.results)
@@ -161,7 +162,7 @@ def plan_audit(
     Raises
     ------
     AuditError
-        For whatever would hinder the audit, too little memory or disk included.
+        For what is wrong with model, data, policy or directories, or too little memory or disk.
     """
     given = [] if output is None else [Path(output)]
     with connected(None) as (client, scratch), left_unmade([*given, *Workspace.named(work_dir).folders]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -77,10 +77,6 @@ class DataConfig(Strict):
     label: str | None = None
     text: Names = []
     temporal: dict[str, TemporalConfig] = {}
-
-    def reading_as_text(self, columns: Iterable[str]) -> DataConfig:
-        """Return the configuration with more columns of text."""
-        return self.model_copy(update={"text": list(dict.fromkeys([*self.text, *columns]))})
 
 
 class AnalysisConfig(Strict):

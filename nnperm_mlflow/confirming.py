@@ -52,8 +52,7 @@ class Rereading:
 
     def source(self, record: AuditRecord) -> DataConfig:
         """Return where the data are."""
-        recorded = record.config.data
-        return recorded if self.config is None else load_config(self.config).data.reading_as_text(recorded.text)
+        return record.config.data if self.config is None else load_config(self.config).data
 
 
 def confirm(

@@ -177,17 +177,15 @@ def _read_rows(
     channels: Mapping[str, list[str]],
     model: PyFuncModel,
     fetch: Fetch,
-) -> tuple[AuditConfig, Dataset | None]:
-    """Return the rows to audit, and the configuration with the inputs that cells of several numbers make.
-
-    There are no rows where the configuration names files, which the audit reads as the model takes them.
-    """
+) -> tuple[AuditConfig, Dataset]:
+    """Return the rows to audit, and the configuration with the inputs that cells of several numbers make."""
     targets, label = dataset.targets_name, config.data.label
     if targets and label and targets != label:
         raise ConfigError(f"targets is '{targets}' and 'data: label' is '{label}'. Name one of them, or one for both.")
     if config.data.static is not None:
-        _check_files(config, len(dataset.features_data), channels, fetch)
-        return config, None
+        schema = model.metadata.get_input_schema()
+        taken = [*(schema.input_names() if schema else []), *_named_in(config)]
+        return config, _rows_of_files(config, len(dataset.features_data), channels, fetch, taken)
     cells = read_cells(_table(dataset), channels)
     if dataset.has_targets:
         label = targets or _UNNAMED_TARGETS
@@ -213,19 +211,27 @@ def _as_column(labels: np.ndarray) -> np.ndarray:
     return column_values(pd.Series(labels)) if labels.ndim == 1 else labels
 
 
-def _check_files(config: AuditConfig, n_rows: int, channels: Mapping[str, list[str]], fetch: Fetch) -> None:
-    """Refuse files, named by a configuration, that do not hold the rows of the evaluation."""
+def _named_in(config: AuditConfig) -> list[str]:
+    """Return the columns that a configuration names for inputs."""
+    return [name for target in config.inputs.values() for name in ([target] if isinstance(target, str) else target)]
+
+
+def _rows_of_files(
+    config: AuditConfig, n_rows: int, channels: Mapping[str, list[str]], fetch: Fetch, taken: list[str]
+) -> Dataset:
+    """Return the rows of the files that a configuration names; they must be those of the evaluation."""
     if channels:
         raise ConfigError(
             "'channels' names arrays in the cells of the data given to evaluate(), but the rows are those of the files "
             "that 'config' names. Leave out 'channels', or 'data: static'."
         )
-    rows = load_dataset(config.data, fetch)
+    rows = load_dataset(config.data, fetch, as_written=taken)
     if rows.n_rows != n_rows:
         raise DataError(
             f"'{rows.source}', which the configuration names, has {rows.n_rows} rows, but evaluate() was given "
             f"{n_rows}: the metrics would stand beside data on which they were not made. Give it the same rows."
         )
+    return rows
 
 
 def _configured_series(config: AuditConfig, fetch: Fetch) -> dict[str, Series]:

@@ -158,8 +158,7 @@ def _alike_by_config(
     archive: Archive, uris: tuple[str, str], audits: Audits, config: AuditConfig, audit_now: AuditNow
 ) -> Pair:
     """Return an audit of each version by a configuration, at least one of them made now."""
-    text = [name for of_one in audits for record in of_one for name in record.config.data.text]
-    data_digest = load_dataset(config.data.reading_as_text(text), Fetcher(archive.folder / "data")).digest()
+    data_digest = load_dataset(config.data, Fetcher(archive.folder / "data")).digest()
     first, second = (_made_so(of_one, config, data_digest) for of_one in audits)
     if first is None and second is not None:
         first = archive.read(audit_now(uris[0], config.with_repeats(second.repeats)))

@@ -164,9 +164,7 @@ def prepare(
         keeps_predictions=scores is not None,
     )
     check_profiles(analysis.profile, job)
-    shown = config.without_secrets()
-    as_read = shown.data.reading_as_text(_text_read(loaded) if shown.data.static else ())
-    used = shown.model_copy(update={"model": uri, "data": as_read, "inputs": dict(inputs.wanted)})
+    used = config.without_secrets().model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
     return Plan(
         reference=loaded.reference,
         dataset=dataset,
@@ -209,17 +207,11 @@ def _load(
     (scratch / "model").mkdir()
     files = download_model(reference, scratch / "model")
     predictor = load_predictor(files, reference, trust_model)
-    as_read = config.data.reading_as_text(text_columns(predictor.inputs, config.inputs))
-    dataset = data if data is not None else load_dataset(as_read, Fetcher(scratch / "data"))
-    if dataset.n_rows < _FEWEST_ROWS:
-        raise DataError(f"{dataset.source} holds one row, which has no other to exchange values with; give more.")
-    return _Loaded(reference, files, predictor, dataset, bind_inputs(predictor.inputs, dataset, config.inputs))
-
-
-def _text_read(loaded: _Loaded) -> list[str]:
-    """Return the columns that were read as text because the model takes them as such."""
-    fed = text_columns(loaded.predictor.inputs, loaded.inputs.wanted)
-    return [name for name in fed if name in loaded.dataset.columns]
+    if data is None:
+        data = load_dataset(config.data, Fetcher(scratch / "data"), text_columns(predictor.inputs, config.inputs))
+    if data.n_rows < _FEWEST_ROWS:
+        raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
+    return _Loaded(reference, files, predictor, data, bind_inputs(predictor.inputs, data, config.inputs))
 
 
 def _choose_perturbations(

@@ -33,7 +33,7 @@ def check_room(plan: Plan, table: Path, work: Path) -> None:
     """
     check_memory(memory_bytes(plan.job, plan.block_rows, plan.used.analysis.profile), available_memory())
     most_repeats = None if plan.precision is None else plan.precision.most
-    of_table, of_work = disk_bytes(plan.job, plan.block_rows, most_repeats)
+    of_table, of_work = disk_bytes(plan.job, plan.block_rows, most_repeats, plan.used.analysis.profile)
     check_disk([(table, of_table), (work, of_work)])
 
 
@@ -59,7 +59,7 @@ def check_disk(needed: Iterable[tuple[Path, int]]) -> None:
         if n_bytes > free:
             raise RoomError(
                 f"the audit would write about {_in_mib(n_bytes)} to '{path}', where {_in_mib(free)} are free. Make "
-                "room, name another directory (--work-dir, --output), or ask for fewer repeats (analysis: max_repeats)."
+                "room, name another directory (--work-dir, --output), or ask for fewer repeats or profiles (analysis)."
             )
 
 

@@ -204,7 +204,7 @@ def _table_seeds() -> list[bytes]:
 
 def read_static(path: Path) -> str:
     """Read a table, know it by its digest, and take every column as an input of numbers and one of text."""
-    data = load_dataset(DataConfig(static=str(path), text=["code", "day"]), Path)
+    data = load_dataset(DataConfig(static=str(path)), Path, ["code", "day"])
     for dtype in ("float32", "int32", "object"):
         for name in data.columns:
             spec = InputSpec("num_input", (), np.dtype(dtype), is_column=True)

@@ -291,6 +291,16 @@ def test_a_given_run_that_holds_an_audit_is_not_given_another(house, tracked):
     assert tracked.get_run(audited.run_id).info.status == "FINISHED"
 
 
+def test_a_run_that_holds_an_audit_stays_as_it_is_whatever_else_is_wrong(house, tracked):
+    """As `mlflow run` leaves one whose verdict is fail."""
+    audited = audit(house.config, model_uri="models:/house/1")
+    tracked.set_terminated(audited.run_id, "FAILED")
+    before = tracked.get_run(audited.run_id).to_dictionary()
+    with pytest.raises(TrackingError, match="holds an audit already"):
+        audit({"data": {"static": "/nowhere.csv"}}, model_uri="models:/house/1", run_id=audited.run_id)
+    assert tracked.get_run(audited.run_id).to_dictionary() == before
+
+
 def test_an_output_that_cannot_be_written_is_told_before_the_model_is_loaded(house, tracked, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="the output directory .* cannot be written"):

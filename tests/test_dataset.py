@@ -189,10 +189,12 @@ def test_text_of_a_csv_file_is_text_as_it_is_written(tmp_path):
     """All but one of these would be read as numbers, as booleans or as missing, each column by itself."""
     frame = pd.DataFrame({f"c{place}": [code, code] for place, code in enumerate(CODES)})
     frame.to_csv(tmp_path / "table.csv", index=False)
-    columns = load(static=str(tmp_path / "table.csv"), text=[*frame, "no column"]).columns
+    columns = load(static=str(tmp_path / "table.csv"), text=[*frame]).columns
     assert [columns[f"c{place}"][0] for place in range(len(CODES) - 1)] == CODES[:-1]
     assert np.isnan(columns[f"c{len(CODES) - 1}"][0])
     assert load(static=str(tmp_path / "table.csv")).columns["c0"][0] == 1067
+    with pytest.raises(ConfigError, match="data: text names 'c00', which is no column .* Did you mean 'c0'"):
+        load(static=str(tmp_path / "table.csv"), text=["c00"])
 
 
 @pytest.mark.parametrize(
@@ -667,5 +669,5 @@ def test_a_package_that_a_store_needs_is_named(fetch, monkeypatch):
         raise ModuleNotFoundError("No module named 'google'", name="google")
 
     monkeypatch.setattr("mlflow.artifacts.download_artifacts", fail)
-    with pytest.raises(DataError, match="to fetch 'gs://bucket/a.csv' the package 'google' is needed: pip install it"):
+    with pytest.raises(DataError, match="'gs://bucket/a.csv' cannot be fetched: the module 'google' is missing"):
         fetch("gs://bucket/a.csv?token=TOKEN")

@@ -12,6 +12,7 @@ from nnperm_mlflow.analysis.table import join_tables
 from nnperm_mlflow.cli import main
 from nnperm_mlflow.errors import RoomError, TrackingError
 from nnperm_mlflow.room import available_memory, check_disk, check_memory
+from nnperm_mlflow.workspace import State
 
 MIB = 1 << 20
 
@@ -119,6 +120,18 @@ def test_the_disk_is_looked_at_for_all_repeats_that_there_may_be(house, tracked,
     one = 4 * 400 * len(result.summary)
     assert of_table > n_tables * one
     assert of_work > 7 * one
+
+
+@pytest.mark.parametrize("analysis", [{}, {"profile": ["age", "region"]}, {"repeats": 3, "scores": ["neg_log_loss"]}])
+def test_no_more_is_kept_than_the_disk_was_looked_at_for(house, tracked, tmp_path, monkeypatch, analysis):
+    settings = {**house.settings(), "analysis": {**analysis, "block_rows": 100}}
+    asked, kept = [], []
+    monkeypatch.setattr("nnperm_mlflow.room.check_disk", asked.extend)
+    monkeypatch.setattr(State, "remove", lambda state: kept.extend(state.folder.rglob("*.sheet")))
+    audit(settings, model_uri="models:/house/1", work_dir=tmp_path)
+    (_, _), (_, of_work) = asked
+    on_disk = sum(-(-path.stat().st_size // 4096) * 4096 for path in kept)
+    assert on_disk <= of_work <= 8 * on_disk
 
 
 def test_a_table_that_cannot_be_joined_leaves_nothing_half_written(tmp_path, monkeypatch):

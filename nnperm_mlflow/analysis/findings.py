@@ -18,7 +18,7 @@ from nnperm_mlflow.analysis.job import Job, most_repeats
 from nnperm_mlflow.analysis.journal import Journal
 from nnperm_mlflow.analysis.marks import Marks
 from nnperm_mlflow.analysis.predictions import Predictions
-from nnperm_mlflow.analysis.progress import Progress, told
+from nnperm_mlflow.analysis.progress import Progress, reporting
 from nnperm_mlflow.analysis.shuffling import shuffle_block_sizes
 from nnperm_mlflow.analysis.statistics import summarize
 from nnperm_mlflow.analysis.table import TableReader, TableWriter, column_names, join_tables
@@ -138,7 +138,7 @@ def find(
             parts.append(table.with_name(f"{table.name}.{len(parts)}"))
             names, repeats = job.measure.baseline_names, range(now.first_repeat, now.first_repeat + now.repeats)
             with TableWriter(parts[-1], job.perturbations, names, row_ids, record or {}, repeats=repeats) as writer:
-                for result in told(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
+                for result in reporting(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)
                     marks.add(result, repeats)
                     if predictions is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nnperm_mlflow.analysis.engine import count_blocks
 from nnperm_mlflow.analysis.job import Job, begins_together, result_bytes
-from nnperm_mlflow.analysis.profiles import GRID
+from nnperm_mlflow.analysis.profiles import GRID, MOST_CATEGORIES
 from nnperm_mlflow.analysis.shuffling import SHUFFLE_BLOCK_ROWS
 from nnperm_mlflow.inputs.held import HELD_BYTES, row_bytes
 
@@ -42,7 +42,9 @@ def memory_bytes(job: Job, block_rows: int, profiles: Sequence[str] = ()) -> dic
     }
 
 
-def disk_bytes(job: Job, block_rows: int, most_repeats: int | None = None) -> tuple[int, int]:
+def disk_bytes(
+    job: Job, block_rows: int, most_repeats: int | None = None, profiles: Sequence[str] = ()
+) -> tuple[int, int]:
     """Return about how many bytes an audit writes at most: beside its files, and where finished blocks are kept.
 
     Parameters
@@ -53,6 +55,8 @@ def disk_bytes(job: Job, block_rows: int, most_repeats: int | None = None) -> tu
     most_repeats : int, optional
         Where their number is found out, as `findings.Precision` has it: the table is then written in parts, which are
         joined in the end.
+    profiles : sequence of str
+        Features that are profiled; what comes of them is kept until the audit is finished, too.
     """
     n_rows, n_perturbations = job.inputs.n_rows, len(job.perturbations)
     repeats, copies = (job.repeats, 1) if most_repeats is None else (most_repeats, 2)
@@ -61,6 +65,7 @@ def disk_bytes(job: Job, block_rows: int, most_repeats: int | None = None) -> tu
     marks = min(n_rows, SHUFFLE_BLOCK_ROWS) * repeats * n_perturbations
     outputs = _PREDICTION_BYTES * max(1, len(job.predictor.outputs.names))
     predictions = outputs * deviations * job.keeps_predictions
-    n_sheets = count_blocks(n_rows, block_rows) * (1 if most_repeats is None else repeats)
-    sheets = _SHEET_BYTES * deviations + n_sheets * (outputs * min(n_rows, block_rows) + _FILE_BYTES)
+    n_sheets = count_blocks(n_rows, block_rows) * ((1 if most_repeats is None else repeats) + bool(profiles))
+    of_profiles = n_rows * MOST_CATEGORIES * len(profiles)
+    sheets = _SHEET_BYTES * (deviations + of_profiles) + n_sheets * (outputs * min(n_rows, block_rows) + _FILE_BYTES)
     return table + marks + predictions, sheets + predictions

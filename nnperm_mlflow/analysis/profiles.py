@@ -20,7 +20,7 @@ from nnperm_mlflow.analysis.intervals import LEVEL
 from nnperm_mlflow.analysis.job import Job
 from nnperm_mlflow.analysis.journal import Journal
 from nnperm_mlflow.analysis.perturbations import SetTo
-from nnperm_mlflow.analysis.progress import Progress, nobody, told
+from nnperm_mlflow.analysis.progress import Progress, nobody, reporting
 from nnperm_mlflow.config import Scalar
 from nnperm_mlflow.errors import ConfigError
 from nnperm_mlflow.inputs.binding import BoundInputs
@@ -71,7 +71,7 @@ def find_profiles(
     own = _doing(job, done)
     baselines = np.empty(job.inputs.n_rows)
     shifts = np.empty((len(done), job.inputs.n_rows), dtype=np.float32)
-    for result in told(run_blocks(own, block_rows, journal), job.inputs.n_rows, progress):
+    for result in reporting(run_blocks(own, block_rows, journal), job.inputs.n_rows, progress):
         baselines[result.rows] = result.baseline[:, 0]
         shifts[:, result.rows] = np.where(result.fell[0], -result.deviations[0], result.deviations[0])
     rows = []

@@ -14,7 +14,7 @@ def nobody(_done: int, _total: int) -> None:
     """Report progress to nobody."""
 
 
-def told(results: Iterable[BlockResult], n_rows: int, progress: Progress) -> Iterator[BlockResult]:
+def reporting(results: Iterable[BlockResult], n_rows: int, progress: Progress) -> Iterator[BlockResult]:
     """Pass results on, and report progress once each has been dealt with."""
     done = 0
     progress(done, n_rows)

@@ -39,7 +39,7 @@ def check_command(
 
         result = check(run_id=run_id or None, model_uri=model_uri or None, policy=policy or None, table=table or None)
         if as_json:
-            click.echo(json.dumps(result.verdict.as_dict(), indent=2, ensure_ascii=False))
+            click.echo(json.dumps(result.verdict.as_dict(), indent=2))
         else:
             subject = result.verdict.subject
             head = f"{subject.model}, audited in run {subject.run_id}"

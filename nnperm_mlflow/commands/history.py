@@ -65,7 +65,7 @@ def _save(found: History, picture: Path) -> None:
 
 def json_of(found: History) -> str:
     """Return the events as JSON: a list, oldest first, with the same keys for each."""
-    return json.dumps([asdict(event) for event in found.events], indent=2, ensure_ascii=False)
+    return json.dumps([asdict(event) for event in found.events], indent=2)
 
 
 def describe(found: History) -> str:

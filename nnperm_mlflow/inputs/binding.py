@@ -194,9 +194,10 @@ def _bind_columns(
     if len(spec.shape) != len(shape) or not _fits(shape, spec.shape):
         what = f"column '{names[0]}' is one number a row" if len(names) == 1 else f"{len(names)} columns are named"
         raise ShapeError(f"the model's input is {spec}, but {what}.")
+    columns = dataset.columns_as(spec.dtype)
     for name in names:
-        gaps += check_values(f"column '{name}'", dataset.columns[name], spec)
-    grid = ColumnGrid(dataset.columns, np.array(names, dtype=object).reshape(shape), spec.dtype)
+        gaps += check_values(f"column '{name}'", columns[name], spec)
+    grid = ColumnGrid(columns, np.array(names, dtype=object).reshape(shape), spec.dtype)
     return grid, {name: () if isinstance(target, str) else (position,) for position, name in enumerate(names)}
 
 
@@ -205,10 +206,11 @@ def _bind_series(spec: InputSpec, name: str, dataset: Dataset, gaps: list[Gap]) 
     axis = _model_axis(spec, name, series)
     if series.array is None:
         stored = np.array([series.columns[channel] for channel in series.channels], dtype=object)
+        columns = dataset.columns_as(spec.dtype)
         for column in stored.ravel():
-            gaps += check_values(f"column '{column}'", dataset.columns[column], spec)
+            gaps += check_values(f"column '{column}'", columns[column], spec)
         grid = stored[0] if axis is None else np.moveaxis(stored, 0, axis - 1)
-        return ColumnGrid(dataset.columns, grid, spec.dtype), _channel_slots(series, axis)
+        return ColumnGrid(columns, grid, spec.dtype), _channel_slots(series, axis)
     gaps += check_values(f"temporal data '{name}'", series.array, spec)
     array = series.array[:, None] if series.channel_axis is None else np.moveaxis(series.array, series.channel_axis, 1)
     array = array[:, 0] if axis is None else np.moveaxis(array, 1, axis)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import warnings
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.errors import DataError, name_list
@@ -21,9 +22,7 @@ _CELL_BYTES = 8
 _PIECE_BYTES = 1 << 20
 
 
-def read_csv(
-    path: Path, location: str, packed: bool, text: Collection[str] = (), row_id: str | None = None
-) -> pd.DataFrame:
+def read_csv(path: Path, location: str, packed: bool) -> pd.DataFrame:
     """Read a csv file.
 
     Parameters
@@ -33,11 +32,6 @@ def read_csv(
         How messages call it.
     packed : bool
         Whether it is packed with gzip.
-    text : collection of str
-        Columns that are text as it is written, as `01067` or `NA`; an empty cell is missing all the same. Names that
-        are no column do not matter.
-    row_id : str, optional
-        A column that is text if it would not be spelled as it is written otherwise.
 
     Returns
     -------
@@ -62,21 +56,35 @@ def read_csv(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, compression=compression, index_col=False)  # else what is too much is an index
+            return pd.read_csv(path, compression=compression, index_col=False)  # else what is too much is an index
     except pd.errors.ParserWarning as error:
         raise DataError(
             f"lines of '{location}' have more cells than its header names columns ({len(header)}). Name each column."
         ) from error
-    as_written = [name for name in table if name in text or name == row_id]
-    if as_written:
-        written = pd.read_csv(
-            path, compression=compression, index_col=False, usecols=as_written, dtype=str, keep_default_na=False,
-            na_values=[""],
-        )  # fmt: skip
-        for name in as_written:
-            if name in text or not (table[name].astype(str) == written[name]).all():
-                table[name] = written[name].astype(object)
-    return table
+
+
+def read_cells_of_csv(path: Path, packed: bool, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read some columns of a csv file as they are written there: text, as `01067` or `NA`; an empty cell is missing.
+
+    Parameters
+    ----------
+    path : Path
+    packed : bool
+        Whether it is packed with gzip.
+    names : sequence of str
+        Columns that there are.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n_rows,), object
+    """
+    if not names:
+        return {}
+    cells = pd.read_csv(
+        path, compression="gzip" if packed else None, index_col=False, usecols=list(names), dtype=str,
+        keep_default_na=False, na_values=[""],
+    )  # fmt: skip
+    return {name: cells[name].to_numpy(dtype=object) for name in names}
 
 
 def _check_width(path: Path, location: str, packed: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from nnperm_mlflow.config import DataConfig, TemporalConfig
 from nnperm_mlflow.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.sources import release
-from nnperm_mlflow.inputs.tables import Fetch, column_values, read_table
+from nnperm_mlflow.inputs.tables import Fetch, Table, column_values, read_table, read_written
 from nnperm_mlflow.locations import without_secrets
 
 _CHUNK_BYTES = 1 << 26  # of an array looked at in one go: 64 MiB
@@ -69,6 +69,8 @@ class Dataset:
         Name of the column that `row_ids` came from.
     source : str
         Where the data came from, as asked for.
+    written : mapping of str to ndarray of shape (n_rows,), object
+        Columns of a csv file as they are written there, for inputs that take them as text.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -78,6 +80,11 @@ class Dataset:
     label: str | None = None
     row_id: str | None = None
     source: str = "memory"
+    written: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def columns_as(self, dtype: np.dtype) -> Mapping[str, np.ndarray]:
+        """Return the static table as an input of a dtype takes it: text as it is written, where that is known."""
+        return {**self.columns, **self.written} if dtype.kind == "O" else self.columns
 
     @property
     def steps(self) -> set[str]:
@@ -144,7 +151,7 @@ def dataset_from(
     return Dataset(columns, temporal, n_rows, columns[row_id] if row_id else None, label, row_id, source)
 
 
-def load_dataset(config: DataConfig, fetch: Fetch) -> Dataset:
+def load_dataset(config: DataConfig, fetch: Fetch, as_written: Collection[str] = ()) -> Dataset:
     """Read the files that a configuration names.
 
     Parameters
@@ -152,6 +159,9 @@ def load_dataset(config: DataConfig, fetch: Fetch) -> Dataset:
     config : DataConfig
     fetch : callable
         Turns each location into a local file.
+    as_written : collection of str
+        Columns that may feed inputs of text: of a csv file their text is kept as well. Names that are no column do not
+        matter.
 
     Returns
     -------
@@ -160,14 +170,41 @@ def load_dataset(config: DataConfig, fetch: Fetch) -> Dataset:
 
     Raises
     ------
+    ConfigError
+        If a column is to be text that is not there.
     DataError
         If a file is missing, of another format, or does not hold what the configuration says.
     """
-    static = None if config.static is None else read_table(config.static, fetch, config.text, config.row_id)
+    static, written = _read_static(config, fetch, as_written)
     temporal = {name: _read_series(name, spec, fetch) for name, spec in config.temporal.items()}
     files = [config.static, *(spec.file for spec in config.temporal.values())]
     source = next((location for location in files if location), "memory")
-    return dataset_from(static, temporal, config.row_id, config.label, without_secrets(source))
+    dataset = dataset_from(static, temporal, config.row_id, config.label, without_secrets(source))
+    ids, spelled = dataset.row_ids, written.get(config.row_id or "")
+    if ids is not None and spelled is not None and not (pd.Series(ids).astype(str) == spelled).all():
+        ids = spelled  # as 007
+    return replace(dataset, row_ids=ids, written={name: written[name] for name in as_written if name in written})
+
+
+def _read_static(
+    config: DataConfig, fetch: Fetch, as_written: Collection[str]
+) -> tuple[Table | None, dict[str, np.ndarray]]:
+    """Return the static table, and of a csv file the text of some columns."""
+    if config.static is None:
+        return None, {}
+    table = read_table(config.static, fetch)
+    names = [str(name) for name in table]
+    for name in config.text:
+        if name not in names:
+            raise ConfigError(
+                f"data: text names '{name}', which is no column of the static table.{did_you_mean(name, names)}"
+            )
+    wanted = {*config.text, *as_written, config.row_id}
+    written = read_written(config.static, fetch, [name for name in names if name in wanted])
+    for name in config.text:
+        if name in written:
+            table[name] = written[name]
+    return table, written
 
 
 def row_chunks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nnperm_mlflow.errors import DataError
-from nnperm_mlflow.inputs.csv_files import read_csv
+from nnperm_mlflow.inputs.csv_files import read_cells_of_csv, read_csv
 from nnperm_mlflow.locations import without_secrets
 
 Fetch = Callable[[str], Path]
@@ -39,7 +39,7 @@ _COUNTS_ALONE = (pd.errors.ParserError, pd.errors.EmptyDataError)
 """Those of them whose words hold no values."""
 
 
-def read_table(location: str, fetch: Fetch, text: Collection[str] = (), row_id: str | None = None) -> Table:
+def read_table(location: str, fetch: Fetch) -> Table:
     """Read a static table.
 
     Parameters
@@ -48,8 +48,6 @@ def read_table(location: str, fetch: Fetch, text: Collection[str] = (), row_id: 
         Of a .csv, .csv.gz or .parquet file.
     fetch : callable
         Turns it into a local file.
-    text, row_id : collection of str, str
-        What is text in a csv file, see `csv_files.read_csv`; other files say themselves what is.
 
     Returns
     -------
@@ -68,13 +66,33 @@ def read_table(location: str, fetch: Fetch, text: Collection[str] = (), row_id: 
     if suffix not in (".csv", ".gz", *_PARQUET):
         raise DataError(f"a static table is a .csv or .parquet file, but '{location}' ends in '{suffix}'.")
     try:
-        if suffix in _PARQUET:
-            return _read_parquet(path, location)
-        return read_csv(path, location, suffix == ".gz", text, row_id)
+        return _read_parquet(path, location) if suffix in _PARQUET else read_csv(path, location, packed=suffix == ".gz")
     except MemoryError as error:
         raise DataError(f"'{location}' does not fit into memory. Leave out columns or rows.") from error
     except _DAMAGED as error:
         raise DataError(f"'{location}' cannot be read as {suffix[1:]}: {_reason(error)}.") from error
+
+
+def read_written(location: str, fetch: Fetch, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read columns of a table that `read_table` has read, as they are written there; other files than csv know types.
+
+    Parameters
+    ----------
+    location, fetch
+        As for `read_table`.
+    names : sequence of str
+        Columns that there are.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n_rows,), object
+        Empty for a file that is no csv file.
+    """
+    suffix = Path(without_secrets(location)).suffix.lower()
+    try:
+        return {} if suffix in _PARQUET else read_cells_of_csv(fetch(location), suffix == ".gz", names)
+    except _DAMAGED as error:
+        raise DataError(f"'{without_secrets(location)}' cannot be read as {suffix[1:]}: {_reason(error)}.") from error
 
 
 def _reason(error: Exception) -> str:

@@ -27,7 +27,7 @@ class Program(Protocol):
     """Runs one audit at a time; `program.AuditProgram` is the real one."""
 
     def wait_for_others(self) -> bool:
-        """Wait for an audit that runs already; False where the listener is stopped meanwhile."""
+        """Wait for an audit that runs already; False where it does not end, or the listener is stopped meanwhile."""
         ...
 
     def __call__(self, version: Version, config: Path) -> Outcome:

@@ -59,7 +59,8 @@ class Fetcher:
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=str(target)))
         except ImportError as error:
             raise DataError(
-                f"to fetch '{without_secrets(location)}' the package '{error.name}' is needed: pip install it."
+                f"'{without_secrets(location)}' cannot be fetched: the module '{error.name}' is missing. Install the "
+                "package that brings it."
             ) from error
         except (MlflowException, requests.RequestException, OSError) as error:
             raise DataError(

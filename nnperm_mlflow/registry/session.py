@@ -56,13 +56,13 @@ class RunSession:
             raise RuntimeError("the run has not been started")
         return self._run_id
 
-    def refuse_used(self, params: Mapping[str, object]) -> None:
+    def refuse_used(self, params: Mapping[str, object] | None = None) -> None:
         """Refuse a run to continue that is of something else; it stays as it is.
 
         Parameters
         ----------
-        params : mapping of str to object
-            Parameters that it will get.
+        params : mapping of str to object, optional
+            Parameters that it will get, as far as they are known.
 
         Raises
         ------
@@ -72,13 +72,13 @@ class RunSession:
         if self._run_id is None:
             return
         data = self._client.get_run(self._run_id).data
-        taken = [key for key, value in params.items() if data.params.get(key, str(value)) != str(value)]
+        taken = [key for key, value in (params or {}).items() if data.params.get(key, str(value)) != str(value)]
         if WHOLE_TAG in data.tags or taken:
-            self.leave()
             holds = "an audit" if WHOLE_TAG in data.tags else f"the parameters {name_list(taken)} with other values"
+            where = " (MLFLOW_RUN_ID names this one)" if self._ends else ""
+            self.leave()
             raise TrackingError(
-                f"run {self._run_id} holds {holds} already. Begin a run of its own for this audit (without --run-id, "
-                "and with MLFLOW_RUN_ID not set)."
+                f"run {self._run_id} holds {holds} already. Begin a run of its own for this audit{where}."
             )
 
     def start(
