@@ -236,6 +236,7 @@ def describe(plan: Plan) -> dict[str, object]:
         **{key: analysis[key] for key in _SETTINGS},
         "inputs": dict(plan.used.inputs),
         "temporal": temporal,
+        "text_digest": plan.dataset.text_digest(),
         "block_rows": plan.block_rows,
         "machine": platform.machine(),
     }

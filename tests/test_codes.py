@@ -72,3 +72,20 @@ def test_a_column_that_feeds_text_and_numbers_is_each_as_it_is_taken():
     read = bound.read(np.arange(2))
     assert [*read["grade_input"]] == ["1.0", "02"]
     assert read["num_input"].tolist() == [[1.0], [2.0]]
+
+
+def test_an_audit_of_codes_that_are_spelled_otherwise_goes_on_from_no_other(tracked, tmp_path):
+    """Though the digest of the data, which does not depend on the model, is the same."""
+    table = pd.DataFrame({"code": ["01067", "1067"] * 40, "age": np.linspace(-1, 1, 80)})
+    uri, config = registered(table), {"data": {"static": str(tmp_path / "codes.csv")}, "analysis": {"block_rows": 20}}
+
+    def stop(done, total):
+        if done == total:
+            raise KeyboardInterrupt
+
+    table.to_csv(tmp_path / "codes.csv", index=False)
+    with pytest.raises(KeyboardInterrupt):
+        audit(config, model_uri=uri, trust_model=True, work_dir=tmp_path / "work", progress=stop)
+    table.assign(code="1067").to_csv(tmp_path / "codes.csv", index=False)
+    again = audit(config, model_uri=uri, trust_model=True, work_dir=tmp_path / "work")
+    assert again.table["code"].max() == 0
