@@ -17,8 +17,8 @@ from sklearn.base import BaseEstimator
 
 from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
-from nnperm_mlflow.models.keras_network import keras_predictor
-from nnperm_mlflow.models.pinning import ModelReference
+from nnperm_mlflow.models.keras.network import keras_predictor
+from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.pyfunc import PyfuncPredictor
 from nnperm_mlflow.models.signature import specs_from_signature

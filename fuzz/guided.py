@@ -3,8 +3,8 @@
     pip install atheris
     python fuzz/guided.py npy corpus/ -max_total_time=600 -rss_limit_mb=4096
 
-The first argument is a reader of tests/fuzzing.py, the others are those of libFuzzer; `corpus/` keeps what has reached
-new lines. An input that ends in another error than a documented one is left behind as crash-<digest>.
+The first argument is a reader of tests/support/fuzzing.py, the others are those of libFuzzer; `corpus/` keeps what has
+reached new lines. An input that ends in another error than a documented one is left behind as crash-<digest>.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import atheris
 sys.path.insert(0, str(Path(__file__).parents[1]))
 CODE = ["nnperm_mlflow", "yaml", "zipfile", "gzip", "tokenize", "numpy.lib", "pandas.io"]
 with atheris.instrument_imports(include=CODE):
-    from tests.fuzzing import READERS
+    from tests.support.fuzzing import READERS
 
 
 def main(name: str, arguments: list[str]) -> None:

@@ -11,28 +11,28 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nnperm_mlflow.auditing import audit, plan_audit
-    from nnperm_mlflow.comparing import compare
-    from nnperm_mlflow.config import AuditConfig, load_config
-    from nnperm_mlflow.errors import AuditError
+    from nnperm_mlflow.auditor.procedure import audit, plan_audit
+    from nnperm_mlflow.auditor.result import AuditResult
+    from nnperm_mlflow.basics.errors import AuditError
+    from nnperm_mlflow.comparison.model_history import history
+    from nnperm_mlflow.comparison.procedure import compare
+    from nnperm_mlflow.config.configuration import AuditConfig, load_config
     from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from
-    from nnperm_mlflow.result import AuditResult
-    from nnperm_mlflow.reviewing import history
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "AuditConfig": "config",
-    "AuditError": "errors",
-    "AuditResult": "result",
+    "AuditConfig": "config.configuration",
+    "AuditError": "basics.errors",
+    "AuditResult": "auditor.result",
     "Dataset": "inputs.dataset",
     "Series": "inputs.dataset",
-    "audit": "auditing",
-    "compare": "comparing",
+    "audit": "auditor.procedure",
+    "compare": "comparison.procedure",
     "dataset_from": "inputs.dataset",
-    "history": "reviewing",
-    "load_config": "config",
-    "plan_audit": "auditing",
+    "history": "comparison.model_history",
+    "load_config": "config.configuration",
+    "plan_audit": "auditor.procedure",
 }
 __all__ = [
     "AuditConfig",

@@ -1,5 +1,5 @@
 """`python -m nnperm_mlflow` is `nnperm`."""
 
-from nnperm_mlflow.cli import main
+from nnperm_mlflow.cli.main import main
 
 main()

@@ -46,7 +46,7 @@ def uci_csv():
 @pytest.fixture(scope="session")
 def house(store, tmp_path_factory):
     """A small network, registered in the sqlite store as version 1 of `house`, with its data and configuration."""
-    from tests.house import build_house, register
+    from tests.support.house import build_house, register
 
     made = build_house(tmp_path_factory.mktemp("house"), "house")
     mlflow.set_tracking_uri(store)

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import pandas as pd
 
+from nnperm_mlflow.basics.errors import DataError, name_list
 from nnperm_mlflow.demo.example import Example, Inputs
-from nnperm_mlflow.errors import DataError, name_list
 
 LABEL = "default.payment.next.month"
 NUMBERS = ["LIMIT_BAL", "AGE"]

@@ -16,11 +16,11 @@ from mlflow import MlflowClient
 from mlflow.models import infer_signature
 from sklearn.metrics import roc_auc_score
 
-from nnperm_mlflow.analysis.progress import Progress
-from nnperm_mlflow.auditing import audit
+from nnperm_mlflow.analysis.engine.progress import Progress
+from nnperm_mlflow.auditor.procedure import audit
+from nnperm_mlflow.auditor.result import AuditResult
 from nnperm_mlflow.registry.connection import connect
-from nnperm_mlflow.registry.explaining import explained
-from nnperm_mlflow.result import AuditResult
+from nnperm_mlflow.registry.refusals import explained
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnperm_mlflow.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
+from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.inputs.dataset import Dataset, Series
-from nnperm_mlflow.inputs.held import HeldRows, read_rows
+from nnperm_mlflow.inputs.row_cache import HeldRows, read_rows
 from nnperm_mlflow.inputs.slots import Feature, Index, Kind, RowSource, Slot
 from nnperm_mlflow.inputs.sources import ColumnGrid, StoredArray
 from nnperm_mlflow.inputs.specs import InputSpec

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
+from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.inputs.dataset import Series
 from nnperm_mlflow.inputs.tables import column_values
 

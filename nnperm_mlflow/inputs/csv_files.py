@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.errors import DataError, name_list
+from nnperm_mlflow.basics.errors import DataError, name_list
 
 _FREE_BYTES = 1 << 28  # that a table may take, however small its file is: 256 MiB
 _MOST_UNPACKED = 200  # times the size of its file that a packed one may have; what people write has 20

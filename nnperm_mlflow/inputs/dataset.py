@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.config import DataConfig, TemporalConfig
-from nnperm_mlflow.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
+from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
+from nnperm_mlflow.basics.locations import without_secrets
+from nnperm_mlflow.config.configuration import DataConfig, TemporalConfig
 from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.sources import release
 from nnperm_mlflow.inputs.tables import Fetch, Table, column_values, read_table, read_written
-from nnperm_mlflow.locations import without_secrets
 
 _CHUNK_BYTES = 1 << 26  # of an array looked at in one go: 64 MiB
 

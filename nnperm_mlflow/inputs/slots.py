@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from nnperm_mlflow.errors import ShapeError
+from nnperm_mlflow.basics.errors import ShapeError
 
 Index = tuple[int | slice, ...]
 Kind = Literal["number", "category", "series", "window", "group"]

@@ -13,9 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nnperm_mlflow.errors import DataError
+from nnperm_mlflow.basics.errors import DataError
+from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.inputs.csv_files import read_cells_of_csv, read_csv
-from nnperm_mlflow.locations import without_secrets
 
 Fetch = Callable[[str], Path]
 """Turns a location (a path, a URL, an artifact of a run) into a local file."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.errors import DataError
+from nnperm_mlflow.basics.errors import DataError
 from nnperm_mlflow.inputs.dataset import row_chunks
 from nnperm_mlflow.inputs.specs import InputSpec
 

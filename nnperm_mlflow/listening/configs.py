@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from nnperm_mlflow.config import load_config
-from nnperm_mlflow.errors import ConfigError
+from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.config.configuration import load_config
 
 SUFFIX = ".yaml"
 

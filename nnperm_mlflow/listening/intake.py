@@ -18,8 +18,8 @@ from starlette.requests import ClientDisconnect
 
 from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.configs import configs_in
-from nnperm_mlflow.listening.events import read_event
-from nnperm_mlflow.listening.records import Deliveries
+from nnperm_mlflow.listening.delivery import read_event
+from nnperm_mlflow.listening.ledger import Deliveries
 from nnperm_mlflow.listening.signature import RefusedDeliveryError, verify
 from nnperm_mlflow.listening.versions import Version
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
+from nnperm_mlflow.basics.text import printable
 from nnperm_mlflow.listening.versions import Version
-from nnperm_mlflow.printing import printable
 
 if sys.platform != "win32":
     import fcntl

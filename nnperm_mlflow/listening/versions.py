@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nnperm_mlflow.printing import printable
+from nnperm_mlflow.basics.text import printable
 
 
 @dataclass(frozen=True)

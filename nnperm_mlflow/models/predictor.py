@@ -10,7 +10,7 @@ import numpy as np
 
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.stacking import Arrays
+from nnperm_mlflow.models.batching import Arrays
 
 
 @dataclass(frozen=True)

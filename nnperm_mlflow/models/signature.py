@@ -9,9 +9,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, TensorSpec
 
-from nnperm_mlflow.errors import ModelError
+from nnperm_mlflow.basics.errors import ModelError
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.pinning import ModelReference
+from nnperm_mlflow.models.model_uri import ModelReference
 
 _COLUMN_TYPES = {
     DataType.boolean: "bool", DataType.integer: "int32", DataType.long: "int64",

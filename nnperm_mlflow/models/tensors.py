@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nnperm_mlflow.errors import PredictionError
+from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.numbers import as_columns
+from nnperm_mlflow.models.batching import Arrays
+from nnperm_mlflow.models.predictions import as_columns
 from nnperm_mlflow.models.predictor import OutputSpec
-from nnperm_mlflow.models.stacking import Arrays
 from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 Tensors = Mapping[str, Any]

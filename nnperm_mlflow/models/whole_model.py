@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from nnperm_mlflow.errors import PredictionError
+from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.numbers import rows_mix
+from nnperm_mlflow.models.batching import Arrays, Exactness, StackingBlock, stack
+from nnperm_mlflow.models.predictions import rows_mix
 from nnperm_mlflow.models.predictor import OutputSpec, Predictor
-from nnperm_mlflow.models.stacking import Arrays, Exactness, StackingBlock, stack
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import mlflow
 import requests
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.errors import DataError
-from nnperm_mlflow.locations import is_uri, without_secrets
+from nnperm_mlflow.basics.errors import DataError
+from nnperm_mlflow.basics.locations import is_uri, without_secrets
 
 _TIMEOUT_SECONDS = (10, 60)  # to connect, and between two pieces of a file
 _PIECE_BYTES = 1 << 20

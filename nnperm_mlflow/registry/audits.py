@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from nnperm_mlflow.errors import ConfigError
-from nnperm_mlflow.filters import named
+from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.basics.text import named
 
 AUDIT, COMPARISON, PROMOTION = "audit", "comparison", "promotion"
 """What a run of ours is, as its tag `nnperm.kind` says."""

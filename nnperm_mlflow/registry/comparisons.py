@@ -12,11 +12,11 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
 
-from nnperm_mlflow.filenames import COMPARISON_TABLE
-from nnperm_mlflow.models.pinning import ModelReference
+from nnperm_mlflow.basics.files import COMPARISON_TABLE
+from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.registry.audits import COMPARISON, KIND_TAG
+from nnperm_mlflow.registry.metric_keys import metric_names
 from nnperm_mlflow.registry.metrics import log_metrics
-from nnperm_mlflow.registry.names import metric_names
 from nnperm_mlflow.registry.records import AuditRecord
 
 _SHOWN_COLUMNS = ["perturbation", "median_a", "median_b", "difference", "difference_low", "difference_high"]

@@ -21,10 +21,10 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from nnperm_mlflow.errors import TrackingError
-from nnperm_mlflow.locations import without_secrets
-from nnperm_mlflow.printing import program
-from nnperm_mlflow.registry.explaining import explained
+from nnperm_mlflow.basics.errors import TrackingError
+from nnperm_mlflow.basics.locations import without_secrets
+from nnperm_mlflow.basics.text import program
+from nnperm_mlflow.registry.refusals import explained
 
 logger = logging.getLogger(__name__)
 

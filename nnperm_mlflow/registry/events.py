@@ -9,13 +9,13 @@ from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Literal
 
-from nnperm_mlflow.documents import Told
-from nnperm_mlflow.errors import AuditError, EvidenceError
-from nnperm_mlflow.filenames import PROMOTION_FILE, VERDICTS_FOLDER
+from nnperm_mlflow.basics.documents import Told
+from nnperm_mlflow.basics.errors import AuditError, EvidenceError
+from nnperm_mlflow.basics.files import PROMOTION_FILE, VERDICTS_FOLDER
 from nnperm_mlflow.registry.audits import KIND_TAG, PROMOTION, status_of
 from nnperm_mlflow.registry.records import AuditRecord, GivenVerdict
-from nnperm_mlflow.registry.session import ERROR_TAG
-from nnperm_mlflow.verdict.judging import Status, stamp
+from nnperm_mlflow.registry.run_session import ERROR_TAG
+from nnperm_mlflow.verdict.judgement import Status, stamp
 
 logger = logging.getLogger(__name__)
 

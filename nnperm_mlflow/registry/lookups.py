@@ -9,8 +9,8 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.errors import ModelNotFoundError, did_you_mean, name_list, says_missing
-from nnperm_mlflow.filters import beginning_with, named
+from nnperm_mlflow.basics.errors import ModelNotFoundError, did_you_mean, name_list, says_missing
+from nnperm_mlflow.basics.text import beginning_with, named
 from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG, PROMOTION, find_runs
 
 _PAGE = 100

@@ -9,15 +9,14 @@ from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.digests import file_digest
-from nnperm_mlflow.errors import EvidenceError, name_list
-from nnperm_mlflow.filenames import PUBLICATION_FILE
+from nnperm_mlflow.basics.errors import EvidenceError, name_list
+from nnperm_mlflow.basics.files import PUBLICATION_FILE, file_digest
 from nnperm_mlflow.registry.audits import FINISHED, WHOLE_TAG, find_audits
 from nnperm_mlflow.registry.evidence import Evidence, log_evidence
-from nnperm_mlflow.registry.linking import Link, link_on_record, link_version
 from nnperm_mlflow.registry.records import read_audit
-from nnperm_mlflow.registry.session import ERROR_TAG
+from nnperm_mlflow.registry.run_session import ERROR_TAG
 from nnperm_mlflow.registry.verdicts import Judgement, log_judgement
+from nnperm_mlflow.registry.version_link import Link, link_on_record, link_version
 
 _FORMAT = 1
 _TRIES = 10  # to write the newest audit onto a version, while others end

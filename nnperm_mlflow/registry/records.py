@@ -15,14 +15,13 @@ from mlflow.exceptions import MlflowException
 from pyarrow import csv
 from pydantic import ValidationError
 
-from nnperm_mlflow.config import AuditConfig, load_config
-from nnperm_mlflow.digests import file_digest
-from nnperm_mlflow.documents import Told, wrong_keys
-from nnperm_mlflow.errors import EvidenceError, TrackingError, name_list, says_missing
-from nnperm_mlflow.filenames import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDICT_FILE
+from nnperm_mlflow.basics.documents import Told, wrong_keys
+from nnperm_mlflow.basics.errors import EvidenceError, TrackingError, name_list, says_missing
+from nnperm_mlflow.basics.files import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDICT_FILE, file_digest
+from nnperm_mlflow.config.configuration import AuditConfig, load_config
 from nnperm_mlflow.registry.audits import FINISHED, TABLE_DIGEST, TABLE_TAG, holds_audit, status_of
-from nnperm_mlflow.registry.explaining import explained
-from nnperm_mlflow.verdict.judging import Status
+from nnperm_mlflow.registry.refusals import explained
+from nnperm_mlflow.verdict.judgement import Status
 
 _TEXTS = ("perturbation", "feature", "kind", "way", "value")
 _NEEDED = {*_TEXTS, "rows", "skipped", "median", "mean", "max", "changed_share"}

@@ -12,12 +12,12 @@ from mlflow.exceptions import MlflowException
 from requests import HTTPError
 
 from nnperm_mlflow import __version__
-from nnperm_mlflow.filenames import CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER
+from nnperm_mlflow.basics.files import CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER
 from nnperm_mlflow.registry.connection import current_user
-from nnperm_mlflow.registry.explaining import refused
-from nnperm_mlflow.registry.linking import verdict_tags
-from nnperm_mlflow.registry.session import ERROR_TAG
-from nnperm_mlflow.verdict.judging import Verdict, stamp
+from nnperm_mlflow.registry.refusals import refused
+from nnperm_mlflow.registry.run_session import ERROR_TAG
+from nnperm_mlflow.registry.version_link import verdict_tags
+from nnperm_mlflow.verdict.judgement import Verdict, stamp
 
 
 @dataclass(frozen=True)

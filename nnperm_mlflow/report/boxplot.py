@@ -41,7 +41,7 @@ def boxplot_figure(summary: pd.DataFrame, subtitle: str, unit: str) -> Figure:
     Parameters
     ----------
     summary : DataFrame
-        As `analysis.statistics.summarize` returns it.
+        As `analysis.statistics.summary.summarize` returns it.
     subtitle : str
         What was audited, on how many rows.
     unit : str

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from nnperm_mlflow.markdown import as_table, as_text
+from nnperm_mlflow.basics.text import as_table, as_text
 
 _TOP = 10
 _SIDES = ("a", "b")

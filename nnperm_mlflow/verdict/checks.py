@@ -8,12 +8,12 @@ from functools import singledispatch
 
 import pandas as pd
 
-from nnperm_mlflow.analysis.comparison import DIFFERENCE_OF, Comparison
-from nnperm_mlflow.analysis.contrast import Statistic
-from nnperm_mlflow.errors import CheckError, MissingBaselineError, name_list
-from nnperm_mlflow.policy import AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
-from nnperm_mlflow.verdict.choosing import asked_of, choose
+from nnperm_mlflow.analysis.difference.comparison import DIFFERENCE_OF, Comparison
+from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
+from nnperm_mlflow.config.policy import AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
 from nnperm_mlflow.verdict.estimates import Estimate, State, estimates_of, rank_of, unused_features
+from nnperm_mlflow.verdict.selection import asked_of, choose
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")
 _SHIFT = "largest shift"
@@ -47,7 +47,7 @@ class Material:
     model : str
         Pinned URI of the version, for messages.
     summary : DataFrame
-        See `analysis.statistics.summarize`.
+        See `analysis.statistics.summary.summarize`.
     baselines : mapping of str to Baseline
         For each URI, as the policy gives it.
     """

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from nnperm_mlflow.analysis.intervals import REACH
-from nnperm_mlflow.analysis.statistics import COMPOSED
-from nnperm_mlflow.errors import CheckError, did_you_mean, name_list
-from nnperm_mlflow.policy import SHARE
+from nnperm_mlflow.analysis.statistics.intervals import REACH
+from nnperm_mlflow.analysis.statistics.summary import COMPOSED
+from nnperm_mlflow.basics.errors import CheckError, did_you_mean, name_list
+from nnperm_mlflow.config.policy import SHARE
 
 State = Literal["holds", "fails", "undecided"]
 
@@ -67,7 +67,7 @@ def estimates_of(summary: pd.DataFrame, statistic: str) -> Estimates:
     Parameters
     ----------
     summary : DataFrame
-        See `analysis.statistics.summarize`.
+        See `analysis.statistics.summary.summarize`.
     statistic : str
         One of its numeric columns, with the interval that `<statistic>_low` and `_high` or `_error` (a standard error)
         tell; or `share`, see `shares_of`.

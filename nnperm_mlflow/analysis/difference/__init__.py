@@ -1,0 +1,1 @@
+"""What two audits tell of the difference between two versions."""

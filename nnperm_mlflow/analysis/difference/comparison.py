@@ -1,0 +1,185 @@
+"""What changed between two audits, and how sure that is: from their deviation tables and summaries alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nnperm_mlflow.analysis.difference.agreement import Interval, largest_shift, rank_correlation
+from nnperm_mlflow.analysis.difference.influences import (
+    Errors,
+    Influences,
+    Statistic,
+    Varies,
+    find_influences,
+    paired_errors,
+    unpaired_errors,
+)
+from nnperm_mlflow.analysis.difference.recorded import RecordedAudit
+from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
+from nnperm_mlflow.analysis.statistics.intervals import REACH
+from nnperm_mlflow.analysis.statistics.summary import COMPOSED
+from nnperm_mlflow.basics.errors import ConfigError
+
+DIFFERENCE_COLUMNS = (
+    "perturbation", "feature", "way", "value", "median_a", "median_b", "difference", "difference_low",
+    "difference_high", "mean_a", "mean_b", "mean_difference", "mean_difference_low", "mean_difference_high", "rank_a",
+    "rank_b",
+)  # fmt: skip
+
+DIFFERENCE_OF: dict[Statistic, str] = {"median": "difference", "mean": "mean_difference"}
+"""For each statistic the column with its difference."""
+
+_SAME = ["perturbation", "way"]
+_SHOWN = 12  # characters of a digest
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What changed from an audit `a` to an audit `b`.
+
+    Attributes
+    ----------
+    differences : DataFrame
+        A row for each perturbation of both with the columns `DIFFERENCE_COLUMNS`, ordered by how far the medians are
+        apart, largest first. `difference` is the median of b less that of a and lies between `difference_low` and
+        `difference_high` with 95 % confidence; so does `mean_difference`. `rank_a` and `rank_b` are the places among
+        these perturbations by median, then mean, 1 being the largest; missing where there is no median.
+    only_a, only_b : list of str
+        Perturbations that only one of the two has.
+    rank_correlation : Interval
+        Spearman's, between what the two audits say of the model's own features that both shuffled, windows and groups
+        left out; NaN for fewer than 3.
+    largest_shift : Interval
+        By how much a perturbation's number differs most, whatever the sign.
+    paired : bool
+        Whether the two were compared row by row.
+    undefined : list of str
+        Perturbations that have no median in one of the two; `rank_correlation` and `largest_shift` are of the others.
+    """
+
+    differences: pd.DataFrame
+    only_a: list[str]
+    only_b: list[str]
+    rank_correlation: Interval
+    largest_shift: Interval
+    paired: bool
+    undefined: list[str]
+
+
+def compare_tables(
+    a: Path,
+    b: Path,
+    summary_a: pd.DataFrame,
+    summary_b: pd.DataFrame,
+    *,
+    paired: bool = True,
+    statistic: Statistic = "median",
+) -> Comparison:
+    """Compare two audits, as of two versions of a model.
+
+    Parameters
+    ----------
+    a, b : Path
+        Deviation tables; no more than a column of each is held in memory, of the first shuffle block.
+    summary_a, summary_b : DataFrame
+        See `analysis.statistics.summary.summarize`. Not modified.
+    paired : bool
+        Compare row by row, for which both must have disturbed the same rows with the same donors. Otherwise the two are
+        taken to be independent of each other.
+    statistic : "median" or "mean"
+        What `rank_correlation` and `largest_shift` are of.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ConfigError
+        If audits that are to be compared row by row are not of the same data, rows, seed, repeats and strata.
+    """
+    both = summary_a.merge(summary_b, on=_SAME, suffixes=("_a", "_b"))
+    with RecordedAudit(a) as audit_a, RecordedAudit(b) as audit_b:
+        if paired:
+            _check_likeness(audit_a, audit_b)
+        found = [_errors(audit_a, audit_b, row, paired) for row in both.to_dict("records")]
+    errors = pd.DataFrame(found, columns=list(DIFFERENCE_OF))
+    differences = _differences(both, errors)
+    defined, name = differences["difference"].notna(), DIFFERENCE_OF[statistic]
+    single = (differences["way"] == Shuffle.way) & ~both["kind_a"].isin(COMPOSED) & defined
+    first, second = (differences.loc[single, f"{statistic}{end}"].to_numpy(float) for end in ("_a", "_b"))
+    shifts = [differences.loc[defined, f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high")]
+    return Comparison(
+        differences=_ordered(differences),
+        only_a=_only(summary_a, summary_b),
+        only_b=_only(summary_b, summary_a),
+        rank_correlation=rank_correlation(first, second, errors.loc[single, statistic].tolist()),
+        largest_shift=largest_shift(*shifts),
+        paired=paired,
+        undefined=differences.loc[~defined, "perturbation"].tolist(),
+    )
+
+
+def _check_likeness(a: RecordedAudit, b: RecordedAudit) -> None:
+    """Refuse to compare audits row by row that did not disturb the same rows with the same donors."""
+    told = {
+        "data": tuple(str(audit.settings.get("data_digest"))[:_SHOWN] for audit in (a, b)),
+        "rows": (a.n_rows, b.n_rows),
+        "seed": (a.settings["seed"], b.settings["seed"]),
+        "repeats": (len(a.repeats), len(b.repeats)),
+        "within": (a.settings.get("within"), b.settings.get("within")),
+    }
+    apart = [f"{name} ({one} and {other})" for name, (one, other) in told.items() if one != other]
+    if not apart and not all(np.array_equal(a.rows(repeat), b.rows(repeat)) for repeat in a.repeats):
+        apart = ["the order of their rows"]
+    if apart:
+        raise ConfigError(
+            f"the two audits differ in {', '.join(apart)}, so that they cannot be compared row by row. Audit both "
+            "alike, or compare them as independent samples (paired=False)."
+        )
+
+
+def _errors(a: RecordedAudit, b: RecordedAudit, row: Mapping[str, Any], paired: bool) -> dict[Statistic, Errors]:
+    """Return for each statistic of a perturbation how far it errs in the two audits."""
+    varies = a.varies(row["feature_a"], row["way"])
+    first = _influences(a, row, "_a", varies)
+    if paired:
+        return paired_errors(first, _influences(b, row, "_b", varies))
+    return unpaired_errors(first, _influences(b, row, "_b", b.varies(row["feature_b"], row["way"])))
+
+
+def _influences(audit: RecordedAudit, row: Mapping[str, Any], end: str, varies: Varies) -> Influences:
+    median, low, high = (row[f"{name}{end}"] for name in ("median", "median_low", "median_high"))
+    return find_influences(audit.deviations(row["perturbation"]), median, (low, high), varies, audit.n_rows)
+
+
+def _differences(both: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of differences, in the order of the first audit's summary."""
+    found = both.rename(columns={"feature_a": "feature", "value_a": "value"})
+    for statistic, name in DIFFERENCE_OF.items():
+        reach = REACH * np.array([each.difference for each in errors[statistic]])
+        found[name] = both[f"{statistic}_b"] - both[f"{statistic}_a"]
+        found[f"{name}_low"], found[f"{name}_high"] = found[name] - reach, found[name] + reach
+    for end in ("_a", "_b"):
+        order = both.sort_values([f"median{end}", f"mean{end}"], ascending=False, kind="stable").index
+        places = pd.Series(np.arange(1, len(both) + 1), index=order)
+        found[f"rank{end}"] = places.where(both[f"median{end}"].notna()).astype("Int64")
+    return found[list(DIFFERENCE_COLUMNS)]
+
+
+def _ordered(differences: pd.DataFrame) -> pd.DataFrame:
+    sizes = differences[["difference", "mean_difference"]].abs()
+    order = sizes.sort_values(["difference", "mean_difference"], ascending=False, kind="stable").index
+    return differences.loc[order].reset_index(drop=True)
+
+
+def _only(summary: pd.DataFrame, other: pd.DataFrame) -> list[str]:
+    """Return the perturbations that one has and the other has not."""
+    others = set(other[_SAME].itertuples(index=False, name=None))
+    return [row[0] for row in summary[_SAME].itertuples(index=False, name=None) if row not in others]

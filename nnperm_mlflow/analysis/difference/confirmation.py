@@ -1,0 +1,93 @@
+"""Whether a summary is what its deviation table says: what can be computed from the table is computed once more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nnperm_mlflow.analysis.difference.recorded import ToldPerturbation, read_provenance
+from nnperm_mlflow.analysis.statistics.summary import QUANTILES
+from nnperm_mlflow.analysis.statistics.table import TableReader
+from nnperm_mlflow.basics.errors import EvidenceError, name_list
+
+_CLOSE = 1e-6  # relative: far more than rounding, far less than anybody would forge
+
+
+def confirm_summary(table: Path, summary: pd.DataFrame) -> None:
+    """Refuse a summary that is not what its table says.
+
+    Rows, quantiles, means and largest deviations are computed again, and the median over changed rows from the share of
+    rows that is said to have changed. That share, decisions that flipped, drops in score and the ends of intervals are
+    in no table: only another audit confirms them.
+
+    Parameters
+    ----------
+    table : Path
+        The deviation table.
+    summary : DataFrame
+        A row per perturbation, see `statistics.summarize`.
+
+    Raises
+    ------
+    EvidenceError
+        If the two name other perturbations, or a number is another one.
+    """
+    described = {done.perturbation: done for done in read_provenance(table).perturbations}
+    told: dict[str, Any] = {str(row["perturbation"]): row for row in summary.to_dict("records")}
+    if set(described) != set(told):
+        apart = sorted(set(described) ^ set(told))
+        raise EvidenceError(f"table and summary are not of one audit: only one of them has {name_list(apart)}.")
+    with TableReader(table) as reader:
+        wrong = [
+            name
+            for name, done in described.items()
+            if not _agrees(told[name], done, np.concatenate([*reader.column(done.column), np.empty(0, np.float32)]))
+        ]
+    if wrong:
+        raise EvidenceError(
+            f"the summary is not what the deviation table says of {name_list(wrong)}. Audit the version again."
+        )
+
+
+def confirm_numbers(summary: pd.DataFrame, again: pd.DataFrame) -> None:
+    """Refuse a summary whose numbers are not those of another audit of the same.
+
+    Raises
+    ------
+    EvidenceError
+        If the two name other perturbations, or a number is another one.
+    """
+    told, found = (frame.set_index("perturbation").sort_index() for frame in (summary, again))
+    if list(told.index) != list(found.index):
+        raise EvidenceError(f"audited again, there is {name_list(found.index)}, and not {name_list(told.index)}.")
+    numbers = [name for name in found.select_dtypes("number") if name in told]
+    close = np.isclose(told[numbers].astype(float), found[numbers].astype(float), rtol=1e-4, atol=1e-7, equal_nan=True)
+    if not close.all():
+        wrong = [name for name, alike in zip(numbers, close.all(axis=0), strict=True) if not alike]
+        raise EvidenceError(
+            f"audited again, {name_list(wrong)} come out otherwise than on record. Do not trust the run."
+        )
+
+
+def _agrees(told: Mapping[str, Any], done: ToldPerturbation, deviations: np.ndarray) -> bool:
+    """Tell whether a row of a summary is what a column of the table says."""
+    if (told["feature"], told["way"], int(told["rows"])) != (done.feature, done.way, len(deviations)):
+        return False
+    kept = np.sort(deviations[~np.isnan(deviations)].astype(np.float64))
+    if int(told["skipped"]) != len(deviations) - len(kept):
+        return False
+    if not len(kept):
+        return all(math.isnan(told[name]) for name in (*QUANTILES, "mean", "max"))
+    found = {name: float(np.quantile(kept, share)) for name, share in QUANTILES.items()}
+    found |= {"mean": float(kept.mean()), "max": float(kept[-1])}
+    if not math.isnan(told["changed_median"]):
+        n_changed = round(told["changed_share"] * len(kept))
+        if not np.count_nonzero(kept) <= n_changed <= len(kept):
+            return False
+        found["changed_median"] = float(np.median(kept[len(kept) - n_changed :])) if n_changed else math.nan
+    return all(math.isclose(value, told[name], rel_tol=_CLOSE, abs_tol=1e-12) for name, value in found.items())

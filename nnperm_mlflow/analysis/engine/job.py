@@ -1,0 +1,152 @@
+"""What is done to every row, and how many rows a block has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from nnperm_mlflow.analysis.engine.decisions import Decision
+from nnperm_mlflow.analysis.engine.deviation import Measure
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, step_orders
+from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo
+from nnperm_mlflow.analysis.perturbation.strata import Strata
+from nnperm_mlflow.inputs.binding import BoundInputs
+from nnperm_mlflow.inputs.row_cache import row_bytes
+from nnperm_mlflow.inputs.slots import count_steps
+from nnperm_mlflow.models.predictor import Predictor
+
+_BLOCK_BYTES = 1 << 25  # of inputs in one model call: 32 MiB
+_ACTIVATION_BYTES = 1 << 28  # of what the model computes from them: 256 MiB
+_RESULT_BYTES = 1 << 28  # of their deviations, under all perturbations and repeats: 256 MiB
+_DEVIATION_BYTES = 7  # of a deviation, whether its row had moved, the prediction fell and the decision flipped
+_PREDICTION_BYTES = 8
+_KEPT_BYTES = 1 << 29  # of what is kept of all blocks of a shuffle block: 512 MiB
+_MOST_BLOCK_ROWS = 4_096
+_PROBE_ROWS = 64
+_DONOR_BYTES = 1 << 28  # of donors remembered from block to block: 256 MiB
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done to every block of rows.
+
+    Attributes
+    ----------
+    predictor : Predictor
+    inputs : BoundInputs
+    perturbations : sequence of Perturbation
+    measure : Measure
+    model : str
+        For messages.
+    seed, repeats : int
+    first_repeat : int
+        Number of the first repeat; those before have been done already.
+    decision : Decision or None
+        How the model decides, if it does.
+    strata : Strata or None
+        Which rows may exchange values; None where all may.
+    skips_missing : bool
+        Leave rows out whose prediction is NaN, instead of ending.
+    void_inputs : frozenset of str
+        Inputs of which the model takes no missing values; rows that hold some are left out.
+    keeps_predictions : bool
+        Give perturbed predictions on, beside the deviations.
+    """
+
+    predictor: Predictor
+    inputs: BoundInputs
+    perturbations: Sequence[Perturbation]
+    measure: Measure
+    model: str
+    seed: int = 0
+    repeats: int = 1
+    first_repeat: int = 0
+    decision: Decision | None = None
+    strata: Strata | None = None
+    skips_missing: bool = False
+    void_inputs: frozenset[str] = frozenset()
+    keeps_predictions: bool = False
+    _remembered: dict[tuple[object, ...], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    def continued(self, repeats: int) -> Job:
+        """Return the job of so many repeats more."""
+        return replace(self, first_repeat=self.first_repeat + self.repeats, repeats=repeats)
+
+    def donors(self, block: ShuffleBlock, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
+        """Return each row's donor, as a position in the shuffle block, or None where rows receive none's value.
+
+        Donors are remembered as far as memory is set aside.
+        """
+        if isinstance(perturbation, (Reorder, SetTo)):
+            return None
+        feature = perturbation.feature
+        key = (self.seed, id(self.strata), block.number, len(block.rows), feature.name, repeat)
+        found = self._remembered.pop(key, None)
+        if found is None:
+            strata = None if self.strata is None else self.strata.of(feature, block.rows)
+            found = donor_positions(block, self.seed, feature.name, repeat, strata)
+        self._remembered[key] = found
+        while len(self._remembered) > 1 and len(self._remembered) * found.nbytes > _DONOR_BYTES:
+            self._remembered.pop(next(iter(self._remembered)))
+        return found
+
+    def drawn(self, block: ShuffleBlock, part: slice, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
+        """Return what a perturbation draws for some rows of a shuffle block: donors, orders of steps, or nothing."""
+        if isinstance(perturbation, Reorder):
+            n_steps = count_steps(self.inputs.sources, perturbation.feature)
+            return step_orders(block, part, self.seed, perturbation.feature.name, repeat, n_steps=n_steps)
+        donors = self.donors(block, perturbation, repeat)
+        return None if donors is None else donors[part]
+
+
+def count_outputs(predictor: Predictor, inputs: BoundInputs) -> int:
+    """Return how many numbers the model predicts a row, by asking it for the first one."""
+    return int(predictor.begin([inputs.read(np.arange(1))])[0].baseline.shape[1])
+
+
+def probe_rows(n_rows: int, most: int = _PROBE_ROWS) -> np.ndarray:
+    """Return a few rows from all over the data, ascending, on which something is tried out."""
+    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, most)).astype(np.int64))
+
+
+def choose_block_rows(job: Job, asked: int | Literal["auto"]) -> int:
+    """Return how many rows a block has: as asked for, or so many that what is computed for them stays in bounds.
+
+    Parameters
+    ----------
+    job : Job
+    asked : int or "auto"
+
+    Returns
+    -------
+    int
+        With "auto" at most 4,096, so many that inputs take 32 MiB, what the model makes of them 256 MiB, and their
+        deviations 256 MiB.
+    """
+    if asked != "auto":
+        return asked
+    fitting = [
+        _BLOCK_BYTES // max(1, row_bytes(job.inputs.sources)),
+        _ACTIVATION_BYTES // max(1, job.predictor.row_bytes),
+        _RESULT_BYTES // max(1, result_bytes(job) * job.repeats),
+    ]
+    return max(1, min(_MOST_BLOCK_ROWS, *fitting))
+
+
+def most_repeats(job: Job, block_rows: int) -> int:
+    """Return how many repeats may be made of a block at once, so that their deviations take 256 MiB."""
+    return max(1, _RESULT_BYTES // max(1, result_bytes(job) * block_rows))
+
+
+def result_bytes(job: Job) -> int:
+    """Return the memory that the results of one repeat take for a row, about."""
+    kept = _PREDICTION_BYTES * max(1, len(job.predictor.outputs.names)) if job.keeps_predictions else 0
+    return (_DEVIATION_BYTES + kept) * len(job.perturbations)
+
+
+def begins_together(job: Job, n_rows: int) -> bool:
+    """Tell whether what is kept of so many rows, that exchange values among themselves, fits into memory."""
+    return 0 < job.predictor.kept_bytes * n_rows <= _KEPT_BYTES

@@ -1,0 +1,1 @@
+"""What is done to features: kinds of perturbation, donors, values, groups."""

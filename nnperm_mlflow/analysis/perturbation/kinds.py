@@ -1,0 +1,137 @@
+"""What is done to the values of a feature: shuffled over the rows, put in another order of steps, set to one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnperm_mlflow.config.configuration import Scalar
+from nnperm_mlflow.inputs.row_cache import HeldRows
+from nnperm_mlflow.inputs.slots import Change, Feature, in_all_rows
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """Each row receives the feature's values of a donor row: one donor for all of the feature's slots."""
+
+    feature: Feature
+    way = "shuffle"
+    value = None
+
+    @property
+    def name(self) -> str:
+        """Name in tables and pictures: the feature's own."""
+        return self.feature.name
+
+    def __str__(self) -> str:
+        return f"'{self.name}' was shuffled"
+
+
+@dataclass(frozen=True)
+class Reorder:
+    """Each row keeps the values of its series and gets them in another order of steps.
+
+    References
+    ----------
+    Sood and Craven, "Feature Importance Explanations for Temporal Black-Box Models", AAAI 2022.
+    """
+
+    feature: Feature
+    way = "order"
+    value = None
+
+    @property
+    def name(self) -> str:
+        """Name in tables and pictures, as `PAY order`."""
+        return f"{self.feature.name} order"
+
+    def __str__(self) -> str:
+        return f"the steps of '{self.feature.name}' were put in another order"
+
+
+@dataclass(frozen=True)
+class SetTo:
+    """Every row receives the same value.
+
+    Attributes
+    ----------
+    feature : Feature
+    value : bool, int, float or str
+        In the unit of the model's input.
+    """
+
+    feature: Feature
+    value: Scalar
+    way = "set"
+
+    @property
+    def name(self) -> str:
+        """Name in tables and pictures, as `cheater=1`."""
+        return f"{self.feature.name}={value_name(self.value)}"
+
+    def __str__(self) -> str:
+        return f"'{self.feature.name}' was set to {value_name(self.value)}"
+
+
+Perturbation = Shuffle | Reorder | SetTo
+
+
+def disturb(
+    perturbation: Perturbation, held: HeldRows, block: Mapping[str, np.ndarray], drawn: np.ndarray | None
+) -> tuple[Change, np.ndarray]:
+    """Apply a perturbation to a block of rows.
+
+    Parameters
+    ----------
+    perturbation : Shuffle, Reorder or SetTo
+    held : HeldRows
+        Rows that exchange values.
+    block : mapping of str to ndarray of shape (n_rows, ...)
+        The rows as they are. Not modified.
+    drawn : ndarray, int, or None
+        For a shuffle the position in `held` of each row's donor, of shape (n_rows,); for another order each row's
+        steps, of shape (n_rows, n_steps).
+
+    Returns
+    -------
+    change : Change
+        What the feature's slots hold instead.
+    moved : ndarray of shape (n_rows,), bool
+        Rows in which the feature holds another value than before.
+    """
+    slots = perturbation.feature.slots
+    before = [block[slot.input][in_all_rows(slot.index)] for slot in slots]
+    if isinstance(perturbation, Shuffle):
+        after = [held.take(slot, np.asarray(drawn)) for slot in slots]
+    elif isinstance(perturbation, Reorder):
+        after = [np.take_along_axis(old, np.asarray(drawn), axis=1) for old in before]
+    else:
+        after = [_filled(old, perturbation.value) for old in before]
+    moved = np.zeros(len(before[0]), dtype=bool)
+    for old, new in zip(before, after, strict=True):
+        moved |= _differ(old, new).reshape(len(old), -1).any(axis=1)
+    return Change(slots, tuple(after), drawn if isinstance(perturbation, Shuffle) else None), moved
+
+
+def value_name(value: Scalar) -> str:
+    """Return a value as it stands in names: `1` for 1.0, `0.5`, `yes`.
+
+    >>> value_name(1.0), value_name(0.5), value_name("yes"), value_name(True)
+    ('1', '0.5', 'yes', 'True')
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+def _filled(before: np.ndarray, value: Scalar) -> np.ndarray:
+    """Return an array like `before` that holds one value, as text where that holds text."""
+    return np.full(before.shape, value_name(value) if before.dtype.kind == "O" else value, dtype=before.dtype)
+
+
+def _differ(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Tell where values differ; a missing value is the same as another missing one."""
+    differ = old != new
+    return differ & ((old == old) | (new == new)) if old.dtype.kind in "fO" else differ  # noqa: PLR0124 - not NaN

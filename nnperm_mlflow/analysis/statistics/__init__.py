@@ -1,0 +1,1 @@
+"""What deviations say: the table, its summary, and how sure that is."""

@@ -1,0 +1,85 @@
+"""Puts drops in score beside the deviations: what labels add to an audit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+
+from nnperm_mlflow.analysis.engine.job import Job
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, shuffle_blocks
+from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, SetTo
+from nnperm_mlflow.analysis.statistics.findings import Findings
+from nnperm_mlflow.analysis.statistics.score_drops import NO_DROP, adjust, p_value, score_drops
+from nnperm_mlflow.analysis.statistics.scorers import Scores
+from nnperm_mlflow.basics.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Findings:
+    """Add drops in score to a summary.
+
+    Parameters
+    ----------
+    found : Findings
+        With predictions.
+    job : Job
+    scores : Scores
+    p_values : bool
+        Whether to test them as well.
+
+    Returns
+    -------
+    Findings
+        With the columns `<score>_drop` and `<score>_drop_error`, the drop's standard error. If tested, also
+        `<score>_p`, that of a permutation test, and `<score>_q`, adjusted for the number of features (Benjamini and
+        Hochberg, 1995); NaN for set values, which draw nothing at random.
+    """
+    if found.predictions is None:
+        raise RuntimeError("drops in score need the predictions that they are computed from")
+    before = found.predictions.baseline
+    scores.of(before)  # what it cannot do it says before anything is compared
+    done, blocks = replace(job, repeats=found.repeats), list(shuffle_blocks(job.inputs.n_rows, job.seed))
+    drops = {}
+    for number, perturbation in enumerate(job.perturbations):
+        repeats = 1 if isinstance(perturbation, SetTo) else done.repeats  # a set value is the same in all
+        perturbed = islice(found.predictions.of(number), repeats)
+        donors = _donors(perturbation, done, blocks)
+        try:
+            drops[perturbation.name] = score_drops(scores, before, perturbed, donors)
+        except ConfigError as error:
+            logger.warning("once %s no drop in score is told: %s", perturbation, error)
+            drops[perturbation.name] = dict.fromkeys(scores.names, NO_DROP)
+    summary = found.summary.copy()
+    at_random = summary["way"] != SetTo.way
+    for score in scores.names:
+        each = [drops[name][score] for name in summary["perturbation"]]
+        summary[f"{score}_drop"] = [drop.mean for drop in each]
+        summary[f"{score}_drop_error"] = [drop.error for drop in each]
+        if p_values:
+            found_p = np.array([p_value(drop) for drop in each])
+            tested = at_random & summary[f"{score}_drop"].notna()
+            summary[f"{score}_p"] = np.where(tested, found_p, np.nan)
+            adjusted = pd.Series(np.nan, index=summary.index)
+            adjusted[tested] = adjust(found_p[tested])
+            summary[f"{score}_q"] = adjusted
+    return replace(found, summary=summary)
+
+
+def _donors(perturbation: Perturbation, job: Job, blocks: Sequence[ShuffleBlock]) -> Iterator[np.ndarray] | None:
+    """Yield for each repeat the position in the data of each row's donor; None where rows have none."""
+    if job.donors(blocks[0], perturbation, 0) is None:
+        return None
+
+    def all_rows(repeat: int) -> np.ndarray:
+        donors = np.empty(job.inputs.n_rows, dtype=np.int64)
+        for block in blocks:
+            donors[block.rows] = block.rows[job.donors(block, perturbation, repeat)]
+        return donors
+
+    return map(all_rows, range(job.repeats))

@@ -1,0 +1,171 @@
+"""What a deviation table says of each perturbation: exact numbers that do not depend on the order of the rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
+from nnperm_mlflow.analysis.statistics.tally import Read, Tally
+
+QUANTILES = {"median": 0.5, "q05": 0.05, "q25": 0.25, "q75": 0.75, "q95": 0.95}
+COMPOSED = ("group", "window")
+"""Kinds of features that are made of others, or a part of one."""
+
+SURE_QUANTILES = ("median", "q95")
+"""Quantiles of which is told how sure they are."""
+
+SURE = (*SURE_QUANTILES, "changed_median", "mean", "shift", "flipped_share")
+"""Statistics of which is told how sure they are, in the columns `<statistic>_low` and `<statistic>_high`."""
+
+_NOT_SURE = dict.fromkeys(("median_spread", *(f"{name}{end}" for name in SURE for end in ("_low", "_high"))), math.nan)
+
+SUMMARY_COLUMNS = (
+    "perturbation", "feature", "kind", "way", "value", "rows", "skipped", "held", "median", "median_low", "median_high",
+    "median_spread", "mean", "mean_low", "mean_high", "shift", "shift_low", "shift_high", "q05", "q25", "q75", "q95",
+    "q95_low", "q95_high", "max", "changed_share", "changed_median", "changed_median_low", "changed_median_high",
+    "flipped_share", "flipped_share_low", "flipped_share_high",
+)  # fmt: skip
+
+NUMBERS = tuple(
+    column for column in SUMMARY_COLUMNS if column not in ("perturbation", "feature", "kind", "way", "value")
+)
+"""Those of them that are numbers."""
+
+
+@dataclass(frozen=True)
+class Certain:
+    """How sure the statistics of a perturbation are.
+
+    Attributes
+    ----------
+    ranks : mapping of str to (int, int)
+        For each quantile the ranks, from 0 among all deviations that are not left out, between which it lies with 95 %
+        confidence.
+    ends : mapping of str to (float, float)
+        For each other statistic the numbers between which it lies.
+    spread : float
+        Standard deviation of the medians of the repeats; NaN for a single one.
+    """
+
+    ranks: Mapping[str, tuple[int, int]]
+    ends: Mapping[str, tuple[float, float]]
+    spread: float
+
+
+Certainty = Callable[[int, Mapping[str, float]], Certain]
+"""Tells for a perturbation, by its position, and its statistics how sure these are."""
+
+
+def summarize(
+    perturbations: Sequence[Perturbation],
+    tally: Tally,
+    read: Read,
+    n_observations: int,
+    *,
+    certainty: Certainty | None = None,
+    decides: bool = False,
+) -> pd.DataFrame:
+    """Describe each perturbation's deviations, all rows of all repeats pooled.
+
+    Parameters
+    ----------
+    perturbations : sequence of Perturbation
+    tally : Tally
+        Of all deviations.
+    read : callable
+        Gives the deviations of one perturbation, by its position, once more: arrays of shape (n_rows,), float32.
+    n_observations : int
+        Rows of the data.
+    certainty : callable, optional
+        Tells how sure statistics are; without it the columns on that are NaN.
+    decides : bool
+        Whether the model decides something, so that decisions can flip.
+
+    Returns
+    -------
+    DataFrame
+        A row for each perturbation with the columns `SUMMARY_COLUMNS`, ordered by median, ties by mean, largest first.
+        `rows` counts deviations, and `skipped` those that are missing because the model predicted NaN; all else is
+        said of the others. `held` is how many of these observations held a set value already.
+        Quantiles interpolate linearly between order statistics (Hyndman and Fan, 1996, definition 7).
+        Each of `SURE` lies between `<statistic>_low` and `<statistic>_high` with 95 % confidence (see
+        `analysis.statistics.intervals`), and `median_spread` is the standard deviation of the repeats' medians. `shift`
+        is by how much predictions have risen on average, NaN for a distance. `changed_share` is the share of rows in
+        which the feature's value changed, `changed_median` the median over these rows, NaN where there are none, or
+        where rows moved whose value did not change. `flipped_share` is the share of rows in which the decision is
+        another one.
+    """
+    means, shifts = tally.means().tolist(), tally.shifts().tolist()
+    rows = []
+    for number, perturbation in enumerate(perturbations):
+        kept, moved = int(tally.n_kept[number]), int(tally.moved[number])
+        share = moved / kept if kept else math.nan
+        is_set = perturbation.way == "set" and kept > 0
+        found = {
+            "mean": means[number],
+            "shift": shifts[number],
+            "flipped_share": int(tally.flipped[number]) / kept if decides and kept else math.nan,
+        }
+        found |= _quantiles(number, tally, read)
+        rows.append(
+            {
+                "perturbation": perturbation.name,
+                "feature": perturbation.feature.name,
+                "kind": perturbation.feature.kind,
+                "way": perturbation.way,
+                "value": perturbation.value,
+                "rows": tally.n_rows,
+                "skipped": int(tally.skipped[number]),
+                "held": round((kept - moved) * n_observations / tally.n_rows) if is_set else math.nan,
+                "max": float(tally.largest[number]) if kept else math.nan,
+                "changed_share": share,
+                **found,
+                **_NOT_SURE,
+                **(_intervals(number, tally, read, certainty(number, found)) if certainty and kept else {}),
+            }
+        )
+    summary = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+    summary["value"] = pd.Series([row["value"] for row in rows], dtype=object)
+    ordered = summary.sort_values(["median", "mean"], ascending=False, kind="stable", na_position="last")
+    return ordered.reset_index(drop=True)
+
+
+def _quantiles(number: int, tally: Tally, read: Read) -> dict[str, float]:
+    """Return the quantiles of a perturbation's deviations; NaN where there are none."""
+    found = dict.fromkeys((*QUANTILES, "changed_median"), math.nan)
+    kept = int(tally.n_kept[number])
+    if kept == 0:
+        return found
+    steady = tally.unmoved_largest[number] == 0
+    positions = _positions(kept, int(tally.moved[number]) if steady else 0)
+    ranks = sorted({rank for at in positions.values() for rank in (int(at), math.ceil(at))})
+    values = tally.order_statistics(number, ranks, read)
+    return found | {name: _interpolated(at, values) for name, at in positions.items()}
+
+
+def _intervals(number: int, tally: Tally, read: Read, sure: Certain) -> dict[str, float]:
+    """Return between which numbers each statistic lies."""
+    values = tally.order_statistics(number, sorted({rank for pair in sure.ranks.values() for rank in pair}), read)
+    ends = {name: (values[low], values[high]) for name, (low, high) in sure.ranks.items()} | dict(sure.ends)
+    lows = {f"{name}_low": low for name, (low, _) in ends.items()}
+    return lows | {f"{name}_high": high for name, (_, high) in ends.items()} | {"median_spread": sure.spread}
+
+
+def _positions(n_rows: int, n_moved: int) -> dict[str, float]:
+    """Return where each quantile lies among the sorted deviations.
+
+    Rows whose value did not change have deviation 0 and come first, so the changed rows are the last ones.
+    """
+    positions = {name: share * (n_rows - 1) for name, share in QUANTILES.items()}
+    if n_moved:
+        positions["changed_median"] = n_rows - n_moved + 0.5 * (n_moved - 1)
+    return positions
+
+
+def _interpolated(position: float, values: dict[int, float]) -> float:
+    low, high = values[int(position)], values[math.ceil(position)]
+    return low + (high - low) * (position - int(position))

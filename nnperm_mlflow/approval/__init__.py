@@ -1,0 +1,1 @@
+"""From an audit to its verdict: policy, baselines, and what run and version are told."""

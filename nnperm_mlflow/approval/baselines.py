@@ -1,0 +1,202 @@
+"""The versions that a policy compares with, and audits of them on the same data with the same donors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from mlflow import MlflowClient
+
+from nnperm_mlflow.analysis.difference.comparison import compare_tables
+from nnperm_mlflow.basics.errors import AuditError, CheckError, ConfigError, EvidenceError, MissingBaselineError
+from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.policy import AgainstCheck, Policy
+from nnperm_mlflow.models.model_uri import pin_model
+from nnperm_mlflow.registry.audits import find_comparable_audits
+from nnperm_mlflow.registry.records import AuditRecord, read_audit
+from nnperm_mlflow.verdict.checks import Baseline
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What an audit must have in common with another to be compared with it row by row.
+
+    Attributes
+    ----------
+    data_digest : str
+    repeats : int
+        That were made.
+    unit : str
+        Of prediction and deviation.
+    analysis : AnalysisConfig
+        As used.
+    """
+
+    data_digest: str
+    repeats: int
+    unit: str
+    analysis: AnalysisConfig
+
+    @classmethod
+    def of(cls, record: AuditRecord) -> Likeness:
+        """Return that of an audit on record."""
+        return cls(record.param("data_digest"), record.repeats, record.param("unit"), record.config.analysis)
+
+    def differences(self, other: Likeness) -> list[str]:
+        """Return in words what keeps two audits from being compared; nothing where they can be."""
+        found = [] if self.data_digest == other.data_digest else ["other data"]
+        if self.repeats != other.repeats:
+            found.append(f"{other.repeats} shuffles, not {self.repeats}")
+        if self.unit != other.unit:
+            found.append(f"deviations in '{other.unit}', not '{self.unit}'")
+        own, others = self.analysis.disturbance(), other.analysis.disturbance()
+        found.extend(f"'{key}: {others[key]}', not '{own[key]}'" for key in own if own[key] != others[key])
+        return found
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The audit that is compared with baselines.
+
+    Attributes
+    ----------
+    model : str
+        Pinned URI.
+    table : Path
+    summary : DataFrame
+    likeness : Likeness
+    """
+
+    model: str
+    table: Path
+    summary: pd.DataFrame
+    likeness: Likeness
+
+
+AuditNow = Callable[[str], str]
+"""Audits a version by its pinned URI as the candidate was audited; returns the run's id."""
+
+
+def pin_baselines(client: MlflowClient, policy: Policy) -> dict[str, str]:
+    """Return for each URI that a policy compares with the version it means now.
+
+    Raises
+    ------
+    MissingBaselineError
+        If there is no such version.
+    """
+    pinned = {}
+    for asked in policy.baselines if policy.applies else ():
+        try:
+            pinned[asked] = pin_model(client, asked).uri
+        except AuditError as error:
+            raise MissingBaselineError(f"a check compares with {asked}, which is missing: {error}") from error
+    return pinned
+
+
+def refuse_itself(pinned: Mapping[str, str], model: str) -> None:
+    """Refuse to compare a version with itself.
+
+    Parameters
+    ----------
+    pinned : mapping of str to str
+        As `pin_baselines` returns it.
+    model : str
+        Pinned URI of the version that a policy is applied to.
+
+    Raises
+    ------
+    CheckError
+        If one of them is the version.
+    """
+    for asked, uri in pinned.items():
+        if uri == model:
+            raise CheckError(
+                f"a check compares with {asked}, which is {model} itself: that tells nothing. Compare with another "
+                "version."
+            )
+
+
+def find_baselines(
+    client: MlflowClient,
+    policy: Policy,
+    pinned: Mapping[str, str],
+    *,
+    candidate: Candidate,
+    folder: Path,
+    audit_now: AuditNow | None = None,
+    experiment: str | None = None,
+) -> dict[str, Baseline]:
+    """Compare an audit with those of the versions that a policy names.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    policy : Policy
+    pinned : mapping of str to str
+        As `pin_baselines` returns it.
+    candidate : Candidate
+    folder : Path
+        Directory for the files of earlier audits.
+    audit_now : callable, optional
+        Audits a version that has no such audit yet.
+    experiment : str, optional
+        Name of the only experiment whose audits count.
+
+    Returns
+    -------
+    dict of str to Baseline
+        For each URI as the policy gives it.
+
+    Raises
+    ------
+    CheckError
+        If a version is to be compared with itself.
+    MissingBaselineError
+        If there is no audit to compare with, and none can be made now.
+    EvidenceError
+        If the files of an earlier audit have been changed.
+    """
+    refuse_itself(pinned, candidate.model)
+    found = {}
+    for asked, uri in pinned.items():
+        record = find_comparable(client, uri, candidate.likeness, folder, experiment)
+        if record is None:
+            if audit_now is None:
+                raise MissingBaselineError(
+                    f"there is no audit of {uri} ({asked}) on the same data with the same donors. Audit it with the "
+                    "same configuration: nnperm audit."
+                )
+            logger.info("%s has no audit on the same data with the same donors: it is audited now", uri)
+            record = read_audit(client, audit_now(uri), folder / "now")
+        statistics = {
+            check.statistic for check in policy.checks if isinstance(check, AgainstCheck) and check.against == asked
+        }
+        comparisons = {
+            statistic: compare_tables(
+                record.table, candidate.table, record.summary, candidate.summary, statistic=statistic
+            )
+            for statistic in statistics
+        }
+        found[asked] = Baseline(uri, record.run_id, comparisons)
+    return found
+
+
+def find_comparable(
+    client: MlflowClient, uri: str, likeness: Likeness, folder: Path, experiment: str | None = None
+) -> AuditRecord | None:
+    """Return the newest audit of a version that can be compared row by row; None where there is none."""
+    for run in find_comparable_audits(client, uri, experiment):
+        if run.data.params.get("data_digest") == likeness.data_digest:
+            record = read_audit(client, run.info.run_id, folder / run.info.run_id)
+            try:
+                if not likeness.differences(Likeness.of(record)):
+                    return record
+            except (EvidenceError, ConfigError) as error:
+                logger.warning("%s is passed over: %s", record, error)
+    return None

@@ -1,0 +1,71 @@
+"""What an audit will take, found out from its first block."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnperm_mlflow.analysis.engine.job import begins_together
+from nnperm_mlflow.analysis.engine.loop import audit_first_block, count_blocks
+from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS
+from nnperm_mlflow.analysis.statistics.profiles import profile_job
+from nnperm_mlflow.auditor.preparation import Plan
+
+_STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What an audit will take, from its first block.
+
+    Attributes
+    ----------
+    plan : Plan
+    block_calls : int
+        Calls of the model, or of a part of it, for a block.
+    n_blocks : int
+    seconds : float
+        Of the whole loop, and of profiles.
+    peak_bytes : int or None
+        Largest memory of this process, expected: that so far, and what is kept of the rows that exchange values. What
+        comes at the end (the statistics, the picture) is not in it.
+    """
+
+    plan: Plan
+    block_calls: int
+    n_blocks: int
+    seconds: float
+    peak_bytes: int | None
+
+
+def forecast(plan: Plan) -> Forecast:
+    """Time one block, and tell from it what the audit will take; nothing is logged or kept."""
+    job = plan.job
+    calls = job.predictor.calls
+    started = time.monotonic()
+    first = audit_first_block(job, plan.block_rows)
+    if names := plan.used.analysis.profile:
+        audit_first_block(profile_job(job, names), plan.block_rows)
+    seconds = (time.monotonic() - started) * plan.dataset.n_rows / len(first.rows)
+    n_blocks = count_blocks(plan.dataset.n_rows, plan.block_rows)
+    exchanging = min(plan.dataset.n_rows, SHUFFLE_BLOCK_ROWS)
+    kept = job.predictor.kept_bytes * exchanging if begins_together(job, exchanging) else 0
+    peak = _peak_bytes()
+    return Forecast(plan, job.predictor.calls - calls, n_blocks, seconds, None if peak is None else peak + kept)
+
+
+def _peak_bytes() -> int | None:
+    """Return the largest memory of this process so far; Linux's `getrusage` would count that of its parent in."""
+    if _STATUS.exists():
+        told = [
+            line.split()[1] for line in _STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:")
+        ]
+        return 1024 * int(told[0]) if told else None
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

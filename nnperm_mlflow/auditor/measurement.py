@@ -1,0 +1,134 @@
+"""The measurement of an audit: every row disturbed and predicted, and what a reader of the numbers should know."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from nnperm_mlflow.analysis.engine.journal import Journal
+from nnperm_mlflow.analysis.engine.progress import Progress
+from nnperm_mlflow.analysis.statistics.findings import Findings, find
+from nnperm_mlflow.analysis.statistics.importance import with_scores
+from nnperm_mlflow.analysis.statistics.profiles import find_profiles
+from nnperm_mlflow.auditor.preparation import Plan
+from nnperm_mlflow.basics.errors import NonFinitePredictionError, name_list
+
+logger = logging.getLogger(__name__)
+
+_LOG_EVERY_SECONDS = 10.0
+
+
+def measure(plan: Plan, table: Path, progress: Progress | None = None, journal: Journal | None = None) -> Findings:
+    """Disturb, predict, and describe what came out.
+
+    Parameters
+    ----------
+    plan : Plan
+    table : Path
+        File for the deviation table.
+    progress : callable, optional
+        Is told the rows done and the rows in all; by default lines are logged.
+    journal : Journal, optional
+        Where finished blocks are kept, and found.
+
+    Returns
+    -------
+    Findings
+        Its summary also tells what is `measurable`, and drops in score where these are asked for.
+
+    Raises
+    ------
+    PredictionError
+        If the model fails, predicts NaN, or predicts nothing at all because every row lacks something.
+    """
+    job = plan.job
+    logger.info(
+        "%s: %s rows, %d features, %d perturbations, at most %s rows a block",
+        job.model, f"{plan.dataset.n_rows:,}", len(job.inputs.features), len(job.perturbations), f"{plan.block_rows:,}",
+    )  # fmt: skip
+    if not plan.used.analysis.exact:
+        logger.info("shortcuts were off by at most %.3g on the rows tried out", job.predictor.largest_difference)
+    found = find(
+        job,
+        plan.block_rows,
+        table,
+        progress or _log_progress(),
+        row_ids=plan.dataset.row_ids,
+        record=plan.record,
+        precision=plan.precision,
+        journal=journal,
+    )
+    if not found.tally.n_kept.any():
+        raise NonFinitePredictionError(
+            f"{job.model} predicts none of the {plan.dataset.n_rows:,} rows: something that it needs is missing in "
+            "each. Fill in what is missing, or give rows that lack nothing."
+        )
+    found.summary["measurable"] = found.summary["max"] > plan.noise.largest
+    if plan.scores is not None:
+        found = with_scores(found, job, plan.scores, plan.used.analysis.p_values)
+    _point_out(found, plan.noise.largest)
+    return found
+
+
+def profile(plan: Plan, progress: Progress | None = None, journal: Journal | None = None) -> pd.DataFrame | None:
+    """Tell the mean prediction over values of the features that the configuration names; None where it names none.
+
+    Parameters
+    ----------
+    plan, progress, journal
+        As for `measure`.
+
+    Returns
+    -------
+    DataFrame or None
+        As `analysis.statistics.profiles.find_profiles` returns it.
+    """
+    names = plan.used.analysis.profile
+    if not names:
+        return None
+    logger.info("profiles of %s", name_list(names))
+    return find_profiles(plan.job, plan.block_rows, names, progress or _log_progress(), journal)
+
+
+def _point_out(found: Findings, noise: float) -> None:
+    """Say what a reader of the numbers should know."""
+    summary = found.summary
+    silent = summary.loc[~summary["measurable"], "perturbation"]
+    if len(silent):
+        logger.info("no measurable effect (at most %.3g, the model's own noise): %s", noise, name_list(silent))
+    skipped = summary.loc[summary["skipped"] > 0, "perturbation"]
+    if len(skipped):
+        most = int(summary["skipped"].max())
+        logger.warning(
+            "rows without a prediction were left out: up to %d of %d, of %s",
+            most,
+            summary["rows"][0],
+            name_list(skipped),
+        )
+    unsteady = float(found.tally.unmoved_largest.max())
+    if unsteady > 0:
+        logger.warning(
+            "rows whose value did not change moved by up to %.3g: the model mixes rows or draws random numbers, and "
+            "deviations of that size mean nothing",
+            unsteady,
+        )
+
+
+def _log_progress() -> Progress:
+    """Return a listener that logs a line now and then, with an estimate of the time left."""
+    started = told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal started, told
+        now = time.monotonic()
+        if done == 0:
+            started = now
+        elif now - told >= _LOG_EVERY_SECONDS or done == total:
+            left = (now - started) / done * (total - done)
+            logger.info("%s of %s rows done, about %.0f s left", f"{done:,}", f"{total:,}", left)
+            told = now
+
+    return tell

@@ -1,0 +1,275 @@
+"""Everything that can be wrong is found out before the first row is disturbed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mlflow import MlflowClient
+
+from nnperm_mlflow import __version__
+from nnperm_mlflow.analysis.engine.decisions import choose_decision
+from nnperm_mlflow.analysis.engine.deviation import choose_measure
+from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows, count_outputs, probe_rows
+from nnperm_mlflow.analysis.engine.missing import find_void_inputs
+from nnperm_mlflow.analysis.engine.noise import SelfNoise, measure_noise
+from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_companions, point_out
+from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
+from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.strata import stratify
+from nnperm_mlflow.analysis.statistics.findings import MOST_REPEATS, Precision
+from nnperm_mlflow.analysis.statistics.profiles import check_profiles
+from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
+from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
+from nnperm_mlflow.config.configuration import AnalysisConfig, AuditConfig, load_config, parse_config
+from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
+from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs, text_columns
+from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
+from nnperm_mlflow.models.loaders import download_model, load_predictor
+from nnperm_mlflow.models.model_files import ModelFiles
+from nnperm_mlflow.models.model_uri import ModelReference, pin_model
+from nnperm_mlflow.models.predictor import Predictor
+from nnperm_mlflow.registry.artifacts import Fetcher
+from nnperm_mlflow.verdict.selection import watch
+
+_RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
+_FEWEST_ROWS = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An audit that can begin.
+
+    Attributes
+    ----------
+    reference : ModelReference
+    dataset : Dataset
+    job : Job
+        What is done to every block of rows.
+    block_rows : int
+        Most rows of a block.
+    used : AuditConfig
+        The configuration with what was found out filled in: the pinned version, the inputs.
+    record : dict
+        What identifies the audit: digests, seed, versions.
+    noise : SelfNoise
+        By how much undisturbed rows differ.
+    companions : Companions
+        Features that go together.
+    scores : Scores or None
+        What to compute from labels.
+    watched : frozenset of str
+        Perturbations that the policy looks at.
+    """
+
+    reference: ModelReference
+    dataset: Dataset
+    job: Job
+    block_rows: int
+    used: AuditConfig
+    record: dict[str, object]
+    noise: SelfNoise
+    companions: Companions
+    scores: Scores | None
+    watched: frozenset[str]
+
+    @property
+    def precision(self) -> Precision | None:
+        """When enough repeats have been made, where their number is to be found out."""
+        analysis = self.used.analysis
+        most = analysis.max_repeats or MOST_REPEATS
+        return None if analysis.precision is None else Precision(analysis.precision, most, self.watched)
+
+    @property
+    def unit(self) -> str:
+        """Unit of the prediction that is followed, as configured or as the network tells."""
+        told = self.job.predictor.outputs.unit_of(self.job.measure.columns)
+        return self.used.analysis.unit or told or "unit of the prediction"
+
+
+def as_config(config: AuditConfig | Mapping[str, object] | str | Path | None) -> AuditConfig:
+    """Read or check a configuration, in whatever form it is given."""
+    if isinstance(config, AuditConfig):
+        return config
+    return load_config(config) if isinstance(config, (str, Path)) else parse_config(config or {})
+
+
+def with_policy(config: AuditConfig, policy: AnyPolicy) -> AuditConfig:
+    """Return a configuration with another policy, where one is given, in whatever form."""
+    if policy is None:
+        return config
+    return config.with_policy(policy if isinstance(policy, Policy) else load_policy(policy))
+
+
+def prepare(
+    client: MlflowClient,
+    config: AuditConfig,
+    model_uri: str | None,
+    *,
+    data: Dataset | None,
+    trust_model: bool,
+    scratch: Path,
+) -> Plan:
+    """Load model and data, bind them to each other, and check all that is asked for.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    config : AuditConfig
+    model_uri : str or None
+        Goes before the configuration's model.
+    data : Dataset or None
+        Rows in memory, instead of the configuration's files.
+    trust_model : bool
+        Allow code that came with the model to run.
+    scratch : Path
+        Directory for downloads; must live as long as rows are read.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    AuditError
+        For whatever would hinder the audit, except what only a row can show.
+    """
+    loaded = _load(client, config, model_uri, data=data, trust_model=trust_model, scratch=scratch)
+    analysis, uri, dataset, inputs = config.analysis, loaded.reference.uri, loaded.dataset, loaded.inputs
+    companions, perturbations = _choose_perturbations(inputs, analysis, uri)
+    void = find_void_inputs(loaded.predictor, inputs, uri, analysis.missing == "skip")
+    predictor = loaded.predictor.fitted(inputs.read(probe_rows(dataset.n_rows)), analysis.exact)
+    n_outputs = count_outputs(predictor, inputs)
+    measure = choose_measure(analysis.output, n_outputs, predictor.outputs.names)
+    noise = measure_noise(predictor, inputs, measure)
+    if not analysis.random:
+        _refuse_random(noise, uri)
+    scores = _scores(dataset, analysis, predictor, inputs)
+    job = Job(
+        predictor=predictor,
+        inputs=inputs,
+        perturbations=perturbations,
+        measure=measure,
+        model=uri,
+        seed=analysis.seed,
+        repeats=1 if analysis.repeats == "auto" else analysis.repeats,
+        decision=choose_decision(analysis.decision, measure, n_outputs, predictor.outputs),
+        strata=stratify(analysis.within, dataset.columns, dataset.steps),
+        skips_missing=analysis.missing == "skip",
+        void_inputs=void,
+        keeps_predictions=scores is not None,
+    )
+    check_profiles(analysis.profile, job)
+    used = config.without_secrets().model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
+    return Plan(
+        reference=loaded.reference,
+        dataset=dataset,
+        job=job,
+        block_rows=choose_block_rows(job, analysis.block_rows),
+        used=used,
+        record=_record(loaded, used, noise, trust_model),
+        noise=noise,
+        companions=companions,
+        scores=scores,
+        watched=watch(config.policy, perturbations, [] if scores is None else scores.names, uri),
+    )
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model and the data that it shall predict."""
+
+    reference: ModelReference
+    files: ModelFiles
+    predictor: Predictor
+    dataset: Dataset
+    inputs: BoundInputs
+
+
+def _load(
+    client: MlflowClient,
+    config: AuditConfig,
+    model_uri: str | None,
+    *,
+    data: Dataset | None,
+    trust_model: bool,
+    scratch: Path,
+) -> _Loaded:
+    """Load model and data, and bind them to each other."""
+    asked = model_uri or config.model
+    if not asked:
+        raise ConfigError("no model is named: give a URI (--model-uri models:/credit/3), or 'model:' in the config.")
+    reference = pin_model(client, asked)
+    (scratch / "model").mkdir()
+    files = download_model(reference, scratch / "model")
+    predictor = load_predictor(files, reference, trust_model)
+    if data is None:
+        data = load_dataset(config.data, Fetcher(scratch / "data"), text_columns(predictor.inputs, config.inputs))
+    if data.n_rows < _FEWEST_ROWS:
+        raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
+    return _Loaded(reference, files, predictor, data, bind_inputs(predictor.inputs, data, config.inputs))
+
+
+def _choose_perturbations(
+    inputs: BoundInputs, analysis: AnalysisConfig, model: str
+) -> tuple[Companions, list[Perturbation]]:
+    """Return which features go together, and what is done to the data."""
+    companions = find_companions(inputs, analysis.exclude, analysis.associated_above)
+    groups = companions.groups if analysis.groups == "auto" else analysis.groups
+    perturbations = plan_perturbations(inputs, model, analysis, groups)
+    point_out(companions, groups)
+    return companions, perturbations
+
+
+def _refuse_random(noise: SelfNoise, model: str) -> None:
+    """Refuse a model that draws random numbers when it predicts."""
+    if noise.is_random:
+        raise ModelError(
+            f"{model} draws random numbers: the same rows predicted twice differ by up to {noise.again:.3g}, and "
+            "deviations of that size mean nothing. Log it as it shall predict (dropout off), or set "
+            "'analysis: {random: true}'."
+        )
+
+
+def _record(loaded: _Loaded, used: AuditConfig, noise: SelfNoise, trust_model: bool) -> dict[str, object]:
+    """Return what identifies an audit."""
+    return {
+        "model": loaded.reference.uri,
+        "model_digest": loaded.files.digest(),
+        "model_trusted": trust_model,
+        "data_digest": loaded.dataset.digest(),
+        "config_digest": used.digest(),
+        "seed": used.analysis.seed,
+        "repeats": used.analysis.repeats,
+        "within": used.analysis.within,
+        "rows": loaded.dataset.n_rows,
+        "self_noise": noise.largest,
+        **_package_versions(),
+    }
+
+
+def _scores(dataset: Dataset, analysis: AnalysisConfig, predictor: Predictor, inputs: BoundInputs) -> Scores | None:
+    """Return what to compute from labels, where scores are asked for."""
+    if not analysis.scores:
+        return None
+    if dataset.label is None:
+        raise ConfigError("analysis: scores compare predictions with labels: name their column under 'data: label'.")
+    some = predictor.begin([inputs.read(probe_rows(dataset.n_rows))])[0].baseline
+    sums_to_one = some.shape[1] > 1 and np.allclose(np.nansum(some, axis=1), 1, atol=1e-3) and np.nanmin(some) >= 0
+    are_probabilities = sums_to_one or "probability" in (analysis.unit, predictor.outputs.unit)
+    labels = dataset.columns[dataset.label]
+    return choose_scorers(analysis.scores, labels, some.shape[1], bool(are_probabilities), predictor.outputs.names)
+
+
+def _package_versions() -> dict[str, str]:
+    found = {"nnperm": __version__, "python": platform.python_version()}
+    for package in _RECORDED_PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

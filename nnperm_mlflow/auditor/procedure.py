@@ -1,0 +1,176 @@
+"""The audit, step by step: a model version and data in; a table, its statistics and a linked MLflow run out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from nnperm_mlflow.analysis.engine.progress import Progress
+from nnperm_mlflow.approval.baselines import pin_baselines, refuse_itself
+from nnperm_mlflow.approval.judgement import try_to_judge
+from nnperm_mlflow.auditor.forecast import Forecast, forecast
+from nnperm_mlflow.auditor.measurement import measure, profile
+from nnperm_mlflow.auditor.outbox import kept_until_published, publish_record, refuse_overwriting
+from nnperm_mlflow.auditor.preparation import as_config, prepare, with_policy
+from nnperm_mlflow.auditor.record import Place, record
+from nnperm_mlflow.auditor.resources import check_room
+from nnperm_mlflow.auditor.result import AuditResult, Folder
+from nnperm_mlflow.auditor.workspace import Workspace, left_unmade
+from nnperm_mlflow.basics.files import TABLE_FILE
+from nnperm_mlflow.config.configuration import AuditConfig
+from nnperm_mlflow.config.policy import AnyPolicy, Policy
+from nnperm_mlflow.inputs.dataset import Dataset
+from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG
+from nnperm_mlflow.registry.connection import connected
+from nnperm_mlflow.registry.refusals import explained
+from nnperm_mlflow.registry.run_session import RunSession
+
+AnyConfig = AuditConfig | Mapping[str, object] | str | Path | None
+
+
+def audit(
+    config: AnyConfig = None,
+    *,
+    model_uri: str | None = None,
+    policy: AnyPolicy = None,
+    data: Dataset | None = None,
+    output: str | Path | None = None,
+    trust_model: bool = False,
+    experiment: str | None = None,
+    run_id: str | None = None,
+    ends_run: bool = True,
+    logs_metrics: bool = True,
+    logs_table: bool = True,
+    work_dir: str | Path | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> AuditResult:
+    """Measure how far each prediction of a registered model moves when one feature is disturbed.
+
+    Parameters
+    ----------
+    config : AuditConfig, mapping, str or Path, optional
+        What to do, or the YAML file that says it.
+    model_uri : str, optional
+        `models:/name/3`, `models:/name@alias`, `models:/m-...`, `runs:/...` or a local path; goes before the
+        configuration's `model`.
+    policy : Policy, str or Path, optional
+        What the version must keep, or the file that says it; goes before the configuration's checks.
+    data : Dataset, optional
+        Rows in memory, instead of the files that the configuration names. Not modified.
+    output : str or Path, optional
+        Directory for a copy of the files.
+    trust_model : bool
+        Allow code that came with the model to run.
+    experiment : str, optional
+        Name of the experiment for the run; by default the one that the model was logged in.
+    run_id : str, optional
+        A run to continue, instead of a new one.
+    ends_run : bool
+        Whether the run ends with the audit; False leaves that to whoever began it.
+    logs_metrics : bool
+        Whether metrics are logged; False leaves that to whoever gets them with the result.
+    logs_table : bool
+        Whether the deviation table goes into the run; False keeps it out of the tracking server, and in `output`.
+    work_dir : str or Path, optional
+        Where finished parts and unpublished results lie, from which an audit that was interrupted goes on; by default
+        this user's cache directory.
+    fresh : bool
+        Start over, whatever has been computed of the same audit before.
+    progress : callable, optional
+        Is told the rows done and the rows in all, at first with none done; by default lines are logged.
+
+    Returns
+    -------
+    AuditResult
+
+    Raises
+    ------
+    AuditError
+        For whatever hinders the audit. The run, if one was begun, is then marked as failed.
+
+    Notes
+    -----
+    What disturbs the data is `analysis.perturbation.kinds`, which rows exchange values `analysis.perturbation.donors`,
+    and what the columns of the summary mean `analysis.statistics.summary.summarize`.
+    """
+    with (
+        connected(run_id if ends_run else None) as (client, scratch),
+        RunSession(client, run_id, ends=ends_run) as session,
+        explained(),
+        ExitStack() as held,
+    ):
+        session.refuse_used()
+        settings = with_policy(as_config(config), policy)
+        workspace = Workspace.at(work_dir)
+        folder = Folder.at(output, workspace.results)
+        held.enter_context(folder.held())
+        plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)
+        check_room(plan, folder.path, workspace.root)
+        refuse_overwriting(folder.path, plan.record)
+        pinned = pin_baselines(client, settings.policy)
+        refuse_itself(pinned, plan.reference.uri)
+        session.refuse_used({**plan.record, "unit": plan.unit})
+        session.start(plan.reference, experiment, tags={KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri})
+        place = Place(session.run_id, session.experiment_id, folder, ends_run, logs_metrics, logs_table, workspace.root)
+        state = workspace.open(plan, fresh)
+        calls = plan.job.predictor.calls
+        found = measure(plan, folder.path / TABLE_FILE, progress, state.journal)
+        profiles = profile(plan, progress, state.journal)
+        recorded = record(plan, found, place, profiles=profiles, calls_before=calls)
+        alike = settings.with_policy(Policy()).with_repeats(found.repeats)
+        again = partial(audit, alike, data=data, trust_model=trust_model, experiment=experiment, work_dir=work_dir)
+        with kept_until_published(recorded, state, settings.policy.applies):
+            judged = try_to_judge(
+                client,
+                recorded.audited,
+                settings.policy,
+                pinned,
+                folder=scratch / "baselines",
+                audit_now=(lambda uri: again(model_uri=uri).run_id) if logs_table else None,
+            )
+            denied = publish_record(client, recorded, judged)
+            session.leave()
+        state.remove()
+    return replace(recorded.result, verdict=judged.settled(), not_linked=denied)
+
+
+def plan_audit(
+    config: AnyConfig = None,
+    *,
+    model_uri: str | None = None,
+    policy: AnyPolicy = None,
+    data: Dataset | None = None,
+    output: str | Path | None = None,
+    trust_model: bool = False,
+    work_dir: str | Path | None = None,
+) -> Forecast:
+    """Check an audit and tell what it will take, without a run and without disturbing more than one block of rows.
+
+    Parameters
+    ----------
+    config, model_uri, policy, data, output, trust_model, work_dir
+        As for `audit`. Directories that are not there are made, to see whether they can be written, and removed again.
+
+    Returns
+    -------
+    Forecast
+
+    Raises
+    ------
+    AuditError
+        For what is wrong with model, data, policy or directories, or too little memory or disk.
+    """
+    given = [] if output is None else [Path(output)]
+    with connected(None) as (client, scratch), left_unmade([*given, *Workspace.named(work_dir).folders]):
+        settings = with_policy(as_config(config), policy)
+        workspace = Workspace.at(work_dir)
+        folder = workspace.results if output is None else Folder.at(output).path
+        plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)
+        check_room(plan, folder, workspace.root)
+        refuse_overwriting(folder, plan.record)
+        refuse_itself(pin_baselines(client, settings.policy), plan.reference.uri)
+        return forecast(plan)

@@ -1,0 +1,231 @@
+"""What an audit found, and where its files lie."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.basics.files import (
+    ASSOCIATIONS_FILE,
+    BOXPLOT_FILE,
+    HEATMAP_FILE,
+    PROFILES_FILE,
+    PROFILES_PICTURE,
+    STRATA_FILE,
+    SUMMARY_FILE,
+    TABLE_FILE,
+    WINDOWS_FILE,
+)
+from nnperm_mlflow.basics.paths import local_directory
+from nnperm_mlflow.models.model_uri import ModelReference
+from nnperm_mlflow.report.boxplot import boxplot_figure
+from nnperm_mlflow.report.heatmap import heatmap_figure
+from nnperm_mlflow.report.profiles import profiles_figure
+from nnperm_mlflow.verdict.judgement import Verdict
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DPI = 110
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A directory for the files of an audit.
+
+    Attributes
+    ----------
+    path : Path
+    vanishes : finalize or None
+        Removes the directory with this object, where nobody asked for it.
+    """
+
+    path: Path
+    vanishes: weakref.finalize[..., Folder] | None = None
+
+    @classmethod
+    def at(cls, output: str | Path | None, results: Path | None = None) -> Folder:
+        """Make the directory asked for, or one among `results` (or temporary files) that goes when nobody needs it.
+
+        Raises
+        ------
+        ConfigError
+            If the directory asked for is a URI, has a name that is no UTF-8, or cannot be written.
+        """
+        if output is None:
+            path = Path(tempfile.mkdtemp(dir=results))
+            folder = cls(path)
+            vanishes = weakref.finalize(folder, shutil.rmtree, path, ignore_errors=True)
+            object.__setattr__(folder, "vanishes", vanishes)  # it must watch the folder that holds it
+            return folder
+        path = local_directory(output, "the output directory")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass  # where this can be written, the audit's files can
+        except OSError as error:
+            raise ConfigError(f"the output directory '{output}' cannot be written: {error.strerror}.") from error
+        return cls(path)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other audits out of the directory within the block, where the system has locks for that.
+
+        Raises
+        ------
+        ConfigError
+            If another one is writing there.
+        """
+        if fcntl is None:
+            yield
+            return
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            _lock(handle, self.path)
+            yield
+        finally:
+            os.close(handle)  # which gives the lock back, as the end of the process would
+
+    def keep(self) -> Path:
+        """Let the directory stay, and return it."""
+        if self.vanishes is not None:
+            self.vanishes.detach()
+        return self.path
+
+
+def _lock(handle: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigError(
+            f"another audit is writing to '{path}'. Wait for its end, or name another directory (--output)."
+        ) from error
+    except OSError:
+        return  # the file system has no locks
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What an audit found.
+
+    Attributes
+    ----------
+    model : ModelReference
+        The pinned version.
+    run_id, experiment_id : str
+        The run that holds everything.
+    address : str or None
+        The run's page; None where the tracking store is no server.
+    summary : DataFrame
+        A row per perturbation, ordered by median deviation, largest first; see `analysis.statistics.summary.summarize`.
+    folder : Folder
+        Where the files lie: the deviation table, the summary, the boxplot, the configuration as used.
+    unit : str
+        Unit of prediction and deviation.
+    subtitle : str
+        What was audited, on how many rows.
+    windows : DataFrame or None
+        When each temporal channel matters, where windows were asked for; see
+        `analysis.statistics.windows.window_table`.
+    profiles : DataFrame or None
+        The mean prediction over values of some features; see `analysis.statistics.profiles.find_profiles`.
+    associations : DataFrame
+        Features that go together; see `analysis.perturbation.grouping.Companions`.
+    strata : DataFrame or None
+        Which rows could exchange values, where not all could; see `analysis.perturbation.strata.Strata.sizes`.
+    metrics : dict of str to float
+        Medians and the like by their key in the run, as `median/age`.
+    verdict : Verdict or None
+        Whether the version keeps the policy; None where there is none.
+    not_linked : list of str
+        What could not be written in the registry for want of permission.
+    """
+
+    model: ModelReference
+    run_id: str
+    experiment_id: str
+    address: str | None
+    summary: pd.DataFrame
+    folder: Folder
+    unit: str
+    subtitle: str
+    windows: pd.DataFrame | None = None
+    profiles: pd.DataFrame | None = None
+    associations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    strata: pd.DataFrame | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    not_linked: list[str] = field(default_factory=list)
+
+    @property
+    def directory(self) -> Path:
+        """Where the files lie; a temporary directory lives as long as the result."""
+        return self.folder.path
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The deviation table: one row per observation and repeat, one float32 column per perturbation."""
+        return pd.read_parquet(self.directory / TABLE_FILE)
+
+    @property
+    def figure(self) -> Figure:
+        """The boxplot, drawn anew."""
+        return boxplot_figure(self.summary, self.subtitle, self.unit)
+
+
+def write_files(result: AuditResult) -> list[str]:
+    """Write what an audit found beside its table.
+
+    Parameters
+    ----------
+    result : AuditResult
+
+    Returns
+    -------
+    list of str
+        Their names: tables as CSV and pictures as PNG; of windows, profiles and strata only where there are such.
+    """
+    tables = {
+        SUMMARY_FILE: result.summary,
+        ASSOCIATIONS_FILE: result.associations,
+        WINDOWS_FILE: result.windows,
+        PROFILES_FILE: result.profiles,
+        STRATA_FILE: result.strata,
+    }
+    pictures = {BOXPLOT_FILE: result.figure}
+    if result.windows is not None:
+        pictures[HEATMAP_FILE] = heatmap_figure(result.windows, result.subtitle, result.unit)
+    if result.profiles is not None:
+        pictures[PROFILES_PICTURE] = profiles_figure(result.profiles, result.subtitle, result.unit)
+    there = {name: table for name, table in tables.items() if table is not None}
+    for name, table in there.items():
+        write_table(table, result.directory / name)
+    for name, picture in pictures.items():
+        picture.savefig(result.directory / name, dpi=_DPI)
+    return [*there, *pictures]
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV from which each text can be read back.
+
+    A carriage return ends a row for those who read CSV, and pandas does not quote it: where there is one, every text is
+    quoted.
+    """
+    has_returns = "\r" in table.to_csv(index=False, lineterminator="\n")
+    table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL)

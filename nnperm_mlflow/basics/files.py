@@ -1,0 +1,30 @@
+"""What the files of an audit are called, in its directory and at the root of its run, and their sha256."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+TABLE_FILE, SUMMARY_FILE, MEDIANS_FILE, CONFIG_FILE = "deviations.parquet", "summary.csv", "medians.json", "config.yaml"
+BOXPLOT_FILE = "boxplot.png"
+NAMES_FILE = "names.json"
+WINDOWS_FILE, HEATMAP_FILE = "windows.csv", "heatmap.png"
+PROFILES_FILE, PROFILES_PICTURE = "profiles.csv", "profiles.png"
+ASSOCIATIONS_FILE, STRATA_FILE = "associations.csv", "strata.csv"
+CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER = "audit.md", "verdict.json", "verdicts"
+COMPARISON_FILE, COMPARISON_PICTURE = "comparison.csv", "comparison.png"
+COMPARISON_TABLE, COMPARISON_CARD = "comparison.json", "comparison.md"
+PROMOTION_FILE = "promotion.json"
+PUBLICATION_FILE = "publication.json"
+
+
+_PIECE_BYTES = 1 << 20
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 (64 hex digits) of a file's bytes."""
+    sha = hashlib.sha256()
+    with path.open("rb") as stream:
+        for piece in iter(lambda: stream.read(_PIECE_BYTES), b""):
+            sha.update(piece)
+    return sha.hexdigest()

@@ -1,0 +1,90 @@
+"""Text for a terminal, for Markdown and for MLflow's filters, in which no letter of a stranger means anything."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+_IN_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>&~-])")
+_IN_QUOTES = re.compile(r"['\\]")
+_IN_PATTERNS = re.compile(r"[^\w .:/\-]")
+"""Letters that mean something to Markdown, between the single quotes of a filter, and to its LIKE."""
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which what would break the line, move the cursor or steer a terminal is spelt out.
+
+    >>> print(printable("two\nlines"))
+    two\nlines
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def in_lines(lines: Iterable[str]) -> str:
+    r"""Return a text of these lines, each of which stays one: for all that a command prints.
+
+    >>> print(in_lines(["a", "b\nc"]))
+    a
+    b\nc
+    """
+    return "\n".join(map(printable, lines))
+
+
+def program(name: str) -> str:
+    """Return how a program of this environment is called: by its name where the shell finds it, else by its path."""
+    return name if shutil.which(name) else shlex.quote(str(Path(sys.executable).with_name(name)))
+
+
+def as_text(name: object) -> str:
+    """Return a name in which no letter means anything to Markdown."""
+    return _IN_MARKDOWN.sub(r"\\\1", " ".join(str(name).split()))
+
+
+def as_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    r"""Return the lines of a table; cells are text.
+
+    >>> as_table(["feature", "median"], [["a|b", 0.5]])
+    ['| feature | median |', '| --- | --- |', '| a\\|b | 0.5 |']
+    """
+    lines = [header, ["---"] * len(header), *([as_text(cell) for cell in row] for row in rows)]
+    return [f"| {' | '.join(map(str, line))} |" for line in lines]
+
+
+def named(key: str, name: str) -> str:
+    r"""Return a condition that holds for a name, and perhaps for others like it: compare what is found with the name.
+
+    Parameters
+    ----------
+    key : str
+        As MLflow calls it: ``name``, or ``tags.`nnperm.model` ``.
+    name : str
+        By the letter, whatever letters these are.
+
+    Examples
+    --------
+    >>> named("name", "credit")
+    "name = 'credit'"
+    >>> named("name", "Ada's")
+    "name LIKE 'Ada_s'"
+    """
+    return f"{key} LIKE '{_pattern(name)}'" if _IN_QUOTES.search(name) else f"{key} = '{name}'"
+
+
+def beginning_with(key: str, start: str) -> str:
+    """Return a condition that holds for what begins so, and perhaps for more: compare what is found.
+
+    Parameters
+    ----------
+    key, start : str
+        As for `named`.
+    """
+    return f"{key} LIKE '{_pattern(start)}%'"
+
+
+def _pattern(name: str) -> str:
+    """Return a name with a wildcard for each letter that may mean something in a pattern or its quotes."""
+    return _IN_PATTERNS.sub("_", name)

@@ -1,0 +1,143 @@
+"""`nnperm audit`: disturb one feature after the other, and say what came out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nnperm_mlflow.basics.errors import ConfigError, name_list
+from nnperm_mlflow.basics.text import in_lines, printable
+from nnperm_mlflow.cli.check_command import describe_verdict
+from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, progress_bar, run_option, tracking_options, ui_command
+
+if TYPE_CHECKING:
+    from nnperm_mlflow.auditor.forecast import Forecast
+    from nnperm_mlflow.auditor.result import AuditResult
+
+_SHOWN_COLUMNS = ["perturbation", "way", "median", "median_low", "median_high", "mean", "q95", "changed_share"]
+_SHOWN_ROWS = 15
+
+
+@click.command("audit")
+@click.option("--model-uri", help="models:/name/3, models:/name@alias, models:/m-..., runs:/... or a local path.")
+@click.option("--config", "config_file", help="YAML file that names the data; see docs/config.md.")
+@click.option("--policy", help="YAML file with the checks to apply; goes before those of the configuration.")
+@click.option("--output", help="Also write the files into this directory.")
+@click.option(
+    "--trust-model", type=bool, is_flag=False, flag_value="true", default="false", metavar="",
+    help="Let code that came with the model run (pickles, Lambda layers).",
+)  # fmt: skip
+@click.option("--no-table", is_flag=True, help="Keep the deviation table out of the tracking server.")
+@click.option("--work-dir", help="Where an audit keeps its work, to go on from; else this user's cache directory.")
+@click.option("--fresh", is_flag=True, help="Start over, whatever has been computed of this audit before.")
+@click.option("--plan", "plan_only", is_flag=True, help="Only tell what the audit will take; nothing is logged.")
+@click.option("--experiment", envvar="MLFLOW_EXPERIMENT_NAME", help="Experiment of the run; else the model's own.")
+@tracking_options
+@run_option
+def audit_command(
+    model_uri: str | None,
+    config_file: str | None,
+    policy: str | None,
+    output: str | None,
+    trust_model: bool,
+    no_table: bool,
+    work_dir: str | None,
+    fresh: bool,
+    plan_only: bool,
+    experiment: str | None,
+    tracking_uri: str | None,
+    run_id: str | None,
+    debug: bool,
+) -> None:
+    """Disturb one feature after the other and log how far each prediction moves.
+
+    With a policy: exit status 0 pass, 1 fail, 2 error.
+    """
+    with prepared(tracking_uri, debug):
+        from nnperm_mlflow.auditor.procedure import audit, plan_audit  # noqa: PLC0415 - MLflow takes seconds to import
+
+        if no_table and not output:
+            raise ConfigError("--no-table leaves the deviation table on this machine alone: say where (--output DIR).")
+        if plan_only:
+            planned = plan_audit(
+                config_file or None,
+                model_uri=model_uri or None,
+                policy=policy or None,
+                output=output or None,
+                trust_model=trust_model,
+                work_dir=work_dir or None,
+            )
+            click.echo(describe_forecast(planned))
+            return
+        with progress_bar() as progress:
+            result = audit(
+                config_file or None,
+                model_uri=model_uri or None,
+                policy=policy or None,
+                output=output or None,
+                trust_model=trust_model,
+                experiment=experiment or None,
+                run_id=run_id or None,
+                logs_table=not no_table,
+                work_dir=work_dir or None,
+                fresh=fresh,
+                progress=progress,
+            )
+        click.echo(describe(result, tracking_uri))
+    if result.verdict is not None and result.verdict.blocks:
+        sys.exit(EXIT_FAIL)
+
+
+def describe_forecast(forecast: Forecast) -> str:
+    """Return what an audit will take, a line for each thing that one may want to change."""
+    plan = forecast.plan
+    job = plan.job
+    used = "unknown" if forecast.peak_bytes is None else f"{forecast.peak_bytes / 2**20:,.0f} MiB"
+    shares: dict[int, list[str]] = {}
+    for name, share in job.predictor.shares.items():
+        shares.setdefault(round(100 * share), []).append(name)
+    for_each = " of each repeat" if plan.precision is not None else ""
+    return in_lines(
+        [
+            f"{job.model} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
+            f"features       {len(job.inputs.features)}, with {len(job.perturbations)} perturbations",
+            f"repeats        {plan.used.analysis.repeats}",
+            f"blocks         {forecast.n_blocks:,} of at most {plan.block_rows:,} rows",
+            f"model calls    {forecast.block_calls:,} a block, {forecast.block_calls * forecast.n_blocks:,} in all"
+            f"{for_each}",
+            *[
+                f"run again      {share} % of the model when one of these changes: {', '.join(names)}"
+                for share, names in sorted(shares.items())
+            ],
+            f"memory         {used} expected for the process; beyond 65,536 rows deviations take no more",
+            f"expected time  {forecast.seconds:,.1f} s, from the first block{for_each}",
+        ]
+    )
+
+
+def describe(result: AuditResult, tracking_uri: str | None) -> str:
+    """Return what a person wants to know at the end: the features that count, and where the rest is."""
+    shown = result.summary.head(_SHOWN_ROWS)
+    more_columns = [name for name in shown if name == "flipped_share" or name.endswith("_drop")]
+    columns = [*_SHOWN_COLUMNS, *(name for name in more_columns if shown[name].notna().any())]
+    named = shown[columns].assign(perturbation=shown["perturbation"].map(printable))
+    table = named.to_string(index=False, float_format=lambda number: f"{number:.4f}")
+    more = len(result.summary) - len(shown)
+    silent = result.summary.loc[~result.summary["measurable"], "perturbation"]
+    where = result.address or ui_command(tracking_uri or "sqlite:///mlflow.db")
+    lines = [
+        "",
+        f"{result.subtitle}: deviation of the prediction ({result.unit})",
+        "",
+        *table.split("\n"),
+        *([f"... and {more} more in summary.csv"] if more > 0 else []),
+        *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
+        "",
+        f"run {result.run_id}, experiment {result.experiment_id}: {where}",
+        *(describe_verdict(result.verdict) if result.verdict else []),
+        *[f"not written for want of permission: {what}" for what in result.not_linked],
+    ]
+    return in_lines(lines)

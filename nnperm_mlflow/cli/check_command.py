@@ -1,0 +1,59 @@
+"""`nnperm check`: a policy applied to an audit that exists."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from nnperm_mlflow.basics.text import in_lines, printable
+from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, tracking_options
+
+if TYPE_CHECKING:
+    from nnperm_mlflow.verdict.judgement import Verdict
+
+_SIGNS = {True: "kept    ", False: "NOT KEPT"}
+
+
+@click.command("check")
+@click.option("--run", "run_id", help="The run that holds the audit.")
+@click.option("--model-uri", help="The version, whose newest audit is meant.")
+@click.option("--policy", help="YAML file with 'checks:'; else what the audit was asked to apply.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
+@tracking_options
+def check_command(
+    run_id: str | None,
+    model_uri: str | None,
+    policy: str | None,
+    as_json: bool,
+    table: str | None,
+    tracking_uri: str | None,
+    debug: bool,
+) -> None:
+    """Apply a policy to an audit on record, without running the model: exit status 0 pass, 1 fail, 2 error."""
+    with prepared(tracking_uri, debug):
+        from nnperm_mlflow.approval.procedure import check  # noqa: PLC0415 - MLflow takes seconds to import
+
+        result = check(run_id=run_id or None, model_uri=model_uri or None, policy=policy or None, table=table or None)
+        if as_json:
+            click.echo(json.dumps(result.verdict.as_dict(), indent=2))
+        else:
+            subject = result.verdict.subject
+            head = f"{subject.model}, audited in run {subject.run_id}"
+            click.echo(in_lines([head, *describe_verdict(result.verdict)]))
+        for what in result.not_linked:
+            click.echo(printable(f"not written for want of permission: {what}"), err=True)
+    if result.verdict.blocks:
+        sys.exit(EXIT_FAIL)
+
+
+def describe_verdict(verdict: Verdict) -> list[str]:
+    """Return lines on a verdict for a person: what it is, and for each check what it came to."""
+    lines = ["", f"verdict: {verdict.in_words}"]
+    for outcome in verdict.outcomes:
+        lines.append(f"  {_SIGNS[outcome.passed]}  {outcome.check}")
+        lines.append(f"            {outcome.finding.words}")
+    return lines

@@ -1,0 +1,136 @@
+"""`nnperm compare`: what changed between two versions, feature by feature."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import click
+
+from nnperm_mlflow.basics.errors import name_list
+from nnperm_mlflow.basics.text import in_lines, printable
+from nnperm_mlflow.cli.common import prepared, run_option, tracking_options, ui_command
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nnperm_mlflow.comparison.procedure import ComparisonResult
+
+_SHOWN_ROWS = 15
+
+
+_SWITCHES = ("--unpaired", "--trust-model")
+
+
+class _WithSwitches(click.Command):
+    """Lets a switch stand before an argument, and be followed by true or false, as `mlflow run` gives it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Join each switch with the value that follows it, or with true."""
+        joined: list[str] = []
+        for word in args:
+            if joined and joined[-1] in _SWITCHES:
+                is_value = word.lower() in ("true", "false")
+                joined[-1] = f"{joined[-1]}={word if is_value else 'true'}"
+                if is_value:
+                    continue
+            joined.append(word)
+        return super().parse_args(ctx, joined)
+
+
+@click.command("compare", cls=_WithSwitches)
+@click.argument("a")
+@click.argument("b")
+@click.option("--config", "config_file", help="Audit a version that has no audit to compare by this YAML file, now.")
+@click.option(
+    "--unpaired", type=bool, is_flag=False, flag_value="true", default="false", metavar="",
+    help="Compare the newest audits, whatever data or seed they were made with.",
+)  # fmt: skip
+@click.option("--output", help="Also write the files into this directory.")
+@click.option(
+    "--trust-model", type=bool, is_flag=False, flag_value="true", default="false", metavar="",
+    help="Let code that came with a model run (pickles, Lambda layers).",
+)  # fmt: skip
+@click.option("--experiment", envvar="MLFLOW_EXPERIMENT_NAME", help="Experiment of the run; else that of B.")
+@tracking_options
+@run_option
+def compare_command(
+    a: str,
+    b: str,
+    config_file: str | None,
+    unpaired: bool,
+    output: str | None,
+    trust_model: bool,
+    experiment: str | None,
+    tracking_uri: str | None,
+    run_id: str | None,
+    debug: bool,
+) -> None:
+    """Compare what the predictions of two versions rest on: A before, B after.
+
+    Their audits are found in the tracking store; differences are paired, row by row.
+    """
+    with prepared(tracking_uri, debug):
+        from nnperm_mlflow.comparison.procedure import compare  # noqa: PLC0415 - MLflow takes seconds to import
+
+        result = compare(
+            a,
+            b,
+            config=config_file or None,
+            paired=not unpaired,
+            experiment=experiment or None,
+            output=output or None,
+            trust_model=trust_model,
+            run_id=run_id or None,
+        )
+        click.echo(describe(result, tracking_uri))
+
+
+def describe(result: ComparisonResult, tracking_uri: str | None) -> str:
+    """Return what a person wants to know at the end: what changed most, and where the rest is."""
+    comparison = result.comparison
+    first, second = result.names
+    correlation, shift = comparison.rank_correlation, comparison.largest_shift
+    shown = comparison.differences.head(_SHOWN_ROWS)
+    titles = {
+        "perturbation": "perturbation",
+        "median_a": printable(first),
+        "median_b": printable(second),
+        "difference": "difference",
+        "difference_low": "low",
+        "difference_high": "high",
+        "rank_a": "rank before",
+        "rank_b": "rank after",
+    }
+    more = len(comparison.differences) - len(shown)
+    where = result.address or ui_command(tracking_uri or "sqlite:///mlflow.db")
+    lines = [
+        "",
+        f"{second} against {first}: {result.how}",
+        f"median deviation of the prediction ({result.unit}), difference with its 95 % interval",
+        "",
+        *_table(shown.rename(columns=titles)[list(titles.values())]),
+        *([f"... and {more} more in comparison.csv"] if more > 0 else []),
+        "",
+        f"rank correlation  {_number(correlation.value, correlation.low, correlation.high)}",
+        f"largest shift     {_number(shift.value, shift.low, shift.high)}",
+        *([f"only in {first}: {name_list(comparison.only_a)}"] if comparison.only_a else []),
+        *([f"only in {second}: {name_list(comparison.only_b)}"] if comparison.only_b else []),
+        *([f"without a median in one of them: {name_list(comparison.undefined)}"] if comparison.undefined else []),
+        "",
+        f"run {result.run_id}, experiment {result.experiment_id}: {where}",
+    ]
+    return in_lines(lines)
+
+
+def _table(differences: pd.DataFrame) -> list[str]:
+    """Return the rows as lines; without one, words."""
+    if differences.empty:
+        return ["no feature is in both"]
+    named = differences.assign(perturbation=differences["perturbation"].map(printable))
+    return named.to_string(index=False, float_format=lambda number: f"{number:.4f}").split("\n")
+
+
+def _number(value: float, low: float, high: float) -> str:
+    """Return a number with its interval."""
+    return "not defined" if math.isnan(value) else f"{value:.4f} ({low:.4f} to {high:.4f})"

@@ -1,0 +1,78 @@
+"""`nnperm demo`: train, register and audit a small network, to see what there is to see."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nnperm_mlflow.basics.text import program
+from nnperm_mlflow.cli.audit_command import describe
+from nnperm_mlflow.cli.common import (
+    prepared,
+    progress_bar,
+    run_option,
+    shown,
+    tracking_options,
+    ui_command,
+)
+
+if TYPE_CHECKING:
+    from nnperm_mlflow.auditor.result import AuditResult
+    from nnperm_mlflow.demo.example import Example
+
+
+@click.command("demo")
+@click.argument("example", type=click.Choice(["students", "credit"]), default="students")
+@click.option("--csv", "csv_file", help="For 'credit': UCI_Credit_Card.csv (the README says where to get it).")
+@click.option("--directory", default="nnperm-demo", show_default=True, help="Where data, store and files go.")
+@tracking_options
+@run_option
+def demo_command(
+    example: str, csv_file: str | None, directory: str, tracking_uri: str | None, run_id: str | None, debug: bool
+) -> None:
+    """Train, register and audit a small network: a made-up class of STUDENTS, or real CREDIT card clients."""
+    folder = Path(directory)
+    store = tracking_uri or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+    if example == "credit" and not csv_file:
+        raise click.UsageError(
+            "'credit' needs --csv PATH, the raw UCI_Credit_Card.csv (the README says where to get it)."
+        )
+    with prepared(store, debug):
+        from nnperm_mlflow.auditor.result import Folder  # noqa: PLC0415
+        from nnperm_mlflow.demo.example import run_example  # noqa: PLC0415 - TensorFlow takes seconds to import
+
+        Folder.at(folder)
+
+        click.echo(f"training a network on {example} ...")
+        made = _make_example(example, csv_file)
+        with progress_bar() as progress:
+            result = run_example(made, folder, run_id or None, progress)
+        click.echo(describe(result, store))
+        if example == "students":
+            from nnperm_mlflow.demo.words import students_in_words  # noqa: PLC0415
+
+            click.echo(f"\n{students_in_words(result.summary)}")
+        click.echo(
+            f"\nThe boxplot: {result.directory / 'boxplot.png'}\n"
+            f"In the UI: {_in_the_ui(result, store)}\n"
+            f"Again: {program('nnperm')} audit --tracking-uri {shown(store)} --model-uri {result.model.uri} "
+            f"--config {shlex.quote(str(folder / example))}.yaml"
+        )
+
+
+def _make_example(example: str, csv_file: str | None) -> Example:
+    if example == "credit":
+        from nnperm_mlflow.demo.credit import credit_example  # noqa: PLC0415
+
+        return credit_example(Path(str(csv_file)))
+    from nnperm_mlflow.demo.students import students_example  # noqa: PLC0415
+
+    return students_example()
+
+
+def _in_the_ui(result: AuditResult, store: str) -> str:
+    page = f"http://127.0.0.1:5000/#/experiments/{result.experiment_id}/runs/{result.run_id}"
+    return result.address or f"{ui_command(store)}\n    then {page}"

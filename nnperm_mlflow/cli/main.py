@@ -1,0 +1,34 @@
+"""The command line: `nnperm` and its commands."""
+
+from __future__ import annotations
+
+import click
+
+from nnperm_mlflow import __version__
+from nnperm_mlflow.cli.audit_command import audit_command
+from nnperm_mlflow.cli.check_command import check_command
+from nnperm_mlflow.cli.compare_command import compare_command
+from nnperm_mlflow.cli.demo_command import demo_command
+from nnperm_mlflow.cli.history_command import history_command
+from nnperm_mlflow.cli.listen_command import listen_command
+from nnperm_mlflow.cli.promote_command import promote_command
+from nnperm_mlflow.cli.publish_command import publish_command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nnperm")
+@click.option("--by-mlflow-run", is_flag=True, hidden=True, help="Started by 'mlflow run', and to end with it.")
+@click.pass_context
+def main(context: click.Context, by_mlflow_run: bool) -> None:
+    """Audit a model that is registered in MLflow: show what its predictions rest on."""
+    context.obj = by_mlflow_run  # for `cli.common.prepared`
+
+
+main.add_command(audit_command)
+main.add_command(check_command)
+main.add_command(compare_command)
+main.add_command(promote_command)
+main.add_command(history_command)
+main.add_command(demo_command)
+main.add_command(listen_command)
+main.add_command(publish_command)

@@ -1,0 +1,60 @@
+"""`nnperm promote`: give a version an alias, after its evidence has been read again."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from nnperm_mlflow.basics.errors import RefusedError
+from nnperm_mlflow.basics.text import printable
+from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, tracking_options
+
+
+@click.command("promote")
+@click.argument("model_uri")
+@click.option("--alias", required=True, help="The alias that the version shall have: champion.")
+@click.option("--policy", help="YAML file that the version must keep; else the policy of its audit.")
+@click.option("--run", "run_id", help="The run with the audit to rely on; else the version's newest.")
+@click.option("--experiment", help="The only experiment whose audits count.")
+@click.option("--config", "config_file", help="YAML file whose 'data:' say where the data are now.")
+@click.option("--recompute", is_flag=True, help="Make the whole audit again; its numbers must come out as on record.")
+@click.option("--trust-model", is_flag=True, help="With --recompute: let code that came with the model run.")
+@click.option("--no-data", is_flag=True, help="Do not read the data again; rely on their digest on record.")
+@click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
+@tracking_options
+def promote_command(
+    model_uri: str,
+    alias: str,
+    policy: str | None,
+    run_id: str | None,
+    experiment: str | None,
+    config_file: str | None,
+    recompute: bool,
+    trust_model: bool,
+    no_data: bool,
+    table: str | None,
+    tracking_uri: str | None,
+    debug: bool,
+) -> None:
+    """Set an alias once the evidence bears it: exit status 0 done, 1 refused, 2 error."""
+    with prepared(tracking_uri, debug):
+        from nnperm_mlflow.promotion.confirmation import Rereading  # noqa: PLC0415
+        from nnperm_mlflow.promotion.procedure import promote  # noqa: PLC0415 - MLflow takes seconds to import
+
+        try:
+            done = promote(
+                model_uri,
+                alias,
+                policy=policy or None,
+                run_id=run_id or None,
+                experiment=experiment or None,
+                table=table or None,
+                rereading=Rereading(not no_data, recompute, config_file or None, trust_model),
+            )
+        except RefusedError as error:
+            click.echo(printable(f"refused: {error}"), err=True)
+            sys.exit(EXIT_FAIL)
+        before = f", which version {done.replaced} had before" if done.replaced else ""
+        now = f"version {done.version} of {done.model} is '{done.alias}' now{before}"
+        click.echo(printable(f"{now} (evidence: run {done.run_id})"))

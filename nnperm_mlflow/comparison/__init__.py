@@ -1,0 +1,1 @@
+"""What changed between versions: two side by side, and the history of a model."""

@@ -1,0 +1,167 @@
+"""The past of a registered model: all audits, verdicts and promotions of its versions, and how the medians went."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError
+from nnperm_mlflow.registry.audits import ended, holds_audit
+from nnperm_mlflow.registry.connection import connected
+from nnperm_mlflow.registry.events import KINDS, Event, events_of
+from nnperm_mlflow.registry.lookups import aliases_of, not_found, runs_of, versions_of
+from nnperm_mlflow.registry.records import AuditRecord
+from nnperm_mlflow.report.timeline import history_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"(?:models:/)?([^/@:]+)/?")
+_STATISTICS = ["perturbation", "feature", "kind", "way", "median", "median_low", "median_high"]
+_OF_VERSION = ["version", "run_id", "unit", "verdict", "basis", "differs"]
+_GROUND = {"data": "data_digest", "unit": "unit", "seed": "seed"}  # parameters that tell of what they are called
+_OF_MEDIANS = ("within", "output", "missing")  # settings on which a median depends, whatever else is audited
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened to a registered model.
+
+    Attributes
+    ----------
+    model : str
+        `models:/credit`.
+    events : tuple of Event
+        Oldest first.
+    medians : DataFrame
+        A row per perturbation of the newest audit of each version, the one that ended last, versions in order:
+        `version`, `run_id`, `unit`, `verdict` (the newest on that audit, or nothing), `basis` (0 where medians can be
+        compared with those of the newest version; versions of the same number can be compared with each other),
+        `differs` (in what a version differs from the newest), and `perturbation`, `feature`, `kind`, `way`, `median`,
+        `median_low` and `median_high` as in the summary.
+    aliases : dict of str to str
+        For each alias the version that has it now, whoever gave it.
+    """
+
+    model: str
+    events: tuple[Event, ...]
+    medians: pd.DataFrame
+    aliases: dict[str, str]
+
+    @property
+    def figure(self) -> Figure:
+        """How the medians went from version to version, drawn anew.
+
+        Raises
+        ------
+        EvidenceError
+            If no version has a finished audit.
+        """
+        if self.medians.empty:
+            raise EvidenceError(f"no version of {self.model} has a finished audit to draw. Audit one: nnperm audit.")
+        return history_figure(self.medians, f"{self.model}, the newest audit of each version")
+
+
+def history(model: str) -> History:
+    """Gather what happened to all versions of a registered model, whatever experiments the runs are in.
+
+    Parameters
+    ----------
+    model : str
+        `models:/credit`, or `credit`.
+
+    Returns
+    -------
+    History
+        With the versions that are no longer in the registry, of which there still are runs, and with audits and
+        promotions that failed or were killed after they had begun to write: only these are known to be of the model.
+        Deleted runs, and aliases that were moved by other means, leave no trace here.
+
+    Raises
+    ------
+    ConfigError
+        If a version, an alias or something else is named.
+    ModelNotFoundError
+        If there is no such model; the message names what there is.
+    """
+    name = _name_of(model)
+    with connected() as (client, scratch):
+        aliases = aliases_of(client, name)
+        runs = runs_of(client, name)
+        if aliases is None and not runs:
+            raise not_found(client, name)
+        if aliases is None:
+            logger.warning("models:/%s is not in the registry any more, only its runs are there", name)
+        there = {str(found.version) for found in versions_of(client, name)}
+        records = [_record(client, run, scratch) for run, _ in runs]
+        told = [
+            events_of(record, version, version in there) for record, (_, version) in zip(records, runs, strict=True)
+        ]
+        events = sorted((event for events in told for event in events), key=_order)
+        medians = _medians(events, {record.run_id: record for record in records})
+    return History(f"models:/{name}", tuple(events), medians, aliases or {})
+
+
+def _name_of(model: str) -> str:
+    if match := _NAME.fullmatch(model):
+        return match[1]
+    if match := re.fullmatch(r"(?:models:/)?([^/@:]+)[/@].*", model):
+        raise ConfigError(f"a history is of all versions: give models:/{match[1]}, not '{model}'.")
+    raise ConfigError(f"'{model}' names no registered model; expected models:/credit, or credit.")
+
+
+def _record(client: MlflowClient, run: Run, folder: Path) -> AuditRecord:
+    own = folder / str(run.info.run_id)
+    own.mkdir()
+    return AuditRecord(client, run, own)
+
+
+def _order(event: Event) -> tuple[str, int, int, str]:
+    return event.when, KINDS.index(event.kind), int(event.version), event.run_id
+
+
+def _medians(events: Sequence[Event], records: Mapping[str, AuditRecord]) -> pd.DataFrame:
+    """Return the medians of each version's newest finished audit; one that cannot be read is no evidence."""
+    verdicts = {event.run_id: event.verdict for event in events if event.kind == "verdict" and event.is_evidence}
+    runs = {run_id: record.run for run_id, record in records.items() if holds_audit(record.run)}
+    finished = [event for event in events if event.kind == "audit" and event.run_id in runs]
+    newest = {event.version: event for event in sorted(finished, key=lambda event: ended(runs[event.run_id]))}
+    audits = [newest[version] for version in sorted(newest, key=int) if newest[version].is_evidence]
+    grounds = [_ground(records[audit.run_id]) for audit in audits]
+    known = list({json.dumps(ground): None for ground in reversed(grounds)})
+    parts = []
+    for audit, ground in zip(audits, grounds, strict=True):
+        of_version = {
+            "version": audit.version,
+            "run_id": audit.run_id,
+            "unit": ground["unit"],
+            "verdict": verdicts.get(audit.run_id) or "",
+            "basis": known.index(json.dumps(ground)),
+            "differs": ", ".join(key for key in ground if ground[key] != grounds[-1][key]),
+        }
+        parts.append(records[audit.run_id].summary.reindex(columns=_STATISTICS).assign(**of_version))
+    medians = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*_OF_VERSION, *_STATISTICS])
+    return medians[[*_OF_VERSION, *_STATISTICS]]
+
+
+def _ground(record: AuditRecord) -> dict[str, str]:
+    """Return what two audits must have in common for their medians to be compared."""
+    ground = {name: record.run.data.params.get(key, "") for name, key in _GROUND.items()}
+    try:
+        asked = record.config.analysis.disturbance()
+    except AuditError as error:
+        record.ask_server()
+        logger.warning("%s is compared with no other: %s", record, error)
+        return {**ground, "configuration": record.run_id}
+    return {**ground, "configuration": json.dumps({key: asked[key] for key in _OF_MEDIANS})}

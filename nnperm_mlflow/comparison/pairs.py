@@ -1,0 +1,186 @@
+"""Which audits of two versions are compared: two on record that are alike, or one that is made now."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from nnperm_mlflow.approval.baselines import Likeness
+from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
+from nnperm_mlflow.config.configuration import AuditConfig
+from nnperm_mlflow.inputs.dataset import load_dataset
+from nnperm_mlflow.registry.artifacts import Fetcher
+from nnperm_mlflow.registry.audits import find_audits, find_comparable_audits
+from nnperm_mlflow.registry.records import AuditRecord, read_audit
+
+logger = logging.getLogger(__name__)
+
+Pair = tuple[AuditRecord, AuditRecord]
+
+AuditNow = Callable[[str, AuditConfig], str]
+"""Audits a version by its pinned URI as a configuration says; returns the run's id."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Reads audits on record.
+
+    Attributes
+    ----------
+    client : MlflowClient
+    folder : Path
+        Directory for their files.
+    """
+
+    client: MlflowClient
+    folder: Path
+
+    def read(self, run_id: str) -> AuditRecord:
+        """Return the audit that a run holds."""
+        return read_audit(self.client, run_id, self.folder / run_id)
+
+    def audits_of(self, uri: str) -> list[AuditRecord]:
+        """Return the audits of a pinned model that can be compared, newest first."""
+        return [self.read(run.info.run_id) for run in find_comparable_audits(self.client, uri)]
+
+    def why_none_of(self, uri: str) -> str:
+        """Tell why a pinned model has no audit that can be compared."""
+        if find_audits(self.client, uri):
+            return f"the deviation tables of all audits of {uri} were kept out of the tracking server (--no-table)"
+        return f"there is no finished audit of {uri}"
+
+
+def find_pair(
+    archive: Archive,
+    uris: tuple[str, str],
+    *,
+    paired: bool = True,
+    config: AuditConfig | None = None,
+    audit_now: AuditNow | None = None,
+) -> Pair:
+    """Return an audit of each of two versions.
+
+    Parameters
+    ----------
+    archive : Archive
+    uris : (str, str)
+        Pinned.
+    paired : bool
+        Whether they must be alike, so that they can be compared row by row; else the newest are taken.
+    config : AuditConfig, optional
+        How a version is audited now that has no such audit.
+    audit_now : callable, optional
+        Goes with `config`.
+
+    Raises
+    ------
+    EvidenceError
+        If there are no such audits, and none can be made; the message says what differs.
+    """
+    audits = (archive.audits_of(uris[0]), archive.audits_of(uris[1]))
+    pair = _newest_alike(*audits) if paired else _newest(*audits)
+    if pair is None:
+        if config is None or audit_now is None:
+            raise EvidenceError(_why_none(archive, uris, audits))
+        complete = _alike_by_config if paired else _each_by_config
+        pair = complete(archive, uris, audits, config, audit_now)
+    first, second = pair
+    units = first.param("unit"), second.param("unit")
+    if units[0] != units[1]:
+        raise EvidenceError(
+            f"{first} tells deviations in '{units[0]}', {second} deviations in '{units[1]}', which have no difference. "
+            "Audit both versions with one unit."
+        )
+    return pair
+
+
+def differences(one: AuditRecord, other: AuditRecord) -> list[str]:
+    """Return in words what keeps two audits from being compared row by row; nothing where they can be."""
+    return Likeness.of(one).differences(Likeness.of(other))
+
+
+Audits = tuple[list[AuditRecord], list[AuditRecord]]
+
+
+def _newest(first: list[AuditRecord], second: list[AuditRecord]) -> Pair | None:
+    return (first[0], second[0]) if first and second else None
+
+
+def _newest_alike(first: list[AuditRecord], second: list[AuditRecord]) -> Pair | None:
+    """Return the newest audit of the second version that has one of the first like it, and the newest of these."""
+    for later, earlier in product(second, first):
+        if _is_on_the_same_data(earlier, later):
+            try:
+                if not differences(earlier, later):
+                    return earlier, later
+            except (EvidenceError, ConfigError) as error:
+                logger.warning("%s and %s are passed over: %s", earlier, later, error)
+    return None
+
+
+def _is_on_the_same_data(one: AuditRecord, other: AuditRecord) -> bool:
+    """Tell from what needs no download."""
+    digests = [record.run.data.params.get("data_digest") for record in (one, other)]
+    return digests[0] is not None and digests[0] == digests[1]
+
+
+def _why_none(archive: Archive, uris: tuple[str, str], audits: Audits) -> str:
+    missing = [archive.why_none_of(uri) for uri, of_one in zip(uris, audits, strict=True) if not of_one]
+    remedy = "To audit what is missing now, name a configuration: --config FILE."
+    if missing:
+        return f"{', and '.join(missing)}. {remedy}"
+    first, second = (of_one[0] for of_one in audits)
+    found = "; ".join(differences(first, second))
+    unpaired = " To compare the newest all the same, with wider intervals: --unpaired."
+    return (
+        f"no audit of {uris[0]} and none of {uris[1]} are on the same rows with the same donors: the newest of "
+        f"{uris[1]} ({second}) has {found}, against that of {uris[0]} ({first}). {remedy}"
+        f"{unpaired if first.param('unit') == second.param('unit') else ''}"
+    )
+
+
+def _each_by_config(
+    archive: Archive, uris: tuple[str, str], audits: Audits, config: AuditConfig, audit_now: AuditNow
+) -> Pair:
+    """Return the newest audit of each version, made now where there is none."""
+    first, second = (
+        of_one[0] if of_one else archive.read(audit_now(uri, config)) for uri, of_one in zip(uris, audits, strict=True)
+    )
+    return first, second
+
+
+def _alike_by_config(
+    archive: Archive, uris: tuple[str, str], audits: Audits, config: AuditConfig, audit_now: AuditNow
+) -> Pair:
+    """Return an audit of each version by a configuration, at least one of them made now."""
+    data_digest = load_dataset(config.data, Fetcher(archive.folder / "data")).digest()
+    first, second = (_made_so(of_one, config, data_digest) for of_one in audits)
+    if first is None and second is not None:
+        first = archive.read(audit_now(uris[0], config.with_repeats(second.repeats)))
+    else:
+        first = first or archive.read(audit_now(uris[0], config))
+        second = archive.read(audit_now(uris[1], config.with_repeats(first.repeats)))
+    if found := differences(first, second):
+        raise EvidenceError(
+            f"though audited by one configuration, {uris[1]} has {'; '.join(found)}, against {uris[0]}: they cannot be "
+            "compared row by row. To compare them all the same, with wider intervals: --unpaired."
+        )
+    return first, second
+
+
+def _made_so(audits: list[AuditRecord], config: AuditConfig, data_digest: str) -> AuditRecord | None:
+    """Return the newest audit that was made by a configuration."""
+    for record in audits:
+        repeats = record.repeats if config.analysis.repeats == "auto" else config.analysis.repeats
+        try:
+            unit = record.param("unit")  # of the model's prediction, which a configuration need not know
+            if not Likeness(data_digest, repeats, unit, config.analysis).differences(Likeness.of(record)):
+                return record
+        except (EvidenceError, ConfigError) as error:
+            logger.warning("%s is passed over: %s", record, error)
+    return None

@@ -1,0 +1,169 @@
+"""Several perturbations in one call, since a call costs more than a row, and several calls at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from nnperm_mlflow.basics.errors import PredictionError
+from nnperm_mlflow.inputs.slots import Change
+
+Arrays = Mapping[str, np.ndarray]
+Outcome = np.ndarray | PredictionError
+KindT = TypeVar("KindT", bound=Hashable)
+
+
+class StackingBlock(ABC, Generic[KindT]):
+    """A block of rows whose changes are predicted in calls of several kinds.
+
+    Attributes
+    ----------
+    baseline : ndarray of shape (n_rows, n_outputs)
+    workers : int
+        Calls that may run at the same time; 0 where the model is to be called from one thread only.
+    """
+
+    baseline: np.ndarray
+    workers: int = 0
+
+    @abstractmethod
+    def kind_of(self, change: Change) -> KindT:
+        """Return by which kind of call a change is predicted."""
+
+    @abstractmethod
+    def most_rows(self, kind: KindT) -> int:
+        """Return how many rows a call shall get; a single change goes through whatever its size."""
+
+    @abstractmethod
+    def settled(self, kind: KindT, copies: int) -> KindT | None:
+        """Return the kind of call that predicts so many changes exactly, or None where each needs a call of its own."""
+
+    @abstractmethod
+    def call(self, kind: KindT, changes: Sequence[Change]) -> np.ndarray:
+        """Return predictions for changes of one kind, one below the other; from any thread."""
+
+    def predict(self, changes: Iterable[Change]) -> Generator[np.ndarray, None, None]:
+        """Yield, for each change, predictions of shape (n_rows, n_outputs) with other inputs as they were."""
+        if self.workers == 0:
+            for kind, group in self._calls(changes):
+                yield from _raised(self._outcomes(kind, group))
+            return
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            running: deque[Future[list[Outcome]]] = deque()
+            for kind, group in self._calls(changes):
+                running.append(pool.submit(self._outcomes, kind, group))
+                if len(running) > self.workers:
+                    yield from _raised(running.popleft().result())
+            while running:
+                yield from _raised(running.popleft().result())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _calls(self, changes: Iterable[Change]) -> Iterator[tuple[KindT, list[Change]]]:
+        """Yield neighbours of one kind together, as many as a call shall get."""
+        waiting: list[Change] = []
+        kind: KindT | None = None
+        for change in changes:
+            own = self.kind_of(change)
+            if kind is not None and (own != kind or (len(waiting) + 1) * len(self.baseline) > self.most_rows(kind)):
+                yield from self._settled_calls(kind, waiting)
+                waiting = []
+            kind = own
+            waiting.append(change)
+        if kind is not None:
+            yield from self._settled_calls(kind, waiting)
+
+    def _settled_calls(self, kind: KindT, group: list[Change]) -> Iterator[tuple[KindT, list[Change]]]:
+        settled = self.settled(kind, len(group))
+        if settled is not None:
+            yield settled, group
+        elif len(group) > 1:
+            for change in group:
+                yield from self._settled_calls(kind, [change])
+        else:
+            raise RuntimeError("a change that has a call of its own needs a kind of call")
+
+    def _outcomes(self, kind: KindT, changes: Sequence[Change]) -> list[Outcome]:
+        """Return the parts of one call; where it fails, of a call each, so that it is the guilty change that fails."""
+        try:
+            predictions = self.call(kind, changes)
+        except PredictionError as error:
+            if len(changes) == 1:
+                return [error]
+            return [outcome for change in changes for outcome in self._outcomes(kind, [change])]
+        return list(predictions.reshape(len(changes), *self.baseline.shape))
+
+
+def _raised(outcomes: Iterable[Outcome]) -> Iterator[np.ndarray]:
+    """Yield predictions up to the first one that failed, and raise that."""
+    for outcome in outcomes:
+        if isinstance(outcome, PredictionError):
+            raise outcome
+        yield outcome
+
+
+def stack(changes: Sequence[Change], name: str, unchanged: np.ndarray) -> np.ndarray:
+    """Put an input as several changes make it one below the other.
+
+    Parameters
+    ----------
+    changes : sequence of Change
+    name : str
+        Of the input.
+    unchanged : ndarray of shape (n_rows, ...)
+        The input as it is.
+
+    Returns
+    -------
+    ndarray of shape (len(changes) * n_rows, ...)
+        A new array.
+    """
+    stacked = np.empty((len(changes), *unchanged.shape), dtype=unchanged.dtype)
+    for copy, change in zip(stacked, changes, strict=True):
+        if not change.replaces(name, unchanged.shape[1:]):
+            copy[...] = unchanged
+        change.write(name, copy)
+    return stacked.reshape(-1, *unchanged.shape[1:])
+
+
+class Exactness:
+    """Remembers which calls give unchanged rows their baseline bit for bit, each tried out once.
+
+    A matrix product may round a row otherwise in a larger batch. A deviation would then hold that rounding, and a
+    feature that the model does not use would not have exactly 0.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, bool] = {}
+
+    def holds(self, kind: Hashable, copies: int, expected: np.ndarray, call: Callable[[], np.ndarray]) -> bool:
+        """Tell whether a kind of call with so many copies of so many rows gives what is expected.
+
+        Parameters
+        ----------
+        kind : hashable
+        copies : int
+        expected : ndarray of shape (n_rows, ...)
+            What each copy shall give.
+        call : callable
+            Predicts `copies` times the rows as they are, one below the other.
+
+        Returns
+        -------
+        bool
+        """
+        key = (kind, copies, len(expected))
+        if key not in self._known:
+            try:
+                found = call().reshape(copies, *expected.shape)
+            except PredictionError:  # as where so many rows do not fit
+                self._known[key] = False
+            else:
+                self._known[key] = all(np.array_equal(copy, expected, equal_nan=True) for copy in found)
+        return self._known[key]

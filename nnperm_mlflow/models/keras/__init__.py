@@ -1,0 +1,1 @@
+"""Keras networks on TensorFlow: their graph, run by branches."""

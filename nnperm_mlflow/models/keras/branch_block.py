@@ -1,0 +1,202 @@
+"""A block of rows of a network that is run by branches: which way a change takes, and the calls on it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from nnperm_mlflow.inputs.slots import Change
+from nnperm_mlflow.models.batching import Arrays, StackingBlock, stack
+from nnperm_mlflow.models.graph import Key
+from nnperm_mlflow.models.keras.parts import Cluster, NetworkParts, Route
+from nnperm_mlflow.models.keras.pieces import Border, Packed, repeated
+from nnperm_mlflow.models.tensors import WORKERS, to_columns, to_tensor
+
+_MOST_ROWS = 16_384  # of a call
+_FEWEST_ROWS = 1_024  # of a call, below which the call itself costs as much as its rows
+_CALL_COST = 1 << 29  # multiplications of a call beyond which more rows make none of them cheaper
+_RUNNING_BYTES = 1 << 29  # of activations, of all calls that run at the same time: 512 MiB
+
+
+@dataclass(frozen=True)
+class ShortcutRoute:
+    """A change of a single column is predicted by the shortcut of its input.
+
+    Attributes
+    ----------
+    name : str
+        Of the input.
+    """
+
+    name: str
+
+
+@dataclass(eq=False)
+class BranchBlock(StackingBlock[Route | ShortcutRoute]):
+    """A block of rows with what a network has computed for it.
+
+    Attributes
+    ----------
+    parts : NetworkParts
+    inputs : mapping of str to ndarray of shape (n_rows, ...)
+        The rows as they are.
+    borders : dict of str to Border
+    kept : dict of Key to Packed
+        Other tensors on the frontiers.
+    baseline : ndarray of shape (n_rows, n_outputs)
+    together : Together
+        All blocks that were begun with it.
+    """
+
+    parts: NetworkParts
+    inputs: Arrays
+    borders: dict[str, Border]
+    kept: dict[Key, Packed]
+    baseline: np.ndarray
+    together: Together
+    workers: int = WORKERS
+    _repeated: dict[tuple[Cluster, int], tuple[dict[str, Border], list[Packed]]] = field(default_factory=dict)
+    _prepared: dict[object, Any] = field(default_factory=dict)
+
+    def kind_of(self, change: Change) -> Route | ShortcutRoute:
+        """Return the route of a change: own steps are run where the border is not to be had from the donors."""
+        names = change.inputs
+        if names[0] in self.parts.shortcuts and self._is_tried(change):
+            return ShortcutRoute(names[0])
+        run = [name for name in names if not self._has_donors(change, name)]
+        return Route(self.parts.cluster_for(names), frozenset(run))
+
+    def most_rows(self, kind: Route | ShortcutRoute) -> int:
+        """Return how many rows a call shall get, so that it pays and all that run together fit into memory."""
+        fitting = _RUNNING_BYTES // max(1, self.parts.row_bytes * self.workers)
+        cost = self.parts.cost(kind) if isinstance(kind, Route) else 0.0
+        paying = max(_FEWEST_ROWS, int(_CALL_COST / max(1.0, cost)))
+        return min(_MOST_ROWS, paying, fitting)
+
+    def settled(self, kind: Route | ShortcutRoute, copies: int) -> Route | ShortcutRoute | None:
+        """Return a route that gives so many copies of the rows their baseline to the last bit."""
+        parts = self.parts
+        if isinstance(kind, ShortcutRoute):
+            self._prepare_shortcut(kind.name, copies)
+        elif copies > 1 or kind.cluster != parts.every:  # else these are the very calls that gave the baseline
+            same = Change.of({name: self.inputs[name] for name in kind.run})
+            if not parts.exactness.holds(kind, copies, self.baseline, lambda: self.call(kind, [same] * copies)):
+                whole = Route(parts.every, frozenset(parts.every))
+                return None if copies > 1 else self.settled(whole, 1)
+        parts.calls += 1
+        return kind
+
+    def predict(self, changes: Iterable[Change]) -> Generator[np.ndarray, None, None]:
+        """Yield predictions of shape (n_rows, n_outputs) for each change."""
+        try:
+            yield from super().predict(changes)
+        finally:
+            self._repeated.clear()
+            self._prepared.clear()
+
+    def call(self, kind: Route | ShortcutRoute, changes: Sequence[Change]) -> np.ndarray:
+        """Return predictions for changes that take the same route, one below the other."""
+        if isinstance(kind, ShortcutRoute):
+            return self._by_shortcut(kind.name, changes)
+        parts, copies = self.parts, len(changes)
+        changed = {name for change in changes for name in change.inputs}
+        borders, frontier = self._unchanged(kind.cluster, copies)
+        for name in changed:
+            if name in kind.run:
+                borders[name] = parts.run_own(name, stack(changes, name, self.inputs[name]), self.inputs)
+            else:
+                borders[name] = self._from_donors(name, changes)
+        return to_columns(parts.joint[kind.cluster](borders, frontier)[0], copies * len(self.baseline))
+
+    def _unchanged(self, cluster: Cluster, copies: int) -> tuple[dict[str, Border], list[Packed]]:
+        """Return what the joint steps of a cluster take where nothing has changed, for copies of the rows."""
+        key = (cluster, copies)
+        if key not in self._repeated:
+            borders = {name: [repeated(each, copies) for each in self.borders[name]] for name in cluster}
+            frontier = self.parts.look_up(self.parts.joint[cluster].frontier, self.borders, self.kept)
+            self._repeated[key] = borders, [repeated(each, copies) for each in frontier]
+        borders, frontier = self._repeated[key]
+        return dict(borders), frontier
+
+    def _prepare_shortcut(self, name: str, copies: int) -> None:
+        """Compute what a shortcut takes of the block, and what it gives where nothing changes."""
+        shortcut = self.parts.shortcuts[name]
+        if name not in self._prepared:
+            frontier = self.parts.look_up(shortcut.frontier, self.borders, self.kept)
+            tensor = to_tensor(self.inputs[name], self.parts.specs[name])
+            self._prepared[name] = shortcut.prepare(tensor, frontier)
+        if (name, copies) not in self._prepared:
+            nothing = np.zeros((copies, len(self.baseline)), dtype=np.float32)
+            same = shortcut.predict(self._prepared[name], np.zeros(copies, dtype=np.int32), nothing)
+            self._prepared[name, copies] = to_columns(same, nothing.size)
+
+    def _by_shortcut(self, name: str, changes: Sequence[Change]) -> np.ndarray:
+        """Return the baseline and what the shortcut adds to it, so that a column of no weight gives the baseline."""
+        self._prepare_shortcut(name, len(changes))
+        columns = np.array([change.slots[0].index[0] for change in changes], dtype=np.int32)
+        differences = np.stack([change.values[0] for change in changes]) - self.inputs[name].T[columns]
+        found = self.parts.shortcuts[name].predict(self._prepared[name], columns, differences)
+        moved = to_columns(found, differences.size) - self._prepared[name, len(changes)]
+        return np.tile(self.baseline, (len(changes), 1)) + moved
+
+    def _is_tried(self, change: Change) -> bool:
+        """Tell whether a change is one of a single column, and not far larger than those that were tried out."""
+        (slot, *others), values = change.slots, change.values[0]
+        if others or len(slot.index) != 1 or not isinstance(slot.index[0], int):
+            return False
+        widest = np.abs(values - self.inputs[slot.input][:, slot.index[0]]).max(initial=0)
+        return bool(widest <= self.parts.widest[slot.input][slot.index[0]])
+
+    def _has_donors(self, change: Change, name: str) -> bool:
+        """Tell whether each row of an input is another row's as a whole, and its border the same as there."""
+        if change.donors is None or not change.replaces(name, self.inputs[name].shape[1:]):
+            return False
+        return self.parts.keeps_border(name, self.inputs, self.borders, self.together.sizes)
+
+    def _from_donors(self, name: str, changes: Sequence[Change]) -> list[list[Any]]:
+        """Return a border in which changed rows have their donors', for changes one below the other."""
+        return [
+            [
+                np.concatenate([self._rows_of(name, place, part, change) for change in changes])
+                for part in range(len(each))
+            ]
+            for place, each in enumerate(self.borders[name])
+        ]
+
+    def _rows_of(self, name: str, place: int, part: int, change: Change) -> np.ndarray:
+        if name not in change.inputs or change.donors is None:
+            return np.asarray(self.borders[name][place][part])
+        return self.together.border(name, place, part)[change.donors]
+
+
+class Together:
+    """What blocks share that were begun together, so that a row of one can have its donor in another.
+
+    Attributes
+    ----------
+    borders : list of dict of str to Border
+        Of each block.
+    """
+
+    def __init__(self) -> None:
+        self.borders: list[dict[str, Border]] = []
+        self._joined: dict[tuple[str, int, int], np.ndarray] = {}
+        self._joining = Lock()
+
+    @property
+    def sizes(self) -> frozenset[int]:
+        """How many rows the blocks have."""
+        used = [next((border for border in borders.values() if border), None) for borders in self.borders]
+        return frozenset(len(border[0][0]) for border in used if border)
+
+    def border(self, name: str, place: int, part: int) -> np.ndarray:
+        """Return a tensor of an input's border, or its mask, for the rows of all blocks."""
+        key = (name, place, part)
+        with self._joining:
+            if key not in self._joined:
+                self._joined[key] = np.concatenate([borders[name][place][part] for borders in self.borders])
+        return self._joined[key]

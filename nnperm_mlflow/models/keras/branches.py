@@ -1,0 +1,110 @@
+"""Only what a changed input can reach is computed again.
+
+Each input has steps of its own, up to its border, where it meets others. The borders of a block of rows are computed
+once, together with the baseline. A change of one input then costs its own steps and the joint steps that depend on it;
+and where a row receives the whole input of another row, its border is that row's, so that nothing of its own is run.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from nnperm_mlflow.basics.errors import PredictionError
+from nnperm_mlflow.inputs.slots import Change, Slot
+from nnperm_mlflow.models.batching import Arrays
+from nnperm_mlflow.models.keras.branch_block import BranchBlock, ShortcutRoute, Together
+from nnperm_mlflow.models.keras.parts import NetworkParts, Route
+from nnperm_mlflow.models.predictions import rounding_of
+
+logger = logging.getLogger(__name__)
+
+_WIDER = 8.0  # than any difference that was tried, how large one may be that takes the shortcut
+_LEAST_MOVE = 1e-4  # of the spread of what a column moves, by how much a shortcut may be off beyond rounding
+
+
+class BranchPredictor(NetworkParts):
+    """A functional Keras network that is run by branches.
+
+    Parameters
+    ----------
+    inputs : sequence of InputSpec
+        In the order of the graph's inputs.
+    outputs : OutputSpec
+    graph : KerasGraph
+    exact : bool
+        Give the network's numbers to the last bit; otherwise changes of single columns may take a shortcut.
+    """
+
+    def begin(self, parts: Sequence[Arrays]) -> list[BranchBlock]:
+        """Predict parts of rows as they are, and keep their borders and what lies on the frontiers of all suffixes."""
+        together, blocks = Together(), []
+        for part in parts:
+            borders, kept, baseline = self.run(part)
+            self.calls += 1
+            together.borders.append(borders)
+            blocks.append(BranchBlock(self, part, borders, kept, baseline, together))
+        return blocks
+
+    def call(self, inputs: Arrays) -> np.ndarray:
+        """Return predictions of the whole network, of shape (n_rows, n_outputs)."""
+        return self.run(inputs)[2]
+
+    def takes(self, rows: Arrays) -> bool:
+        """Tell whether the pieces predict rows in which something is missing by finite numbers."""
+        try:
+            return bool(np.isfinite(self.call(rows)).all())
+        except PredictionError:
+            return False
+
+    def fitted(self, probe: Arrays, exact: bool = True) -> BranchPredictor:
+        """Leave alone, from now on, suffixes that do not give the whole network's numbers bit for bit on some rows.
+
+        Shortcuts are left alone where all is to be exact, and where they differ by more than rounding.
+        """
+        if exact:
+            self.shortcuts = {}
+        if len(self.joint) == 1 and not self.shortcuts:
+            return self
+        block = self.begin([probe])[0]
+        for cluster in [cluster for cluster in self.joint if cluster != self.every]:
+            turned = {name: probe[name][::-1] for name in cluster}
+            found = block.call(Route(cluster, frozenset(cluster)), [Change.of(turned)])
+            if not np.array_equal(found, self.call({**probe, **turned}), equal_nan=True):
+                self._cluster_of |= dict.fromkeys(cluster, self.every)
+        for name in list(self.shortcuts):
+            self._try_shortcut(name, block)
+        return self
+
+    def _try_shortcut(self, name: str, block: BranchBlock) -> None:
+        """Find out by how much a shortcut is off for each column, and give it up where that is more than rounding."""
+        rows = block.inputs[name]
+        exactly, quickly = Route(self.cluster_for([name]), frozenset([name])), ShortcutRoute(name)
+        at_once = max(1, block.most_rows(quickly) // len(rows))
+        for start in range(0, rows.shape[1], at_once):
+            columns = range(start, min(start + at_once, rows.shape[1]))
+            some = [Change((Slot(name, (column,)),), (rows[::-1, column].copy(),)) for column in columns]
+            try:
+                found, expected = block.call(quickly, some), block.call(exactly, some)
+            except PredictionError as error:
+                logger.debug("the shortcut of '%s' failed: %s", name, type(error).__name__)  # its cause may hold values
+                found = expected = np.full(1, np.nan)
+            shape = (len(some), *block.baseline.shape)
+            if not _nearly_the_same(found, expected, block.baseline, shape):
+                logger.warning("'%s': the shortcut gives other numbers than the network and is not taken", name)
+                del self.shortcuts[name]
+                return
+            self.largest_difference = max(self.largest_difference, float(np.abs(found - expected).max()))
+        self.widest[name] = _WIDER * np.ptp(rows, axis=0)
+
+
+def _nearly_the_same(found: np.ndarray, expected: np.ndarray, baseline: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Tell whether each of several changes moves predictions as much as it should, up to rounding."""
+    if found.size != math.prod(shape):
+        return False
+    moved, wanted = found.reshape(shape) - baseline, expected.reshape(shape) - baseline
+    allowed = rounding_of(expected) + _LEAST_MOVE * np.ptp(wanted, axis=1)
+    return bool((np.abs(moved - wanted).max(axis=1) <= allowed).all())

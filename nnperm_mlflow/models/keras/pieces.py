@@ -1,0 +1,174 @@
+"""A network's graph, compiled in pieces: what an input does by itself, and what happens where inputs meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from nnperm_mlflow.basics.errors import PredictionError
+from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.models.graph import Key
+from nnperm_mlflow.models.keras.nodes import KerasGraph, KerasStep
+from nnperm_mlflow.models.tensors import describe_failure, tensor_spec, to_tensor
+
+_MOVES_NUMBERS = (keras.layers.Embedding, keras.layers.Flatten, keras.layers.Reshape)
+_CALLS_UNCOMPILED = 24  # tracing takes as long as about twenty calls
+
+Packed = list[Any]
+"""A tensor, and behind it its mask where it has one."""
+
+Border = list[Packed]
+"""What an input gives to the joint steps, in the order of `Graph.border`."""
+
+
+class OwnSteps:
+    """The own steps of one or several inputs as one compiled function; traced once, when that begins to pay.
+
+    Steps that only move numbers give the same bits compiled or not; their first calls are not, since compiling an
+    embedding takes longer than some calls of it.
+
+    Parameters
+    ----------
+    graph : KerasGraph
+    inputs : mapping of str to Key
+    specs : mapping of str to InputSpec
+    """
+
+    def __init__(self, graph: KerasGraph, inputs: Mapping[str, Key], specs: Mapping[str, InputSpec]) -> None:
+        self.specs = {name: specs[name] for name in inputs}
+        self._steps = [step for key in inputs.values() for step in graph.own_steps(key)]
+        self._keys = dict(inputs)
+        self._borders = {name: graph.border(key) for name, key in inputs.items()}
+        self._function = Compiled(self._run, [{name: tensor_spec(spec) for name, spec in self.specs.items()}])
+        moves = all(type(step.operation) in _MOVES_NUMBERS for step in self._steps)
+        self._calls_left = _CALLS_UNCOMPILED if moves else 0
+
+    def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Border]:
+        """Return the borders of inputs of shape (n_rows, ...), each with as many rows as it likes."""
+        tensors = {name: to_tensor(inputs[name], spec) for name, spec in self.specs.items()}
+        if self._calls_left > 0:
+            self._calls_left -= 1
+            return guarded(self._run, tensors)
+        return dict(self._function(tensors))
+
+    def _run(self, tensors: Mapping[str, Any]) -> dict[str, Border]:
+        values = run_steps(self._steps, {key: tensors[name] for name, key in self._keys.items()})
+        return {name: [packed(values[key]) for key in border] for name, border in self._borders.items()}
+
+
+class JointSteps:
+    """The joint steps that depend on some inputs as a compiled function; traced once, when it is first called.
+
+    Parameters
+    ----------
+    graph : KerasGraph
+    inputs : mapping of str to Key
+        Those that may change.
+    keeps : sequence of Key
+        Tensors to return as well.
+    """
+
+    def __init__(self, graph: KerasGraph, inputs: Mapping[str, Key], keeps: Sequence[Key] = ()) -> None:
+        self.frontier = graph.frontier(inputs.values())
+        self._steps = graph.joint_steps(inputs.values())
+        self._borders = {name: graph.border(key) for name, key in inputs.items()}
+        self._outputs = graph.outputs
+        self._keeps = tuple(keeps)
+        self._function: Compiled | None = None
+
+    def __call__(self, borders: Mapping[str, Border], frontier: Sequence[Packed]) -> tuple[list[Any], list[Packed]]:
+        """Run the steps.
+
+        Parameters
+        ----------
+        borders : mapping of str to Border
+            Of all inputs that may change, of `n_rows` rows.
+        frontier : sequence of Packed
+            Of as many rows.
+
+        Returns
+        -------
+        outputs : list of Tensor of shape (n_rows, ...)
+        kept : list of Packed
+        """
+        given = (dict(borders), list(frontier))
+        if self._function is None:
+            self._function = Compiled(self._run, tf.nest.map_structure(any_rows, given))
+        return self._function(*given)
+
+    def _run(self, borders: Mapping[str, Border], frontier: Sequence[Packed]) -> tuple[list[Any], list[Packed]]:
+        given = dict(zip(self.frontier, frontier, strict=True))
+        for name, keys in self._borders.items():
+            given.update(zip(keys, borders[name], strict=True))
+        values = run_steps(self._steps, {key: unpacked(each) for key, each in given.items()})
+        return [values[key] for key in self._outputs], [packed(values[key]) for key in self._keeps]
+
+
+class Compiled:
+    """A function of tensors, traced once and called without looking for a trace again.
+
+    Parameters
+    ----------
+    function : callable
+    signature : sequence
+        Of nested `tf.TensorSpec`.
+    """
+
+    def __init__(self, function: Callable[..., Any], signature: Sequence[Any]) -> None:
+        # the layers of Keras need no rewriting of their code, which would take longer than tracing them
+        self._function = tf.function(function, input_signature=signature, autograph=False)
+        self._concrete: Any = None
+
+    @property
+    def n_traces(self) -> int:
+        """How often the function has been traced."""
+        return int(self._function.experimental_get_tracing_count())
+
+    def __call__(self, *given: Any) -> Any:  # noqa: ANN401
+        """Call the function; what TensorFlow raises becomes a `PredictionError`."""
+        if self._concrete is None:
+            self._concrete = guarded(self._function.get_concrete_function)
+        return guarded(self._concrete, *given)
+
+
+def guarded(function: Callable[..., Any], *given: Any) -> Any:  # noqa: ANN401
+    """Call a function; what TensorFlow raises becomes a `PredictionError`."""
+    try:
+        return function(*given)
+    except (tf.errors.OpError, ValueError, TypeError) as error:
+        raise PredictionError(describe_failure(error)) from error
+
+
+def run_steps(steps: Sequence[KerasStep], given: Mapping[Key, Any]) -> dict[Key, Any]:
+    """Return the given tensors and all that steps make of them."""
+    values = dict(given)
+    for step in steps:
+        values.update(zip(step.gives, step.run(values), strict=True))
+    return values
+
+
+def packed(value: Any) -> Packed:  # noqa: ANN401
+    """Return a tensor with its mask, if it has one."""
+    mask = getattr(value, "_keras_mask", None)
+    return [value] if mask is None else [value, mask]
+
+
+def repeated(each: Packed, copies: int) -> Packed:
+    """Return copies of a tensor one below the other, and of its mask."""
+    return [tf.tile(part, [copies, *[1] * (len(part.shape) - 1)]) for part in each] if copies > 1 else each
+
+
+def unpacked(each: Packed) -> Any:  # noqa: ANN401
+    """Return a tensor that bears its mask, if it has one."""
+    value, *masks = each
+    for mask in masks:
+        value._keras_mask = mask
+    return value
+
+
+def any_rows(tensor: Any) -> tf.TensorSpec:  # noqa: ANN401
+    """Return what a compiled function is told of a tensor: any number of rows."""
+    return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)

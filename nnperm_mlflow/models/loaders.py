@@ -1,0 +1,157 @@
+"""From a model's files to a predictor, without running code that came with them.
+
+A network is loaded from its own file alone: pickles and code beside it stay unread. Only a model that is nothing but
+code (most flavours behind pyfunc, networks with classes of their own) is refused until somebody says it is trusted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from nnperm_mlflow.basics.documents import read_yaml
+from nnperm_mlflow.basics.errors import ConfigError, ModelError, ModelNotFoundError, TrackingError, says_missing
+from nnperm_mlflow.basics.locations import without_secrets
+from nnperm_mlflow.models.model_files import ModelFiles, refuse_outside
+from nnperm_mlflow.models.model_uri import ModelReference
+from nnperm_mlflow.models.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+_NETWORK_FLAVOURS = ("tensorflow", "keras")
+_MOST_BYTES = 16 << 20  # of an MLmodel file: its signature has a line for each column
+
+
+def download_model(reference: ModelReference, into: Path) -> ModelFiles:
+    """Fetch a model's files and read what they say about themselves.
+
+    Parameters
+    ----------
+    reference : ModelReference
+    into : Path
+        An empty directory; nothing is written elsewhere.
+
+    Returns
+    -------
+    ModelFiles
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there are no files, or no MLmodel among them.
+    ModelError
+        If the MLmodel file is none, or parts of the model lie outside of its directory.
+    """
+    path = Path(reference.uri)
+    if not reference.uri.startswith(("models:", "runs:")):
+        if not path.is_dir():
+            raise ModelNotFoundError(f"there is no model directory '{without_secrets(reference.uri)}'.")
+    else:
+        try:
+            path = Path(mlflow.artifacts.download_artifacts(artifact_uri=reference.uri, dst_path=str(into)))
+        except (MlflowException, OSError) as error:
+            if _are_there(reference):
+                raise TrackingError(
+                    f"the files of {reference} are there, and cannot be fetched ({type(error).__name__}). Is the store "
+                    "of artifacts running, and may you read there?"
+                ) from error
+            raise ModelNotFoundError(f"the files of {reference} are not there; have they been deleted?") from error
+    if not (path / "MLmodel").exists():
+        raise ModelNotFoundError(f"{reference} has no MLmodel file: it is not a model that MLflow logged.")
+    try:
+        mlmodel = read_yaml(path / "MLmodel", f"the MLmodel file of {reference},", _MOST_BYTES)
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
+    if not isinstance(mlmodel, dict) or not isinstance(mlmodel.get("flavors"), dict):
+        raise ModelError(f"the MLmodel file of {reference} names no flavors.")
+    files = ModelFiles(path, mlmodel)
+    refuse_outside(files, reference)
+    return files
+
+
+def _are_there(reference: ModelReference) -> bool:
+    """Tell whether a model has files, as far as its store says."""
+    try:
+        return bool(mlflow.artifacts.list_artifacts(artifact_uri=reference.uri))
+    except MlflowException as error:
+        if not says_missing(error):
+            raise
+        return False
+
+
+def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bool = False) -> Predictor:
+    """Make a model callable.
+
+    Parameters
+    ----------
+    files : ModelFiles
+    reference : ModelReference
+        For messages.
+    trust_model : bool
+        Allow code that came with the model to run: pickles, modules, Lambda layers.
+
+    Returns
+    -------
+    Predictor
+
+    Raises
+    ------
+    UntrustedModelError
+        If loading needs such code and `trust_model` is not set.
+    ModelError
+        If the files are not what the MLmodel says, or a needed package is missing.
+    """
+    is_network = not set(files.mlmodel["flavors"]).isdisjoint(_NETWORK_FLAVOURS)
+    network = next(_network_files(files), None) if is_network else None
+    try:
+        if network is None:
+            from nnperm_mlflow.models.pyfunc import load_pyfunc  # noqa: PLC0415
+
+            if is_network:
+                raise ModelError(f"{reference} has no network file where its MLmodel says: have files been deleted?")
+            return load_pyfunc(files.path, files.mlmodel, reference, trust_model)
+        _name_what_stays_unread(files, reference, trust_model)
+        return _network_loader(network)(network, files, reference, trust_model)
+    except ImportError as error:
+        raise ModelError(
+            f"{reference} needs the package '{error.name}', which is not installed here. "
+            "For networks: pip install 'nnperm_mlflow[tensorflow]'."
+        ) from error
+
+
+def _network_files(files: ModelFiles) -> Iterator[Path]:
+    """Yield the network's own file or SavedModel directory, most telling form first."""
+    for flavour in _NETWORK_FLAVOURS:
+        conf = files.mlmodel["flavors"].get(flavour)
+        if not isinstance(conf, dict):
+            continue
+        for folder in (conf.get("saved_model_dir"), conf.get("data")):
+            if not isinstance(folder, str):
+                continue
+            base = files.path / folder
+            for candidate in (base / "model.keras", base / "model.h5", base / "model", base):
+                is_network = candidate.suffix in (".keras", ".h5") or (candidate / "saved_model.pb").is_file()
+                if candidate.exists() and is_network:
+                    yield candidate
+
+
+def _network_loader(network: Path) -> Callable[[Path, ModelFiles, ModelReference, bool], Predictor]:
+    if network.suffix in (".keras", ".h5"):
+        from nnperm_mlflow.models.keras.network import load_network  # noqa: PLC0415
+
+        return load_network
+    from nnperm_mlflow.models.saved_model import load_saved_model  # noqa: PLC0415
+
+    return load_saved_model
+
+
+def _name_what_stays_unread(files: ModelFiles, reference: ModelReference, trust_model: bool) -> None:
+    pickles = [*files.path.rglob("*.cloudpickle"), *files.path.rglob("*.pkl"), *files.path.rglob("*.pickle")]
+    codes = [conf["code"] for conf in files.mlmodel["flavors"].values() if isinstance(conf, dict) and conf.get("code")]
+    unread = sorted({file.relative_to(files.path).as_posix() for file in pickles} | {str(code) for code in codes})
+    if unread and not trust_model:
+        logger.info("%s: the network is loaded from its own file; left unread: %s", reference, ", ".join(unread))

@@ -1,0 +1,112 @@
+"""Moving an alias, and writing down who moved it, from which version to which, on what evidence."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelInput
+from mlflow.exceptions import MlflowException
+
+from nnperm_mlflow.basics.errors import RefusedError, says_missing
+from nnperm_mlflow.basics.files import PROMOTION_FILE
+from nnperm_mlflow.models.model_uri import ModelReference
+from nnperm_mlflow.registry.audits import KIND_TAG, MODEL_TAG, PROMOTION
+from nnperm_mlflow.registry.run_session import RunSession
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """An alias given to a version.
+
+    Attributes
+    ----------
+    model, version : str
+        Registered name and version number.
+    alias : str
+    replaced : str or None
+        The version that had the alias before.
+    by : str
+        Who moved it.
+    at : str
+        When, in UTC.
+    run_id, newest_run_id : str
+        The audit it stands on, and the version's newest.
+    verdict : {"pass", "fail"}
+        A fail only under a policy that is a dry run.
+    policy_digest : str
+    policy_is_given : bool
+        Whether the policy was given by who promoted; else it is the audit's own.
+    data_read_again, audited_again : bool
+        Whether the data were read again and found to be those that were audited, and the whole audit made again.
+    """
+
+    model: str
+    version: str
+    alias: str
+    replaced: str | None
+    by: str
+    at: str
+    run_id: str
+    newest_run_id: str
+    verdict: str
+    policy_digest: str
+    policy_is_given: bool
+    data_read_again: bool
+    audited_again: bool
+
+
+def holder_of(client: MlflowClient, name: str, alias: str) -> str | None:
+    """Return the version that has an alias; None where none has."""
+    try:
+        return str(client.get_model_version_by_alias(name, alias).version)
+    except MlflowException as error:
+        if says_missing(error):
+            return None
+        raise
+
+
+def move_alias(client: MlflowClient, promotion: Promotion, reference: ModelReference) -> str:
+    """Give a version an alias; return the run that records it, which is begun before the alias moves.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    promotion : Promotion
+    reference : ModelReference
+        The version.
+
+    Raises
+    ------
+    RefusedError
+        If another than the version that was to be replaced holds the alias by now.
+    """
+    name, alias = promotion.model, promotion.alias
+    with RunSession(client) as session:
+        run_name = f"promotion of {name} {promotion.version} to {alias}"
+        session.start(reference, None, run_name=run_name, tags={KIND_TAG: PROMOTION, MODEL_TAG: reference.uri})
+        run_id = session.run_id
+        client.log_text(run_id, json.dumps(asdict(promotion), indent=2) + "\n", PROMOTION_FILE)
+        if reference.model_id:
+            client.log_inputs(run_id, models=[LoggedModelInput(reference.model_id)])
+        holder = holder_of(client, name, alias)
+        if holder != promotion.replaced:
+            raise RefusedError(
+                f"'{alias}' of {name} has moved meanwhile, from version {promotion.replaced} to {holder}. Look at who "
+                "moved it (nnperm history), and promote again."
+            )
+        client.set_registered_model_alias(name, alias, promotion.version)
+        try:
+            client.set_model_version_tag(name, promotion.version, f"nnperm.promoted.{alias}", _in_short(promotion))
+        except MlflowException as error:  # the alias has moved, and the run says so
+            logger.warning("the version's tag could not be written (%s); the promotion stands", error.error_code)
+    return run_id
+
+
+def _in_short(promotion: Promotion) -> str:
+    replaced = f", replacing version {promotion.replaced}" if promotion.replaced else ""
+    return f"{promotion.at} by {promotion.by}{replaced}"

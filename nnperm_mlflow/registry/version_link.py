@@ -1,0 +1,195 @@
+"""Linking an audit and its verdict to the model version: its tags, and a section of its description."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from nnperm_mlflow.basics.text import as_text
+from nnperm_mlflow.registry.records import AuditRecord
+from nnperm_mlflow.registry.refusals import refused
+from nnperm_mlflow.verdict.judgement import Status, Verdict, stamp
+
+logger = logging.getLogger(__name__)
+
+_MOST_DESCRIPTION = 5000  # letters that MLflow's databases hold; sqlite alone does not count them
+_BEGIN, _END = "<!-- nnperm audit: begin -->", "<!-- nnperm audit: end -->"
+_LEAD = "Audit"  # with the verdict the first line: the list of versions shows that line alone, and not as Markdown
+_SECTION = re.compile(
+    rf"\n*(?:(?:\n|\A){_LEAD}(?:: (?:pass|fail))?\n)?"
+    rf"{re.escape(_BEGIN)}(?:(?!{re.escape(_BEGIN)}).)*?{re.escape(_END)}",
+    re.DOTALL,
+)
+_NAMED_FEATURES = 3
+_TRIES = 3
+
+RUN_TAG = "nnperm.run_id"
+"""Tag of a version: the run of its newest audit."""
+
+VERDICT_TAGS = ("nnperm.verdict", "nnperm.policy", "nnperm.mode")
+"""Tags of a run and of a version: pass or fail, the policy's digest, whether it is enforced."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a model version tells of its newest audit, as JSON can hold it.
+
+    Attributes
+    ----------
+    tags : mapping of str to str
+        In the order in which MLflow lists them.
+    section : str
+        Markdown for the version's description.
+    status : {"pass", "fail"} or None
+        The verdict, if there is one.
+    """
+
+    tags: Mapping[str, str]
+    section: str
+    status: Status | None
+
+
+def link_of(
+    summary: pd.DataFrame,
+    run_id: str,
+    experiment_id: str,
+    when: datetime,
+    verdict: Verdict | None = None,
+    *,
+    rows: int,
+) -> Link:
+    """Return what a version shall tell of an audit.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        A row per perturbation, ordered.
+    run_id, experiment_id : str
+        The run that holds the audit.
+    when : datetime
+        In UTC.
+    verdict : Verdict, optional
+        Without one the version's tags name none, even if an earlier audit had left one.
+    rows : int
+        Of the data.
+    """
+    tags = _tags(summary, run_id, when, verdict_tags(verdict) if verdict else {})
+    section = _section(summary, run_id, experiment_id, when, verdict.in_words if verdict else None, rows=rows)
+    return Link(tags, section, verdict.status if verdict else None)
+
+
+def link_on_record(record: AuditRecord) -> Link:
+    """Return what a version shall tell of an audit and the verdict in its run.
+
+    Raises
+    ------
+    EvidenceError
+        If the files of the run have been changed.
+    """
+    told = record.verdict or {}
+    ended = datetime.fromtimestamp(record.run.info.end_time / 1000, timezone.utc)
+    of_verdict = {key: value for key, value in record.run.data.tags.items() if told and key in VERDICT_TAGS}
+    tags = _tags(record.summary, record.run_id, ended, of_verdict)
+    section = _section(
+        record.summary, record.run_id, record.experiment_id, ended, told.get("in_words"), rows=record.rows
+    )
+    return Link(tags, section, told.get("verdict"))
+
+
+def _tags(summary: pd.DataFrame, run_id: str, when: datetime, of_verdict: Mapping[str, str]) -> dict[str, str]:
+    return {
+        **of_verdict,  # first, since MLflow lists tags in the order of their writing
+        "nnperm.top_feature": str(summary["perturbation"][0])[:250],
+        "nnperm.audited_at": stamp(when),
+        RUN_TAG: run_id,
+    }
+
+
+def link_version(client: MlflowClient, name: str, version: str, link: Link) -> list[str]:
+    """Tag a model version with its audit and verdict, and put a section into its description.
+
+    Where two audits of a version end at once, the tags are those of one of them: whoever wrote the run's id last looks
+    whether all the others are its own, and else writes them again.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    name, version : str
+    link : Link
+
+    Returns
+    -------
+    list of str
+        What could not be written for want of permission; empty where all was.
+    """
+    denied = []
+    try:
+        for _ in range(_TRIES):
+            _write_tags(client, name, version, link)
+            tags = client.get_model_version(name, version).tags
+            told = {key: tags[key] for key in (*VERDICT_TAGS, *link.tags) if key in tags}
+            if told == dict(link.tags) or tags.get(RUN_TAG) != link.tags[RUN_TAG]:
+                break
+    except MlflowException as error:
+        denied.append(refused(error, f"the tags of models:/{name}/{version}"))
+    try:
+        description = client.get_model_version(name, version).description or ""
+        full = with_section(description, link.section, link.status)
+        if len(full) <= _MOST_DESCRIPTION:
+            client.update_model_version(name, version, full)
+        else:
+            logger.warning("the description of models:/%s/%s is full: the audit does not show there", name, version)
+    except MlflowException as error:
+        denied.append(refused(error, f"the description of models:/{name}/{version}"))
+    return denied
+
+
+def _write_tags(client: MlflowClient, name: str, version: str, link: Link) -> None:
+    before = client.get_model_version(name, version).tags
+    for key in VERDICT_TAGS:
+        if key in before and key not in link.tags:
+            client.delete_model_version_tag(name, version, key)
+    for key, value in link.tags.items():
+        client.set_model_version_tag(name, version, key, value)
+
+
+def verdict_tags(verdict: Verdict) -> dict[str, str]:
+    """Return the tags that tell a verdict, of a run and of a version."""
+    told = (verdict.status, verdict.policy.digest(), verdict.policy.mode)
+    return dict(zip(VERDICT_TAGS, told, strict=True))
+
+
+def _section(
+    summary: pd.DataFrame, run_id: str, experiment_id: str, when: datetime, verdict: str | None, *, rows: int
+) -> str:
+    """Return the few lines of Markdown that tell what an audit found and whether it passed, with a link to its run."""
+    top = summary.head(_NAMED_FEATURES)
+    named = [f"{as_text(name)} ({median:.3g})" for name, median in zip(top["perturbation"], top["median"], strict=True)]
+    found = (
+        f"Audited on {when:%Y-%m-%d} on {rows:,} rows: predictions move most with {', '.join(named)} "
+        f"(median deviation). [Audit run](#/experiments/{experiment_id}/runs/{run_id})"
+    )
+    return found if verdict is None else f"**{as_text(verdict)}**\n\n{found}"
+
+
+def with_section(description: str, section: str, status: Status | None = None) -> str:
+    """Return a description in which the audit's section is replaced, or added at the end; other text stays.
+
+    The section begins with a line of plain words, since MLflow's list of versions shows a description's first line.
+
+    >>> with_section(with_section("Made by Ada.", "old"), "new").splitlines()[0]
+    'Made by Ada.'
+    """
+    lead = _LEAD if status is None else f"{_LEAD}: {status}"
+    framed = f"{lead}\n{_BEGIN}\n{section}\n{_END}"
+    before, after = description, ""
+    if found := _SECTION.search(description):
+        before, after = description[: found.start()], _SECTION.sub("", description[found.end() :])
+    return f"{before}\n\n{framed}{after}".lstrip("\n")

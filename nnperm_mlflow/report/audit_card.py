@@ -1,0 +1,136 @@
+"""The card of an audit: one page of Markdown that a person can read and file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime
+
+import pandas as pd
+
+from nnperm_mlflow.basics.text import as_table, as_text
+from nnperm_mlflow.verdict.judgement import Subject, Verdict, stamp
+
+_TOP = 10
+_COLUMNS = {
+    "median": "median",
+    "mean": "mean",
+    "q95": "95 % quantile",
+    "changed_median": "median where the value changed",
+    "flipped_share": "decisions flipped",
+}
+
+
+def audit_card(
+    summary: pd.DataFrame,
+    subject: Subject,
+    *,
+    unit: str,
+    when: datetime,
+    verdict: Verdict | None = None,
+    address: str | None = None,
+) -> str:
+    """Return an audit and its verdict as Markdown.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        A row per perturbation, ordered; see `analysis.statistics.summary.summarize`.
+    subject : Subject
+        What was audited.
+    unit : str
+        Of prediction and deviation.
+    when : datetime
+        When the card was written, in UTC.
+    verdict : Verdict, optional
+        None where there was no policy to apply.
+    address : str, optional
+        The page of the run, where a server shows it.
+    """
+    run = f"[{subject.run_id}]({address})" if address else f"`{subject.run_id}`"
+    lines = [
+        f"# Audit of {as_text(subject.model)}",
+        "",
+        f"{stamp(when)}, run {run}, on {subject.rows:,} rows, {_count(subject.repeats, 'shuffle')} of each feature, "
+        f"seed {subject.seed}.",
+        "",
+        *_verdict_lines(verdict),
+        "## What the predictions rest on",
+        "",
+        f"How far the prediction of an observation moves ({as_text(unit)}) when one feature is disturbed, all else as "
+        "it is; in brackets the 95 % interval.",
+        "",
+        *_top_lines(summary),
+        "",
+        *_silent_lines(summary),
+        "## What this stands on",
+        "",
+        *as_table(
+            ["what", "sha256"],
+            [
+                ("files of the model", subject.model_digest),
+                ("data", subject.data_digest),
+                ("what was done (config.yaml)", subject.config_digest),
+                ("deviations.parquet", subject.table_digest),
+                ("summary.csv", subject.summary_digest),
+                *([("policy", verdict.policy.digest())] if verdict else []),
+            ],
+        ),
+        "",
+        "A deviation says how far a prediction moves, not whether it gets better or worse, and nothing about causes in "
+        "the world. Features that go together share their effect (associations.csv).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _verdict_lines(verdict: Verdict | None) -> Iterator[str]:
+    if verdict is None:
+        yield from ("No policy was applied: there is no verdict.", "")
+        return
+    yield from (f"**Verdict: {as_text(verdict.in_words)}**", "")
+    yield from as_table(
+        ["check", "asks that", "came to", "kept"],
+        [
+            (outcome.check, outcome.asked, outcome.finding.words, _kept(outcome.passed, outcome.finding.state))
+            for outcome in verdict.outcomes
+        ],
+    )
+    yield ""
+    for asked, uri in verdict.baselines.items():
+        yield from (f"{as_text(asked)} was {as_text(uri)} then.", "")
+
+
+def _kept(passed: bool, state: str) -> str:
+    if state == "undecided":
+        return f"undecided, counts as {'kept' if passed else 'not kept'}"
+    return "yes" if passed else "no"
+
+
+def _top_lines(summary: pd.DataFrame) -> list[str]:
+    columns = {column: title for column, title in _COLUMNS.items() if summary[column].notna().any()}
+    rows = [
+        [row["perturbation"], *[_number(row, column) for column in columns]] for _, row in summary.head(_TOP).iterrows()
+    ]
+    table = as_table(["feature", *columns.values()], rows)
+    more = len(summary) - _TOP
+    return [*table, *(["", f"{_count(more, 'more')} in summary.csv."] if more > 0 else [])]
+
+
+def _number(row: pd.Series, column: str) -> str:
+    value = float(row[column])
+    if math.isnan(value):
+        return ""
+    low, high = (float(row.get(f"{column}_{end}", math.nan)) for end in ("low", "high"))
+    return f"{value:.3g}" if math.isnan(low) or low == high else f"{value:.3g} ({low:.3g} to {high:.3g})"
+
+
+def _silent_lines(summary: pd.DataFrame) -> list[str]:
+    silent = summary.loc[~summary["measurable"], "perturbation"]
+    if silent.empty:
+        return []
+    return [f"No measurable effect: {', '.join(map(as_text, silent))}.", ""]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 or what == "more" else f"{number:,} {what}s"

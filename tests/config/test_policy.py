@@ -1,0 +1,127 @@
+"""The policy: what may be asked, what is refused, and what its digest stands for."""
+
+import re
+
+import pytest
+import yaml
+
+from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.config.configuration import AuditConfig, parse_config
+from nnperm_mlflow.config.policy import AgainstCheck, LimitCheck, Policy, RankCheck, UnusedCheck, load_policy
+
+CHECKS = """
+checks:
+  - {name: no reliance on sex, feature: "SEX*", statistic: median_changed, max: 0.02}
+  - {feature: PAY, rank_at_most: 3}
+  - {any: true, statistic: share, max: 0.6}
+  - {unused_at_most: 5}
+  - {against: "models:/credit@champion", min_rank_correlation: 0.8, max_shift: 0.05}
+"""
+
+
+def write(folder, text, name="policy.yaml"):
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_each_kind_of_check_is_told_by_its_keys(tmp_path):
+    policy = load_policy(write(tmp_path, CHECKS))
+    assert [type(check) for check in policy.checks] == [LimitCheck, RankCheck, LimitCheck, UnusedCheck, AgainstCheck]
+    assert policy.checks[0].statistic == "changed_median"
+    assert policy.checks[0].title == "no reliance on sex"
+    assert policy.checks[1].title == "rank of PAY by median is at most 3"
+    assert policy.baselines == ("models:/credit@champion",)
+    assert (policy.undecided, policy.mode, policy.applies) == ("fail", "enforce", True)
+
+
+def test_checks_of_a_configuration_and_of_a_file_are_the_same_policy(tmp_path):
+    in_config = parse_config(yaml.safe_load(CHECKS)).policy
+    assert in_config == load_policy(write(tmp_path, CHECKS))
+    assert parse_config(yaml.safe_load(AuditConfig().with_policy(in_config).to_yaml())).policy == in_config
+
+
+def test_whole_numbers_are_limits_too(tmp_path):
+    (check,) = load_policy(write(tmp_path, "checks: [{feature: age, max: 1}]")).checks
+    assert check.limit == 1.0
+
+
+def test_a_limit_of_zero_is_a_limit(tmp_path):
+    lower, upper = load_policy(write(tmp_path, "checks: [{feature: a, min: 0}, {feature: a, max: 0}]")).checks
+    assert (lower.limit, lower.statement) == (0.0, "median of a is at least 0")
+    assert (upper.limit, upper.statement) == (0.0, "median of a is at most 0")
+
+
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        ("{feature: a, maxx: 1}", "unknown key 'maxx' under 'checks: 0'"),
+        ("{feature: a, maxx: 1}", "Did you mean 'max'?"),
+        ("{feature: a}", "'checks: 0': give either 'max' or 'min', or a check for each."),
+        ("{feature: a, max: 1, min: 0}", "give either 'max' or 'min'"),
+        ("{feature: a, any: true, max: 1}", "give either 'feature' or 'any: true'"),
+        ("{max: 1}", "give either 'feature' or 'any: true'"),
+        (
+            "{feature: [], max: 1}",
+            "'checks: 0: feature': input should be a valid string or list should have at least 1",
+        ),
+        ("{feature: a, max: .nan}", "'checks: 0: max': input should be a finite number"),
+        ("{feature: a, max: .inf}", "'checks: 0: max': input should be a finite number"),
+        ("{feature: a, max: '1'}", "'checks: 0: max': input should be a valid number"),
+        ("{feature: a, max: true}", "'checks: 0: max': input should be a valid number"),
+        ("{any: true, rank_at_most: 3}", "unknown key 'any' under 'checks: 0'"),
+        ("{feature: a, rank_at_most: 0}", "'checks: 0: rank_at_most': input should be greater than or equal to 1"),
+        ("{feature: a, rank_at_most: 1, rank_at_least: 1}", "give either 'rank_at_most' or 'rank_at_least'"),
+        ("{unused_at_most: -1}", "'checks: 0: unused_at_most': input should be greater than or equal to 0"),
+        ("{against: 'models:/a/1'}", "give 'min_rank_correlation', 'max_shift' or both"),
+        ("{against: 'models:/a/1', min_rank_correlation: 1.5}", "input should be less than or equal to 1"),
+        ("{feature: a, max: 1, undecided: maybe}", "input should be 'fail' or 'pass'"),
+        ("{feature: a, max: 1}, {feature: a, max: 1}", "'median of a is at most 1' is the name of two checks"),
+        ("7", "'checks: 0': input should be a valid dictionary"),
+    ],
+)
+def test_a_wrong_check_is_refused_with_its_place_and_what_to_do(tmp_path, check, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_policy(write(tmp_path, f"checks: [{check}]"))
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse_config(yaml.safe_load(f"checks: [{check}]"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no checks, and would approve everything"),
+        ("checks: []", "has no checks, and would approve everything"),
+        ("checks: [{feature: a, max: 1}]\nmode: soft", "'mode': input should be 'enforce', 'dry_run' or 'off'"),
+        ("- 1", "must be a mapping with the keys 'checks', 'undecided', 'mode'"),
+        ("checks: [{feature: a, max: 1}]\nchecks: []", "the key 'checks' is given twice"),
+        ("data: {static: a.csv}", "unknown key 'data'; known are 'checks', 'undecided', 'mode'"),
+    ],
+)
+def test_a_wrong_policy_file_is_refused(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_policy(write(tmp_path, text))
+
+
+def test_a_policy_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=re.escape("the policy") + ".*gone.yaml' cannot be read: No such file"):
+        load_policy(tmp_path / "gone.yaml")
+
+
+def test_the_digest_changes_with_whatever_decides_and_with_nothing_else(tmp_path):
+    def digest(text):
+        return load_policy(write(tmp_path, text)).digest()
+
+    first = digest("checks: [{feature: a, max: 1}]")
+    assert first == digest("# a remark\nmode: dry_run\nchecks:\n- max: 1.0\n  feature: a\n  statistic: median\n")
+    assert first != digest("checks: [{feature: a, max: 1.0001}]")
+    assert first != digest("checks: [{feature: a, min: 1}]")
+    assert first != digest("checks: [{feature: a, max: 1, undecided: pass}]")
+    assert first != digest("undecided: pass\nchecks: [{feature: a, max: 1}]")
+    assert first != digest("checks: [{feature: a, max: 1, name: a}]")
+
+
+def test_a_policy_that_is_off_or_empty_applies_to_nothing():
+    check = LimitCheck(feature="a", max=1.0)
+    assert not Policy().applies
+    assert not Policy(checks=[check], mode="off").applies
+    assert Policy(checks=[check], mode="dry_run").applies
