@@ -15,7 +15,8 @@ import yaml
 from shapes import Shape, feature_names, make_data
 from sklearn.base import BaseEstimator
 
-from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs
+from nnperm_mlflow.inputs.binding import bind_inputs
+from nnperm_mlflow.inputs.bound import BoundInputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.models.keras.network import keras_predictor
 from nnperm_mlflow.models.model_uri import ModelReference

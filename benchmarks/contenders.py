@@ -27,14 +27,14 @@ from packages import MODULES, alibi, captum, eli5, sklearn
 from shapes import SHAPES
 
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
-from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows, probe_rows
+from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.noise import measure_noise
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_blocks
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.findings import find
+from nnperm_mlflow.analysis.statistics.repeats import find
 from nnperm_mlflow.config.configuration import AnalysisConfig
-from nnperm_mlflow.inputs.binding import BoundInputs
+from nnperm_mlflow.inputs.bound import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.slots import Change, in_all_rows
 from nnperm_mlflow.models.keras.branch_block import BranchBlock, Route
 from nnperm_mlflow.models.keras.branches import BranchPredictor

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from nnperm_mlflow import __version__
 from nnperm_mlflow.analysis.engine.decisions import choose_decision
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
-from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows, count_outputs, probe_rows
+from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows, count_outputs
 from nnperm_mlflow.analysis.engine.missing import find_void_inputs
 from nnperm_mlflow.analysis.engine.noise import SelfNoise, measure_noise
 from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_companions, point_out
@@ -22,12 +22,13 @@ from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import stratify
 from nnperm_mlflow.analysis.statistics.findings import MOST_REPEATS, Precision
-from nnperm_mlflow.analysis.statistics.profiles import check_profiles
+from nnperm_mlflow.analysis.statistics.profile_grids import check_profiles
 from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
 from nnperm_mlflow.config.configuration import AnalysisConfig, AuditConfig, load_config, parse_config
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
-from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs, text_columns
+from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
+from nnperm_mlflow.inputs.bound import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.models.loaders import download_model, load_predictor
 from nnperm_mlflow.models.model_files import ModelFiles

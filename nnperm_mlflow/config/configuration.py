@@ -20,8 +20,6 @@ from nnperm_mlflow.config.policy import Check, Policy, distinct
 
 Scalar = bool | int | float | str
 Axis = Literal[1, 2]
-DISTANCES = ("total_variation", "max", "l2")
-"""Names of distances between predictions of several outputs."""
 MOST_SHUFFLES = 100_000
 """Repeats that may be asked for; nobody has waited for so many."""
 ALL: Literal["all"] = "all"

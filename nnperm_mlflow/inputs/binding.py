@@ -6,56 +6,19 @@ by the convention `num_input` (all numbers that no other input takes), `<column>
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
+from nnperm_mlflow.inputs.bound import BoundInputs, Gap, Wanted
 from nnperm_mlflow.inputs.dataset import Dataset, Series
-from nnperm_mlflow.inputs.row_cache import HeldRows, read_rows
 from nnperm_mlflow.inputs.slots import Feature, Index, Kind, RowSource, Slot
 from nnperm_mlflow.inputs.sources import ColumnGrid, StoredArray
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.inputs.values import Gap, check_values
-
-Wanted = Mapping[str, str | list[str]]
-"""For an input, the column, the list of columns or the temporal data that it receives."""
-
+from nnperm_mlflow.inputs.values import check_values
 
 _MOST_CODES = 50  # different whole numbers that an input of floating point may hold and be a category
-
-
-@dataclass(frozen=True)
-class BoundInputs:
-    """The model's inputs, filled from the data.
-
-    Attributes
-    ----------
-    n_rows : int
-    sources : mapping of str to RowSource
-        For each input of the model its rows, read on demand.
-    features : mapping of str to Feature
-        Every column and channel that the model takes, in the order of its inputs.
-    wanted : mapping
-        Which data each input receives, as said or as found.
-    gaps : tuple of Gap
-        Where values are missing.
-    """
-
-    n_rows: int
-    sources: Mapping[str, RowSource]
-    features: Mapping[str, Feature]
-    wanted: Wanted
-    gaps: tuple[Gap, ...] = ()
-
-    def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Return all inputs for the given rows: for each name an array of shape (n_rows, ...)."""
-        return read_rows(self.sources, rows)
-
-    def hold(self, rows: np.ndarray) -> HeldRows:
-        """Return rows that exchange values among themselves, in memory where they fit."""
-        return HeldRows(self.sources, rows)
 
 
 def bind_inputs(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted) -> BoundInputs:

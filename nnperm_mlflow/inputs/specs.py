@@ -1,7 +1,8 @@
-"""What a model takes: the name, shape and type of each input."""
+"""What a model takes and gives: the name, shape and type of each input, and what is known of its outputs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,3 +31,60 @@ class InputSpec:
     def __str__(self) -> str:
         axes = ", ".join(["rows", *("any" if length is None else str(length) for length in self.shape)])
         return f"'{self.name}' ({axes}; {'text' if self.dtype.kind == 'O' else self.dtype})"
+
+
+@dataclass(frozen=True)
+class Head:
+    """Outputs that come from one layer.
+
+    Attributes
+    ----------
+    columns : tuple of int
+        Where they stand among all outputs; empty where only a call tells.
+    unit : str or None
+        "probability" where the layer says so.
+    exclusive : bool
+        Whether they are known to be the probabilities of several classes of which one is right.
+    """
+
+    columns: tuple[int, ...] = ()
+    unit: str | None = None
+    exclusive: bool = False
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What a model predicts.
+
+    Attributes
+    ----------
+    names : tuple of str
+        One per output; empty where only a call tells how many there are.
+    heads : tuple of Head
+        Empty where nothing is known of them.
+    """
+
+    names: tuple[str, ...] = ()
+    heads: tuple[Head, ...] = ()
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of all outputs, where they share one."""
+        return _shared_unit(self.heads)
+
+    def unit_of(self, columns: Iterable[int]) -> str | None:
+        """Return the unit of some outputs, where they share one."""
+        return _shared_unit(self.heads_of(columns))
+
+    def heads_of(self, columns: Iterable[int]) -> tuple[Head, ...]:
+        """Return the heads that some outputs come from, as far as known; all where only a call tells."""
+        wanted = set(columns)
+        return tuple(head for head in self.heads if not head.columns or not wanted.isdisjoint(head.columns))
+
+
+def _shared_unit(heads: Iterable[Head]) -> str | None:
+    units = {head.unit for head in heads}
+    return units.pop() if len(units) == 1 else None
+
+
+Arrays = Mapping[str, np.ndarray]

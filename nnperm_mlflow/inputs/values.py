@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import DataError
+from nnperm_mlflow.inputs.bound import Gap
 from nnperm_mlflow.inputs.dataset import row_chunks
 from nnperm_mlflow.inputs.specs import InputSpec
 
 _SHOWN_ROWS = 64  # of those in which something is missing, on which the model is tried out
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Missing values in what an input receives, which can hold them.
-
-    Attributes
-    ----------
-    input : str
-        Name of the input.
-    what : str
-        The column or temporal data.
-    n_rows : int
-        Rows in which something is missing.
-    first_rows : ndarray of shape (n_shown,), int64
-        The first of them.
-    """
-
-    input: str
-    what: str
-    n_rows: int
-    first_rows: np.ndarray
 
 
 def check_values(what: str, array: np.ndarray, spec: InputSpec) -> list[Gap]:

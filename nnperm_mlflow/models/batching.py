@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -13,7 +13,6 @@ import numpy as np
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
 
-Arrays = Mapping[str, np.ndarray]
 Outcome = np.ndarray | PredictionError
 KindT = TypeVar("KindT", bound=Hashable)
 

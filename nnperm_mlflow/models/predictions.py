@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from nnperm_mlflow.basics.errors import PredictionError
-from nnperm_mlflow.models.batching import Arrays
+from nnperm_mlflow.inputs.specs import Arrays
 
 
 class Caller(Protocol):

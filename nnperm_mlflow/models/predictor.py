@@ -3,68 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from nnperm_mlflow.inputs.slots import Change
-from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.batching import Arrays
-
-
-@dataclass(frozen=True)
-class Head:
-    """Outputs that come from one layer.
-
-    Attributes
-    ----------
-    columns : tuple of int
-        Where they stand among all outputs; empty where only a call tells.
-    unit : str or None
-        "probability" where the layer says so.
-    exclusive : bool
-        Whether they are known to be the probabilities of several classes of which one is right.
-    """
-
-    columns: tuple[int, ...] = ()
-    unit: str | None = None
-    exclusive: bool = False
-
-
-@dataclass(frozen=True)
-class OutputSpec:
-    """What a model predicts.
-
-    Attributes
-    ----------
-    names : tuple of str
-        One per output; empty where only a call tells how many there are.
-    heads : tuple of Head
-        Empty where nothing is known of them.
-    """
-
-    names: tuple[str, ...] = ()
-    heads: tuple[Head, ...] = ()
-
-    @property
-    def unit(self) -> str | None:
-        """Unit of all outputs, where they share one."""
-        return _shared_unit(self.heads)
-
-    def unit_of(self, columns: Iterable[int]) -> str | None:
-        """Return the unit of some outputs, where they share one."""
-        return _shared_unit(self.heads_of(columns))
-
-    def heads_of(self, columns: Iterable[int]) -> tuple[Head, ...]:
-        """Return the heads that some outputs come from, as far as known; all where only a call tells."""
-        wanted = set(columns)
-        return tuple(head for head in self.heads if not head.columns or not wanted.isdisjoint(head.columns))
-
-
-def _shared_unit(heads: Iterable[Head]) -> str | None:
-    units = {head.unit for head in heads}
-    return units.pop() if len(units) == 1 else None
+from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
 
 
 class Block(Protocol):

@@ -15,12 +15,11 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.errors import ModelError, PredictionError
-from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.batching import Arrays
+from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
 from nnperm_mlflow.models.model_files import refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.predictions import as_columns
-from nnperm_mlflow.models.predictor import OutputSpec, Predictor
+from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.signature import specs_from_signature
 from nnperm_mlflow.models.whole_model import WholeModelPredictor
 

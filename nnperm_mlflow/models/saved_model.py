@@ -9,10 +9,11 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from nnperm_mlflow.basics.errors import ModelError, name_list
+from nnperm_mlflow.inputs.specs import OutputSpec
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.models.predictor import OutputSpec
-from nnperm_mlflow.models.tensors import TensorPredictor, Tensors, spec_from_tensor
+from nnperm_mlflow.models.tensor_predictor import TensorPredictor
+from nnperm_mlflow.models.tensors import Tensors, spec_from_tensor
 from nnperm_mlflow.models.trust import reaching_operations
 
 _SERVING = "serving_default"

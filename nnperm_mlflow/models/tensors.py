@@ -11,50 +11,11 @@ import tensorflow as tf
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.batching import Arrays
 from nnperm_mlflow.models.predictions import as_columns
-from nnperm_mlflow.models.predictor import OutputSpec
-from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 Tensors = Mapping[str, Any]
-MOST_ROWS = 4_096
-"""Rows of a call of a whole network; more make no row cheaper."""
 WORKERS = max(2, min(4, (os.cpu_count() or 1) // 2))
 """Calls of a network that run at the same time, so that one computes where another waits."""
-
-
-class TensorPredictor(WholeModelPredictor):
-    """A predictor behind which a compiled TensorFlow function stands.
-
-    Parameters
-    ----------
-    inputs : sequence of InputSpec
-    outputs : OutputSpec
-    function : callable
-        Takes a dict of tensors with exactly the names of `inputs`, returns a tensor, a list or a dict of them.
-        Traced once, with any number of rows.
-    """
-
-    _most_workers = WORKERS
-
-    def __init__(self, inputs: Sequence[InputSpec], outputs: OutputSpec, function: Callable[[Tensors], Any]) -> None:
-        super().__init__(inputs, outputs, MOST_ROWS)
-        signature = {spec.name: tensor_spec(spec) for spec in self.inputs}
-        self._function = tf.function(function, input_signature=[signature])
-        self._specs = {spec.name: spec for spec in self.inputs}
-
-    def prepared(self, name: str, array: np.ndarray) -> tf.Tensor:
-        """Return an input as a tensor."""
-        return to_tensor(array, self._specs[name])
-
-    def call(self, inputs: Arrays) -> np.ndarray:
-        """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
-        tensors = {spec.name: to_tensor(inputs[spec.name], spec) for spec in self.inputs}
-        try:
-            predicted = self._function(tensors)
-        except (tf.errors.OpError, ValueError, TypeError) as error:
-            raise PredictionError(describe_failure(error)) from error
-        return to_columns(predicted, len(next(iter(tensors.values()))))
 
 
 def tensor_spec(spec: InputSpec) -> tf.TensorSpec:
@@ -93,3 +54,43 @@ def to_columns(predicted: Any, n_rows: int) -> np.ndarray:  # noqa: ANN401 - a t
 
 def _known_to_numpy(tensor: tf.Tensor) -> tf.Tensor:
     return tf.cast(tensor, tf.float32) if tensor.dtype == tf.bfloat16 else tensor
+
+
+class Compiled:
+    """A function of tensors, traced once and called without looking for a trace again.
+
+    Parameters
+    ----------
+    function : callable
+    signature : sequence
+        Of nested `tf.TensorSpec`.
+    """
+
+    def __init__(self, function: Callable[..., Any], signature: Sequence[Any]) -> None:
+        # the layers of Keras need no rewriting of their code, which would take longer than tracing them
+        self._function = tf.function(function, input_signature=signature, autograph=False)
+        self._concrete: Any = None
+
+    @property
+    def n_traces(self) -> int:
+        """How often the function has been traced."""
+        return int(self._function.experimental_get_tracing_count())
+
+    def __call__(self, *given: Any) -> Any:  # noqa: ANN401
+        """Call the function; what TensorFlow raises becomes a `PredictionError`."""
+        if self._concrete is None:
+            self._concrete = guarded(self._function.get_concrete_function)
+        return guarded(self._concrete, *given)
+
+
+def guarded(function: Callable[..., Any], *given: Any) -> Any:  # noqa: ANN401
+    """Call a function; what TensorFlow raises becomes a `PredictionError`."""
+    try:
+        return function(*given)
+    except (tf.errors.OpError, ValueError, TypeError) as error:
+        raise PredictionError(describe_failure(error)) from error
+
+
+def any_rows(tensor: Any) -> tf.TensorSpec:  # noqa: ANN401
+    """Return what a compiled function is told of a tensor: any number of rows."""
+    return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)

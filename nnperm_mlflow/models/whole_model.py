@@ -11,10 +11,10 @@ import numpy as np
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
-from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.batching import Arrays, Exactness, StackingBlock, stack
+from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
+from nnperm_mlflow.models.batching import Exactness, StackingBlock, stack
 from nnperm_mlflow.models.predictions import rows_mix
-from nnperm_mlflow.models.predictor import OutputSpec, Predictor
+from nnperm_mlflow.models.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 

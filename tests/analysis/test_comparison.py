@@ -25,8 +25,9 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_blocks
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import stratify
-from nnperm_mlflow.analysis.statistics.findings import Precision, find
+from nnperm_mlflow.analysis.statistics.findings import Precision
 from nnperm_mlflow.analysis.statistics.intervals import Sample, ranks_of
+from nnperm_mlflow.analysis.statistics.repeats import find
 from nnperm_mlflow.analysis.statistics.variance import receivers_of, variance
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.configuration import AnalysisConfig

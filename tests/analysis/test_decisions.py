@@ -8,10 +8,10 @@ from nnperm_mlflow.analysis.engine.decisions import Decision, choose_decision
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.findings import find
+from nnperm_mlflow.analysis.statistics.repeats import find
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.configuration import AnalysisConfig
-from nnperm_mlflow.models.predictor import Head, OutputSpec
+from nnperm_mlflow.inputs.specs import Head, OutputSpec
 from tests.support.plain import PlainPredictor, bound
 
 TABLE = pd.DataFrame({"dose": np.linspace(0, 1, 101), "age": np.arange(101.0)})

@@ -17,9 +17,10 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.journal import Journal, Page
 from nnperm_mlflow.analysis.perturbation import donors as shuffling
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.findings import Precision, find
+from nnperm_mlflow.analysis.statistics.findings import Precision
+from nnperm_mlflow.analysis.statistics.repeats import find
 from nnperm_mlflow.config.configuration import AnalysisConfig
-from nnperm_mlflow.models.predictor import OutputSpec
+from nnperm_mlflow.inputs.specs import OutputSpec
 from tests.support.plain import PlainPredictor, bound
 
 RNG = np.random.default_rng(0)

@@ -20,9 +20,9 @@ from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.missing import find_void_inputs
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.findings import find
 from nnperm_mlflow.analysis.statistics.importance import with_scores
 from nnperm_mlflow.analysis.statistics.profiles import find_profiles
+from nnperm_mlflow.analysis.statistics.repeats import find
 from nnperm_mlflow.analysis.statistics.scorers import choose_scorers
 from nnperm_mlflow.basics.errors import DataError, NonFinitePredictionError
 from nnperm_mlflow.config.configuration import AnalysisConfig

@@ -9,8 +9,8 @@ from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.noise import measure_noise
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.findings import find
 from nnperm_mlflow.analysis.statistics.importance import with_scores
+from nnperm_mlflow.analysis.statistics.repeats import find
 from nnperm_mlflow.analysis.statistics.scorers import choose_scorers
 from nnperm_mlflow.config.configuration import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound

@@ -7,7 +7,8 @@ import pytest
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.profiles import GRID, PROFILE_COLUMNS, check_profiles, find_profiles
+from nnperm_mlflow.analysis.statistics.profile_grids import GRID, check_profiles
+from nnperm_mlflow.analysis.statistics.profiles import PROFILE_COLUMNS, find_profiles
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.configuration import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound

@@ -11,7 +11,7 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, step_orders
 from nnperm_mlflow.analysis.perturbation.kinds import Reorder, Shuffle
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.findings import find
+from nnperm_mlflow.analysis.statistics.repeats import find
 from nnperm_mlflow.analysis.statistics.windows import window_table
 from nnperm_mlflow.basics.errors import ConfigError, UnknownFeatureError
 from nnperm_mlflow.config.configuration import AnalysisConfig

@@ -20,7 +20,7 @@ from nnperm_mlflow.analysis.difference.recorded import read_provenance
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.findings import find
+from nnperm_mlflow.analysis.statistics.repeats import find
 from nnperm_mlflow.analysis.statistics.table import METADATA_KEY
 from nnperm_mlflow.basics.errors import EvidenceError
 from nnperm_mlflow.config.configuration import AnalysisConfig

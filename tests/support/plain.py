@@ -12,11 +12,11 @@ from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
 from nnperm_mlflow.analysis.statistics.tally import Tally
 from nnperm_mlflow.config.configuration import AnalysisConfig
-from nnperm_mlflow.inputs.binding import BoundInputs, bind_inputs
+from nnperm_mlflow.inputs.binding import bind_inputs
+from nnperm_mlflow.inputs.bound import BoundInputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
-from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.inputs.specs import InputSpec, OutputSpec
 from nnperm_mlflow.models.predictions import as_columns
-from nnperm_mlflow.models.predictor import OutputSpec
 from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 Function = Callable[[Mapping[str, np.ndarray]], np.ndarray]

@@ -22,8 +22,8 @@ from nnperm_mlflow.analysis.difference.influences import (
 )
 from nnperm_mlflow.analysis.difference.recorded import RecordedAudit
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
+from nnperm_mlflow.analysis.statistics.columns import COMPOSED
 from nnperm_mlflow.analysis.statistics.intervals import REACH
-from nnperm_mlflow.analysis.statistics.summary import COMPOSED
 from nnperm_mlflow.basics.errors import ConfigError
 
 DIFFERENCE_COLUMNS = (

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.difference.recorded import ToldPerturbation, read_provenance
-from nnperm_mlflow.analysis.statistics.summary import QUANTILES
+from nnperm_mlflow.analysis.statistics.columns import QUANTILES
 from nnperm_mlflow.analysis.statistics.table import TableReader
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from nnperm_mlflow.analysis.engine.deviation import Measure
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.models.predictor import OutputSpec
+from nnperm_mlflow.inputs.specs import OutputSpec
 
 _EVEN = 0.5  # where a probability speaks for neither of two classes
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnperm_mlflow.basics.errors import ConfigError, did_you_mean, name_list
-from nnperm_mlflow.config.configuration import DISTANCES
 
 
 @dataclass(frozen=True)
@@ -86,12 +85,12 @@ def choose_measure(output: int | str | None, n_outputs: int, names: tuple[str, .
         return Measure((output,), None, ("baseline",))
     if isinstance(output, str) and output in labels:
         return Measure((labels.index(output),), None, ("baseline",))
-    if isinstance(output, str) and output in DISTANCES:
+    if isinstance(output, str) and output in _DISTANCES:
         return Measure(tuple(range(n_outputs)), output, tuple(f"baseline_{label}" for label in labels))
-    choices = f"an output ({name_list(labels)}, or its position from 0) or a distance ({name_list(DISTANCES)})"
+    choices = f"an output ({name_list(labels)}, or its position from 0) or a distance ({name_list(_DISTANCES)})"
     if output is None:
         raise ConfigError(f"the model has {n_outputs} outputs: choose under 'analysis: output:' {choices}.")
-    hint = did_you_mean(str(output), [*labels, *DISTANCES])
+    hint = did_you_mean(str(output), [*labels, *_DISTANCES])
     raise ConfigError(f"analysis: output: the model has no output '{output}'; choose {choices}.{hint}")
 
 

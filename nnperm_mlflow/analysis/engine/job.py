@@ -13,7 +13,7 @@ from nnperm_mlflow.analysis.engine.deviation import Measure
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, step_orders
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo
 from nnperm_mlflow.analysis.perturbation.strata import Strata
-from nnperm_mlflow.inputs.binding import BoundInputs
+from nnperm_mlflow.inputs.bound import BoundInputs
 from nnperm_mlflow.inputs.row_cache import row_bytes
 from nnperm_mlflow.inputs.slots import count_steps
 from nnperm_mlflow.models.predictor import Predictor
@@ -25,7 +25,6 @@ _DEVIATION_BYTES = 7  # of a deviation, whether its row had moved, the predictio
 _PREDICTION_BYTES = 8
 _KEPT_BYTES = 1 << 29  # of what is kept of all blocks of a shuffle block: 512 MiB
 _MOST_BLOCK_ROWS = 4_096
-_PROBE_ROWS = 64
 _DONOR_BYTES = 1 << 28  # of donors remembered from block to block: 256 MiB
 
 
@@ -105,11 +104,6 @@ class Job:
 def count_outputs(predictor: Predictor, inputs: BoundInputs) -> int:
     """Return how many numbers the model predicts a row, by asking it for the first one."""
     return int(predictor.begin([inputs.read(np.arange(1))])[0].baseline.shape[1])
-
-
-def probe_rows(n_rows: int, most: int = _PROBE_ROWS) -> np.ndarray:
-    """Return a few rows from all over the data, ascending, on which something is tried out."""
-    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, most)).astype(np.int64))
 
 
 def choose_block_rows(job: Job, asked: int | Literal["auto"]) -> int:

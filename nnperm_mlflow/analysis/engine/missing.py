@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import DataError, name_list
-from nnperm_mlflow.inputs.binding import BoundInputs
+from nnperm_mlflow.inputs.bound import BoundInputs, Gap
 from nnperm_mlflow.inputs.slots import Change, in_all_rows
-from nnperm_mlflow.inputs.values import Gap
 from nnperm_mlflow.models.predictor import Predictor
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnperm_mlflow.analysis.engine.deviation import Measure
-from nnperm_mlflow.analysis.engine.job import probe_rows
-from nnperm_mlflow.inputs.binding import BoundInputs
+from nnperm_mlflow.inputs.bound import BoundInputs, probe_rows
 from nnperm_mlflow.models.predictions import rounding_of
 from nnperm_mlflow.models.predictor import Predictor
 

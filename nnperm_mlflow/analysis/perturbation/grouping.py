@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.engine.job import probe_rows
 from nnperm_mlflow.analysis.perturbation.association import associate, propose_groups, strong
 from nnperm_mlflow.analysis.perturbation.selection import Groups
 from nnperm_mlflow.basics.errors import name_list
-from nnperm_mlflow.inputs.binding import BoundInputs
+from nnperm_mlflow.inputs.bound import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.slots import Feature, read_slot
 
 logger = logging.getLogger(__name__)

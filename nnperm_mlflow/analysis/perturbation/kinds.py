@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnperm_mlflow.config.configuration import Scalar
 from nnperm_mlflow.inputs.row_cache import HeldRows
 from nnperm_mlflow.inputs.slots import Change, Feature, in_all_rows
+
+Value = bool | int | float | str
+"""What a feature can be set to, in the unit of the model's input."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class SetTo:
     """
 
     feature: Feature
-    value: Scalar
+    value: Value
     way = "set"
 
     @property
@@ -115,7 +117,7 @@ def disturb(
     return Change(slots, tuple(after), drawn if isinstance(perturbation, Shuffle) else None), moved
 
 
-def value_name(value: Scalar) -> str:
+def value_name(value: Value) -> str:
     """Return a value as it stands in names: `1` for 1.0, `0.5`, `yes`.
 
     >>> value_name(1.0), value_name(0.5), value_name("yes"), value_name(True)
@@ -126,7 +128,7 @@ def value_name(value: Scalar) -> str:
     return str(value)
 
 
-def _filled(before: np.ndarray, value: Scalar) -> np.ndarray:
+def _filled(before: np.ndarray, value: Value) -> np.ndarray:
     """Return an array like `before` that holds one value, as text where that holds text."""
     return np.full(before.shape, value_name(value) if before.dtype.kind == "O" else value, dtype=before.dtype)
 

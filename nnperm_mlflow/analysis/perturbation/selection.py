@@ -9,7 +9,7 @@ from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, Set
 from nnperm_mlflow.analysis.perturbation.value_counts import values_to_set
 from nnperm_mlflow.basics.errors import ConfigError, UnknownFeatureError, did_you_mean, name_list
 from nnperm_mlflow.config.configuration import AnalysisConfig
-from nnperm_mlflow.inputs.binding import BoundInputs
+from nnperm_mlflow.inputs.bound import BoundInputs
 from nnperm_mlflow.inputs.slots import Feature, count_steps, window_of
 
 Groups = Mapping[str, Sequence[str]]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.perturbation.kinds import value_name
+from nnperm_mlflow.analysis.perturbation.kinds import Value, value_name
 from nnperm_mlflow.basics.errors import ConfigError, DataError
-from nnperm_mlflow.config.configuration import ALL, AnalysisConfig, Scalar
-from nnperm_mlflow.inputs.binding import BoundInputs
+from nnperm_mlflow.config.configuration import ALL, AnalysisConfig
+from nnperm_mlflow.inputs.bound import BoundInputs
 from nnperm_mlflow.inputs.slots import Feature, RowSource, read_slot
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ MOST_VALUES = 200
 _CHUNK_ROWS = 1 << 18  # rows of a column looked at in one go when values are counted
 
 
-def distinct_values(feature: Feature, inputs: BoundInputs, most: int | None = None) -> dict[Scalar, int] | None:
+def distinct_values(feature: Feature, inputs: BoundInputs, most: int | None = None) -> dict[Value, int] | None:
     """Count the values of a static feature; missing ones are none of them.
 
     Parameters
@@ -53,12 +53,12 @@ def distinct_values(feature: Feature, inputs: BoundInputs, most: int | None = No
     return {shortest(value): count for value, count in counts.items()}
 
 
-def shortest(value: Any) -> Scalar:  # noqa: ANN401 - a numpy scalar, or a string
+def shortest(value: Any) -> Value:  # noqa: ANN401 - a numpy scalar, or a string
     """Return a value as Python writes it: 0.1 for the float32 nearest to it, and not 0.10000000149011612."""
     return float(str(value)) if isinstance(value, np.floating) else getattr(value, "item", lambda: value)()
 
 
-def values_to_set(feature: Feature, inputs: BoundInputs, analysis: AnalysisConfig) -> list[Scalar]:
+def values_to_set(feature: Feature, inputs: BoundInputs, analysis: AnalysisConfig) -> list[Value]:
     """Return the values asked for and the rare ones of a binary or categorical feature, each once.
 
     Parameters
@@ -81,7 +81,7 @@ def values_to_set(feature: Feature, inputs: BoundInputs, analysis: AnalysisConfi
     return list(dict.fromkeys([*values, *_rare_values(feature, inputs, analysis.rare_below)]))
 
 
-def _all_values(feature: Feature, inputs: BoundInputs) -> list[Scalar]:
+def _all_values(feature: Feature, inputs: BoundInputs) -> list[Value]:
     counts = None
     if feature.kind in ("number", "category"):
         counts = distinct_values(feature, inputs, MOST_VALUES)
@@ -92,7 +92,7 @@ def _all_values(feature: Feature, inputs: BoundInputs) -> list[Scalar]:
     return sorted(counts, key=lambda value: (isinstance(value, str), value))
 
 
-def _rare_values(feature: Feature, inputs: BoundInputs, rare_below: float) -> list[Scalar]:
+def _rare_values(feature: Feature, inputs: BoundInputs, rare_below: float) -> list[Value]:
     """Return the rare values of a binary or categorical feature, most frequent first."""
     if feature.kind not in ("number", "category") or rare_below == 0:
         return []
@@ -111,7 +111,7 @@ def _rare_values(feature: Feature, inputs: BoundInputs, rare_below: float) -> li
     return rare[:MOST_RARE_VALUES]
 
 
-def _as_held(value: Scalar, feature: Feature, sources: Mapping[str, RowSource]) -> Scalar:
+def _as_held(value: Value, feature: Feature, sources: Mapping[str, RowSource]) -> Value:
     """Return a value as text where all of the feature's inputs hold text, or refuse one that an input cannot hold."""
     for slot in feature.slots:
         dtype = sources[slot.input].dtype
@@ -124,7 +124,7 @@ def _as_held(value: Scalar, feature: Feature, sources: Mapping[str, RowSource]) 
     return value_name(value) if is_text else value
 
 
-def _can_hold(dtype: np.dtype, value: Scalar) -> bool:
+def _can_hold(dtype: np.dtype, value: Value) -> bool:
     """Tell whether a dtype holds a number, up to the rounding of floating point."""
     if isinstance(value, str) or (isinstance(value, float) and not math.isfinite(value)):
         return False

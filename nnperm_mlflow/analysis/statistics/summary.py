@@ -9,31 +9,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
+from nnperm_mlflow.analysis.statistics.columns import (
+    QUANTILES,
+    SUMMARY_COLUMNS,
+    SURE,
+)
 from nnperm_mlflow.analysis.statistics.tally import Read, Tally
 
-QUANTILES = {"median": 0.5, "q05": 0.05, "q25": 0.25, "q75": 0.75, "q95": 0.95}
-COMPOSED = ("group", "window")
-"""Kinds of features that are made of others, or a part of one."""
-
-SURE_QUANTILES = ("median", "q95")
-"""Quantiles of which is told how sure they are."""
-
-SURE = (*SURE_QUANTILES, "changed_median", "mean", "shift", "flipped_share")
-"""Statistics of which is told how sure they are, in the columns `<statistic>_low` and `<statistic>_high`."""
-
 _NOT_SURE = dict.fromkeys(("median_spread", *(f"{name}{end}" for name in SURE for end in ("_low", "_high"))), math.nan)
-
-SUMMARY_COLUMNS = (
-    "perturbation", "feature", "kind", "way", "value", "rows", "skipped", "held", "median", "median_low", "median_high",
-    "median_spread", "mean", "mean_low", "mean_high", "shift", "shift_low", "shift_high", "q05", "q25", "q75", "q95",
-    "q95_low", "q95_high", "max", "changed_share", "changed_median", "changed_median_low", "changed_median_high",
-    "flipped_share", "flipped_share_low", "flipped_share_high",
-)  # fmt: skip
-
-NUMBERS = tuple(
-    column for column in SUMMARY_COLUMNS if column not in ("perturbation", "feature", "kind", "way", "value")
-)
-"""Those of them that are numbers."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from nnperm_mlflow.inputs.slots import Change
-from nnperm_mlflow.models.batching import Arrays, StackingBlock, stack
+from nnperm_mlflow.inputs.specs import Arrays
+from nnperm_mlflow.models.batching import StackingBlock, stack
 from nnperm_mlflow.models.graph import Key
+from nnperm_mlflow.models.keras.nodes import Packed, repeated
 from nnperm_mlflow.models.keras.parts import Cluster, NetworkParts, Route
-from nnperm_mlflow.models.keras.pieces import Border, Packed, repeated
+from nnperm_mlflow.models.keras.pieces import Border
 from nnperm_mlflow.models.tensors import WORKERS, to_columns, to_tensor
 
 _MOST_ROWS = 16_384  # of a call

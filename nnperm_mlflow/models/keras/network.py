@@ -16,16 +16,16 @@ import mlflow
 import numpy as np
 
 from nnperm_mlflow.basics.errors import ModelError, PredictionError, name_list
-from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.batching import Arrays
+from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
 from nnperm_mlflow.models.keras.branches import BranchPredictor
 from nnperm_mlflow.models.keras.nodes import unfold
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.predictions import rows_mix, same_numbers
-from nnperm_mlflow.models.predictor import Head, OutputSpec, Predictor
+from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.signature import specs_from_signature
-from nnperm_mlflow.models.tensors import TensorPredictor, Tensors, spec_from_tensor, to_columns, to_tensor
+from nnperm_mlflow.models.tensor_predictor import TensorPredictor
+from nnperm_mlflow.models.tensors import Tensors, spec_from_tensor, to_columns, to_tensor
 from nnperm_mlflow.models.trust import reaching_layers
 
 logger = logging.getLogger(__name__)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from nnperm_mlflow.models.graph import Graph, Key
 
@@ -122,3 +123,34 @@ def _row_bytes(node: Any) -> int:  # noqa: ANN401
     steps = max(math.prod(length or 1 for length in tensor.shape[1:-1]) for tensor in node.input_tensors)
     written = sum(math.prod(length or 1 for length in tensor.shape[1:]) for tensor in node.output_tensors)
     return 4 * (written if any(len(tensor.shape) > 2 for tensor in node.output_tensors) else steps * written)
+
+
+Packed = list[Any]
+"""A tensor, and behind it its mask where it has one."""
+
+
+def run_steps(steps: Sequence[KerasStep], given: Mapping[Key, Any]) -> dict[Key, Any]:
+    """Return the given tensors and all that steps make of them."""
+    values = dict(given)
+    for step in steps:
+        values.update(zip(step.gives, step.run(values), strict=True))
+    return values
+
+
+def packed(value: Any) -> Packed:  # noqa: ANN401
+    """Return a tensor with its mask, if it has one."""
+    mask = getattr(value, "_keras_mask", None)
+    return [value] if mask is None else [value, mask]
+
+
+def repeated(each: Packed, copies: int) -> Packed:
+    """Return copies of a tensor one below the other, and of its mask."""
+    return [tf.tile(part, [copies, *[1] * (len(part.shape) - 1)]) for part in each] if copies > 1 else each
+
+
+def unpacked(each: Packed) -> Any:  # noqa: ANN401
+    """Return a tensor that bears its mask, if it has one."""
+    value, *masks = each
+    for mask in masks:
+        value._keras_mask = mask
+    return value

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.graph import Key
-from nnperm_mlflow.models.keras.nodes import KerasGraph, KerasStep
-from nnperm_mlflow.models.tensors import describe_failure, tensor_spec, to_tensor
+from nnperm_mlflow.models.keras.nodes import KerasGraph, Packed, packed, run_steps, unpacked
+from nnperm_mlflow.models.tensors import Compiled, any_rows, guarded, tensor_spec, to_tensor
 
 _MOVES_NUMBERS = (keras.layers.Embedding, keras.layers.Flatten, keras.layers.Reshape)
 _CALLS_UNCOMPILED = 24  # tracing takes as long as about twenty calls
 
-Packed = list[Any]
-"""A tensor, and behind it its mask where it has one."""
 
 Border = list[Packed]
 """What an input gives to the joint steps, in the order of `Graph.border`."""
@@ -105,70 +102,3 @@ class JointSteps:
             given.update(zip(keys, borders[name], strict=True))
         values = run_steps(self._steps, {key: unpacked(each) for key, each in given.items()})
         return [values[key] for key in self._outputs], [packed(values[key]) for key in self._keeps]
-
-
-class Compiled:
-    """A function of tensors, traced once and called without looking for a trace again.
-
-    Parameters
-    ----------
-    function : callable
-    signature : sequence
-        Of nested `tf.TensorSpec`.
-    """
-
-    def __init__(self, function: Callable[..., Any], signature: Sequence[Any]) -> None:
-        # the layers of Keras need no rewriting of their code, which would take longer than tracing them
-        self._function = tf.function(function, input_signature=signature, autograph=False)
-        self._concrete: Any = None
-
-    @property
-    def n_traces(self) -> int:
-        """How often the function has been traced."""
-        return int(self._function.experimental_get_tracing_count())
-
-    def __call__(self, *given: Any) -> Any:  # noqa: ANN401
-        """Call the function; what TensorFlow raises becomes a `PredictionError`."""
-        if self._concrete is None:
-            self._concrete = guarded(self._function.get_concrete_function)
-        return guarded(self._concrete, *given)
-
-
-def guarded(function: Callable[..., Any], *given: Any) -> Any:  # noqa: ANN401
-    """Call a function; what TensorFlow raises becomes a `PredictionError`."""
-    try:
-        return function(*given)
-    except (tf.errors.OpError, ValueError, TypeError) as error:
-        raise PredictionError(describe_failure(error)) from error
-
-
-def run_steps(steps: Sequence[KerasStep], given: Mapping[Key, Any]) -> dict[Key, Any]:
-    """Return the given tensors and all that steps make of them."""
-    values = dict(given)
-    for step in steps:
-        values.update(zip(step.gives, step.run(values), strict=True))
-    return values
-
-
-def packed(value: Any) -> Packed:  # noqa: ANN401
-    """Return a tensor with its mask, if it has one."""
-    mask = getattr(value, "_keras_mask", None)
-    return [value] if mask is None else [value, mask]
-
-
-def repeated(each: Packed, copies: int) -> Packed:
-    """Return copies of a tensor one below the other, and of its mask."""
-    return [tf.tile(part, [copies, *[1] * (len(part.shape) - 1)]) for part in each] if copies > 1 else each
-
-
-def unpacked(each: Packed) -> Any:  # noqa: ANN401
-    """Return a tensor that bears its mask, if it has one."""
-    value, *masks = each
-    for mask in masks:
-        value._keras_mask = mask
-    return value
-
-
-def any_rows(tensor: Any) -> tf.TensorSpec:  # noqa: ANN401
-    """Return what a compiled function is told of a tensor: any number of rows."""
-    return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)

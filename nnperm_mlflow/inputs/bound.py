@@ -1,0 +1,77 @@
+"""The model's inputs, filled from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnperm_mlflow.inputs.row_cache import HeldRows, read_rows
+from nnperm_mlflow.inputs.slots import Feature, RowSource
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Missing values in what an input receives, which can hold them.
+
+    Attributes
+    ----------
+    input : str
+        Name of the input.
+    what : str
+        The column or temporal data.
+    n_rows : int
+        Rows in which something is missing.
+    first_rows : ndarray of shape (n_shown,), int64
+        The first of them.
+    """
+
+    input: str
+    what: str
+    n_rows: int
+    first_rows: np.ndarray
+
+
+Wanted = Mapping[str, str | list[str]]
+"""For an input, the column, the list of columns or the temporal data that it receives."""
+
+
+@dataclass(frozen=True)
+class BoundInputs:
+    """The model's inputs, filled from the data.
+
+    Attributes
+    ----------
+    n_rows : int
+    sources : mapping of str to RowSource
+        For each input of the model its rows, read on demand.
+    features : mapping of str to Feature
+        Every column and channel that the model takes, in the order of its inputs.
+    wanted : mapping
+        Which data each input receives, as said or as found.
+    gaps : tuple of Gap
+        Where values are missing.
+    """
+
+    n_rows: int
+    sources: Mapping[str, RowSource]
+    features: Mapping[str, Feature]
+    wanted: Wanted
+    gaps: tuple[Gap, ...] = ()
+
+    def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return all inputs for the given rows: for each name an array of shape (n_rows, ...)."""
+        return read_rows(self.sources, rows)
+
+    def hold(self, rows: np.ndarray) -> HeldRows:
+        """Return rows that exchange values among themselves, in memory where they fit."""
+        return HeldRows(self.sources, rows)
+
+
+_PROBE_ROWS = 64
+
+
+def probe_rows(n_rows: int, most: int = _PROBE_ROWS) -> np.ndarray:
+    """Return a few rows from all over the data, ascending, on which something is tried out."""
+    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, most)).astype(np.int64))
