@@ -18,6 +18,7 @@ from nnperm_mlflow.basics.errors import ConfigError, ModelError, ModelNotFoundEr
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_outside
 from nnperm_mlflow.models.model_uri import ModelReference
+from nnperm_mlflow.models.network_files import is_of_keras_2
 from nnperm_mlflow.models.predictor import Predictor
 
 logger = logging.getLogger(__name__)
@@ -141,6 +142,10 @@ def _network_files(files: ModelFiles) -> Iterator[Path]:
 
 def _network_loader(network: Path) -> Callable[[Path, ModelFiles, ModelReference, bool], Predictor]:
     if network.suffix in (".keras", ".h5"):
+        if is_of_keras_2(network):
+            from nnperm_mlflow.models.keras2.network import load_network as load_of_keras_2  # noqa: PLC0415
+
+            return load_of_keras_2
         from nnperm_mlflow.models.keras.network import load_network  # noqa: PLC0415
 
         return load_network

@@ -18,9 +18,10 @@ import numpy as np
 from nnperm_mlflow.basics.errors import ModelError, PredictionError, name_list
 from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
 from nnperm_mlflow.models.keras.branches import BranchPredictor
-from nnperm_mlflow.models.keras.nodes import unfold
+from nnperm_mlflow.models.keras.nodes import KerasGraph, unfold
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
+from nnperm_mlflow.models.network_files import read_configuration
 from nnperm_mlflow.models.predictions import rows_mix, same_numbers
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.signature import specs_from_signature
@@ -65,7 +66,7 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
         If the file is no network that this Keras reads.
     """
     try:
-        reaching = [] if trust_model else reaching_layers(_configuration(path))
+        reaching = [] if trust_model else reaching_layers(read_configuration(path))
         if reaching:
             raise refuse_untrusted(
                 reference, f"the network has {name_list(reaching)}, which would run code or read files"
@@ -83,17 +84,6 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
         network = _load_trusted(files, reference)
     specs = None if _input_structure(network) is not None else specs_from_signature(files.mlmodel, reference)
     return keras_predictor(network, specs)
-
-
-def _configuration(path: Path) -> Any:  # noqa: ANN401 - nested JSON
-    """Return what a network's file says it is made of."""
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("config.json"))
-    import h5py  # noqa: PLC0415 - needed for this format alone
-
-    with h5py.File(path) as file:
-        return json.loads(file.attrs.get("model_config", "{}"))
 
 
 def _load_file(path: Path) -> keras.Model:
@@ -155,17 +145,26 @@ class KerasPredictor(TensorPredictor):
         In the order in which the network flattens its inputs.
     feed : callable
         Puts tensors by name into the structure that the network takes.
+    unfolded : callable
+        Returns the network's graph, or None for one that has none.
     """
 
-    def __init__(self, network: keras.Model, inputs: Sequence[InputSpec], feed: Callable[[Tensors], Any]) -> None:
+    def __init__(
+        self,
+        network: keras.Model,
+        inputs: Sequence[InputSpec],
+        feed: Callable[[Tensors], Any],
+        unfolded: Callable[[Any], KerasGraph | None] = unfold,
+    ) -> None:
         super().__init__(inputs, _outputs(network), self._run)
         self._network = network
         self._feed = feed
+        self._unfolded = unfolded
 
     def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
         """Run the network by branches where some rows show that it can be, and as a whole otherwise."""
         try:
-            graph = unfold(self._network)
+            graph = self._unfolded(self._network)
             if graph is None or len(graph.inputs) != len(self.inputs):
                 logger.info("the network has no graph of layers: each perturbation is a call of the whole")
                 return super().fitted(probe, exact)
@@ -195,14 +194,21 @@ class KerasPredictor(TensorPredictor):
         return to_columns(self._run(tensors), len(next(iter(probe.values()))))
 
 
-def keras_predictor(network: keras.Model, specs: Sequence[InputSpec] | None = None) -> KerasPredictor:
+def keras_predictor(
+    network: keras.Model,
+    specs: Sequence[InputSpec] | None = None,
+    unfolded: Callable[[Any], KerasGraph | None] = unfold,
+) -> KerasPredictor:
     """Return a network as a predictor.
 
     Parameters
     ----------
     network : keras.Model
+        Of Keras 3, or of Keras 2 with its own way to unfold it.
     specs : sequence of InputSpec, optional
         Inputs of a network that does not say them itself (a subclass).
+    unfolded : callable
+        Returns the network's graph, or None for one that has none.
 
     Returns
     -------
@@ -211,11 +217,17 @@ def keras_predictor(network: keras.Model, specs: Sequence[InputSpec] | None = No
     structure = _input_structure(network)
     if structure is None:
         return KerasPredictor(
-            network, specs or [], lambda tensors: dict(tensors) if len(tensors) > 1 else next(iter(tensors.values()))
+            network,
+            specs or [],
+            lambda tensors: dict(tensors) if len(tensors) > 1 else next(iter(tensors.values())),
+            unfolded,
         )
     own = _specs(structure)
     return KerasPredictor(
-        network, own, lambda tensors: keras.tree.pack_sequence_as(structure, [tensors[spec.name] for spec in own])
+        network,
+        own,
+        lambda tensors: keras.tree.pack_sequence_as(structure, [tensors[spec.name] for spec in own]),
+        unfolded,
     )
 
 
@@ -255,13 +267,15 @@ def _outputs(network: keras.Model) -> OutputSpec:
 def _layer_behind(tensor: Any) -> Any:  # noqa: ANN401
     """Return the layer or operation that gives an output; of a network inside, the one that gives its own."""
     operation, _, place = getattr(tensor, "_keras_history", (None, 0, 0))  # not a public part of Keras
-    inner = getattr(operation, "outputs", None) if isinstance(operation, keras.Model) else None
+    inner = getattr(operation, "outputs", None) if hasattr(operation, "layers") else None
     return _layer_behind(inner[place]) if inner else operation
 
 
 def _head(layer: Any, first: int, width: int) -> Head:  # noqa: ANN401
     """Return what a layer's last act makes of its outputs; some layers and operations are an activation themselves."""
-    own = type(layer).__name__.lower()
+    own = (
+        str(getattr(layer, "symbol", type(layer).__name__)).rpartition(".")[2].lower()
+    )  # an operator says its function
     activation = getattr(getattr(layer, "activation", None), "__name__", own)
     unit = "probability" if activation in ("sigmoid", "softmax") else None
     return Head(tuple(range(first, first + width)), unit, activation == "softmax" and width > 1)

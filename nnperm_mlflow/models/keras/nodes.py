@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ import keras
 import tensorflow as tf
 
 from nnperm_mlflow.models.graph import Graph, Key
+
+_OF_KERAS = re.compile(r"(tf_)?keras\.src\.layers\.")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,12 @@ class KerasStep:
     def takes(self) -> tuple[Key, ...]:
         """The tensors whose values it takes."""
         return tuple(self.arguments.values())
+
+    @property
+    def kind(self) -> str:
+        """Name of the layer's class where it is Keras's own; one derived from it may be anything."""
+        own = type(self.operation)
+        return own.__name__ if _OF_KERAS.match(own.__module__) else ""
 
     def run(self, values: Mapping[Key, Any]) -> list[Any]:
         """Return the step's outputs for the values of the tensors it takes."""
@@ -93,7 +102,9 @@ def _unfold_into(steps: list[KerasStep], functional: Any, path: tuple[int, ...],
             gives = _unfold_into(steps, nested, inner_path, inner_known)
         else:
             gives = [(path, id(tensor)) for tensor in node.output_tensors]
-            steps.append(KerasStep(node.operation, node, takes, tuple(gives), _cost(node), _row_bytes(node)))
+            steps.append(
+                KerasStep(node.operation, node, takes, tuple(gives), estimate_cost(node), estimate_row_bytes(node))
+            )
         known.update({id(tensor): key for tensor, key in zip(node.output_tensors, gives, strict=True)})
     return [known[id(tensor)] for tensor in functional.outputs]
 
@@ -108,17 +119,17 @@ def _nodes_in_order(functional: Any) -> Iterable[Any]:  # noqa: ANN401
             yield node
 
 
-def _cost(node: Any) -> float:  # noqa: ANN401
+def estimate_cost(node: Any) -> float:  # noqa: ANN401
     """Estimate the multiplications a row: each weight once a position, and each output once."""
     shapes = [tensor.shape for tensor in [*node.input_tensors, *node.output_tensors]]
     positions = max(math.prod(length or 1 for length in shape[1:-1]) for shape in shapes)
     written = sum(math.prod(length or 1 for length in tensor.shape[1:]) for tensor in node.output_tensors)
-    looks_up = isinstance(node.operation, keras.layers.Embedding)
+    looks_up = type(node.operation).__name__ == "Embedding"
     weights = [] if looks_up else getattr(node.operation, "weights", [])
     return positions * sum(math.prod(weight.shape) for weight in weights) + written
 
 
-def _row_bytes(node: Any) -> int:  # noqa: ANN401
+def estimate_row_bytes(node: Any) -> int:  # noqa: ANN401
     """Estimate the memory of a step's outputs a row; a layer over a series holds each of its steps."""
     steps = max(math.prod(length or 1 for length in tensor.shape[1:-1]) for tensor in node.input_tensors)
     written = sum(math.prod(length or 1 for length in tensor.shape[1:]) for tensor in node.output_tensors)

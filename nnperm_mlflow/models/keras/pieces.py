@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from nnperm_mlflow.inputs.specs import InputSpec
@@ -13,7 +12,7 @@ from nnperm_mlflow.models.graph import Key
 from nnperm_mlflow.models.keras.nodes import KerasGraph, Packed, packed, run_steps, unpacked
 from nnperm_mlflow.models.tensors import Compiled, any_rows, guarded, tensor_spec, to_tensor
 
-_MOVES_NUMBERS = (keras.layers.Embedding, keras.layers.Flatten, keras.layers.Reshape)
+_MOVES_NUMBERS = frozenset({"Embedding", "Flatten", "Reshape"})
 _CALLS_UNCOMPILED = 24  # tracing takes as long as about twenty calls
 
 
@@ -40,7 +39,7 @@ class OwnSteps:
         self._keys = dict(inputs)
         self._borders = {name: graph.border(key) for name, key in inputs.items()}
         self._function = Compiled(self._run, [{name: tensor_spec(spec) for name, spec in self.specs.items()}])
-        moves = all(type(step.operation) in _MOVES_NUMBERS for step in self._steps)
+        moves = all(step.kind in _MOVES_NUMBERS for step in self._steps)
         self._calls_left = _CALLS_UNCOMPILED if moves else 0
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Border]:
