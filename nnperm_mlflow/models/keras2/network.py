@@ -59,7 +59,7 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
     try:
         config = uncompiled(read_configuration(path))
         reaching = [] if trust_model else reaching_parts(config)
-        kinds = kinds_read_otherwise(config)
+        kinds = [] if _is_installed() else kinds_read_otherwise(config)
         exchanged = exchanged_halves(path) if path.suffix == ".h5" else []
     except _UNREADABLE as error:
         raise _unreadable(path, reference, error) from error
@@ -73,11 +73,15 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
             reference,
             name_list(exchanged),
         )
-    if importlib.util.find_spec(_KERAS_2) is None:
+    if not _is_installed():
         return _load_by_keras_3(path, files, reference, trust_model, kinds)
     network = _load_by_keras_2(path, config, files, reference, trust_model)
     specs = None if network.inputs else specs_from_signature(files.mlmodel, reference)
     return keras_predictor(network, specs, unfold)
+
+
+def _is_installed() -> bool:
+    return importlib.util.find_spec(_KERAS_2) is not None
 
 
 def _load_by_keras_3(
@@ -92,7 +96,9 @@ def _load_by_keras_3(
     try:
         return load_by_keras_3(path, files, reference, trust_model)
     except ModelError as error:
-        raise type(error)(f"{error} It was written by Keras {keras_version(path)}. {_advice()}") from error
+        raise ModelError(
+            f"{reference} was written by Keras {keras_version(path)}, and Keras 3 cannot read it. {_advice()}"
+        ) from error
 
 
 def _advice() -> str:
@@ -183,7 +189,7 @@ def _custom_objects(path: Path, files: ModelFiles) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, reference: ModelReference, error: Exception) -> ModelError:
-    version = importlib.metadata.version("tf-keras") if importlib.util.find_spec(_KERAS_2) else "2"
+    version = importlib.metadata.version("tf-keras") if _is_installed() else "2"
     return ModelError(
         f"the network file {path.name} of {reference} cannot be read by Keras {version} ({type(error).__name__}). Load "
         "it once in the environment that wrote it, and log it again."

@@ -90,7 +90,7 @@ def _reaching_class(part: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _reaching_settings(kind: str, settings: Mapping[str, Any]) -> Iterator[str]:
-    if kind in OPERATORS and settings.get("function") not in FUNCTIONS:
+    if kind in OPERATORS and str(settings.get("function")) not in FUNCTIONS:
         yield f"{kind} of {settings.get('function')}"
     if kind == OLD_OPERATOR:
         operation = _operation(settings.get("node_def"))
