@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,14 @@ def load_saved_model(path: Path, files: ModelFiles, reference: ModelReference, t
     specs = {str(getattr(spec, "name", "")): spec for spec in tf.nest.flatten(positional)} | dict(named)
     if not specs or any(not isinstance(spec, tf.TensorSpec) for spec in specs.values()):
         raise ModelError(f"the SavedModel of {reference} takes something else than named tensors.")
-
-    def call(tensors: Tensors, _owner: object = loaded) -> Any:  # noqa: ANN401 - variables live as long as their owner
-        return function(*[tensors[spec.name] for spec in tf.nest.flatten(positional)], **{n: tensors[n] for n in named})
-
+    call = partial(_call, loaded, function, [spec.name for spec in tf.nest.flatten(positional)], list(named))
     inputs = [spec_from_tensor(name, specs[name]) for name in sorted(specs)]
     return TensorPredictor(inputs, _outputs(function.structured_outputs), call)
+
+
+def _call(_owner: object, function: Any, positional: list[str], named: list[str], tensors: Tensors) -> Any:  # noqa: ANN401
+    """Call a function of a SavedModel; its variables live as long as their owner."""
+    return function(*[tensors[name] for name in positional], **{name: tensors[name] for name in named})
 
 
 def _function(loaded: Any, reference: ModelReference) -> Any:  # noqa: ANN401 - TensorFlow's own untyped objects

@@ -174,7 +174,7 @@ def test_a_network_is_traced_once_whatever_the_size_of_a_block(tmp_path):
         block = predictor.begin([{name: array[:n_rows] for name, array in named.items()}])[0]
         list(block.predict(map(Change.of, [{"old": named["new"][:n_rows]}])))
     predictor.begin([{name: np.concatenate([array] * 3) for name, array in named.items()}])[0]
-    assert predictor._function.experimental_get_tracing_count() == 1
+    assert predictor._function.n_traces == 1
 
 
 def test_the_order_and_number_of_names_in_a_block_do_not_reach_the_network(tmp_path):
@@ -192,7 +192,7 @@ def test_the_order_and_number_of_names_in_a_block_do_not_reach_the_network(tmp_p
 def test_a_code_that_an_embedding_does_not_know_is_a_failed_prediction(tmp_path):
     network, _, named = with_codes()
     predictor = load(save(network, tmp_path / "model"))
-    with pytest.raises(PredictionError, match="A code outside of what an embedding knows"):
+    with pytest.raises(PredictionError, match="A code outside of what an embedding knows does that"):
         predictor.begin([{**named, "SEX_input": np.full((N_ROWS, 1), 9, dtype="int32")}])[0]
 
 

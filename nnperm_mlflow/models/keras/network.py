@@ -18,14 +18,14 @@ import numpy as np
 from nnperm_mlflow.basics.errors import ModelError, PredictionError, name_list
 from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
 from nnperm_mlflow.models.keras.branches import BranchPredictor
-from nnperm_mlflow.models.keras.nodes import unfold
+from nnperm_mlflow.models.keras.nodes import unfold, with_lengths
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.predictions import rows_mix, same_numbers
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.signature import specs_from_signature
 from nnperm_mlflow.models.tensor_predictor import TensorPredictor
-from nnperm_mlflow.models.tensors import Tensors, spec_from_tensor, to_columns, to_tensor
+from nnperm_mlflow.models.tensors import Tensors, spec_from_tensor, to_tensor
 from nnperm_mlflow.models.trust import reaching_layers
 
 logger = logging.getLogger(__name__)
@@ -158,7 +158,8 @@ class KerasPredictor(TensorPredictor):
     """
 
     def __init__(self, network: keras.Model, inputs: Sequence[InputSpec], feed: Callable[[Tensors], Any]) -> None:
-        super().__init__(inputs, _outputs(network), self._run)
+        own_predict = self._predict if _predicts_otherwise(network) else None
+        super().__init__(inputs, _outputs(network), self._run, own_predict)
         self._network = network
         self._feed = feed
 
@@ -169,9 +170,10 @@ class KerasPredictor(TensorPredictor):
             if graph is None or len(graph.inputs) != len(self.inputs):
                 logger.info("the network has no graph of layers: each perturbation is a call of the whole")
                 return super().fitted(probe, exact)
-            branches = BranchPredictor(self.inputs, self.outputs, graph, exact)
+            rows = [to_tensor(probe[spec.name][:1], spec) for spec in self.inputs]
+            branches = BranchPredictor(self.inputs, self.outputs, with_lengths(graph, rows), exact)
             found = branches.call(probe)
-            if same_numbers(found, self._eager(probe)) and not rows_mix(branches, probe, found):
+            if same_numbers(found, self.call_original(probe)) and not rows_mix(branches, probe, found):
                 return branches.fitted(probe, exact)
         except _OTHER_GRAPH as error:
             logger.debug("running by branches failed: %s", type(error).__name__)  # its message may hold values
@@ -183,16 +185,16 @@ class KerasPredictor(TensorPredictor):
 
         A compiled ReLU may make a number of what is none, which would look like a prediction.
         """
-        return super().takes(rows) and bool(np.isfinite(self._eager(rows)).all())
+        return super().takes(rows) and bool(np.isfinite(self.call_original(rows)).all())
 
     def _run(self, tensors: Tensors) -> list[Any]:
         """Return the outputs in the order of their names."""
         return list(keras.tree.flatten(self._network(self._feed(tensors), training=False)))
 
-    def _eager(self, probe: Arrays) -> np.ndarray:
-        """Call the network itself, without compiling it for a few rows."""
-        tensors = {spec.name: to_tensor(probe[spec.name], spec) for spec in self.inputs}
-        return to_columns(self._run(tensors), len(next(iter(probe.values()))))
+    def _predict(self, tensors: Tensors) -> list[Any]:
+        """Return what the network's own `predict` gives, which is what MLflow calls."""
+        n_rows = len(next(iter(tensors.values())))
+        return list(keras.tree.flatten(self._network.predict(self._feed(tensors), batch_size=n_rows, verbose=0)))
 
 
 def keras_predictor(network: keras.Model, specs: Sequence[InputSpec] | None = None) -> KerasPredictor:
@@ -217,6 +219,12 @@ def keras_predictor(network: keras.Model, specs: Sequence[InputSpec] | None = No
     return KerasPredictor(
         network, own, lambda tensors: keras.tree.pack_sequence_as(structure, [tensors[spec.name] for spec in own])
     )
+
+
+def _predicts_otherwise(network: keras.Model) -> bool:
+    """Tell whether a network brings a `predict` of its own, which need not be what a call of it gives."""
+    own = (getattr(type(network), name).__module__ for name in ("predict", "predict_step", "make_predict_function"))
+    return not all(module.startswith("keras.") for module in own)
 
 
 def _input_structure(network: keras.Model) -> Any:  # noqa: ANN401 - a tensor, or a list or dict of them
