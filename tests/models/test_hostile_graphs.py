@@ -314,7 +314,8 @@ def by_map(held):
 
 
 def by_further_functions(held):
-    return tf.function(lambda x: tf.function(lambda y: held(y))(x))
+    inner = tf.function(lambda x: held(x) + 0.0)
+    return tf.function(lambda x: inner(x) + 0.0)
 
 
 def by_an_attribute(held):

@@ -19,6 +19,7 @@ from nnperm_mlflow.basics.errors import ModelError, PredictionError, name_list
 from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
 from nnperm_mlflow.models.keras.branches import BranchPredictor
 from nnperm_mlflow.models.keras.nodes import unfold, with_lengths
+from nnperm_mlflow.models.keras.refusals import refuse_stateful, refuse_what_hdf5_loses
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.predictions import rows_mix, same_numbers
@@ -37,6 +38,14 @@ _OTHER_GRAPH = (AttributeError, KeyError, TypeError, ValueError, PredictionError
 """What a Keras that keeps its graph in another way than the ones known would end in."""
 
 _NEEDS_CODE = ("could not locate", "unknown layer", "unknown object", "lambda", "safe_mode", "register_keras")
+_WITH_CODE = "Log it again with what it needs: code_paths=[...] or custom_objects={...}."
+_WITHOUT_CODE = (
+    "mlflow.keras stores no code with a network. Log it with mlflow.keras.log_model(..., save_exported_model=True), "
+    "which stores what it computes and needs none; or import its classes, registered with "
+    "keras.saving.register_keras_serializable, and audit from Python."
+)
+"""What helps where a network's own classes are not found, by the flavour that it was logged with."""
+
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError, zipfile.BadZipFile)
 
 
@@ -65,22 +74,27 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
         If the file is no network that this Keras reads.
     """
     try:
-        reaching = [] if trust_model else reaching_layers(_configuration(path))
+        config = _configuration(path)
+        reaching = [] if trust_model else reaching_layers(_as_loaded(config, path))
         if reaching:
             raise refuse_untrusted(
-                reference, f"the network has {name_list(reaching)}, which would run code or read files"
+                reference,
+                f"the network has {name_list(reaching)}, which would run code or read files{_what_trust_lacks(files)}",
             )
+        refuse_what_hdf5_loses(path, config, reference)
         network = _load_file(path)
     except _UNREADABLE as error:
-        if not any(hint in str(error).lower() for hint in _NEEDS_CODE):
+        said = str(error).replace(str(path), path.name).lower()
+        if not any(hint in said for hint in _NEEDS_CODE):
             raise ModelError(
                 f"the network file {path.name} of {reference} cannot be read by Keras {keras.__version__} "
                 f"({type(error).__name__}). Load it once in the environment that wrote it, and log it again."
             ) from error
         if not trust_model:
             why = "the network has Lambda layers or classes of its own, whose code would run"
-            raise refuse_untrusted(reference, why) from error
+            raise refuse_untrusted(reference, why + _what_trust_lacks(files)) from error
         network = _load_trusted(files, reference)
+    refuse_stateful(network, reference)
     specs = None if _input_structure(network) is not None else specs_from_signature(files.mlmodel, reference)
     return keras_predictor(network, specs)
 
@@ -94,6 +108,12 @@ def _configuration(path: Path) -> Any:  # noqa: ANN401 - nested JSON
 
     with h5py.File(path) as file:
         return json.loads(file.attrs.get("model_config", "{}"))
+
+
+def _as_loaded(config: Any, path: Path) -> Any:  # noqa: ANN401 - nested JSON
+    """Return the parts of a configuration that are loaded: of a `.keras` file not how the network was trained."""
+    is_compiled = path.suffix == ".keras" and isinstance(config, dict)
+    return {key: value for key, value in config.items() if key != "compile_config"} if is_compiled else config
 
 
 def _load_file(path: Path) -> keras.Model:
@@ -132,17 +152,31 @@ def _without_keras_2_arguments(config: Any) -> Any:  # noqa: ANN401 - nested JSO
 
 def _load_trusted(files: ModelFiles, reference: ModelReference) -> keras.Model:
     """Load a network as MLflow does, with the code and pickles beside it."""
-    flavour = mlflow.tensorflow if "tensorflow" in files.mlmodel["flavors"] else mlflow.keras
-    name = "keras_model_kwargs" if flavour is mlflow.tensorflow else "load_model_kwargs"
+    stores_code = _stores_code(files)
+    flavour = mlflow.tensorflow if stores_code else mlflow.keras
+    name = "keras_model_kwargs" if stores_code else "load_model_kwargs"
     try:
         return flavour.load_model(str(files.path), **{name: {"safe_mode": False, "compile": False}})
     except ImportError:
         raise
     except Exception as error:  # code of a trusted model may raise anything
         raise ModelError(
-            f"{reference} cannot be loaded with its own code either ({type(error).__name__}). Log it again with what "
-            "it needs: code_paths=[...] or custom_objects={...}."
+            f"{reference} cannot be loaded with its own code either ({type(error).__name__}). "
+            f"{_WITH_CODE if stores_code else _WITHOUT_CODE}"
         ) from error
+
+
+def _stores_code(files: ModelFiles) -> bool:
+    """Tell whether a network was logged by a flavour that can store the code of its classes; mlflow.keras cannot."""
+    told = files.mlmodel["flavors"].get("keras")
+    return not (isinstance(told, dict) and "save_exported_model" in told)
+
+
+def _what_trust_lacks(files: ModelFiles) -> str:
+    """Return what to add to a refusal where trust alone need not help."""
+    if _stores_code(files):
+        return ""
+    return " (mlflow.keras stores no classes; its save_exported_model=True stores what the network computes instead)"
 
 
 class KerasPredictor(TensorPredictor):
@@ -224,7 +258,7 @@ def keras_predictor(network: keras.Model, specs: Sequence[InputSpec] | None = No
 def _predicts_otherwise(network: keras.Model) -> bool:
     """Tell whether a network brings a `predict` of its own, which need not be what a call of it gives."""
     own = (getattr(type(network), name).__module__ for name in ("predict", "predict_step", "make_predict_function"))
-    return not all(module.startswith("keras.") for module in own)
+    return not all(module.startswith(("keras.", "tf_keras.")) for module in own)
 
 
 def _input_structure(network: keras.Model) -> Any:  # noqa: ANN401 - a tensor, or a list or dict of them
@@ -250,14 +284,22 @@ def _outputs(network: keras.Model) -> OutputSpec:
     layers = [_layer_behind(tensor) for tensor in tensors] or network.layers[-1:]
     if not tensors or any(len(tensor.shape) != 2 or tensor.shape[1] is None for tensor in tensors):
         return OutputSpec((), tuple(_head(layer, 0, 0) for layer in layers))
-    named = getattr(network, "output_names", [network.layers[-1].name])
     names: list[str] = []
     heads = []
-    for name, tensor, layer in zip(named, tensors, layers, strict=True):
+    for name, tensor, layer in zip(_output_names(network), tensors, layers, strict=True):
         width = tensor.shape[1]
         heads.append(_head(layer, len(names), width))
         names += [str(name)] if width == 1 else [f"{name}_{position}" for position in range(width)]
     return OutputSpec(tuple(names), tuple(heads))
+
+
+def _output_names(network: keras.Model) -> list[str]:
+    """Return what a network calls each tensor of its outputs: the keys of a dict, else the names of its layers."""
+    structure = getattr(network, "_outputs_struct", None)  # not a public part of Keras
+    paths = [path for path, _ in keras.tree.flatten_with_path(structure)] if isinstance(structure, dict) else []
+    if len(paths) == len(network.outputs):
+        return ["_".join(map(str, path)) for path in paths]
+    return list(getattr(network, "output_names", [network.layers[-1].name]))
 
 
 def _layer_behind(tensor: Any) -> Any:  # noqa: ANN401
