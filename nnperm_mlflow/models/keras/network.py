@@ -18,7 +18,8 @@ import numpy as np
 from nnperm_mlflow.basics.errors import ModelError, PredictionError, name_list
 from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
 from nnperm_mlflow.models.keras.branches import BranchPredictor
-from nnperm_mlflow.models.keras.nodes import KerasGraph, unfold
+from nnperm_mlflow.models.keras.nodes import KerasGraph, unfold, with_lengths
+from nnperm_mlflow.models.keras.refusals import refuse_stateful, refuse_what_hdf5_loses
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import read_configuration
@@ -26,7 +27,7 @@ from nnperm_mlflow.models.predictions import rows_mix, same_numbers
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.signature import specs_from_signature
 from nnperm_mlflow.models.tensor_predictor import TensorPredictor
-from nnperm_mlflow.models.tensors import Tensors, spec_from_tensor, to_columns, to_tensor
+from nnperm_mlflow.models.tensors import Tensors, spec_from_tensor, to_tensor
 from nnperm_mlflow.models.trust import reaching_layers
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,14 @@ _OTHER_GRAPH = (AttributeError, KeyError, TypeError, ValueError, PredictionError
 """What a Keras that keeps its graph in another way than the ones known would end in."""
 
 _NEEDS_CODE = ("could not locate", "unknown layer", "unknown object", "lambda", "safe_mode", "register_keras")
+_WITH_CODE = "Log it again with what it needs: code_paths=[...] or custom_objects={...}."
+_WITHOUT_CODE = (
+    "mlflow.keras stores no code with a network. Log it with mlflow.keras.log_model(..., save_exported_model=True), "
+    "which stores what it computes and needs none; or import its classes, registered with "
+    "keras.saving.register_keras_serializable, and audit from Python."
+)
+"""What helps where a network's own classes are not found, by the flavour that it was logged with."""
+
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError, zipfile.BadZipFile)
 
 
@@ -66,24 +75,35 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
         If the file is no network that this Keras reads.
     """
     try:
-        reaching = [] if trust_model else reaching_layers(read_configuration(path))
+        config = read_configuration(path)
+        reaching = [] if trust_model else reaching_layers(_as_loaded(config, path))
         if reaching:
             raise refuse_untrusted(
-                reference, f"the network has {name_list(reaching)}, which would run code or read files"
+                reference,
+                f"the network has {name_list(reaching)}, which would run code or read files{_what_trust_lacks(files)}",
             )
+        refuse_what_hdf5_loses(path, config, reference)
         network = _load_file(path)
     except _UNREADABLE as error:
-        if not any(hint in str(error).lower() for hint in _NEEDS_CODE):
+        said = str(error).replace(str(path), path.name).lower()
+        if not any(hint in said for hint in _NEEDS_CODE):
             raise ModelError(
                 f"the network file {path.name} of {reference} cannot be read by Keras {keras.__version__} "
                 f"({type(error).__name__}). Load it once in the environment that wrote it, and log it again."
             ) from error
         if not trust_model:
             why = "the network has Lambda layers or classes of its own, whose code would run"
-            raise refuse_untrusted(reference, why) from error
+            raise refuse_untrusted(reference, why + _what_trust_lacks(files)) from error
         network = _load_trusted(files, reference)
+    refuse_stateful(network, reference)
     specs = None if _input_structure(network) is not None else specs_from_signature(files.mlmodel, reference)
     return keras_predictor(network, specs)
+
+
+def _as_loaded(config: Any, path: Path) -> Any:  # noqa: ANN401 - nested JSON
+    """Return the parts of a configuration that are loaded: of a `.keras` file not how the network was trained."""
+    is_compiled = path.suffix == ".keras" and isinstance(config, dict)
+    return {key: value for key, value in config.items() if key != "compile_config"} if is_compiled else config
 
 
 def _load_file(path: Path) -> keras.Model:
@@ -122,17 +142,34 @@ def _without_keras_2_arguments(config: Any) -> Any:  # noqa: ANN401 - nested JSO
 
 def _load_trusted(files: ModelFiles, reference: ModelReference) -> keras.Model:
     """Load a network as MLflow does, with the code and pickles beside it."""
-    flavour = mlflow.tensorflow if "tensorflow" in files.mlmodel["flavors"] else mlflow.keras
-    name = "keras_model_kwargs" if flavour is mlflow.tensorflow else "load_model_kwargs"
+    stores_code = _stores_code(files)
+    flavour = mlflow.tensorflow if stores_code else mlflow.keras
+    name = "keras_model_kwargs" if stores_code else "load_model_kwargs"
     try:
         return flavour.load_model(str(files.path), **{name: {"safe_mode": False, "compile": False}})
     except ImportError:
         raise
     except Exception as error:  # code of a trusted model may raise anything
-        raise ModelError(
-            f"{reference} cannot be loaded with its own code either ({type(error).__name__}). Log it again with what "
-            "it needs: code_paths=[...] or custom_objects={...}."
-        ) from error
+        raise unloadable(files, reference, error) from error
+
+
+def unloadable(files: ModelFiles, reference: ModelReference, error: Exception) -> ModelError:
+    """Return the error for a trusted network that its own code could not load."""
+    advice = _WITH_CODE if _stores_code(files) else _WITHOUT_CODE
+    return ModelError(f"{reference} cannot be loaded with its own code either ({type(error).__name__}). {advice}")
+
+
+def _stores_code(files: ModelFiles) -> bool:
+    """Tell whether a network was logged by a flavour that can store the code of its classes; mlflow.keras cannot."""
+    told = files.mlmodel["flavors"].get("keras")
+    return not (isinstance(told, dict) and "save_exported_model" in told)
+
+
+def _what_trust_lacks(files: ModelFiles) -> str:
+    """Return what to add to a refusal where trust alone need not help."""
+    if _stores_code(files):
+        return ""
+    return " (mlflow.keras stores no classes; its save_exported_model=True stores what the network computes instead)"
 
 
 class KerasPredictor(TensorPredictor):
@@ -156,7 +193,8 @@ class KerasPredictor(TensorPredictor):
         feed: Callable[[Tensors], Any],
         unfolded: Callable[[Any], KerasGraph | None] = unfold,
     ) -> None:
-        super().__init__(inputs, _outputs(network), self._run)
+        own_predict = self._predict if _predicts_otherwise(network) else None
+        super().__init__(inputs, _outputs(network), self._run, own_predict)
         self._network = network
         self._feed = feed
         self._unfolded = unfolded
@@ -168,9 +206,10 @@ class KerasPredictor(TensorPredictor):
             if graph is None or len(graph.inputs) != len(self.inputs):
                 logger.info("the network has no graph of layers: each perturbation is a call of the whole")
                 return super().fitted(probe, exact)
-            branches = BranchPredictor(self.inputs, self.outputs, graph, exact)
+            rows = [to_tensor(probe[spec.name][:1], spec) for spec in self.inputs]
+            branches = BranchPredictor(self.inputs, self.outputs, with_lengths(graph, rows), exact)
             found = branches.call(probe)
-            if same_numbers(found, self._eager(probe)) and not rows_mix(branches, probe, found):
+            if same_numbers(found, self.call_original(probe)) and not rows_mix(branches, probe, found):
                 return branches.fitted(probe, exact)
         except _OTHER_GRAPH as error:
             logger.debug("running by branches failed: %s", type(error).__name__)  # its message may hold values
@@ -182,16 +221,16 @@ class KerasPredictor(TensorPredictor):
 
         A compiled ReLU may make a number of what is none, which would look like a prediction.
         """
-        return super().takes(rows) and bool(np.isfinite(self._eager(rows)).all())
+        return super().takes(rows) and bool(np.isfinite(self.call_original(rows)).all())
 
     def _run(self, tensors: Tensors) -> list[Any]:
         """Return the outputs in the order of their names."""
         return list(keras.tree.flatten(self._network(self._feed(tensors), training=False)))
 
-    def _eager(self, probe: Arrays) -> np.ndarray:
-        """Call the network itself, without compiling it for a few rows."""
-        tensors = {spec.name: to_tensor(probe[spec.name], spec) for spec in self.inputs}
-        return to_columns(self._run(tensors), len(next(iter(probe.values()))))
+    def _predict(self, tensors: Tensors) -> list[Any]:
+        """Return what the network's own `predict` gives, which is what MLflow calls."""
+        n_rows = len(next(iter(tensors.values())))
+        return list(keras.tree.flatten(self._network.predict(self._feed(tensors), batch_size=n_rows, verbose=0)))
 
 
 def keras_predictor(
@@ -231,6 +270,12 @@ def keras_predictor(
     )
 
 
+def _predicts_otherwise(network: keras.Model) -> bool:
+    """Tell whether a network brings a `predict` of its own, which need not be what a call of it gives."""
+    own = (getattr(type(network), name).__module__ for name in ("predict", "predict_step", "make_predict_function"))
+    return not all(module.startswith(("keras.", "tf_keras.")) for module in own)
+
+
 def _input_structure(network: keras.Model) -> Any:  # noqa: ANN401 - a tensor, or a list or dict of them
     """Return the inputs as the network wants them handed over; None for one that does not say (a subclass)."""
     try:
@@ -254,14 +299,22 @@ def _outputs(network: keras.Model) -> OutputSpec:
     layers = [_layer_behind(tensor) for tensor in tensors] or network.layers[-1:]
     if not tensors or any(len(tensor.shape) != 2 or tensor.shape[1] is None for tensor in tensors):
         return OutputSpec((), tuple(_head(layer, 0, 0) for layer in layers))
-    named = getattr(network, "output_names", [network.layers[-1].name])
     names: list[str] = []
     heads = []
-    for name, tensor, layer in zip(named, tensors, layers, strict=True):
+    for name, tensor, layer in zip(_output_names(network), tensors, layers, strict=True):
         width = tensor.shape[1]
         heads.append(_head(layer, len(names), width))
         names += [str(name)] if width == 1 else [f"{name}_{position}" for position in range(width)]
     return OutputSpec(tuple(names), tuple(heads))
+
+
+def _output_names(network: keras.Model) -> list[str]:
+    """Return what a network calls each tensor of its outputs: the keys of a dict, else the names of its layers."""
+    structure = getattr(network, "_outputs_struct", None)  # not a public part of Keras
+    paths = [path for path, _ in keras.tree.flatten_with_path(structure)] if isinstance(structure, dict) else []
+    if len(paths) == len(network.outputs):
+        return ["_".join(map(str, path)) for path in paths]
+    return list(getattr(network, "output_names", [network.layers[-1].name]))
 
 
 def _layer_behind(tensor: Any) -> Any:  # noqa: ANN401
@@ -273,9 +326,8 @@ def _layer_behind(tensor: Any) -> Any:  # noqa: ANN401
 
 def _head(layer: Any, first: int, width: int) -> Head:  # noqa: ANN401
     """Return what a layer's last act makes of its outputs; some layers and operations are an activation themselves."""
-    own = (
-        str(getattr(layer, "symbol", type(layer).__name__)).rpartition(".")[2].lower()
-    )  # an operator says its function
+    symbol = getattr(layer, "symbol", type(layer).__name__)  # what an operator of Keras 2 calls
+    own = str(symbol).rpartition(".")[2].lower()
     activation = getattr(getattr(layer, "activation", None), "__name__", own)
     unit = "probability" if activation in ("sigmoid", "softmax") else None
     return Head(tuple(range(first, first + width)), unit, activation == "softmax" and width > 1)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from nnperm_mlflow.basics.errors import ModelError, name_list
-from nnperm_mlflow.models.keras.network import KerasPredictor, keras_predictor
+from nnperm_mlflow.models.keras.network import KerasPredictor, keras_predictor, unloadable
 from nnperm_mlflow.models.keras.network import load_network as load_by_keras_3
+from nnperm_mlflow.models.keras.refusals import refuse_stateful
 from nnperm_mlflow.models.keras2.kinds import exchanged_halves, kinds_read_otherwise
 from nnperm_mlflow.models.keras2.nodes import unfold
 from nnperm_mlflow.models.keras2.trust import reaching_parts, uncompiled
@@ -76,6 +77,7 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
     if not _is_installed():
         return _load_by_keras_3(path, files, reference, trust_model, kinds)
     network = _load_by_keras_2(path, config, files, reference, trust_model)
+    refuse_stateful(network, reference)
     specs = None if network.inputs else specs_from_signature(files.mlmodel, reference)
     return keras_predictor(network, specs, unfold)
 
@@ -130,10 +132,7 @@ def _load_by_keras_2(
     except ImportError:
         raise
     except Exception as error:  # code of a trusted model may raise anything
-        raise ModelError(
-            f"{reference} cannot be loaded with its own code either ({type(error).__name__}). Log it again with what "
-            "it needs: code_paths=[...] or custom_objects={...}."
-        ) from error
+        raise unloadable(files, reference, error) from error
 
 
 def _read(path: Path, trust_model: bool, custom_objects: dict[str, Any] | None = None) -> Any:  # noqa: ANN401

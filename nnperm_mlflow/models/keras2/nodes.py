@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from nnperm_mlflow.models.graph import Graph, Key
-from nnperm_mlflow.models.keras.nodes import KerasGraph, KerasStep, estimate_cost, estimate_row_bytes
+from nnperm_mlflow.models.keras.nodes import KerasGraph, KerasStep
 
 _OWN = "tf_keras."
 
@@ -77,7 +77,7 @@ def unfold(network: Any) -> KerasGraph | None:  # noqa: ANN401 - tf_keras is unt
     given = [*zip(inputs, network.inputs, strict=True)]
     made = [pair for step in needed for pair in zip(step.gives, step.node.output_tensors, strict=True)]
     shapes = {key: (tuple(tensor.shape), tensor.dtype.name) for key, tensor in [*given, *made]}
-    graph = Graph(tuple(needed), inputs, tuple(outputs), shapes)
+    graph = Graph(tuple(step.weighed(shapes) for step in needed), inputs, tuple(outputs), shapes)
     return graph if _keeps_rows(graph) else None
 
 
@@ -106,8 +106,7 @@ def _unfold_into(
             gives = _unfold_into(steps, node.layer, (*path, id(node)), inner_known, in_training)
         else:
             gives = [(path, id(tensor)) for tensor in call.output_tensors]
-            cost, row_bytes = estimate_cost(call), estimate_row_bytes(call)
-            steps.append(Keras2Step(node.layer, call, takes, tuple(gives), cost, row_bytes))
+            steps.append(Keras2Step(node.layer, call, takes, tuple(gives)))
         known.update({id(tensor): key for tensor, key in zip(call.output_tensors, gives, strict=True)})
     return [known[id(tensor)] for tensor in network.outputs]
 
