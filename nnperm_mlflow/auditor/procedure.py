@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from nnperm_mlflow.analysis.engine.progress import Progress
+from nnperm_mlflow.approval.application import try_to_judge
 from nnperm_mlflow.approval.baselines import pin_baselines, refuse_itself
-from nnperm_mlflow.approval.judgement import try_to_judge
 from nnperm_mlflow.auditor.forecast import Forecast, forecast
 from nnperm_mlflow.auditor.measurement import measure, profile
-from nnperm_mlflow.auditor.outbox import kept_until_published, publish_record, refuse_overwriting
+from nnperm_mlflow.auditor.outbox import kept_until_published, publish_audit, refuse_overwriting
 from nnperm_mlflow.auditor.preparation import as_config, prepare, with_policy
-from nnperm_mlflow.auditor.record import Place, record
+from nnperm_mlflow.auditor.record import gather, publication_of, record_of, write_files
 from nnperm_mlflow.auditor.resources import check_room
 from nnperm_mlflow.auditor.result import AuditResult, Folder
 from nnperm_mlflow.auditor.workspace import Workspace, left_unmade
@@ -23,10 +23,10 @@ from nnperm_mlflow.basics.files import TABLE_FILE
 from nnperm_mlflow.config.configuration import AuditConfig
 from nnperm_mlflow.config.policy import AnyPolicy, Policy
 from nnperm_mlflow.inputs.dataset import Dataset
-from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.refusals import explained
 from nnperm_mlflow.registry.run_session import RunSession
+from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG
 
 AnyConfig = AuditConfig | Mapping[str, object] | str | Path | None
 
@@ -115,27 +115,38 @@ def audit(
         refuse_itself(pinned, plan.reference.uri)
         session.refuse_used({**plan.record, "unit": plan.unit})
         session.start(plan.reference, experiment, tags={KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri})
-        place = Place(session.run_id, session.experiment_id, folder, ends_run, logs_metrics, logs_table, workspace.root)
         state = workspace.open(plan, fresh)
         calls = plan.job.predictor.calls
         found = measure(plan, folder.path / TABLE_FILE, progress, state.journal)
         profiles = profile(plan, progress, state.journal)
-        recorded = record(plan, found, place, profiles=profiles, calls_before=calls)
+        result = gather(plan, found, session, folder, profiles=profiles, calls=plan.job.predictor.calls - calls)
+        files = write_files(plan, result)
+        record = record_of(plan, found.repeats, result)
+        publication = publication_of(
+            plan,
+            record,
+            result,
+            files,
+            ends_run=ends_run,
+            logs_metrics=logs_metrics,
+            logs_table=logs_table,
+            work_dir=workspace.root,
+        )
         alike = settings.with_policy(Policy()).with_repeats(found.repeats)
         again = partial(audit, alike, data=data, trust_model=trust_model, experiment=experiment, work_dir=work_dir)
-        with kept_until_published(recorded, state, settings.policy.applies):
-            judged = try_to_judge(
+        with kept_until_published(publication, folder, state, settings.policy.applies):
+            judgement = try_to_judge(
                 client,
-                recorded.audited,
+                record,
                 settings.policy,
                 pinned,
                 folder=scratch / "baselines",
                 audit_now=(lambda uri: again(model_uri=uri).run_id) if logs_table else None,
             )
-            denied = publish_record(client, recorded, judged)
+            denied = publish_audit(client, folder.path, publication, record, judgement)
             session.leave()
         state.remove()
-    return replace(recorded.result, verdict=judged.settled(), not_linked=denied)
+    return replace(result, verdict=judgement.settled(), not_linked=denied)
 
 
 def plan_audit(

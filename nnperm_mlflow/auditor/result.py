@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 import tempfile
@@ -28,11 +27,12 @@ from nnperm_mlflow.basics.files import (
     WINDOWS_FILE,
 )
 from nnperm_mlflow.basics.paths import local_directory
+from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.report.boxplot import boxplot_figure
 from nnperm_mlflow.report.heatmap import heatmap_figure
 from nnperm_mlflow.report.profiles import profiles_figure
-from nnperm_mlflow.verdict.judgement import Verdict
+from nnperm_mlflow.verdict.verdict import Verdict
 
 try:
     import fcntl
@@ -189,7 +189,7 @@ class AuditResult:
         return boxplot_figure(self.summary, self.subtitle, self.unit)
 
 
-def write_files(result: AuditResult) -> list[str]:
+def write_findings(result: AuditResult) -> list[str]:
     """Write what an audit found beside its table.
 
     Parameters
@@ -219,13 +219,3 @@ def write_files(result: AuditResult) -> list[str]:
     for name, picture in pictures.items():
         picture.savefig(result.directory / name, dpi=_DPI)
     return [*there, *pictures]
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV from which each text can be read back.
-
-    A carriage return ends a row for those who read CSV, and pandas does not quote it: where there is one, every text is
-    quoted.
-    """
-    has_returns = "\r" in table.to_csv(index=False, lineterminator="\n")
-    table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL)

@@ -12,7 +12,7 @@ from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, tracking_options
 
 if TYPE_CHECKING:
-    from nnperm_mlflow.verdict.judgement import Verdict
+    from nnperm_mlflow.verdict.verdict import Verdict
 
 _SIGNS = {True: "kept    ", False: "NOT KEPT"}
 

@@ -14,21 +14,22 @@ from mlflow import MlflowClient
 from nnperm_mlflow.analysis.difference.comparison import Comparison, compare_tables
 from nnperm_mlflow.auditor.preparation import as_config
 from nnperm_mlflow.auditor.procedure import AnyConfig, audit
-from nnperm_mlflow.auditor.result import Folder, write_table
+from nnperm_mlflow.auditor.result import Folder
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.files import COMPARISON_CARD, COMPARISON_FILE, COMPARISON_PICTURE
 from nnperm_mlflow.basics.text import as_text
 from nnperm_mlflow.comparison.pairs import Archive, Pair, differences, find_pair
 from nnperm_mlflow.config.configuration import AuditConfig
+from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.registry.comparisons import ComparisonEvidence, log_comparison
 from nnperm_mlflow.registry.connection import connected, run_address
-from nnperm_mlflow.registry.records import AuditRecord
 from nnperm_mlflow.registry.refusals import explained
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.report.comparison_card import comparison_card, in_brackets
 from nnperm_mlflow.report.dumbbell import dumbbell_figure
-from nnperm_mlflow.verdict.judgement import stamp
+from nnperm_mlflow.verdict.verdict import stamp
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,7 +156,7 @@ def compare(
             comparison=comparison,
             table=table,
             how=_how(pair, paired),
-            unit=pair[1].param("unit"),
+            unit=pair[1].unit,
             run_id=session.run_id,
             experiment_id=session.experiment_id,
             address=run_address(session.experiment_id, session.run_id),
@@ -222,8 +223,7 @@ def _how(pair: Pair, paired: bool) -> str:
 
 
 def _of_file(record: AuditRecord) -> str:
-    inputs = record.run.inputs.dataset_inputs if record.run.inputs else []
-    return f" of {inputs[0].dataset.name}" if inputs else ""
+    return f" of {record.dataset['name']}" if record.dataset else ""
 
 
 def _evidence(result: ComparisonResult, pair: Pair) -> ComparisonEvidence:

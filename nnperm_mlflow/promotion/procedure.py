@@ -11,14 +11,15 @@ from mlflow import MlflowClient
 from nnperm_mlflow.approval.procedure import find_record, policy_for
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError, RefusedError
 from nnperm_mlflow.config.policy import AnyPolicy
+from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.promotion.confirmation import Rereading, confirm, confirm_verdict
 from nnperm_mlflow.registry.aliases import Promotion, holder_of, move_alias
 from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected, current_user
-from nnperm_mlflow.registry.records import AuditRecord, read_audit
-from nnperm_mlflow.registry.version_link import RUN_TAG
-from nnperm_mlflow.verdict.judgement import stamp
+from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.tags import RUN_TAG
+from nnperm_mlflow.verdict.verdict import stamp
 
 logger = logging.getLogger(__name__)
 

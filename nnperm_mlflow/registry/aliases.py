@@ -13,8 +13,8 @@ from mlflow.exceptions import MlflowException
 from nnperm_mlflow.basics.errors import RefusedError, says_missing
 from nnperm_mlflow.basics.files import PROMOTION_FILE
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.registry.audits import KIND_TAG, MODEL_TAG, PROMOTION
 from nnperm_mlflow.registry.run_session import RunSession
+from nnperm_mlflow.registry.tags import KIND_TAG, MODEL_TAG, PROMOTION
 
 logger = logging.getLogger(__name__)
 

@@ -9,18 +9,10 @@ from mlflow.entities import Run
 
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.text import named
-
-AUDIT, COMPARISON, PROMOTION = "audit", "comparison", "promotion"
-"""What a run of ours is, as its tag `nnperm.kind` says."""
+from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, TABLE_TAG, WHOLE_TAG
 
 FINISHED = "FINISHED"
 
-KIND_TAG, MODEL_TAG, DATA_TAG = "nnperm.kind", "nnperm.model", "nnperm.data_digest"
-WHOLE_TAG = "nnperm.whole"
-"""Tag of a run that holds all that an audit has to leave there."""
-
-TABLE_TAG = "nnperm.table"
-"""Tag of a run whose deviation table was kept out of it."""
 
 TABLE_DIGEST = "table_digest"
 """Parameter of a run that holds an audit; without it there is nothing that its files could be held against."""

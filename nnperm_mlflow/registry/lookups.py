@@ -11,7 +11,8 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.errors import ModelNotFoundError, did_you_mean, name_list, says_missing
 from nnperm_mlflow.basics.text import beginning_with, named
-from nnperm_mlflow.registry.audits import AUDIT, KIND_TAG, MODEL_TAG, PROMOTION, find_runs
+from nnperm_mlflow.registry.audits import find_runs
+from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, PROMOTION
 
 _PAGE = 100
 _MOST_NAMED = 200

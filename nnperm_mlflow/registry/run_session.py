@@ -13,12 +13,10 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from nnperm_mlflow.basics.errors import AuditError, TrackingError, name_list, says_missing
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.registry.audits import WHOLE_TAG
+from nnperm_mlflow.registry.tags import ERROR_TAG, WHOLE_TAG
 
 logger = logging.getLogger(__name__)
 
-ERROR_TAG = "nnperm.error"
-"""Tag of a run with what hindered the audit."""
 
 _FINISHED, _FAILED, _KILLED = map(RunStatus.to_string, (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED))
 

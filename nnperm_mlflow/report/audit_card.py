@@ -9,7 +9,7 @@ from datetime import datetime
 import pandas as pd
 
 from nnperm_mlflow.basics.text import as_table, as_text
-from nnperm_mlflow.verdict.judgement import Subject, Verdict, stamp
+from nnperm_mlflow.verdict.verdict import Subject, Verdict, stamp
 
 _TOP = 10
 _COLUMNS = {
@@ -51,8 +51,8 @@ def audit_card(
     lines = [
         f"# Audit of {as_text(subject.model)}",
         "",
-        f"{stamp(when)}, run {run}, on {subject.rows:,} rows, {_count(subject.repeats, 'shuffle')} of each feature, "
-        f"seed {subject.seed}.",
+        f"{stamp(when)}, run {run}, on {subject.rows:,} rows, {_count(subject.repeats, 'shuffle')} of each "
+        f"feature, seed {subject.seed}.",
         "",
         *_verdict_lines(verdict),
         "## What the predictions rest on",

@@ -22,13 +22,13 @@ from nnperm_mlflow.basics.errors import ConfigError, ModelError, RefusedError
 from nnperm_mlflow.basics.files import file_digest
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.evidence.summary_file import read_summary
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.promotion.confirmation import Rereading
 from nnperm_mlflow.promotion.procedure import promote
 from nnperm_mlflow.registry.aliases import move_alias
 from nnperm_mlflow.registry.audits import find_runs
-from nnperm_mlflow.registry.records import read_summary
 from tests.support.house import build_house, register
 
 KEPT = {"name": "no reliance on region", "feature": "region", "max": 0.9}

@@ -220,7 +220,7 @@ STAGES = {
     "table": ["analysis/statistics/table", "analysis/engine/marks"],
     "files": ["auditor/record", "auditor/result"],
     "publishing": [
-        "auditor/outbox", "registry/publication", "registry/evidence", "registry/verdicts"
+        "auditor/outbox", "registry/publication", "registry/publisher", "registry/run_content", "registry/verdicts"
     ],
     "linking": ["registry/version_link"],
 }  # fmt: skip

@@ -254,7 +254,7 @@ def read_deviations(path: Path) -> None:
 
 def read_summary(path: Path) -> None:
     """Read a summary; what reads it belongs to the part that knows MLflow, which takes seconds to load."""
-    from nnperm_mlflow.registry.records import read_summary as read
+    from nnperm_mlflow.evidence.summary_file import read_summary as read
 
     read(path)
 

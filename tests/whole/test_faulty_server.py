@@ -15,7 +15,8 @@ import yaml
 from nnperm_mlflow.basics.files import file_digest
 from nnperm_mlflow.registry import connection
 from nnperm_mlflow.registry.connection import BOUNDS, PROBE_SECONDS, bounded
-from nnperm_mlflow.registry.publication import load_publication, publish
+from nnperm_mlflow.registry.publication import load_publication
+from nnperm_mlflow.registry.publisher import publish
 from tests.support.faults import FAULTS, Proxy, at, commands_in, message_in, nnperm, once_each
 from tests.support.house import build_house, register
 from tests.support.servers import running_server

@@ -20,7 +20,7 @@ from nnperm_mlflow.analysis.difference.influences import (
     paired_errors,
     unpaired_errors,
 )
-from nnperm_mlflow.analysis.difference.recorded import RecordedAudit
+from nnperm_mlflow.analysis.difference.recorded import FirstBlock
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
 from nnperm_mlflow.analysis.statistics.columns import COMPOSED
 from nnperm_mlflow.analysis.statistics.intervals import REACH
@@ -105,7 +105,7 @@ def compare_tables(
         If audits that are to be compared row by row are not of the same data, rows, seed, repeats and strata.
     """
     both = summary_a.merge(summary_b, on=_SAME, suffixes=("_a", "_b"))
-    with RecordedAudit(a) as audit_a, RecordedAudit(b) as audit_b:
+    with FirstBlock(a) as audit_a, FirstBlock(b) as audit_b:
         if paired:
             _check_likeness(audit_a, audit_b)
         found = [_errors(audit_a, audit_b, row, paired) for row in both.to_dict("records")]
@@ -126,7 +126,7 @@ def compare_tables(
     )
 
 
-def _check_likeness(a: RecordedAudit, b: RecordedAudit) -> None:
+def _check_likeness(a: FirstBlock, b: FirstBlock) -> None:
     """Refuse to compare audits row by row that did not disturb the same rows with the same donors."""
     told = {
         "data": tuple(str(audit.settings.get("data_digest"))[:_SHOWN] for audit in (a, b)),
@@ -145,7 +145,7 @@ def _check_likeness(a: RecordedAudit, b: RecordedAudit) -> None:
         )
 
 
-def _errors(a: RecordedAudit, b: RecordedAudit, row: Mapping[str, Any], paired: bool) -> dict[Statistic, Errors]:
+def _errors(a: FirstBlock, b: FirstBlock, row: Mapping[str, Any], paired: bool) -> dict[Statistic, Errors]:
     """Return for each statistic of a perturbation how far it errs in the two audits."""
     varies = a.varies(row["feature_a"], row["way"])
     first = _influences(a, row, "_a", varies)
@@ -154,7 +154,7 @@ def _errors(a: RecordedAudit, b: RecordedAudit, row: Mapping[str, Any], paired: 
     return unpaired_errors(first, _influences(b, row, "_b", b.varies(row["feature_b"], row["way"])))
 
 
-def _influences(audit: RecordedAudit, row: Mapping[str, Any], end: str, varies: Varies) -> Influences:
+def _influences(audit: FirstBlock, row: Mapping[str, Any], end: str, varies: Varies) -> Influences:
     median, low, high = (row[f"{name}{end}"] for name in ("median", "median_low", "median_high"))
     return find_influences(audit.deviations(row["perturbation"]), median, (low, high), varies, audit.n_rows)
 
