@@ -42,9 +42,9 @@ class CheckResult:
 
 
 def check(
+    model_uri: str | None = None,
     *,
     run_id: str | None = None,
-    model_uri: str | None = None,
     policy: AnyPolicy = None,
     table: str | Path | None = None,
 ) -> CheckResult:
@@ -52,10 +52,10 @@ def check(
 
     Parameters
     ----------
-    run_id : str, optional
-        The run that holds the audit; or
     model_uri : str, optional
-        the version, whose newest audit is meant.
+        The version, whose newest audit is meant; or
+    run_id : str, optional
+        the run that holds the audit.
     policy : Policy, str or Path, optional
         The policy or its file; by default the one that the audit was asked to apply.
     table : str or Path, optional

@@ -11,7 +11,7 @@ from nnperm_mlflow.analysis.engine.job import begins_together
 from nnperm_mlflow.analysis.engine.loop import audit_first_block, count_blocks
 from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS
 from nnperm_mlflow.analysis.statistics.profile_grids import profile_job
-from nnperm_mlflow.auditor.preparation import Plan
+from nnperm_mlflow.auditor.plan import Plan
 
 _STATUS = Path("/proc/self/status")
 

@@ -14,7 +14,7 @@ from nnperm_mlflow.analysis.statistics.findings import Findings
 from nnperm_mlflow.analysis.statistics.importance import with_scores
 from nnperm_mlflow.analysis.statistics.profiles import find_profiles
 from nnperm_mlflow.analysis.statistics.repeats import find
-from nnperm_mlflow.auditor.preparation import Plan
+from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import NonFinitePredictionError, name_list
 
 logger = logging.getLogger(__name__)

@@ -100,11 +100,6 @@ def _refuse_other_store(client: MlflowClient, publication: Publication) -> None:
         ) from error
 
 
-def unpublished(work_dir: str | Path | None = None) -> list[Path]:
-    """Return the folders whose results wait to be published."""
-    return Workspace.at(work_dir).unpublished()
-
-
 def refuse_overwriting(folder: Path, record: Mapping[str, object]) -> None:
     """Refuse a directory in which the results of another audit wait to be written.
 

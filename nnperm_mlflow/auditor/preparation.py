@@ -21,9 +21,9 @@ from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_compan
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import stratify
-from nnperm_mlflow.analysis.statistics.findings import MOST_REPEATS, Precision
 from nnperm_mlflow.analysis.statistics.profile_grids import check_profiles
 from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
+from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
 from nnperm_mlflow.config.configuration import AnalysisConfig, AuditConfig, load_config, parse_config
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
@@ -39,57 +39,6 @@ from nnperm_mlflow.verdict.selection import watch
 
 _RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _FEWEST_ROWS = 2
-
-
-@dataclass(frozen=True)
-class Plan:
-    """An audit that can begin.
-
-    Attributes
-    ----------
-    reference : ModelReference
-    dataset : Dataset
-    job : Job
-        What is done to every block of rows.
-    block_rows : int
-        Most rows of a block.
-    used : AuditConfig
-        The configuration with what was found out filled in: the pinned version, the inputs.
-    record : dict
-        What identifies the audit: digests, seed, versions.
-    noise : SelfNoise
-        By how much undisturbed rows differ.
-    companions : Companions
-        Features that go together.
-    scores : Scores or None
-        What to compute from labels.
-    watched : frozenset of str
-        Perturbations that the policy looks at.
-    """
-
-    reference: ModelReference
-    dataset: Dataset
-    job: Job
-    block_rows: int
-    used: AuditConfig
-    record: dict[str, object]
-    noise: SelfNoise
-    companions: Companions
-    scores: Scores | None
-    watched: frozenset[str]
-
-    @property
-    def precision(self) -> Precision | None:
-        """When enough repeats have been made, where their number is to be found out."""
-        analysis = self.used.analysis
-        most = analysis.max_repeats or MOST_REPEATS
-        return None if analysis.precision is None else Precision(analysis.precision, most, self.watched)
-
-    @property
-    def unit(self) -> str:
-        """Unit of the prediction that is followed, as configured or as the network tells."""
-        told = self.job.predictor.outputs.unit_of(self.job.measure.columns)
-        return self.used.analysis.unit or told or "unit of the prediction"
 
 
 def as_config(config: AuditConfig | Mapping[str, object] | str | Path | None) -> AuditConfig:

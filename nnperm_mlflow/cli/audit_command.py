@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+import nnperm_mlflow
 from nnperm_mlflow.basics.errors import ConfigError, name_list
 from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.check_command import describe_verdict
 from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, progress_bar, run_option, tracking_options, ui_command
-
-if TYPE_CHECKING:
-    from nnperm_mlflow.auditor.forecast import Forecast
-    from nnperm_mlflow.auditor.result import AuditResult
 
 _SHOWN_COLUMNS = ["perturbation", "way", "median", "median_low", "median_high", "mean", "q95", "changed_share"]
 _SHOWN_ROWS = 15
@@ -57,12 +53,10 @@ def audit_command(
     With a policy: exit status 0 pass, 1 fail, 2 error.
     """
     with prepared(tracking_uri, debug):
-        from nnperm_mlflow.auditor.procedure import audit, plan_audit  # noqa: PLC0415 - MLflow takes seconds to import
-
         if no_table and not output:
             raise ConfigError("--no-table leaves the deviation table on this machine alone: say where (--output DIR).")
         if plan_only:
-            planned = plan_audit(
+            planned = nnperm_mlflow.plan_audit(
                 config_file or None,
                 model_uri=model_uri or None,
                 policy=policy or None,
@@ -73,7 +67,7 @@ def audit_command(
             click.echo(describe_forecast(planned))
             return
         with progress_bar() as progress:
-            result = audit(
+            result = nnperm_mlflow.audit(
                 config_file or None,
                 model_uri=model_uri or None,
                 policy=policy or None,
@@ -91,7 +85,7 @@ def audit_command(
         sys.exit(EXIT_FAIL)
 
 
-def describe_forecast(forecast: Forecast) -> str:
+def describe_forecast(forecast: nnperm_mlflow.Forecast) -> str:
     """Return what an audit will take, a line for each thing that one may want to change."""
     plan = forecast.plan
     job = plan.job
@@ -118,7 +112,7 @@ def describe_forecast(forecast: Forecast) -> str:
     )
 
 
-def describe(result: AuditResult, tracking_uri: str | None) -> str:
+def describe(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> str:
     """Return what a person wants to know at the end: the features that count, and where the rest is."""
     shown = result.summary.head(_SHOWN_ROWS)
     more_columns = [name for name in shown if name == "flipped_share" or name.endswith("_drop")]

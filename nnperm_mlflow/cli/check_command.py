@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
+import nnperm_mlflow
 from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, tracking_options
-
-if TYPE_CHECKING:
-    from nnperm_mlflow.verdict.verdict import Verdict
 
 _SIGNS = {True: "kept    ", False: "NOT KEPT"}
 
@@ -35,9 +32,9 @@ def check_command(
 ) -> None:
     """Apply a policy to an audit on record, without running the model: exit status 0 pass, 1 fail, 2 error."""
     with prepared(tracking_uri, debug):
-        from nnperm_mlflow.approval.procedure import check  # noqa: PLC0415 - MLflow takes seconds to import
-
-        result = check(run_id=run_id or None, model_uri=model_uri or None, policy=policy or None, table=table or None)
+        result = nnperm_mlflow.check(
+            run_id=run_id or None, model_uri=model_uri or None, policy=policy or None, table=table or None
+        )
         if as_json:
             click.echo(json.dumps(result.verdict.as_dict(), indent=2))
         else:
@@ -50,7 +47,7 @@ def check_command(
         sys.exit(EXIT_FAIL)
 
 
-def describe_verdict(verdict: Verdict) -> list[str]:
+def describe_verdict(verdict: nnperm_mlflow.Verdict) -> list[str]:
     """Return lines on a verdict for a person: what it is, and for each check what it came to."""
     lines = ["", f"verdict: {verdict.in_words}"]
     for outcome in verdict.outcomes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import nnperm_mlflow
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.common import prepared, run_option, tracking_options, ui_command
@@ -14,7 +15,6 @@ from nnperm_mlflow.cli.common import prepared, run_option, tracking_options, ui_
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nnperm_mlflow.comparison.procedure import ComparisonResult
 
 _SHOWN_ROWS = 15
 
@@ -71,9 +71,7 @@ def compare_command(
     Their audits are found in the tracking store; differences are paired, row by row.
     """
     with prepared(tracking_uri, debug):
-        from nnperm_mlflow.comparison.procedure import compare  # noqa: PLC0415 - MLflow takes seconds to import
-
-        result = compare(
+        result = nnperm_mlflow.compare(
             a,
             b,
             config=config_file or None,
@@ -86,7 +84,7 @@ def compare_command(
         click.echo(describe(result, tracking_uri))
 
 
-def describe(result: ComparisonResult, tracking_uri: str | None) -> str:
+def describe(result: nnperm_mlflow.ComparisonResult, tracking_uri: str | None) -> str:
     """Return what a person wants to know at the end: what changed most, and where the rest is."""
     comparison = result.comparison
     first, second = result.names

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import nnperm_mlflow
 from nnperm_mlflow.basics.text import program
 from nnperm_mlflow.cli.audit_command import describe
 from nnperm_mlflow.cli.common import (
@@ -20,7 +21,6 @@ from nnperm_mlflow.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from nnperm_mlflow.auditor.result import AuditResult
     from nnperm_mlflow.demo.example import Example
 
 
@@ -73,6 +73,6 @@ def _make_example(example: str, csv_file: str | None) -> Example:
     return students_example()
 
 
-def _in_the_ui(result: AuditResult, store: str) -> str:
+def _in_the_ui(result: nnperm_mlflow.AuditResult, store: str) -> str:
     page = f"http://127.0.0.1:5000/#/experiments/{result.experiment_id}/runs/{result.run_id}"
     return result.address or f"{ui_command(store)}\n    then {page}"

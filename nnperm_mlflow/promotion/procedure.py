@@ -32,7 +32,10 @@ def promote(
     run_id: str | None = None,
     experiment: str | None = None,
     table: str | Path | None = None,
-    rereading: Rereading | None = None,
+    config: str | Path | None = None,
+    reads_data: bool = True,
+    recompute: bool = False,
+    trust_model: bool = False,
 ) -> Promotion:
     """Give a version an alias, if the evidence on record bears the verdict that it passes.
 
@@ -50,8 +53,15 @@ def promote(
         Name of the only experiment whose audits count, that of the version as of those it is compared with.
     table : str or Path, optional
         A copy of the deviation table, where that was kept out of the run.
-    rereading : Rereading, optional
-        How much is read again: the data by default, the whole audit if asked for.
+    config : str or Path, optional
+        A YAML file whose `data` say where the data are now; by default they are where the audit found them.
+    reads_data : bool
+        Whether the data are read again, and must still be those that were audited.
+    recompute : bool
+        Whether the whole audit is made again, and its numbers must come out as on record: the only way to know that
+        nobody has made them up.
+    trust_model : bool
+        Allow code that came with the model to run, where the audit is made again.
 
     Returns
     -------
@@ -63,7 +73,7 @@ def promote(
         If the evidence does not bear it: no finished audit, another verdict or policy, other model files or data,
         changed files, an alias that has moved meanwhile. The message says which. Nothing is changed then.
     """
-    rereading = rereading or Rereading()
+    rereading = Rereading(reads_data, recompute, config, trust_model)
     with connected() as (client, scratch):
         reference = pin_model(client, model_uri)
         if reference.name is None or reference.version is None:

@@ -8,7 +8,7 @@ from functools import singledispatch
 
 import pandas as pd
 
-from nnperm_mlflow.analysis.difference.comparison import DIFFERENCE_OF, Comparison
+from nnperm_mlflow.analysis.difference.differences import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
 from nnperm_mlflow.config.policy import AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow import audit
 from nnperm_mlflow.auditor import preparation as planning
-from nnperm_mlflow.auditor.outbox import publish, unpublished
+from nnperm_mlflow.auditor.outbox import publish
 from nnperm_mlflow.auditor.preparation import as_config, prepare
 from nnperm_mlflow.auditor.workspace import KEPT_SECONDS, LEFT_SECONDS, Workspace
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, TrackingError
@@ -289,7 +289,7 @@ def test_results_of_a_process_that_was_killed_are_removed_and_those_that_wait_ar
     age(foreign, KEPT_SECONDS + 100)
     audit(settings, model_uri="models:/house/1", work_dir=work)
     assert not foreign.exists()
-    assert unpublished(work) == [waiting]
+    assert Workspace.at(work).unpublished() == [waiting]
 
 
 @pytest.fixture
@@ -454,10 +454,10 @@ def test_results_that_wait_are_not_written_over_by_another_audit(settings, work,
     with pytest.raises(ConfigError, match=rf"another audit \(run {run_id}\) wait in .*publish {output.resolve()}"):
         audit(another_seed(settings), model_uri="models:/house/1", work_dir=work, output=output)
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
-    assert unpublished(work) == [output]
+    assert Workspace.at(work).unpublished() == [output]
     publish(output)
     assert mlflow.MlflowClient().get_run(run_id).info.status == "FINISHED"
-    assert unpublished(work) == []
+    assert Workspace.at(work).unpublished() == []
     audit(another_seed(settings), model_uri="models:/house/1", work_dir=work, output=output)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from nnperm_mlflow.analysis.difference.agreement import Interval
-from nnperm_mlflow.analysis.difference.comparison import Comparison
+from nnperm_mlflow.analysis.difference.differences import Comparison
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo, Shuffle
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, UnknownFeatureError
 from nnperm_mlflow.config.policy import Policy

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.difference.agreement import Interval, largest_shift, rank_correlation
+from nnperm_mlflow.analysis.difference.agreement import largest_shift, rank_correlation
+from nnperm_mlflow.analysis.difference.differences import DIFFERENCE_COLUMNS, DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.influences import (
     Errors,
     Influences,
@@ -26,50 +26,8 @@ from nnperm_mlflow.analysis.statistics.columns import COMPOSED
 from nnperm_mlflow.analysis.statistics.intervals import REACH
 from nnperm_mlflow.basics.errors import ConfigError
 
-DIFFERENCE_COLUMNS = (
-    "perturbation", "feature", "way", "value", "median_a", "median_b", "difference", "difference_low",
-    "difference_high", "mean_a", "mean_b", "mean_difference", "mean_difference_low", "mean_difference_high", "rank_a",
-    "rank_b",
-)  # fmt: skip
-
-DIFFERENCE_OF: dict[Statistic, str] = {"median": "difference", "mean": "mean_difference"}
-"""For each statistic the column with its difference."""
-
 _SAME = ["perturbation", "way"]
 _SHOWN = 12  # characters of a digest
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What changed from an audit `a` to an audit `b`.
-
-    Attributes
-    ----------
-    differences : DataFrame
-        A row for each perturbation of both with the columns `DIFFERENCE_COLUMNS`, ordered by how far the medians are
-        apart, largest first. `difference` is the median of b less that of a and lies between `difference_low` and
-        `difference_high` with 95 % confidence; so does `mean_difference`. `rank_a` and `rank_b` are the places among
-        these perturbations by median, then mean, 1 being the largest; missing where there is no median.
-    only_a, only_b : list of str
-        Perturbations that only one of the two has.
-    rank_correlation : Interval
-        Spearman's, between what the two audits say of the model's own features that both shuffled, windows and groups
-        left out; NaN for fewer than 3.
-    largest_shift : Interval
-        By how much a perturbation's number differs most, whatever the sign.
-    paired : bool
-        Whether the two were compared row by row.
-    undefined : list of str
-        Perturbations that have no median in one of the two; `rank_correlation` and `largest_shift` are of the others.
-    """
-
-    differences: pd.DataFrame
-    only_a: list[str]
-    only_b: list[str]
-    rank_correlation: Interval
-    largest_shift: Interval
-    paired: bool
-    undefined: list[str]
 
 
 def compare_tables(

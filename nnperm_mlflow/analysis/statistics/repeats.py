@@ -20,7 +20,8 @@ from nnperm_mlflow.analysis.engine.predictions import Predictions
 from nnperm_mlflow.analysis.engine.progress import Progress, reporting
 from nnperm_mlflow.analysis.perturbation.donors import shuffle_block_sizes
 from nnperm_mlflow.analysis.statistics.certainty import Certainties
-from nnperm_mlflow.analysis.statistics.findings import TOP, Findings, Precision
+from nnperm_mlflow.analysis.statistics.findings import TOP, Findings
+from nnperm_mlflow.analysis.statistics.precision import Precision
 from nnperm_mlflow.analysis.statistics.summary import summarize
 from nnperm_mlflow.analysis.statistics.table import TableReader, TableWriter, column_names, join_tables
 from nnperm_mlflow.analysis.statistics.tally import Tally
