@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.comparison import compare_tables
+from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.basics.errors import AuditError, CheckError, ConfigError, EvidenceError, MissingBaselineError
 from nnperm_mlflow.config.policy import AgainstCheck, Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
+from nnperm_mlflow.analysis.engine.table import columns_by_perturbation
 from nnperm_mlflow.analysis.statistics.findings import Findings
-from nnperm_mlflow.analysis.statistics.table import columns_by_perturbation
-from nnperm_mlflow.analysis.statistics.windows import window_table
+from nnperm_mlflow.analysis.statistics.summary import window_table
 from nnperm_mlflow.approval.application import contents_of
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.result import AuditResult, Folder, write_findings

@@ -142,7 +142,7 @@ class AuditResult:
         What was audited, on how many rows.
     windows : DataFrame or None
         When each temporal channel matters, where windows were asked for; see
-        `analysis.statistics.windows.window_table`.
+        `analysis.statistics.summary.window_table`.
     profiles : DataFrame or None
         The mean prediction over values of some features; see `analysis.statistics.profiles.find_profiles`.
     associations : DataFrame

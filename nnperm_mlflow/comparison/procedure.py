@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.comparison import compare_tables
 from nnperm_mlflow.analysis.difference.differences import Comparison
+from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.auditor.preparation import as_config
 from nnperm_mlflow.auditor.procedure import AnyConfig, audit
 from nnperm_mlflow.auditor.result import Folder

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.confirmation import confirm_numbers, confirm_summary
-from nnperm_mlflow.analysis.difference.recorded import read_provenance
+from nnperm_mlflow.analysis.difference.first_block import read_provenance
+from nnperm_mlflow.analysis.difference.recomputation import confirm_numbers, confirm_summary
 from nnperm_mlflow.approval.baselines import find_baselines, pin_baselines
 from nnperm_mlflow.auditor.measurement import measure
 from nnperm_mlflow.auditor.preparation import prepare

@@ -11,7 +11,6 @@ import pytest
 from scipy.stats import spearmanr
 
 from nnperm_mlflow.analysis.difference.agreement import largest_shift, rank_correlation
-from nnperm_mlflow.analysis.difference.comparison import compare_tables
 from nnperm_mlflow.analysis.difference.differences import DIFFERENCE_COLUMNS
 from nnperm_mlflow.analysis.difference.influences import (
     Errors,
@@ -21,6 +20,7 @@ from nnperm_mlflow.analysis.difference.influences import (
     paired_errors,
     unpaired_errors,
 )
+from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_blocks

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from nnperm_mlflow import audit
-from nnperm_mlflow.analysis.statistics.table import METADATA_KEY
+from nnperm_mlflow.analysis.engine.table import METADATA_KEY
 from nnperm_mlflow.approval.procedure import check
 from nnperm_mlflow.basics.errors import ConfigError, ModelError, RefusedError
 from nnperm_mlflow.basics.files import file_digest

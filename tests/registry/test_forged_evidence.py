@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nnperm_mlflow import audit
-from nnperm_mlflow.analysis.difference.comparison import compare_tables
-from nnperm_mlflow.analysis.difference.confirmation import confirm_summary
-from nnperm_mlflow.analysis.difference.recorded import read_provenance
+from nnperm_mlflow.analysis.difference.first_block import read_provenance
+from nnperm_mlflow.analysis.difference.recomputation import confirm_summary
+from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
+from nnperm_mlflow.analysis.engine.table import METADATA_KEY
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
 from nnperm_mlflow.analysis.statistics.repeats import find
-from nnperm_mlflow.analysis.statistics.table import METADATA_KEY
 from nnperm_mlflow.basics.errors import EvidenceError
 from nnperm_mlflow.config.configuration import AnalysisConfig
 from nnperm_mlflow.config.policy import Policy

@@ -9,10 +9,10 @@ import numpy as np
 
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.marks import Marks
+from nnperm_mlflow.analysis.engine.table import TableReader
 from nnperm_mlflow.analysis.perturbation.donors import shuffle_blocks
 from nnperm_mlflow.analysis.statistics.intervals import Sample, ends_of, ranks_of
 from nnperm_mlflow.analysis.statistics.summary import Certain
-from nnperm_mlflow.analysis.statistics.table import TableReader
 from nnperm_mlflow.analysis.statistics.tally import Tally
 from nnperm_mlflow.analysis.statistics.variance import receivers_of
 

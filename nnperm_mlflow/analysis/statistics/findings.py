@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from nnperm_mlflow.analysis.engine.predictions import Predictions
+from nnperm_mlflow.analysis.engine.kept_predictions import Predictions
 from nnperm_mlflow.analysis.statistics.tally import Tally
 
 TOP = 20

@@ -11,6 +11,7 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.difference.agreement import largest_shift, rank_correlation
 from nnperm_mlflow.analysis.difference.differences import DIFFERENCE_COLUMNS, DIFFERENCE_OF, Comparison
+from nnperm_mlflow.analysis.difference.first_block import FirstBlock
 from nnperm_mlflow.analysis.difference.influences import (
     Errors,
     Influences,
@@ -20,7 +21,6 @@ from nnperm_mlflow.analysis.difference.influences import (
     paired_errors,
     unpaired_errors,
 )
-from nnperm_mlflow.analysis.difference.recorded import FirstBlock
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
 from nnperm_mlflow.analysis.statistics.columns import COMPOSED
 from nnperm_mlflow.analysis.statistics.intervals import REACH

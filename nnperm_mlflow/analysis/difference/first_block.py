@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
 
 from nnperm_mlflow.analysis.difference.influences import Varies, known_variance, largest_variance
+from nnperm_mlflow.analysis.engine.table import TableReader, read_schema, table_metadata
 from nnperm_mlflow.analysis.perturbation.donors import donor_positions, shuffle_blocks
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
-from nnperm_mlflow.analysis.statistics.table import TableReader, read_schema, table_metadata
 from nnperm_mlflow.analysis.statistics.variance import receivers_of
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
