@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.models.batching import ALIGNMENT
 from nnperm_mlflow.models.predictions import as_columns
 
 Tensors = Mapping[str, Any]
@@ -45,6 +46,23 @@ def _tensor_type(dtype: np.dtype) -> tf.DType:
 def to_tensor(array: Any, spec: InputSpec) -> tf.Tensor:  # noqa: ANN401 - an array, or a tensor already
     """Return an input as the tensor that its network takes; a tensor stays as it is."""
     return tf.convert_to_tensor(array, _tensor_type(spec.dtype))
+
+
+def lend_tensor(array: np.ndarray, spec: InputSpec) -> tf.Tensor:
+    """Return an input as a tensor that uses the array's own memory, where TensorFlow can; else a copy.
+
+    Of wide inputs the copy takes as long as a good part of the network.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_rows, ...)
+        Nobody may change it afterwards.
+    spec : InputSpec
+    """
+    is_aligned = array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0
+    if not (is_aligned and array.flags.writeable and array.dtype == spec.dtype and array.dtype.kind in "iuf"):
+        return to_tensor(array, spec)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def to_columns(predicted: Any, n_rows: int) -> np.ndarray:  # noqa: ANN401 - a tensor, or a list or dict of them
