@@ -117,7 +117,7 @@ def find_record(
     uri = pin_model(client, str(model_uri)).uri
     runs = find_audits(client, uri, experiment)
     if not runs:
-        raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit --model-uri {uri} --config FILE")
+        raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit {uri} --config FILE")
     newest = str(runs[0].info.run_id)
     return read_audit(client, newest, folder / newest, own_table)
 

@@ -11,14 +11,24 @@ import nnperm_mlflow
 from nnperm_mlflow.basics.errors import ConfigError, name_list
 from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.check_command import describe_verdict
-from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, progress_bar, run_option, tracking_options, ui_command
+from nnperm_mlflow.cli.common import (
+    EXIT_FAIL,
+    WithSwitches,
+    one_uri,
+    prepared,
+    progress_bar,
+    run_option,
+    tracking_options,
+    ui_command,
+)
 
 _SHOWN_COLUMNS = ["perturbation", "way", "median", "median_low", "median_high", "mean", "q95", "changed_share"]
 _SHOWN_ROWS = 15
 
 
-@click.command("audit")
-@click.option("--model-uri", help="models:/name/3, models:/name@alias, models:/m-..., runs:/... or a local path.")
+@click.command("audit", cls=WithSwitches)
+@click.argument("uri", required=False)
+@click.option("--model-uri", help="URI once more, as an option.")
 @click.option("--config", "config_file", help="YAML file that names the data; see docs/config.md.")
 @click.option("--policy", help="YAML file with the checks to apply; goes before those of the configuration.")
 @click.option("--output", help="Also write the files into this directory.")
@@ -34,6 +44,7 @@ _SHOWN_ROWS = 15
 @tracking_options
 @run_option
 def audit_command(
+    uri: str | None,
     model_uri: str | None,
     config_file: str | None,
     policy: str | None,
@@ -50,15 +61,17 @@ def audit_command(
 ) -> None:
     """Disturb one feature after the other and log how far each prediction moves.
 
-    With a policy: exit status 0 pass, 1 fail, 2 error.
+    URI is models:/name/3, models:/name@alias, models:/m-..., runs:/... or a local path; it goes before the
+    configuration's 'model:'. With a policy: exit status 0 pass, 1 fail, 2 error.
     """
+    model = one_uri(uri, model_uri)
     with prepared(tracking_uri, debug):
         if no_table and not output:
             raise ConfigError("--no-table leaves the deviation table on this machine alone: say where (--output DIR).")
         if plan_only:
             planned = nnperm_mlflow.plan_audit(
                 config_file or None,
-                model_uri=model_uri or None,
+                model_uri=model,
                 policy=policy or None,
                 output=output or None,
                 trust_model=trust_model,
@@ -69,7 +82,7 @@ def audit_command(
         with progress_bar() as progress:
             result = nnperm_mlflow.audit(
                 config_file or None,
-                model_uri=model_uri or None,
+                model_uri=model,
                 policy=policy or None,
                 output=output or None,
                 trust_model=trust_model,

@@ -42,6 +42,43 @@ def tracking_options(command: _Command) -> _Command:
     return command
 
 
+class WithSwitches(click.Command):
+    """Lets a switch stand before an argument, and be followed by true or false, as `mlflow run` gives it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Join each switch with the value that follows it, or with true."""
+        switches = {name for option in self.params for name in option.opts if _is_switch(option)}
+        joined: list[str] = []
+        for word in args:
+            if joined and joined[-1] in switches:
+                is_value = word.lower() in ("true", "false")
+                joined[-1] = f"{joined[-1]}={word if is_value else 'true'}"
+                if is_value:
+                    continue
+            joined.append(word)
+        return super().parse_args(ctx, joined)
+
+
+def _is_switch(option: click.Parameter) -> bool:
+    """Tell whether an option may stand without the value that it takes."""
+    return isinstance(option, click.Option) and option.flag_value == "true"
+
+
+def one_uri(argument: str | None, option: str | None) -> str | None:
+    """Return the model's URI, which may stand as an argument or behind `--model-uri`, where `mlflow run` puts it.
+
+    Raises
+    ------
+    UsageError
+        If two are given that differ.
+    """
+    given = {uri for uri in (argument, option) if uri}
+    if len(given) > 1:
+        shown_ones = [printable(without_secrets(str(uri))) for uri in (argument, option)]
+        raise click.UsageError("two models are named, '{}' and '{}' (--model-uri): give one.".format(*shown_ones))
+    return next(iter(given), None)
+
+
 run_option = click.option(
     "--run-id", envvar="MLFLOW_RUN_ID", hidden=True, help="A run to continue (set by 'mlflow run')."
 )

@@ -58,8 +58,8 @@ def demo_command(
         click.echo(
             f"\nThe boxplot: {result.directory / 'boxplot.png'}\n"
             f"In the UI: {_in_the_ui(result, store)}\n"
-            f"Again: {program('nnperm')} audit --tracking-uri {shown(store)} --model-uri {result.model.uri} "
-            f"--config {shlex.quote(str(folder / example))}.yaml"
+            f"Again: {program('nnperm')} audit {result.model.uri} --config {shlex.quote(str(folder / example))}.yaml "
+            f"--tracking-uri {shown(store)}"
         )
 
 
