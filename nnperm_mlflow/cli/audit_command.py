@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -100,29 +99,7 @@ def audit_command(
 
 def describe_forecast(forecast: nnperm_mlflow.Forecast) -> str:
     """Return what an audit will take, a line for each thing that one may want to change."""
-    plan = forecast.plan
-    job = plan.job
-    used = "unknown" if forecast.peak_bytes is None else f"{forecast.peak_bytes / 2**20:,.0f} MiB"
-    shares: dict[int, list[str]] = {}
-    for name, share in job.predictor.shares.items():
-        shares.setdefault(round(100 * share), []).append(name)
-    for_each = " of each repeat" if plan.precision is not None else ""
-    return in_lines(
-        [
-            f"{job.model} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
-            f"features       {len(job.inputs.features)}, with {len(job.perturbations)} perturbations",
-            f"repeats        {plan.used.analysis.repeats}",
-            f"blocks         {forecast.n_blocks:,} of at most {plan.block_rows:,} rows",
-            f"model calls    {forecast.block_calls:,} a block, {forecast.block_calls * forecast.n_blocks:,} in all"
-            f"{for_each}",
-            *[
-                f"run again      {share} % of the model when one of these changes: {', '.join(names)}"
-                for share, names in sorted(shares.items())
-            ],
-            f"memory         {used} expected for the process; beyond 65,536 rows deviations take no more",
-            f"expected time  {forecast.seconds:,.1f} s, from the first block{for_each}",
-        ]
-    )
+    return in_lines([forecast.subject, *(f"{name:<15}{fact}" for name, fact in forecast.facts)])
 
 
 def describe(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> str:
