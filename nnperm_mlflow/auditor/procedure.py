@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from nnperm_mlflow.analysis.engine.progress import Progress
 from nnperm_mlflow.approval.application import try_to_judge
 from nnperm_mlflow.approval.baselines import pin_baselines, refuse_itself
 from nnperm_mlflow.auditor.forecast import Forecast, forecast
 from nnperm_mlflow.auditor.measurement import measure, profile
 from nnperm_mlflow.auditor.outbox import kept_until_published, publish_audit, refuse_overwriting
 from nnperm_mlflow.auditor.preparation import as_config, prepare, with_policy
+from nnperm_mlflow.auditor.progress import AnyProgress, watched
 from nnperm_mlflow.auditor.record import gather, publication_of, record_of, write_files
 from nnperm_mlflow.auditor.resources import check_room
 from nnperm_mlflow.auditor.result import AuditResult, Folder
@@ -46,7 +46,7 @@ def audit(
     logs_table: bool = True,
     work_dir: str | Path | None = None,
     fresh: bool = False,
-    progress: Progress | None = None,
+    progress: AnyProgress = None,
 ) -> AuditResult:
     """Measure how far each prediction of a registered model moves when one feature is disturbed.
 
@@ -80,8 +80,9 @@ def audit(
         this user's cache directory.
     fresh : bool
         Start over, whatever has been computed of the same audit before.
-    progress : callable, optional
-        Is told the rows done and the rows in all, at first with none done; by default lines are logged.
+    progress : callable or False, optional
+        Is told the rows done and the rows in all, at first with none done; False tells nobody. By default a bar is
+        shown at a terminal and in a notebook, and lines are logged elsewhere.
 
     Returns
     -------
@@ -117,8 +118,9 @@ def audit(
         session.start(plan.reference, experiment, tags={KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri})
         state = workspace.open(plan, fresh)
         calls = plan.job.predictor.calls
-        found = measure(plan, folder.path / TABLE_FILE, progress, state.journal)
-        profiles = profile(plan, progress, state.journal)
+        tell = held.enter_context(watched(progress))
+        found = measure(plan, folder.path / TABLE_FILE, tell, state.journal)
+        profiles = profile(plan, tell, state.journal)
         result = gather(plan, found, session, folder, profiles=profiles, calls=plan.job.predictor.calls - calls)
         files = write_files(plan, result)
         record = record_of(plan, found.repeats, result)

@@ -15,7 +15,6 @@ from nnperm_mlflow.cli.common import (
     WithSwitches,
     one_uri,
     prepared,
-    progress_bar,
     run_option,
     tracking_options,
     ui_command,
@@ -78,20 +77,18 @@ def audit_command(
             )
             click.echo(describe_forecast(planned))
             return
-        with progress_bar() as progress:
-            result = nnperm_mlflow.audit(
-                config_file or None,
-                model_uri=model,
-                policy=policy or None,
-                output=output or None,
-                trust_model=trust_model,
-                experiment=experiment or None,
-                run_id=run_id or None,
-                logs_table=not no_table,
-                work_dir=work_dir or None,
-                fresh=fresh,
-                progress=progress,
-            )
+        result = nnperm_mlflow.audit(
+            config_file or None,
+            model_uri=model,
+            policy=policy or None,
+            output=output or None,
+            trust_model=trust_model,
+            experiment=experiment or None,
+            run_id=run_id or None,
+            logs_table=not no_table,
+            work_dir=work_dir or None,
+            fresh=fresh,
+        )
         click.echo(describe(result, tracking_uri))
     if result.verdict is not None and result.verdict.blocks:
         sys.exit(EXIT_FAIL)

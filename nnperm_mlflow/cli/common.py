@@ -1,4 +1,4 @@
-"""What all commands share: options, the set-up of this process, errors as one message, the bar of progress."""
+"""What all commands share: options, the set-up of this process, errors as one message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -151,31 +151,6 @@ def _told(debug: bool) -> Iterator[None]:
             told = f"unexpected {kind}: --debug shows what it says and where it comes from; please report it"
         click.echo(printable(told), err=True)
         sys.exit(EXIT_ERROR)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[int, int], None] | None]:
-    """Give a listener that draws a bar with the time left; none where nobody looks, so that lines are logged."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    stack = ExitStack()
-    bar: Any = None
-
-    def show(done: int, total: int) -> None:
-        nonlocal bar
-        if done == 0:
-            stack.close()
-            bar = stack.enter_context(click.progressbar(length=total, label="rows", file=sys.stderr, show_pos=True))
-        bar.update(done - bar.pos)
-        if done == total:
-            stack.close()  # so that what is said next stands in a line of its own
-
-    try:
-        yield show
-    finally:
-        with suppress(OSError):  # the terminal may be gone
-            stack.close()
 
 
 def ui_command(store: str) -> str:

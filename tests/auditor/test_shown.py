@@ -42,8 +42,8 @@ def results(store):
 
 LINES = {
     "AuditResult": "models:/shown/2 on 50 rows of clients.parquet; largest of 2 medians {median:.4g} of 'north'; ver",
-    "CheckResult": "fail: 1 of 2 checks are not kept, as a dry run: 'median of south is at most 0'; models:/shown/2; run ",
-    "Verdict": "fail: 1 of 2 checks are not kept, as a dry run: 'median of south is at most 0'; models:/shown/2; run ",
+    "CheckResult": "fail: 1 of 2 checks are not kept, as a dry run: 'median of south is at most 0'; models:/shown/2; ",
+    "Verdict": "fail: 1 of 2 checks are not kept, as a dry run: 'median of south is at most 0'; models:/shown/2; ",
     "Promotion": "version 2 of shown is 'champion'; verdict fail; evidence: run ",
     "History": "models:/shown; 2 versions, 6 events; 'champion' is version 2>",
     "ComparisonResult": "shown 2 against shown 1; largest shift 0, rank correlation nan; run ",
