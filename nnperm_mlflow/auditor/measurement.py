@@ -65,6 +65,7 @@ def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journ
             "each. Fill in what is missing, or give rows that lack nothing."
         )
     found.summary["measurable"] = found.summary["max"] > plan.noise.largest
+    found.summary["tested"] = found.summary["changed_share"] != 0
     if plan.scores is not None:
         found = with_scores(found, job, plan.scores, plan.used.analysis.p_values)
     _point_out(found, plan.noise.largest)
@@ -94,7 +95,10 @@ def profile(plan: Plan, progress: Progress = nobody, journal: Journal | None = N
 def _point_out(found: Findings, noise: float) -> None:
     """Say what a reader of the numbers should know."""
     summary = found.summary
-    silent = summary.loc[~summary["measurable"], "perturbation"]
+    untested = summary.loc[~summary["tested"], "perturbation"]
+    if len(untested):
+        logger.warning("not tested, since no row's value changed: %s", name_list(untested))
+    silent = summary.loc[~summary["measurable"] & summary["tested"], "perturbation"]
     if len(silent):
         logger.info("no measurable effect (at most %.3g, the model's own noise): %s", noise, name_list(silent))
     skipped = summary.loc[summary["skipped"] > 0, "perturbation"]

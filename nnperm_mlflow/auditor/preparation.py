@@ -240,8 +240,8 @@ def _refuse_random(noise: SelfNoise, model: str) -> None:
     if noise.is_random:
         raise ModelError(
             f"{model} draws random numbers: the same rows predicted twice differ by up to {noise.again:.3g}, and "
-            "deviations of that size mean nothing. Log it as it shall predict (dropout off), or set "
-            "'analysis: {random: true}'."
+            "deviations of that size mean nothing. Log it as it shall predict (dropout off; a recurrent network not "
+            "stateful), or set 'analysis: {random: true}'."
         )
 
 

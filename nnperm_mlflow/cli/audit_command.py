@@ -107,7 +107,8 @@ def describe(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> str
     named = shown[columns].assign(perturbation=shown["perturbation"].map(printable))
     table = named.to_string(index=False, float_format=lambda number: f"{number:.4f}")
     more = len(result.summary) - len(shown)
-    silent = result.summary.loc[~result.summary["measurable"], "perturbation"]
+    untested = result.summary.loc[~result.summary["tested"], "perturbation"]
+    silent = result.summary.loc[~result.summary["measurable"] & result.summary["tested"], "perturbation"]
     where = result.address or ui_command(tracking_uri or "sqlite:///mlflow.db")
     lines = [
         "",
@@ -116,6 +117,7 @@ def describe(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> str
         *table.split("\n"),
         *([f"... and {more} more in summary.csv"] if more > 0 else []),
         *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
+        *([f"not tested, since no row's value changed: {name_list(untested)}"] if len(untested) else []),
         "",
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",
         *(describe_verdict(result.verdict) if result.verdict else []),

@@ -7,8 +7,9 @@ code (most flavours behind pyfunc, networks with classes of their own) is refuse
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -18,11 +19,17 @@ from nnperm_mlflow.basics.errors import ConfigError, ModelError, ModelNotFoundEr
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_outside
 from nnperm_mlflow.models.model_uri import ModelReference
+from nnperm_mlflow.models.network_files import is_of_keras_2
 from nnperm_mlflow.models.predictor import Predictor
+from nnperm_mlflow.models.storage import files_uri, refuse_missing
 
 logger = logging.getLogger(__name__)
 
-_NETWORK_FLAVOURS = ("tensorflow", "keras")
+_NETWORK_FLAVOURS = ("keras", "tensorflow")  # in MLflow's order
+_NETWORK_LOADERS = (None, "mlflow.tensorflow", "mlflow.keras")
+"""Modules by which MLflow calls a network and nothing else."""
+
+_KERAS_BACKENDS = ("jax", "torch", "numpy", "openvino")
 _MOST_BYTES = 16 << 20  # of an MLmodel file: its signature has a line for each column
 
 
@@ -52,16 +59,18 @@ def download_model(reference: ModelReference, into: Path) -> ModelFiles:
             raise ModelNotFoundError(f"there is no model directory '{without_secrets(reference.uri)}'.")
     else:
         try:
-            path = Path(mlflow.artifacts.download_artifacts(artifact_uri=reference.uri, dst_path=str(into)))
+            path = Path(mlflow.artifacts.download_artifacts(artifact_uri=files_uri(reference), dst_path=str(into)))
         except (MlflowException, OSError) as error:
             if _are_there(reference):
                 raise TrackingError(
                     f"the files of {reference} are there, and cannot be fetched ({type(error).__name__}). Is the store "
                     "of artifacts running, and may you read there?"
                 ) from error
-            raise ModelNotFoundError(f"the files of {reference} are not there; have they been deleted?") from error
+            raise refuse_missing(
+                reference, f"the files of {reference} are not there; have they been deleted?"
+            ) from error
     if not (path / "MLmodel").exists():
-        raise ModelNotFoundError(f"{reference} has no MLmodel file: it is not a model that MLflow logged.")
+        raise refuse_missing(reference, f"{reference} has no MLmodel file: it is not a model that MLflow logged.")
     try:
         mlmodel = read_yaml(path / "MLmodel", f"the MLmodel file of {reference},", _MOST_BYTES)
     except ConfigError as error:
@@ -76,7 +85,7 @@ def download_model(reference: ModelReference, into: Path) -> ModelFiles:
 def _are_there(reference: ModelReference) -> bool:
     """Tell whether a model has files, as far as its store says."""
     try:
-        return bool(mlflow.artifacts.list_artifacts(artifact_uri=reference.uri))
+        return bool(mlflow.artifacts.list_artifacts(artifact_uri=files_uri(reference)))
     except MlflowException as error:
         if not says_missing(error):
             raise
@@ -105,7 +114,7 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
     ModelError
         If the files are not what the MLmodel says, or a needed package is missing.
     """
-    is_network = not set(files.mlmodel["flavors"]).isdisjoint(_NETWORK_FLAVOURS)
+    is_network = _is_network(files.mlmodel["flavors"])
     network = next(_network_files(files), None) if is_network else None
     try:
         if network is None:
@@ -123,6 +132,13 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
         ) from error
 
 
+def _is_network(flavours: Mapping[str, Any]) -> bool:
+    """Tell whether MLflow serves a network by itself, and not something that is made of it by a module of its own."""
+    served = flavours.get("python_function")
+    loader = served.get("loader_module") if isinstance(served, dict) else None
+    return loader in _NETWORK_LOADERS and not set(flavours).isdisjoint(_NETWORK_FLAVOURS)
+
+
 def _network_files(files: ModelFiles) -> Iterator[Path]:
     """Yield the network's own file or SavedModel directory, most telling form first."""
     for flavour in _NETWORK_FLAVOURS:
@@ -133,7 +149,10 @@ def _network_files(files: ModelFiles) -> Iterator[Path]:
             if not isinstance(folder, str):
                 continue
             base = files.path / folder
-            for candidate in (base / "model.keras", base / "model.h5", base / "model", base):
+            own_formats = (
+                ["model.h5", "model.keras"] if conf.get("save_format") == "h5" else ["model.keras", "model.h5"]
+            )
+            for candidate in (*(base / name for name in own_formats), base / "model", base):
                 is_network = candidate.suffix in (".keras", ".h5") or (candidate / "saved_model.pb").is_file()
                 if candidate.exists() and is_network:
                     yield candidate
@@ -141,12 +160,41 @@ def _network_files(files: ModelFiles) -> Iterator[Path]:
 
 def _network_loader(network: Path) -> Callable[[Path, ModelFiles, ModelReference, bool], Predictor]:
     if network.suffix in (".keras", ".h5"):
+        _refuse_other_backend()
+        if is_of_keras_2(network):
+            from nnperm_mlflow.models.keras2.network import load_network as load_of_keras_2  # noqa: PLC0415
+
+            return load_of_keras_2
         from nnperm_mlflow.models.keras.network import load_network  # noqa: PLC0415
 
         return load_network
     from nnperm_mlflow.models.saved_model import load_saved_model  # noqa: PLC0415
 
     return load_saved_model
+
+
+def _refuse_other_backend() -> None:
+    """Refuse networks where Keras runs on something else than TensorFlow, which it chooses as it is imported.
+
+    Raises
+    ------
+    ModelError
+    """
+    try:
+        import keras  # noqa: PLC0415 - needed for its networks alone
+
+        backend = keras.config.backend()
+    except ImportError as error:
+        if error.name not in _KERAS_BACKENDS:
+            raise
+        backend = error.name
+    except ValueError:
+        backend = "a backend that it does not know"
+    if backend != "tensorflow":
+        raise ModelError(
+            f"Keras is set to run on {backend} in this process, and its networks are audited on TensorFlow. Start the "
+            "audit in a process of its own with KERAS_BACKEND=tensorflow, which goes before keras.json."
+        )
 
 
 def _name_what_stays_unread(files: ModelFiles, reference: ModelReference, trust_model: bool) -> None:

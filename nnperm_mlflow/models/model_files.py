@@ -46,8 +46,7 @@ class ModelFiles:
 def refuse_untrusted(reference: ModelReference, why: str) -> UntrustedModelError:
     """Return the error for a model that cannot be had without running its code."""
     return UntrustedModelError(
-        f"{reference} was not loaded: {why}. If you know who made it and trust their code, allow it "
-        f"with {TRUST_SWITCH}."
+        f"{reference} was not loaded: {why}. If you know who made it and trust them, allow it with {TRUST_SWITCH}."
     )
 
 

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.basics.errors import ModelError, PredictionError
+from nnperm_mlflow.basics.errors import ModelError, PredictionError, name_list
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
+from nnperm_mlflow.models.formats import SKLEARN_KEYS, what_is_read
 from nnperm_mlflow.models.model_files import refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.predictions import as_columns
@@ -40,8 +41,6 @@ _HARMLESS_TYPES = {"numpy.dtype"}
 """Types that skops asks about and that run nothing. Trees are none: prediction follows their indices unchecked."""
 
 _SKOPS_SINCE = (0, 13)  # before, what a file tells of its types was not all of what it ran
-_SKLEARN_KEYS = {"env", "loader_module", "model_path", "predict_fn", "python_version"}
-"""What MLflow says of a scikit-learn model behind pyfunc; other keys name other files, code or settings to load."""
 
 
 class PyfuncPredictor(WholeModelPredictor):
@@ -114,10 +113,13 @@ def load_pyfunc(path: Path, mlmodel: dict[str, Any], reference: ModelReference, 
     """
     conf = mlmodel["flavors"].get("python_function")
     if not isinstance(conf, dict):
-        raise ModelError(f"{reference} has none of the flavours tensorflow, keras and python_function.")
+        raise ModelError(
+            f"{reference} has none of the flavours keras, tensorflow and python_function, by which models are called, "
+            f"but {name_list(mlmodel['flavors'])}. Log it so that MLflow can serve it (a pt2 archive: with one input)."
+        )
     specs = specs_from_signature(mlmodel, reference)
     if not trust_model and not _holds_no_code(path, mlmodel):
-        why = f"its flavour is loaded by '{conf.get('loader_module')}' from pickles or code, which would run"
+        why = f"its flavour is loaded by '{conf.get('loader_module')}' from {what_is_read(path, mlmodel)}"
         raise refuse_untrusted(reference, why)
     try:
         return PyfuncPredictor(mlflow.pyfunc.load_model(str(path), suppress_warnings=True), specs)
@@ -137,7 +139,7 @@ def _holds_no_code(path: Path, mlmodel: dict[str, Any]) -> bool:
     if not isinstance(sklearn, dict) or sklearn.get("serialization_format") != "skops":
         return False
     told = {key for key, value in pyfunc.items() if value is not None}
-    if pyfunc.get("loader_module") != "mlflow.sklearn" or not told <= _SKLEARN_KEYS or sklearn.get("code"):
+    if pyfunc.get("loader_module") != "mlflow.sklearn" or not told <= SKLEARN_KEYS or sklearn.get("code"):
         return False
     stored = path / str(sklearn.get("pickled_model"))
     if not stored.is_file() or str(pyfunc.get("model_path")) != str(sklearn.get("pickled_model")):

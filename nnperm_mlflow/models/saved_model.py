@@ -2,21 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from nnperm_mlflow.basics.errors import ModelError, name_list
+from nnperm_mlflow.basics.errors import ModelError, did_you_mean, name_list
 from nnperm_mlflow.inputs.specs import OutputSpec
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
+from nnperm_mlflow.models.saved_model_files import SavedModelFiles
 from nnperm_mlflow.models.tensor_predictor import TensorPredictor
 from nnperm_mlflow.models.tensors import Tensors, spec_from_tensor
 from nnperm_mlflow.models.trust import reaching_operations
 
 _SERVING = "serving_default"
+_MODULE = "tf2-module"
+_UNREADABLE = (DecodeError, OSError, ValueError, KeyError, AttributeError, ImportError, tf.errors.OpError)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """How MLflow calls a SavedModel, as its MLmodel file says.
+
+    Attributes
+    ----------
+    signature : str or None
+        Name of the signature; None where that is for the SavedModel to say.
+    tags : tuple of str or None
+        Of the graph.
+    calls_module : bool
+        Whether the module itself is called, and not a signature.
+    """
+
+    signature: str | None
+    tags: tuple[str, ...] | None
+    calls_module: bool
+
+    @classmethod
+    def of(cls, files: ModelFiles) -> _Call:
+        told = files.mlmodel["flavors"].get("tensorflow")
+        told = told if isinstance(told, dict) else {}
+        key, tags = told.get("signature_def_key"), told.get("meta_graph_tags")
+        if isinstance(tags, str):
+            tags = [tags]
+        return cls(
+            signature=None if key is None else str(key),
+            tags=tuple(map(str, tags)) if isinstance(tags, list) else None,
+            calls_module=told.get("model_type") == _MODULE,
+        )
 
 
 def load_saved_model(path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool) -> TensorPredictor:
@@ -34,39 +72,69 @@ def load_saved_model(path: Path, files: ModelFiles, reference: ModelReference, t
     Returns
     -------
     TensorPredictor
-        With the inputs by the names of the signature `serving_default`, or of the only function there is.
+        With the inputs by the names of the signature that the MLmodel file names; else of the signature
+        `serving_default`, or of the only function there is.
 
     Raises
     ------
     UntrustedModelError
         If the graph reaches for the disk or for Python, and is not trusted.
     ModelError
-        If the directory is no SavedModel, or has no function to call.
+        If the directory is no SavedModel, or has no such graph or function to call.
     """
+    told = _Call.of(files)
     try:
+        stored = SavedModelFiles.read(path)
+        tags = _tags(stored, told, reference)
         reaching = reaching_operations(path)
         if reaching and not trust_model:
             raise refuse_untrusted(
                 reference, f"its graph holds {name_list(reaching)}, which reach for the disk or for Python"
             )
-        loaded = tf.saved_model.load(str(path))
-    except (DecodeError, OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        loaded = stored.load(tags)
+    except _UNREADABLE as error:
         raise ModelError(f"the SavedModel of {reference} cannot be read ({type(error).__name__}).") from error
-    function = _function(loaded, reference)
+    function = _function(loaded, told, reference)
     positional, named = function.structured_input_signature or ((), {})
     specs = {str(getattr(spec, "name", "")): spec for spec in tf.nest.flatten(positional)} | dict(named)
     if not specs or any(not isinstance(spec, tf.TensorSpec) for spec in specs.values()):
         raise ModelError(f"the SavedModel of {reference} takes something else than named tensors.")
-
-    def call(tensors: Tensors, _owner: object = loaded) -> Any:  # noqa: ANN401 - variables live as long as their owner
-        return function(*[tensors[spec.name] for spec in tf.nest.flatten(positional)], **{n: tensors[n] for n in named})
-
     inputs = [spec_from_tensor(name, specs[name]) for name in sorted(specs)]
-    return TensorPredictor(inputs, _outputs(function.structured_outputs), call)
+    original = _as_module(loaded) if told.calls_module and len(inputs) == 1 else None
+    call = partial(_call, loaded, function, [spec.name for spec in tf.nest.flatten(positional)], list(named))
+    return TensorPredictor(inputs, _outputs(function.structured_outputs), call, original)
 
 
-def _function(loaded: Any, reference: ModelReference) -> Any:  # noqa: ANN401 - TensorFlow's own untyped objects
-    signatures = dict(loaded.signatures)
+def _call(_owner: object, function: Any, positional: list[str], named: list[str], tensors: Tensors) -> Any:  # noqa: ANN401
+    """Call a function of a SavedModel; its variables live as long as their owner."""
+    return function(*[tensors[name] for name in positional], **{name: tensors[name] for name in named})
+
+
+def _tags(stored: SavedModelFiles, told: _Call, reference: ModelReference) -> tuple[str, ...] | None:
+    """Return the tags of the graph to load; None where there is no choice."""
+    known = {tags: ", ".join(tags) or "(no tag)" for tags in sorted(stored.tags)}
+    if told.tags is not None and tuple(sorted(told.tags)) not in known:
+        raise ModelError(
+            f"the MLmodel file of {reference} names the graph with the tags {name_list(told.tags)} "
+            f"(meta_graph_tags), and its SavedModel has {name_list(known.values())}."
+        )
+    if told.tags is None and len(known) > 1:
+        raise ModelError(
+            f"the SavedModel of {reference} holds several graphs, with the tags {name_list(known.values())}, and its "
+            "MLmodel file does not say which is meant. Name its tags there: 'meta_graph_tags: [serve]'."
+        )
+    return told.tags
+
+
+def _function(loaded: Any, told: _Call, reference: ModelReference) -> Any:  # noqa: ANN401 - TensorFlow's own untyped objects
+    signatures = dict(getattr(loaded, "signatures", {}))
+    if told.signature is not None:
+        if told.signature not in signatures:
+            raise ModelError(
+                f"the MLmodel file of {reference} names the signature '{told.signature}' (signature_def_key), and its "
+                f"SavedModel has {name_list(sorted(signatures))}.{did_you_mean(told.signature, signatures)}"
+            )
+        return signatures[told.signature]
     if _SERVING in signatures or len(signatures) == 1:
         return signatures.get(_SERVING) or next(iter(signatures.values()))
     calls = getattr(loaded.__call__, "concrete_functions", []) if callable(loaded) else []
@@ -76,6 +144,13 @@ def _function(loaded: Any, reference: ModelReference) -> Any:  # noqa: ANN401 - 
         f"the SavedModel of {reference} has no function to call: its signatures are {name_list(signatures)}. Save it "
         f"with signatures={{'{_SERVING}': ...}}, whose inputs have names and any number of rows."
     )
+
+
+def _as_module(loaded: Any) -> Callable[[Tensors], Any] | None:  # noqa: ANN401
+    """Return the module itself as a function of its only input, as MLflow calls it."""
+    if not callable(loaded):
+        return None
+    return lambda tensors: loaded(next(iter(tensors.values())))
 
 
 def _outputs(structure: Any) -> OutputSpec:  # noqa: ANN401

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,17 +19,17 @@ WORKERS = max(2, min(4, (os.cpu_count() or 1) // 2))
 """Calls of a network that run at the same time, so that one computes where another waits."""
 
 
-def tensor_spec(spec: InputSpec) -> tf.TensorSpec:
-    """Return what a compiled function is told of an input: any number of rows."""
-    return tf.TensorSpec((None, *spec.shape), _tensor_type(spec.dtype))
+_CAUSES = {
+    re.compile(r"is not in \[0, "): "A code outside of what an embedding knows does that.",
+    re.compile("shape|dimension", re.IGNORECASE): "A series of another length than the network takes does that.",
+}
+"""What TensorFlow says where a network fails, and what that comes from."""
 
 
 def describe_failure(error: Exception) -> str:
     """Return what to say where a network fails; TensorFlow's own words may hold data."""
-    return (
-        f"the network failed ({type(error).__name__}). A code outside of what an embedding knows, or a series longer "
-        "than the network takes, does that."
-    )
+    cause = next((cause for says, cause in _CAUSES.items() if says.search(str(error))), "")
+    return f"the network failed ({type(error).__name__}). {cause}".rstrip()
 
 
 def spec_from_tensor(name: str, tensor: Any) -> InputSpec:  # noqa: ANN401 - a Keras tensor or a tf.TensorSpec
@@ -57,37 +58,54 @@ def _known_to_numpy(tensor: tf.Tensor) -> tf.Tensor:
 
 
 class Compiled:
-    """A function of tensors, traced once and called without looking for a trace again.
+    """A function of tensors, traced at its first call and called without looking for a trace again.
+
+    It is traced for any number of rows, and for the lengths of what it is given: where a network leaves the length of a
+    series open, a layer that is not told one may be another function than with the series itself.
 
     Parameters
     ----------
     function : callable
-    signature : sequence
-        Of nested `tf.TensorSpec`.
+    signature : sequence, optional
+        Of nested `tf.TensorSpec`, where more than the number of rows varies.
+    autograph : bool
+        Rewrite Python's conditions and loops in code that is not Keras's own. Its layers need none of that, which would
+        take longer than tracing them.
     """
 
-    def __init__(self, function: Callable[..., Any], signature: Sequence[Any]) -> None:
-        # the layers of Keras need no rewriting of their code, which would take longer than tracing them
-        self._function = tf.function(function, input_signature=signature, autograph=False)
+    def __init__(
+        self, function: Callable[..., Any], signature: Sequence[Any] | None = None, autograph: bool = False
+    ) -> None:
+        self.uncompiled = function
+        self._signature = signature
+        self._autograph = autograph
+        self._traced: Any = None
         self._concrete: Any = None
 
     @property
     def n_traces(self) -> int:
         """How often the function has been traced."""
-        return int(self._function.experimental_get_tracing_count())
+        return 0 if self._traced is None else int(self._traced.experimental_get_tracing_count())
 
     def __call__(self, *given: Any) -> Any:  # noqa: ANN401
         """Call the function; what TensorFlow raises becomes a `PredictionError`."""
         if self._concrete is None:
-            self._concrete = guarded(self._function.get_concrete_function)
+            signature = self._signature or tf.nest.map_structure(any_rows, given)
+            self._traced = tf.function(self.uncompiled, input_signature=signature, autograph=self._autograph)
+            self._concrete = guarded(self._traced.get_concrete_function)
         return guarded(self._concrete, *given)
 
 
+_FAILURES = (tf.errors.OpError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError,
+             RuntimeError)  # fmt: skip
+"""What a network may raise, one with code of its own included."""
+
+
 def guarded(function: Callable[..., Any], *given: Any) -> Any:  # noqa: ANN401
-    """Call a function; what TensorFlow raises becomes a `PredictionError`."""
+    """Call a function; what TensorFlow or a network's own code raises becomes a `PredictionError`."""
     try:
         return function(*given)
-    except (tf.errors.OpError, ValueError, TypeError) as error:
+    except _FAILURES as error:
         raise PredictionError(describe_failure(error)) from error
 
 

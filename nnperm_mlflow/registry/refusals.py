@@ -24,6 +24,7 @@ _STORE_CLIENTS = ("azure", "boto3", "botocore", "google", "s3transfer")
 
 _BROKEN = re.compile(r"API request to (?P<address>\S+) failed with ")  # as MLflow begins what its client ran into,
 _CAUSE = re.compile(r"Caused by (\w+)")  # and goes on
+_FILE_STORE = "MLFLOW_ALLOW_FILE_STORE"  # what it tells to set where it refuses one
 _READ_ONLY = "attempt to write a readonly database"  # as sqlite says, somewhere in what MLflow passes on
 
 
@@ -56,6 +57,12 @@ def _of_mlflow(error: MlflowException) -> str:
     if _READ_ONLY in str(error):
         store = without_secrets(str(mlflow.get_tracking_uri()))
         return f"the database {store} may only be read here. Ask for the right to write, or name another store."
+    if _FILE_STORE in str(error):
+        return (
+            "MLflow takes no directory of files for a tracking store any more. Move it into a database (mlflow "
+            "migrate-filestore) and name that (--tracking-uri sqlite:////path/to/mlflow.db, or MLFLOW_TRACKING_URI), "
+            f"or go on with it by {_FILE_STORE}=true in the environment."
+        )
     said = _first_line(error)
     broken = _BROKEN.match(said)
     if broken is None:
@@ -83,8 +90,10 @@ def _of_system(error: OSError) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of what an error says, cut where it is long, and without passwords."""
-    return without_secrets_in(next(iter(str(error).splitlines()), ""))[:_MOST_MESSAGE]
+    """Return the first line of what an error says, cut after a sentence where it is long, and without passwords."""
+    said = without_secrets_in(next(iter(str(error).splitlines()), ""))
+    whole, _, _ = said[:_MOST_MESSAGE].rpartition(". ")
+    return said if len(said) <= _MOST_MESSAGE else f"{whole}." if whole else f"{said[:_MOST_MESSAGE]}..."
 
 
 def refused(error: MlflowException | requests.HTTPError, what: str) -> str:

@@ -126,10 +126,13 @@ def _number(row: pd.Series, column: str) -> str:
 
 
 def _silent_lines(summary: pd.DataFrame) -> list[str]:
-    silent = summary.loc[~summary["measurable"], "perturbation"]
-    if silent.empty:
-        return []
-    return [f"No measurable effect: {', '.join(map(as_text, silent))}.", ""]
+    untested = summary["changed_share"] == 0
+    told = {
+        "No measurable effect": summary.loc[~summary["measurable"] & ~untested, "perturbation"],
+        "Not tested, since no row's value changed": summary.loc[untested, "perturbation"],
+    }
+    lines = [f"{what}: {', '.join(map(as_text, names))}." for what, names in told.items() if len(names)]
+    return [part for line in lines for part in (line, "")]
 
 
 def _count(number: int, what: str) -> str:

@@ -12,7 +12,8 @@ from nnperm_mlflow.analysis.difference.differences import DIFFERENCE_OF, Compari
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
 from nnperm_mlflow.config.policy import AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
-from nnperm_mlflow.verdict.estimates import Estimate, State, estimates_of, rank_of, unused_features
+from nnperm_mlflow.verdict.estimates import Estimate, State, estimates_of, rank_of, untested_features, unused_features
+from nnperm_mlflow.verdict.informative import refuse_uninformative
 from nnperm_mlflow.verdict.selection import asked_of, choose
 from nnperm_mlflow.verdict.verdict import Finding
 
@@ -72,6 +73,7 @@ def apply(check: object, summary: pd.DataFrame, model: str, baselines: Mapping[s
 def _(check: LimitCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
     numbers = estimates_of(summary, check.statistic)
     named = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
+    refuse_uninformative(summary, check.statistic, named, check.title)
     found = {name: numbers[name] for name in named}
     return [_worst(found, check.limit, check.max is not None, check.statistic, check.title)]
 
@@ -79,6 +81,7 @@ def _(check: LimitCheck, summary: pd.DataFrame, model: str, baselines: Mapping[s
 @apply.register
 def _(check: RankCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
     named = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
+    refuse_uninformative(summary, check.statistic, named, check.title)
     found = {name: rank_of(summary, check.statistic, name) for name in named}
     what = f"rank by {check.statistic}"
     return [_worst(found, check.limit, check.rank_at_most is not None, what, check.title)]
@@ -86,7 +89,12 @@ def _(check: RankCheck, summary: pd.DataFrame, model: str, baselines: Mapping[st
 
 @apply.register
 def _(check: UnusedCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    unused = unused_features(summary)
+    unused, untested = unused_features(summary), untested_features(summary)
+    if len(unused) <= check.unused_at_most < len(unused) + len(untested):
+        raise CheckError(
+            f"check '{check.title}': {name_list(untested)} changed no value in any row, so that nobody can tell "
+            "whether the model uses them. Audit rows in which they vary, or exclude them."
+        )
     count = Estimate(*[float(len(unused))] * 3)
     state = count.against(check.unused_at_most, at_most=True)
     kept = _IN_WORDS[state, True].format(limit=check.unused_at_most)
@@ -106,6 +114,7 @@ def _(check: AgainstCheck, summary: pd.DataFrame, model: str, baselines: Mapping
         )
     comparison = baseline.comparisons[check.statistic]
     _check_comparable(check, baseline, comparison, model)
+    refuse_uninformative(summary, check.statistic, comparison.differences["perturbation"], check.title)
     asked = [
         ("rank correlation", comparison.rank_correlation, check.min_rank_correlation, False),
         (_SHIFT, comparison.largest_shift, check.max_shift, True),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS
+from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict.checks import Baseline, apply
 from nnperm_mlflow.verdict.verdict import Outcome, Subject, Verdict
@@ -39,6 +41,11 @@ def judge(
     CheckError
         If a check cannot be answered, which is never a pass.
     """
+    if subject.rows < FEWEST_ROWS:
+        raise CheckError(
+            f"the audit is of {subject.rows} rows: nothing is sure below {FEWEST_ROWS}, and so nothing passes. Audit "
+            "more rows."
+        )
     known, outcomes = baselines or {}, []
     for check in policy.checks:
         lenient = (check.undecided or policy.undecided) == "pass"

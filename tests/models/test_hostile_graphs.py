@@ -249,3 +249,244 @@ def test_a_function_that_is_called_as_an_operation_does_not_stand_for_it(tmp_pat
     caller.node_def.add().op = "WriteFile"
     (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
     assert reaching_operations(tmp_path) == ["WriteFile"]
+
+
+# Functions that only helpers need are left alone; whatever else leads to one, it is looked into
+
+
+def as_before(x):
+    return x * 1.0
+
+
+GIVEN = [tf.TensorSpec((None, 2), tf.float32, name="x")]
+
+
+class Holding(tf.Module):
+    """Holds a function as an attribute of some name, and one that it is called by."""
+
+    def __init__(self, held, name="helper", called=as_before):
+        super().__init__()
+        setattr(self, name, held)
+        self.called = called
+
+    @tf.function(input_signature=GIVEN)
+    def __call__(self, x):
+        return self.called(x)
+
+
+def traced(function, **attributes):
+    """Return a function that is part of the file, whether or not anything calls it."""
+    made = tf.function(function, input_signature=GIVEN, experimental_attributes=attributes or None)
+    made.get_concrete_function()
+    return made
+
+
+def writing(path):
+    def write(x):
+        with tf.control_dependencies([tf.io.write_file(str(path), "owned")]):
+            return x * 3.0
+
+    return write
+
+
+def test_a_helper_that_nothing_calls_needs_no_trust(tmp_path):
+    """Or layers that were adapted from data, and modules that know how to be trained, would."""
+    path = save_module(Holding(traced(writing(tmp_path / "pwned"))), tmp_path / "model")
+    (tmp_path / "pwned").unlink(missing_ok=True)
+    np.testing.assert_allclose(predicted(load(path), {"x": numbers(2)}), numbers(2))
+    assert not (tmp_path / "pwned").exists()
+
+
+def by_condition(held):
+    return lambda x: tf.cond(tf.reduce_sum(x) > -1e9, lambda: held(x), lambda: x)
+
+
+def by_case(held):
+    return lambda x: tf.switch_case(tf.constant(1), [lambda: x, lambda: held(x)])
+
+
+def by_loop(held):
+    return lambda x: tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, held(y)), [0, x])[1]
+
+
+def by_map(held):
+    return lambda x: tf.map_fn(lambda row: held(row[None])[0], x)
+
+
+def by_further_functions(held):
+    inner = tf.function(lambda x: held(x) + 0.0)
+    return tf.function(lambda x: inner(x) + 0.0)
+
+
+def by_an_attribute(held):
+    function = held.get_concrete_function()
+    return lambda x: tf.raw_ops.StatefulPartitionedCall(args=[x], Tout=[tf.float32], f=function)[0]
+
+
+WAYS = [by_condition, by_case, by_loop, by_map, by_further_functions, by_an_attribute]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_helper_that_a_prediction_reaches_is_looked_into(tmp_path, way):
+    held = traced(writing(tmp_path / "pwned"))
+    path = save_module(Holding(held, called=way(held)), tmp_path / "model")
+    (tmp_path / "pwned").unlink(missing_ok=True)
+    with pytest.raises(UntrustedModelError, match="'WriteFile'"):
+        load(path)
+    assert not (tmp_path / "pwned").exists()
+    predicted(load(path, trust_model=True), {"x": numbers(2)})
+    assert (tmp_path / "pwned").exists(), "the trap is none"
+
+
+def test_a_helper_that_tensorflow_may_take_for_another_function_is_looked_into(tmp_path):
+    """Of functions that say they do the same, it takes the one for the processor that is there."""
+    pwned = tmp_path / "pwned"
+    swapped = {"api_implements": "the_same"}
+    clean = traced(as_before, **swapped, api_preferred_device="GPU")
+    held = traced(writing(pwned), **swapped, api_preferred_device="CPU")
+    path = save_module(Holding(held, called=clean), tmp_path / "model")
+    pwned.unlink(missing_ok=True)
+    with pytest.raises(UntrustedModelError, match="'WriteFile'"):
+        load(path)
+    found = predicted(load(path, trust_model=True), {"x": numbers(2)})
+    assert pwned.exists() == bool(np.allclose(found, numbers(2) * 3))
+
+
+@pytest.mark.parametrize("name", ["_initialize", "_restore_from_tensors", "_trackable_children", "_create_resource"])
+def test_a_helper_whose_name_tensorflow_may_look_for_is_looked_into(tmp_path, name):
+    path = save_module(Holding(traced(writing(tmp_path / "pwned"))), tmp_path / "model")
+    rename(path, "helper", name)
+    with pytest.raises(UntrustedModelError, match="'WriteFile'"):
+        load(path)
+
+
+def rename(path, old, new):
+    """Give attributes of a stored module another name."""
+    file = next(path.rglob("saved_model.pb"))
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString(file.read_bytes())
+    for node in saved.meta_graphs[0].object_graph_def.nodes:
+        for child in node.children:
+            child.local_name = new if child.local_name == old else child.local_name
+    file.write_bytes(saved.SerializeToString())
+
+
+def object_graph(identifier="_generic_user_object", name="helper"):
+    """Return a SavedModel of a root that holds one function, which writes."""
+    saved = saved_model_pb2.SavedModel()
+    meta = saved.meta_graphs.add()
+    function = meta.graph_def.library.function.add()
+    function.signature.name = "held"
+    function.node_def.add().op = "WriteFile"
+    root, held = meta.object_graph_def.nodes.add(), meta.object_graph_def.nodes.add()
+    root.user_object.identifier = identifier
+    root.children.add(node_id=1, local_name=name)
+    held.function.concrete_functions.append("held")
+    return saved
+
+
+def by_nothing(meta):
+    pass
+
+
+def by_a_saver(meta):
+    meta.object_graph_def.nodes[0].saveable_objects["x"].restore_function = 1
+
+
+def by_a_resource(meta):
+    node = meta.object_graph_def.nodes.add()
+    node.resource.SetInParent()
+    node.children.add(node_id=1, local_name="helper")
+
+
+def by_a_variable(meta):
+    node = meta.object_graph_def.nodes.add()
+    node.variable.SetInParent()
+    node.children.add(node_id=1, local_name="helper")
+
+
+def by_the_signatures(meta):
+    node = meta.object_graph_def.nodes.add()
+    node.user_object.identifier = "signature_map"
+    node.children.add(node_id=1, local_name="serving_default")
+
+
+def by_a_registered_class(meta):
+    meta.object_graph_def.nodes[0].registered_name = "tf.StaticHashTable"
+
+
+def by_a_dependency(meta):
+    node = meta.object_graph_def.nodes.add()
+    node.resource.SetInParent()
+    node.dependencies.add(node_id=1, local_name="_create_resource")
+
+
+def by_the_graph(meta):
+    meta.graph_def.node.add(op="PartitionedCall").attr["f"].func.name = "held"
+
+
+def by_a_gradient(meta):
+    meta.graph_def.library.gradient.add(function_name="other", gradient_func="held")
+
+
+def by_a_function_that_nobody_holds(meta):
+    other = meta.graph_def.library.function.add()
+    other.signature.name = "other"
+    other.node_def.add(op="PartitionedCall").attr["f"].func.name = "held"
+
+
+def by_a_list_of_functions(meta):
+    other = meta.graph_def.library.function.add()
+    other.signature.name = "other"
+    other.node_def.add(op="Case").attr["branches"].list.func.add(name="held")
+
+
+def by_a_captured_tensor(meta):
+    meta.object_graph_def.nodes.add().captured_tensor.concrete_function = "held"
+
+
+FURTHER_WAYS = [by_nothing, by_a_saver, by_a_resource, by_a_variable, by_the_signatures, by_a_registered_class,
+                by_a_dependency, by_the_graph, by_a_gradient, by_a_function_that_nobody_holds, by_a_list_of_functions,
+                by_a_captured_tensor]  # fmt: skip
+
+
+@pytest.mark.parametrize("lead", FURTHER_WAYS)
+def test_a_helper_to_which_something_else_leads_is_none(tmp_path, lead):
+    saved = object_graph()
+    lead(saved.meta_graphs[0])
+    (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
+    assert reaching_operations(tmp_path) == ([] if lead is by_nothing else ["WriteFile"])
+
+
+@pytest.mark.parametrize(
+    ("identifier", "name", "is_helper"),
+    [
+        ("_tf_keras_layer", "_adapt_function", True),
+        ("_tf_keras_layer", "_initialize", False),
+        ("_generic_user_object", "__call__", False),
+        ("_generic_user_object", "signatures", False),
+        ("trackable_list_wrapper", "helper", False),
+        ("optimizer", "add_slot", False),
+    ],
+)
+def test_only_plain_objects_hold_helpers_and_under_names_that_are_nobody_s(tmp_path, identifier, name, is_helper):
+    (tmp_path / "saved_model.pb").write_bytes(object_graph(identifier, name).SerializeToString())
+    assert reaching_operations(tmp_path) == ([] if is_helper else ["WriteFile"])
+
+
+def test_a_function_that_is_the_model_itself_is_no_helper(tmp_path):
+    saved = object_graph()
+    objects = saved.meta_graphs[0].object_graph_def
+    objects.nodes[0].CopyFrom(objects.nodes[1])
+    objects.nodes.add().user_object.identifier = "_generic_user_object"
+    objects.nodes[2].children.add(node_id=0, local_name="helper")
+    (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
+    assert reaching_operations(tmp_path) == ["WriteFile"]
+
+
+def test_several_graphs_have_no_helpers(tmp_path):
+    """They are loaded as TensorFlow 1 did, as graphs and without objects."""
+    saved = object_graph()
+    saved.meta_graphs.add()
+    (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
+    assert reaching_operations(tmp_path) == ["WriteFile"]

@@ -12,6 +12,7 @@ import pytest
 from nnperm_mlflow.basics.errors import ModelError, ModelNotFoundError
 from nnperm_mlflow.models.loaders import download_model, load_predictor
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
+from nnperm_mlflow.models.storage import _local_directory
 
 LEGACY = Path(__file__).parent / "legacy"
 GIVEN = np.array([[1.0, 2.0], [3.0, 5.0]], dtype="float32")
@@ -218,8 +219,55 @@ def test_files_that_are_gone_are_named(tracked, tmp_path):
     run = add_versions(tracked, "gone")
     for uri in ("models:/gone/1", f"runs:/{run.info.run_id}/model"):
         reference = pin_model(tracked, uri)
-        with pytest.raises(ModelNotFoundError, match=rf"{uri} (are not there|has no MLmodel file)"):
+        with pytest.raises(ModelNotFoundError, match=rf"{uri} are to lie at '.*/artifacts.*no such directory on this"):
             download_model(reference, tmp_path)
+
+
+def test_a_store_that_was_moved_without_its_artifacts_says_where_they_are_looked_for(tmp_path):
+    """As a database does that was copied from another machine: it holds absolute paths of that one."""
+    before, artifacts = mlflow.get_tracking_uri(), tmp_path / "elsewhere"
+    try:
+        mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/moved.db")
+        mlflow.create_experiment("moved", artifact_location=artifacts.as_uri())
+        mlflow.set_experiment("moved")
+        with mlflow.start_run() as run:
+            more = {"pip_requirements": ["keras"], "registered_model_name": "moved"}
+            logged = mlflow.tensorflow.log_model(network(1.0), name="network", **more)
+        artifacts.rename(tmp_path / "left behind")
+        told = rf"models:/moved/1 are to lie at '.*elsewhere.*{logged.model_id}.*moved here from another machine"
+        for uri in ("models:/moved/1", f"models:/{logged.model_id}", f"runs:/{run.info.run_id}/network"):
+            with pytest.raises(ModelNotFoundError, match=told):
+                download_model(pin_model(mlflow.MlflowClient(), uri), tmp_path / "download")
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+@pytest.mark.parametrize(
+    ("place", "directory"),
+    [
+        ("file:///home/anna/mlruns/1", "/home/anna/mlruns/1"),
+        ("/home/anna/ml%20runs/1", "/home/anna/ml%20runs/1"),
+        ("file:///home/anna/ml%20runs/1", "/home/anna/ml runs/1"),
+        ("file:///C:/Users/anna/mlruns/1", "/C:/Users/anna/mlruns/1"),
+        ("C:\\Users\\anna\\mlruns", "C:\\Users\\anna\\mlruns"),
+        ("s3://bucket/1", None),
+        ("mlflow-artifacts:/1", None),
+    ],
+)
+def test_a_place_on_some_machine_is_told_from_one_of_a_server(place, directory):
+    found = _local_directory(place)
+    assert found == (None if directory is None else Path(directory))
+
+
+def test_a_name_with_a_question_mark_is_the_name_of_a_model(tracked, tmp_path):
+    """MLflow itself takes what follows for a query, and finds nothing."""
+    with mlflow.start_run():
+        more = {"pip_requirements": ["keras"], "registered_model_name": "who?"}
+        mlflow.tensorflow.log_model(network(3.0), name="network", **more)
+    add_versions(tracked, "what?", files=LEGACY / "h5")
+    assert predictions(pin_model(tracked, "models:/who?/1"), tmp_path / "who") == [9.0, 24.0]
+    older = download_model(pin_model(tracked, "models:/what?/1"), tmp_path)
+    assert older.digest() == download_model(ModelReference(str(LEGACY / "h5"), str(LEGACY / "h5")), tmp_path).digest()
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from tests.support.house import build_house, register
 
 KEPT = {"name": "no reliance on region", "feature": "region", "max": 0.9}
 MISSED = {"name": "age is no driver", "feature": "age", "statistic": "mean", "max": 1e-6}
-AGAINST = {"against": "models:/promoted@champion", "max_shift": 0.9}
+AGAINST = {"against": "models:/promoted@champion", "statistic": "mean", "max_shift": 0.9}
 
 
 @pytest.fixture(scope="module")

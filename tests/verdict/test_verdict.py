@@ -30,7 +30,8 @@ def row(name, median, low, high, mean, *, feature=None, way="shuffle", kind="num
         "perturbation": name, "feature": feature or name, "kind": kind, "way": way, "value": "", "rows": 400,
         "median": median, "median_low": low, "median_high": high, "mean": mean, "mean_low": 0.9 * mean,
         "mean_high": 1.1 * mean, "q95": 2 * mean, "changed_median": median, "flipped_share": 0.1,
-        "max": 3 * mean, "measurable": mean > 0, "roc_auc_drop": mean / 2, "roc_auc_drop_error": 0.01, **more,
+        "max": 3 * mean, "measurable": mean > 0, "roc_auc_drop": mean / 2, "roc_auc_drop_error": 0.01,
+        "changed_share": 0.95, "skipped": 0, "decisions_vary": True, **more,
     }  # fmt: skip
 
 

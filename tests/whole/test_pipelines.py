@@ -39,7 +39,7 @@ def job(store, tmp_path_factory):
 
 def test_a_version_is_evaluated_approved_and_deployed_by_the_tasks_of_the_page(job):
     evaluate, approve, deploy = TASKS
-    kept, missed = ({"name": "limit", "any": True, "max": limit} for limit in (0.9, 0.0))
+    kept, missed = ({"name": "limit", "any": True, "statistic": "mean", "max": limit} for limit in (0.9, 0.0))
     assert job(evaluate, kept).returncode == 0
     refused = job(approve, missed)
     assert (refused.returncode, refused.stdout.partition(" - ")[0]) == (1, "limit")

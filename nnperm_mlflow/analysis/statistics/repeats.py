@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.engine.block_result import BlockResult
+from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.job import Job, most_repeats
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.kept_predictions import Predictions
@@ -86,6 +87,8 @@ def find(
             with TableWriter(parts[-1], job.perturbations, names, row_ids, record or {}, repeats=repeats) as writer:
                 for result in reporting(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)
+                    if job.decision is not None:
+                        tally.decided.update(_decisions(job.decision, result))
                     marks.add(result, repeats)
                     if predictions is not None:
                         predictions.add(result, job.inputs.n_rows, repeats)
@@ -110,6 +113,12 @@ def add_result(result: BlockResult, repeats: range, tally: Tally, table: TableWr
         deviations = result.deviations[number]
         table.write(result.rows, repeat, result.baseline, deviations)
         tally.add(deviations, result.moved[number], result.fell[number], result.flipped[number])
+
+
+def _decisions(decision: Decision, result: BlockResult) -> list[int]:
+    """Return what is decided of the rows of a block as they are, each once; rows that are left out decide nothing."""
+    known = result.all_outputs[np.isfinite(result.all_outputs).all(axis=1)]
+    return [int(found) for found in np.unique(decision.decide(known))]
 
 
 def _described(job: Job, tally: Tally, marks: Marks, parts: Sequence[Path]) -> pd.DataFrame:

@@ -106,6 +106,7 @@ def summarize(
                 "held": round((kept - moved) * n_observations / tally.n_rows) if is_set else math.nan,
                 "max": float(tally.largest[number]) if kept else math.nan,
                 "changed_share": share,
+                "decisions_vary": len(tally.decided) > 1 or bool(tally.flipped[number]),
                 **found,
                 **_NOT_SURE,
                 **(_intervals(number, tally, read, certainty(number, found)) if certainty and kept else {}),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class Tally:
         Largest deviation of a row whose value did not change: 0 unless rows mix or the model draws random numbers.
     signed : bool
         Whether deviations have a direction.
+    decided : set of int
+        What the model decides of rows as they are.
     """
 
     n_rows: int
@@ -65,6 +67,7 @@ class Tally:
     flipped: np.ndarray
     unmoved_largest: np.ndarray
     signed: bool = True
+    decided: set[int] = field(default_factory=set)
 
     @classmethod
     def empty(cls, n_perturbations: int, signed: bool = True) -> Tally:

@@ -18,14 +18,16 @@ import numpy as np
 from nnperm_mlflow.basics.errors import ModelError, PredictionError, name_list
 from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
 from nnperm_mlflow.models.keras.branches import BranchPredictor
-from nnperm_mlflow.models.keras.nodes import unfold
+from nnperm_mlflow.models.keras.nodes import KerasGraph, unfold, with_lengths
+from nnperm_mlflow.models.keras.refusals import refuse_stateful, refuse_what_hdf5_loses
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
+from nnperm_mlflow.models.network_files import read_configuration
 from nnperm_mlflow.models.predictions import rows_mix, same_numbers
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.signature import specs_from_signature
 from nnperm_mlflow.models.tensor_predictor import TensorPredictor
-from nnperm_mlflow.models.tensors import Tensors, spec_from_tensor, to_columns, to_tensor
+from nnperm_mlflow.models.tensors import Tensors, spec_from_tensor, to_tensor
 from nnperm_mlflow.models.trust import reaching_layers
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,14 @@ _OTHER_GRAPH = (AttributeError, KeyError, TypeError, ValueError, PredictionError
 """What a Keras that keeps its graph in another way than the ones known would end in."""
 
 _NEEDS_CODE = ("could not locate", "unknown layer", "unknown object", "lambda", "safe_mode", "register_keras")
+_WITH_CODE = "Log it again with what it needs: code_paths=[...] or custom_objects={...}."
+_WITHOUT_CODE = (
+    "mlflow.keras stores no code with a network. Log it with mlflow.keras.log_model(..., save_exported_model=True), "
+    "which stores what it computes and needs none; or import its classes, registered with "
+    "keras.saving.register_keras_serializable, and audit from Python."
+)
+"""What helps where a network's own classes are not found, by the flavour that it was logged with."""
+
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError, zipfile.BadZipFile)
 
 
@@ -65,35 +75,35 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
         If the file is no network that this Keras reads.
     """
     try:
-        reaching = [] if trust_model else reaching_layers(_configuration(path))
+        config = read_configuration(path)
+        reaching = [] if trust_model else reaching_layers(_as_loaded(config, path))
         if reaching:
             raise refuse_untrusted(
-                reference, f"the network has {name_list(reaching)}, which would run code or read files"
+                reference,
+                f"the network has {name_list(reaching)}, which would run code or read files{_what_trust_lacks(files)}",
             )
+        refuse_what_hdf5_loses(path, config, reference)
         network = _load_file(path)
     except _UNREADABLE as error:
-        if not any(hint in str(error).lower() for hint in _NEEDS_CODE):
+        said = str(error).replace(str(path), path.name).lower()
+        if not any(hint in said for hint in _NEEDS_CODE):
             raise ModelError(
                 f"the network file {path.name} of {reference} cannot be read by Keras {keras.__version__} "
                 f"({type(error).__name__}). Load it once in the environment that wrote it, and log it again."
             ) from error
         if not trust_model:
             why = "the network has Lambda layers or classes of its own, whose code would run"
-            raise refuse_untrusted(reference, why) from error
+            raise refuse_untrusted(reference, why + _what_trust_lacks(files)) from error
         network = _load_trusted(files, reference)
+    refuse_stateful(network, reference)
     specs = None if _input_structure(network) is not None else specs_from_signature(files.mlmodel, reference)
     return keras_predictor(network, specs)
 
 
-def _configuration(path: Path) -> Any:  # noqa: ANN401 - nested JSON
-    """Return what a network's file says it is made of."""
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("config.json"))
-    import h5py  # noqa: PLC0415 - needed for this format alone
-
-    with h5py.File(path) as file:
-        return json.loads(file.attrs.get("model_config", "{}"))
+def _as_loaded(config: Any, path: Path) -> Any:  # noqa: ANN401 - nested JSON
+    """Return the parts of a configuration that are loaded: of a `.keras` file not how the network was trained."""
+    is_compiled = path.suffix == ".keras" and isinstance(config, dict)
+    return {key: value for key, value in config.items() if key != "compile_config"} if is_compiled else config
 
 
 def _load_file(path: Path) -> keras.Model:
@@ -132,17 +142,34 @@ def _without_keras_2_arguments(config: Any) -> Any:  # noqa: ANN401 - nested JSO
 
 def _load_trusted(files: ModelFiles, reference: ModelReference) -> keras.Model:
     """Load a network as MLflow does, with the code and pickles beside it."""
-    flavour = mlflow.tensorflow if "tensorflow" in files.mlmodel["flavors"] else mlflow.keras
-    name = "keras_model_kwargs" if flavour is mlflow.tensorflow else "load_model_kwargs"
+    stores_code = _stores_code(files)
+    flavour = mlflow.tensorflow if stores_code else mlflow.keras
+    name = "keras_model_kwargs" if stores_code else "load_model_kwargs"
     try:
         return flavour.load_model(str(files.path), **{name: {"safe_mode": False, "compile": False}})
     except ImportError:
         raise
     except Exception as error:  # code of a trusted model may raise anything
-        raise ModelError(
-            f"{reference} cannot be loaded with its own code either ({type(error).__name__}). Log it again with what "
-            "it needs: code_paths=[...] or custom_objects={...}."
-        ) from error
+        raise unloadable(files, reference, error) from error
+
+
+def unloadable(files: ModelFiles, reference: ModelReference, error: Exception) -> ModelError:
+    """Return the error for a trusted network that its own code could not load."""
+    advice = _WITH_CODE if _stores_code(files) else _WITHOUT_CODE
+    return ModelError(f"{reference} cannot be loaded with its own code either ({type(error).__name__}). {advice}")
+
+
+def _stores_code(files: ModelFiles) -> bool:
+    """Tell whether a network was logged by a flavour that can store the code of its classes; mlflow.keras cannot."""
+    told = files.mlmodel["flavors"].get("keras")
+    return not (isinstance(told, dict) and "save_exported_model" in told)
+
+
+def _what_trust_lacks(files: ModelFiles) -> str:
+    """Return what to add to a refusal where trust alone need not help."""
+    if _stores_code(files):
+        return ""
+    return " (mlflow.keras stores no classes; its save_exported_model=True stores what the network computes instead)"
 
 
 class KerasPredictor(TensorPredictor):
@@ -155,23 +182,34 @@ class KerasPredictor(TensorPredictor):
         In the order in which the network flattens its inputs.
     feed : callable
         Puts tensors by name into the structure that the network takes.
+    unfolded : callable
+        Returns the network's graph, or None for one that has none.
     """
 
-    def __init__(self, network: keras.Model, inputs: Sequence[InputSpec], feed: Callable[[Tensors], Any]) -> None:
-        super().__init__(inputs, _outputs(network), self._run)
+    def __init__(
+        self,
+        network: keras.Model,
+        inputs: Sequence[InputSpec],
+        feed: Callable[[Tensors], Any],
+        unfolded: Callable[[Any], KerasGraph | None] = unfold,
+    ) -> None:
+        own_predict = self._predict if _predicts_otherwise(network) else None
+        super().__init__(inputs, _outputs(network), self._run, own_predict)
         self._network = network
         self._feed = feed
+        self._unfolded = unfolded
 
     def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
         """Run the network by branches where some rows show that it can be, and as a whole otherwise."""
         try:
-            graph = unfold(self._network)
+            graph = self._unfolded(self._network)
             if graph is None or len(graph.inputs) != len(self.inputs):
                 logger.info("the network has no graph of layers: each perturbation is a call of the whole")
                 return super().fitted(probe, exact)
-            branches = BranchPredictor(self.inputs, self.outputs, graph, exact)
+            rows = [to_tensor(probe[spec.name][:1], spec) for spec in self.inputs]
+            branches = BranchPredictor(self.inputs, self.outputs, with_lengths(graph, rows), exact)
             found = branches.call(probe)
-            if same_numbers(found, self._eager(probe)) and not rows_mix(branches, probe, found):
+            if same_numbers(found, self.call_original(probe)) and not rows_mix(branches, probe, found):
                 return branches.fitted(probe, exact)
         except _OTHER_GRAPH as error:
             logger.debug("running by branches failed: %s", type(error).__name__)  # its message may hold values
@@ -183,26 +221,33 @@ class KerasPredictor(TensorPredictor):
 
         A compiled ReLU may make a number of what is none, which would look like a prediction.
         """
-        return super().takes(rows) and bool(np.isfinite(self._eager(rows)).all())
+        return super().takes(rows) and bool(np.isfinite(self.call_original(rows)).all())
 
     def _run(self, tensors: Tensors) -> list[Any]:
         """Return the outputs in the order of their names."""
         return list(keras.tree.flatten(self._network(self._feed(tensors), training=False)))
 
-    def _eager(self, probe: Arrays) -> np.ndarray:
-        """Call the network itself, without compiling it for a few rows."""
-        tensors = {spec.name: to_tensor(probe[spec.name], spec) for spec in self.inputs}
-        return to_columns(self._run(tensors), len(next(iter(probe.values()))))
+    def _predict(self, tensors: Tensors) -> list[Any]:
+        """Return what the network's own `predict` gives, which is what MLflow calls."""
+        n_rows = len(next(iter(tensors.values())))
+        return list(keras.tree.flatten(self._network.predict(self._feed(tensors), batch_size=n_rows, verbose=0)))
 
 
-def keras_predictor(network: keras.Model, specs: Sequence[InputSpec] | None = None) -> KerasPredictor:
+def keras_predictor(
+    network: keras.Model,
+    specs: Sequence[InputSpec] | None = None,
+    unfolded: Callable[[Any], KerasGraph | None] = unfold,
+) -> KerasPredictor:
     """Return a network as a predictor.
 
     Parameters
     ----------
     network : keras.Model
+        Of Keras 3, or of Keras 2 with its own way to unfold it.
     specs : sequence of InputSpec, optional
         Inputs of a network that does not say them itself (a subclass).
+    unfolded : callable
+        Returns the network's graph, or None for one that has none.
 
     Returns
     -------
@@ -211,12 +256,24 @@ def keras_predictor(network: keras.Model, specs: Sequence[InputSpec] | None = No
     structure = _input_structure(network)
     if structure is None:
         return KerasPredictor(
-            network, specs or [], lambda tensors: dict(tensors) if len(tensors) > 1 else next(iter(tensors.values()))
+            network,
+            specs or [],
+            lambda tensors: dict(tensors) if len(tensors) > 1 else next(iter(tensors.values())),
+            unfolded,
         )
     own = _specs(structure)
     return KerasPredictor(
-        network, own, lambda tensors: keras.tree.pack_sequence_as(structure, [tensors[spec.name] for spec in own])
+        network,
+        own,
+        lambda tensors: keras.tree.pack_sequence_as(structure, [tensors[spec.name] for spec in own]),
+        unfolded,
     )
+
+
+def _predicts_otherwise(network: keras.Model) -> bool:
+    """Tell whether a network brings a `predict` of its own, which need not be what a call of it gives."""
+    own = (getattr(type(network), name).__module__ for name in ("predict", "predict_step", "make_predict_function"))
+    return not all(module.startswith(("keras.", "tf_keras.")) for module in own)
 
 
 def _input_structure(network: keras.Model) -> Any:  # noqa: ANN401 - a tensor, or a list or dict of them
@@ -242,26 +299,35 @@ def _outputs(network: keras.Model) -> OutputSpec:
     layers = [_layer_behind(tensor) for tensor in tensors] or network.layers[-1:]
     if not tensors or any(len(tensor.shape) != 2 or tensor.shape[1] is None for tensor in tensors):
         return OutputSpec((), tuple(_head(layer, 0, 0) for layer in layers))
-    named = getattr(network, "output_names", [network.layers[-1].name])
     names: list[str] = []
     heads = []
-    for name, tensor, layer in zip(named, tensors, layers, strict=True):
+    for name, tensor, layer in zip(_output_names(network), tensors, layers, strict=True):
         width = tensor.shape[1]
         heads.append(_head(layer, len(names), width))
         names += [str(name)] if width == 1 else [f"{name}_{position}" for position in range(width)]
     return OutputSpec(tuple(names), tuple(heads))
 
 
+def _output_names(network: keras.Model) -> list[str]:
+    """Return what a network calls each tensor of its outputs: the keys of a dict, else the names of its layers."""
+    structure = getattr(network, "_outputs_struct", None)  # not a public part of Keras
+    paths = [path for path, _ in keras.tree.flatten_with_path(structure)] if isinstance(structure, dict) else []
+    if len(paths) == len(network.outputs):
+        return ["_".join(map(str, path)) for path in paths]
+    return list(getattr(network, "output_names", [network.layers[-1].name]))
+
+
 def _layer_behind(tensor: Any) -> Any:  # noqa: ANN401
     """Return the layer or operation that gives an output; of a network inside, the one that gives its own."""
     operation, _, place = getattr(tensor, "_keras_history", (None, 0, 0))  # not a public part of Keras
-    inner = getattr(operation, "outputs", None) if isinstance(operation, keras.Model) else None
+    inner = getattr(operation, "outputs", None) if hasattr(operation, "layers") else None
     return _layer_behind(inner[place]) if inner else operation
 
 
 def _head(layer: Any, first: int, width: int) -> Head:  # noqa: ANN401
     """Return what a layer's last act makes of its outputs; some layers and operations are an activation themselves."""
-    own = type(layer).__name__.lower()
+    symbol = getattr(layer, "symbol", type(layer).__name__)  # what an operator of Keras 2 calls
+    own = str(symbol).rpartition(".")[2].lower()
     activation = getattr(getattr(layer, "activation", None), "__name__", own)
     unit = "probability" if activation in ("sigmoid", "softmax") else None
     return Head(tuple(range(first, first + width)), unit, activation == "softmax" and width > 1)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from nnperm_mlflow.models.graph import Graph, Key
+from nnperm_mlflow.models.tensors import guarded
+
+_OF_KERAS = re.compile(r"(tf_)?keras\.src\.layers\.")
 
 
 @dataclass(frozen=True)
@@ -36,13 +40,19 @@ class KerasStep:
     node: Any
     arguments: Mapping[int, Key]
     gives: tuple[Key, ...]
-    cost: float
-    row_bytes: int
+    cost: float = 0.0
+    row_bytes: int = 0
 
     @property
     def takes(self) -> tuple[Key, ...]:
         """The tensors whose values it takes."""
         return tuple(self.arguments.values())
+
+    @property
+    def kind(self) -> str:
+        """Name of the layer's class where it is Keras's own; one derived from it may be anything."""
+        own = type(self.operation)
+        return own.__name__ if _OF_KERAS.match(own.__module__) else ""
 
     def run(self, values: Mapping[Key, Any]) -> list[Any]:
         """Return the step's outputs for the values of the tensors it takes."""
@@ -51,8 +61,16 @@ class KerasStep:
             kwargs["training"] = False
         return list(keras.tree.flatten(self.operation(*args, **kwargs)))
 
+    def weighed(self, shapes: Shapes) -> KerasStep:
+        """Return the step with what it costs where tensors have these shapes."""
+        taken = [shapes[key][0] for key in self.takes]
+        given = [shapes[key][0] for key in self.gives]
+        return replace(self, cost=_cost(self.operation, taken, given), row_bytes=_row_bytes(taken, given))
+
 
 KerasGraph = Graph[KerasStep]
+Shape = tuple[int | None, ...]
+Shapes = Mapping[Key, tuple[Shape, str]]
 
 
 def unfold(network: keras.Model) -> KerasGraph | None:
@@ -70,7 +88,33 @@ def unfold(network: keras.Model) -> KerasGraph | None:
     given = [(key, tensor) for key, tensor in zip(inputs, functional.inputs, strict=True)]
     made = [pair for step in steps for pair in zip(step.gives, step.node.output_tensors, strict=True)]
     shapes = {key: (tuple(tensor.shape), str(tensor.dtype)) for key, tensor in [*given, *made]}
-    return Graph(tuple(steps), inputs, tuple(outputs), shapes)
+    return Graph(tuple(step.weighed(shapes) for step in steps), inputs, tuple(outputs), shapes)
+
+
+def with_lengths(graph: KerasGraph, rows: Sequence[Any]) -> KerasGraph:
+    """Return a graph that knows how long its series are, where the network leaves that open.
+
+    Parameters
+    ----------
+    graph : KerasGraph
+    rows : sequence of Tensor of shape (1, ...)
+        One row of each input.
+
+    Returns
+    -------
+    KerasGraph
+        Without it, a layer over a series would be taken for one over a single step.
+
+    Raises
+    ------
+    PredictionError
+        If the network fails on the rows.
+    """
+    if all(None not in shape[1:] for shape, _ in graph.shapes.values()):
+        return graph
+    values = guarded(run_steps, graph.steps, dict(zip(graph.inputs, rows, strict=True)))
+    shapes = {key: ((None, *values[key].shape[1:]), dtype) for key, (_, dtype) in graph.shapes.items()}
+    return replace(graph, steps=tuple(step.weighed(shapes) for step in graph.steps), shapes=shapes)
 
 
 def _functional(network: Any) -> Any | None:  # noqa: ANN401 - Keras is untyped
@@ -93,7 +137,7 @@ def _unfold_into(steps: list[KerasStep], functional: Any, path: tuple[int, ...],
             gives = _unfold_into(steps, nested, inner_path, inner_known)
         else:
             gives = [(path, id(tensor)) for tensor in node.output_tensors]
-            steps.append(KerasStep(node.operation, node, takes, tuple(gives), _cost(node), _row_bytes(node)))
+            steps.append(KerasStep(node.operation, node, takes, tuple(gives)))
         known.update({id(tensor): key for tensor, key in zip(node.output_tensors, gives, strict=True)})
     return [known[id(tensor)] for tensor in functional.outputs]
 
@@ -108,21 +152,24 @@ def _nodes_in_order(functional: Any) -> Iterable[Any]:  # noqa: ANN401
             yield node
 
 
-def _cost(node: Any) -> float:  # noqa: ANN401
+def _cost(operation: Any, taken: Sequence[Shape], given: Sequence[Shape]) -> float:  # noqa: ANN401
     """Estimate the multiplications a row: each weight once a position, and each output once."""
-    shapes = [tensor.shape for tensor in [*node.input_tensors, *node.output_tensors]]
-    positions = max(math.prod(length or 1 for length in shape[1:-1]) for shape in shapes)
-    written = sum(math.prod(length or 1 for length in tensor.shape[1:]) for tensor in node.output_tensors)
-    looks_up = isinstance(node.operation, keras.layers.Embedding)
-    weights = [] if looks_up else getattr(node.operation, "weights", [])
-    return positions * sum(math.prod(weight.shape) for weight in weights) + written
+    positions = max(_count(shape[1:-1]) for shape in [*taken, *given])
+    looks_up = type(operation).__name__ == "Embedding"
+    weights = [] if looks_up else getattr(operation, "weights", [])
+    return positions * sum(math.prod(weight.shape) for weight in weights) + sum(_count(shape[1:]) for shape in given)
 
 
-def _row_bytes(node: Any) -> int:  # noqa: ANN401
+def _row_bytes(taken: Sequence[Shape], given: Sequence[Shape]) -> int:
     """Estimate the memory of a step's outputs a row; a layer over a series holds each of its steps."""
-    steps = max(math.prod(length or 1 for length in tensor.shape[1:-1]) for tensor in node.input_tensors)
-    written = sum(math.prod(length or 1 for length in tensor.shape[1:]) for tensor in node.output_tensors)
-    return 4 * (written if any(len(tensor.shape) > 2 for tensor in node.output_tensors) else steps * written)
+    steps = max(_count(shape[1:-1]) for shape in taken)
+    written = sum(_count(shape[1:]) for shape in given)
+    return 4 * (written if any(len(shape) > 2 for shape in given) else steps * written)
+
+
+def _count(lengths: Shape) -> int:
+    """Return how many numbers axes of these lengths hold, those that are open taken for one."""
+    return math.prod(length or 1 for length in lengths)
 
 
 Packed = list[Any]

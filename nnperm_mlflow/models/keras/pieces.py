@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
-import tensorflow as tf
-
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.graph import Key
 from nnperm_mlflow.models.keras.nodes import KerasGraph, Packed, packed, run_steps, unpacked
-from nnperm_mlflow.models.tensors import Compiled, any_rows, guarded, tensor_spec, to_tensor
+from nnperm_mlflow.models.tensors import Compiled, guarded, to_tensor
 
-_MOVES_NUMBERS = (keras.layers.Embedding, keras.layers.Flatten, keras.layers.Reshape)
+_MOVES_NUMBERS = frozenset({"Embedding", "Flatten", "Reshape"})
 _CALLS_UNCOMPILED = 24  # tracing takes as long as about twenty calls
 
 
@@ -39,8 +36,8 @@ class OwnSteps:
         self._steps = [step for key in inputs.values() for step in graph.own_steps(key)]
         self._keys = dict(inputs)
         self._borders = {name: graph.border(key) for name, key in inputs.items()}
-        self._function = Compiled(self._run, [{name: tensor_spec(spec) for name, spec in self.specs.items()}])
-        moves = all(type(step.operation) in _MOVES_NUMBERS for step in self._steps)
+        self._function = Compiled(self._run)
+        moves = all(step.kind in _MOVES_NUMBERS for step in self._steps)
         self._calls_left = _CALLS_UNCOMPILED if moves else 0
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Border]:
@@ -74,7 +71,7 @@ class JointSteps:
         self._borders = {name: graph.border(key) for name, key in inputs.items()}
         self._outputs = graph.outputs
         self._keeps = tuple(keeps)
-        self._function: Compiled | None = None
+        self._function = Compiled(self._run)
 
     def __call__(self, borders: Mapping[str, Border], frontier: Sequence[Packed]) -> tuple[list[Any], list[Packed]]:
         """Run the steps.
@@ -91,10 +88,8 @@ class JointSteps:
         outputs : list of Tensor of shape (n_rows, ...)
         kept : list of Packed
         """
-        given = (dict(borders), list(frontier))
-        if self._function is None:
-            self._function = Compiled(self._run, tf.nest.map_structure(any_rows, given))
-        return self._function(*given)
+        outputs, kept = self._function(dict(borders), list(frontier))
+        return outputs, kept
 
     def _run(self, borders: Mapping[str, Border], frontier: Sequence[Packed]) -> tuple[list[Any], list[Packed]]:
         given = dict(zip(self.frontier, frontier, strict=True))

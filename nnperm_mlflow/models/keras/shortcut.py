@@ -67,11 +67,10 @@ class Shortcut:
         tuple
             Values at the exits, constants of dense layers, and the frontier.
         """
-        given = (inputs, list(frontier))
         if self._prepare is None:
             self._weights = guarded(self._find_weights, inputs, frontier)
-            self._prepare = Compiled(self._run_prepare, tf.nest.map_structure(any_rows, given))
-        return self._prepare(*given)
+            self._prepare = Compiled(self._run_prepare)
+        return self._prepare(inputs, list(frontier))
 
     def predict(self, prepared: Any, columns: np.ndarray, differences: np.ndarray) -> list[Any]:  # noqa: ANN401
         """Return the network's outputs for changes of single columns, one below the other.
