@@ -271,9 +271,14 @@ def keras_predictor(
 
 
 def _predicts_otherwise(network: keras.Model) -> bool:
-    """Tell whether a network brings a `predict` of its own, which need not be what a call of it gives."""
+    """Tell whether what a call of a network gives need not be what `predict` gives.
+
+    It may bring a `predict` of its own; and where layers compute in a coarse type, compiled they round otherwise.
+    """
     own = (getattr(type(network), name).__module__ for name in ("predict", "predict_step", "make_predict_function"))
-    return not all(module.startswith(("keras.", "tf_keras.")) for module in own)
+    layers = network._flatten_layers() if hasattr(network, "_flatten_layers") else network.layers
+    is_coarse = any(getattr(layer, "compute_dtype", None) in ("float16", "bfloat16") for layer in layers)
+    return is_coarse or not all(module.startswith(("keras.", "tf_keras.")) for module in own)
 
 
 def _input_structure(network: keras.Model) -> Any:  # noqa: ANN401 - a tensor, or a list or dict of them
