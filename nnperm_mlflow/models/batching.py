@@ -13,9 +13,7 @@ import numpy as np
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
-
-ALIGNMENT = 64
-"""Bytes; what numerical libraries want of the first address of an array, or they copy it."""
+from nnperm_mlflow.inputs.specs import ALIGNMENT
 
 Outcome = np.ndarray | PredictionError
 KindT = TypeVar("KindT", bound=Hashable)
