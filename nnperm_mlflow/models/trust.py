@@ -142,3 +142,8 @@ def _stays_inside(operation: str, functions: set[str]) -> bool:
     if known is None:
         return operation in functions
     return bool(_OWN_STATE.fullmatch(operation)) or (not known.is_stateful and not _REACHING.fullmatch(operation))
+
+
+def only_computes(operation: str) -> bool:
+    """Tell whether an operation of TensorFlow reaches for nothing beyond what it takes and a state of its own."""
+    return _stays_inside(operation, set())

@@ -1,5 +1,6 @@
 """Models saved into a directory and loaded from it, for the tests of loading."""
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -92,3 +93,11 @@ def save_pipeline(model, path, table, sample, **more):
 def encoded(final):
     imputed = make_pipeline(SimpleImputer(), StandardScaler())
     return make_pipeline(make_column_transformer((OneHotEncoder(), ["city"]), (imputed, ["age", "income"])), final)
+
+
+def stored_as(folder, file):
+    """Return a model directory whose network is a file, called as MLflow calls it."""
+    (folder / "data").mkdir(parents=True)
+    shutil.copyfile(file, folder / "data" / f"model{file.suffix}")
+    (folder / "MLmodel").write_text("flavors: {tensorflow: {data: data}}\n")
+    return folder

@@ -7,27 +7,26 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from nnperm_mlflow.models.graph import Key
 from nnperm_mlflow.models.keras.nodes import KerasGraph, KerasStep
 
-layers = keras.layers
-
-_AFFINE = (
-    layers.BatchNormalization,
-    layers.Normalization,
-    layers.Rescaling,
-    layers.Dropout,
-    layers.Identity,
-    layers.Flatten,
-    layers.Reshape,
-    layers.Concatenate,
-    layers.Add,
-    layers.Subtract,
-    layers.Average,
+_AFFINE = frozenset(
+    {
+        "BatchNormalization",
+        "Normalization",
+        "Rescaling",
+        "Dropout",
+        "Identity",
+        "Flatten",
+        "Reshape",
+        "Concatenate",
+        "Add",
+        "Subtract",
+        "Average",
+    }
 )
 """Layers that are affine in what they take when nothing is trained; classes derived from them may be anything."""
 
@@ -142,13 +141,17 @@ def affine_tensors(reached: Sequence[KerasStep], key: Key) -> set[Key]:
 
 
 def _is_affine(step: KerasStep) -> bool:
-    linear_dense = _is_dense(step) and step.operation.activation is keras.activations.linear
-    return type(step.operation) in _AFFINE or linear_dense
+    return step.kind in _AFFINE or (_is_dense(step) and _is_linear(step.operation.activation))
+
+
+def _is_linear(activation: Any) -> bool:  # noqa: ANN401
+    """Tell whether an activation is Keras's own that changes nothing."""
+    return activation.__module__.partition(".")[0] in ("keras", "tf_keras") and activation.__name__ == "linear"
 
 
 def _is_dense(step: KerasStep) -> bool:
     """Tell whether a step is a plain dense layer on a matrix."""
-    plain = type(step.operation) is layers.Dense and getattr(step.operation, "quantization_mode", None) is None
+    plain = step.kind == "Dense" and getattr(step.operation, "quantization_mode", None) is None
     return plain and len(step.node.output_tensors[0].shape) == 2
 
 
@@ -161,7 +164,7 @@ def split_layers(graph: KerasGraph, later: Sequence[KerasStep], touched: set[Key
     found = []
     for step in later:
         joined = step.gives[0]
-        if type(step.operation) is not layers.Concatenate or joined in graph.outputs:
+        if step.kind != "Concatenate" or joined in graph.outputs:
             continue
         parts = list(step.takes)
         untouched = tuple(key for key in parts if key not in touched)

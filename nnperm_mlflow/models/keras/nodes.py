@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,8 @@ import keras
 import tensorflow as tf
 
 from nnperm_mlflow.models.graph import Graph, Key
-from nnperm_mlflow.models.tensors import guarded
+
+_OF_KERAS = re.compile(r"(tf_)?keras\.src\.layers\.")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class KerasStep:
     def takes(self) -> tuple[Key, ...]:
         """The tensors whose values it takes."""
         return tuple(self.arguments.values())
+
+    @property
+    def kind(self) -> str:
+        """Name of the layer's class where it is Keras's own; one derived from it may be anything."""
+        own = type(self.operation)
+        return own.__name__ if _OF_KERAS.match(own.__module__) else ""
 
     def run(self, values: Mapping[Key, Any]) -> list[Any]:
         """Return the step's outputs for the values of the tensors it takes."""
@@ -95,15 +103,10 @@ def with_lengths(graph: KerasGraph, rows: Sequence[Any]) -> KerasGraph:
     -------
     KerasGraph
         Without it, a layer over a series would be taken for one over a single step.
-
-    Raises
-    ------
-    PredictionError
-        If the network fails on the rows.
     """
     if all(None not in shape[1:] for shape, _ in graph.shapes.values()):
         return graph
-    values = guarded(run_steps, graph.steps, dict(zip(graph.inputs, rows, strict=True)))
+    values = run_steps(graph.steps, dict(zip(graph.inputs, rows, strict=True)))
     shapes = {key: ((None, *values[key].shape[1:]), dtype) for key, (_, dtype) in graph.shapes.items()}
     return replace(graph, steps=tuple(step.weighed(shapes) for step in graph.steps), shapes=shapes)
 
@@ -146,7 +149,7 @@ def _nodes_in_order(functional: Any) -> Iterable[Any]:  # noqa: ANN401
 def _cost(operation: Any, taken: Sequence[Shape], given: Sequence[Shape]) -> float:  # noqa: ANN401
     """Estimate the multiplications a row: each weight once a position, and each output once."""
     positions = max(_count(shape[1:-1]) for shape in [*taken, *given])
-    looks_up = isinstance(operation, keras.layers.Embedding)
+    looks_up = type(operation).__name__ == "Embedding"
     weights = [] if looks_up else getattr(operation, "weights", [])
     return positions * sum(math.prod(weight.shape) for weight in weights) + sum(_count(shape[1:]) for shape in given)
 

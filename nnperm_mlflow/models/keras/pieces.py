@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
-
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.graph import Key
 from nnperm_mlflow.models.keras.nodes import KerasGraph, Packed, packed, run_steps, unpacked
 from nnperm_mlflow.models.tensors import Compiled, guarded, to_tensor
 
-_MOVES_NUMBERS = (keras.layers.Embedding, keras.layers.Flatten, keras.layers.Reshape)
+_MOVES_NUMBERS = frozenset({"Embedding", "Flatten", "Reshape"})
 _CALLS_UNCOMPILED = 24  # tracing takes as long as about twenty calls
 
 
@@ -39,7 +37,7 @@ class OwnSteps:
         self._keys = dict(inputs)
         self._borders = {name: graph.border(key) for name, key in inputs.items()}
         self._function = Compiled(self._run)
-        moves = all(type(step.operation) in _MOVES_NUMBERS for step in self._steps)
+        moves = all(step.kind in _MOVES_NUMBERS for step in self._steps)
         self._calls_left = _CALLS_UNCOMPILED if moves else 0
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Border]:
