@@ -1,8 +1,29 @@
 """Audits a registered network: how far its predictions move when one input feature is disturbed.
 
-`audit` does the work and writes it into an MLflow run, `plan_audit` tells what it would take, `AuditConfig` and
-`load_config` say what is asked for, `AuditResult` is what came out, `compare` tells what changed between two versions,
-`history` what happened to a model, `Dataset` and `Series` hold data that are in memory already.
+The tour, in the order of a model's life:
+
+`audit` loads a version by its URI, shuffles one feature after the other (or sets it to a rare value), predicts again,
+and writes how far each prediction moved into an MLflow run that is linked to the version; an `AuditResult` holds the
+same. `plan_audit` checks everything and tells what that will take (a `Forecast`), without a run. What is asked for is
+an `AuditConfig`: `load_config` reads one from YAML. Rows that are in memory already are given as they are (a DataFrame,
+arrays by the names of the model's inputs), or as a `Dataset` of columns and `Series`, which `dataset_from` makes.
+
+A `Policy` (`load_policy`) says what a version must keep. `audit` and `check` make a `Verdict` of it: `check` applies a
+policy to an audit on record, without running the model (a `CheckResult`). `promote` gives a version an alias once the
+evidence has been read again and bears it (a `Promotion`), and raises `RefusedError` otherwise.
+
+`compare` tells what changed between two versions, row by row (a `ComparisonResult`), `history` what happened to all
+versions of a model (a `History`), and `publish` writes results that a server could not take (a `PublishResult`).
+
+Whatever hinders one of them is an `AuditError`, whose message says what was expected, what came and what to do:
+
+    import nnperm_mlflow
+
+    result = nnperm_mlflow.audit("credit.yaml", model_uri="models:/credit/4", policy="policy.yaml")
+    if result.verdict.status == "pass":
+        nnperm_mlflow.promote("models:/credit/4", "champion", policy="policy.yaml")
+
+Names are loaded when they are first asked for: importing this module loads neither MLflow nor a network library.
 """
 
 from __future__ import annotations
@@ -11,41 +32,102 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nnperm_mlflow.approval.procedure import CheckResult, check
+    from nnperm_mlflow.auditor.forecast import Forecast
+    from nnperm_mlflow.auditor.outbox import PublishResult, publish
     from nnperm_mlflow.auditor.procedure import audit, plan_audit
     from nnperm_mlflow.auditor.result import AuditResult
-    from nnperm_mlflow.basics.errors import AuditError
-    from nnperm_mlflow.comparison.model_history import history
-    from nnperm_mlflow.comparison.procedure import compare
+    from nnperm_mlflow.basics.errors import (
+        AuditError,
+        CheckError,
+        ConfigError,
+        DataError,
+        EvidenceError,
+        MissingBaselineError,
+        ModelError,
+        ModelNotFoundError,
+        NonFinitePredictionError,
+        PredictionError,
+        RefusedError,
+        RoomError,
+        ShapeError,
+        TrackingError,
+        UnknownFeatureError,
+        UntrustedModelError,
+    )
+    from nnperm_mlflow.comparison.model_history import History, history
+    from nnperm_mlflow.comparison.procedure import ComparisonResult, compare
     from nnperm_mlflow.config.configuration import AuditConfig, load_config
+    from nnperm_mlflow.config.policy import Policy, load_policy
     from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from
+    from nnperm_mlflow.promotion.procedure import promote
+    from nnperm_mlflow.registry.aliases import Promotion
+    from nnperm_mlflow.verdict.verdict import Verdict
 
 __version__ = "0.1.0"
 
+_ERRORS = (
+    "AuditError", "CheckError", "ConfigError", "DataError", "EvidenceError", "MissingBaselineError", "ModelError",
+    "ModelNotFoundError", "NonFinitePredictionError", "PredictionError", "RefusedError", "RoomError", "ShapeError",
+    "TrackingError", "UnknownFeatureError", "UntrustedModelError",
+)  # fmt: skip
 _HOME = {
-    "AuditConfig": "config.configuration",
-    "AuditError": "basics.errors",
+    **dict.fromkeys(_ERRORS, "basics.errors"),
+    **dict.fromkeys(("CheckResult", "check"), "approval.procedure"),
+    **dict.fromkeys(("audit", "plan_audit"), "auditor.procedure"),
     "AuditResult": "auditor.result",
-    "Dataset": "inputs.dataset",
-    "Series": "inputs.dataset",
-    "audit": "auditor.procedure",
-    "compare": "comparison.procedure",
-    "dataset_from": "inputs.dataset",
-    "history": "comparison.model_history",
-    "load_config": "config.configuration",
-    "plan_audit": "auditor.procedure",
+    "Forecast": "auditor.forecast",
+    **dict.fromkeys(("PublishResult", "publish"), "auditor.outbox"),
+    **dict.fromkeys(("History", "history"), "comparison.model_history"),
+    **dict.fromkeys(("ComparisonResult", "compare"), "comparison.procedure"),
+    **dict.fromkeys(("AuditConfig", "load_config"), "config.configuration"),
+    **dict.fromkeys(("Policy", "load_policy"), "config.policy"),
+    **dict.fromkeys(("Dataset", "Series", "dataset_from"), "inputs.dataset"),
+    "Promotion": "registry.aliases",
+    "Verdict": "verdict.verdict",
+    "promote": "promotion.procedure",
 }
+"""For each public name the module that makes it."""
+
 __all__ = [
     "AuditConfig",
     "AuditError",
     "AuditResult",
+    "CheckError",
+    "CheckResult",
+    "ComparisonResult",
+    "ConfigError",
+    "DataError",
     "Dataset",
+    "EvidenceError",
+    "Forecast",
+    "History",
+    "MissingBaselineError",
+    "ModelError",
+    "ModelNotFoundError",
+    "NonFinitePredictionError",
+    "Policy",
+    "PredictionError",
+    "Promotion",
+    "PublishResult",
+    "RefusedError",
+    "RoomError",
     "Series",
+    "ShapeError",
+    "TrackingError",
+    "UnknownFeatureError",
+    "UntrustedModelError",
+    "Verdict",
     "audit",
+    "check",
     "compare",
     "dataset_from",
     "history",
     "load_config",
+    "load_policy",
     "plan_audit",
+    "promote",
+    "publish",
 ]
 
 
@@ -53,3 +135,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

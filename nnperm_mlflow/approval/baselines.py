@@ -4,78 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.comparison import compare_tables
+from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.basics.errors import AuditError, CheckError, ConfigError, EvidenceError, MissingBaselineError
-from nnperm_mlflow.config.configuration import AnalysisConfig
 from nnperm_mlflow.config.policy import AgainstCheck, Policy
+from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.evidence.basis import Basis
 from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.registry.audits import find_comparable_audits
-from nnperm_mlflow.registry.records import AuditRecord, read_audit
+from nnperm_mlflow.registry.records import read_audit
 from nnperm_mlflow.verdict.checks import Baseline
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """What an audit must have in common with another to be compared with it row by row.
-
-    Attributes
-    ----------
-    data_digest : str
-    repeats : int
-        That were made.
-    unit : str
-        Of prediction and deviation.
-    analysis : AnalysisConfig
-        As used.
-    """
-
-    data_digest: str
-    repeats: int
-    unit: str
-    analysis: AnalysisConfig
-
-    @classmethod
-    def of(cls, record: AuditRecord) -> Likeness:
-        """Return that of an audit on record."""
-        return cls(record.param("data_digest"), record.repeats, record.param("unit"), record.config.analysis)
-
-    def differences(self, other: Likeness) -> list[str]:
-        """Return in words what keeps two audits from being compared; nothing where they can be."""
-        found = [] if self.data_digest == other.data_digest else ["other data"]
-        if self.repeats != other.repeats:
-            found.append(f"{other.repeats} shuffles, not {self.repeats}")
-        if self.unit != other.unit:
-            found.append(f"deviations in '{other.unit}', not '{self.unit}'")
-        own, others = self.analysis.disturbance(), other.analysis.disturbance()
-        found.extend(f"'{key}: {others[key]}', not '{own[key]}'" for key in own if own[key] != others[key])
-        return found
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """The audit that is compared with baselines.
-
-    Attributes
-    ----------
-    model : str
-        Pinned URI.
-    table : Path
-    summary : DataFrame
-    likeness : Likeness
-    """
-
-    model: str
-    table: Path
-    summary: pd.DataFrame
-    likeness: Likeness
 
 
 AuditNow = Callable[[str], str]
@@ -127,7 +70,7 @@ def find_baselines(
     policy: Policy,
     pinned: Mapping[str, str],
     *,
-    candidate: Candidate,
+    record: AuditRecord,
     folder: Path,
     audit_now: AuditNow | None = None,
     experiment: str | None = None,
@@ -140,7 +83,7 @@ def find_baselines(
     policy : Policy
     pinned : mapping of str to str
         As `pin_baselines` returns it.
-    candidate : Candidate
+    record : AuditRecord
     folder : Path
         Directory for the files of earlier audits.
     audit_now : callable, optional
@@ -162,40 +105,38 @@ def find_baselines(
     EvidenceError
         If the files of an earlier audit have been changed.
     """
-    refuse_itself(pinned, candidate.model)
+    refuse_itself(pinned, record.model)
     found = {}
     for asked, uri in pinned.items():
-        record = find_comparable(client, uri, candidate.likeness, folder, experiment)
-        if record is None:
+        other = find_comparable(client, uri, record.basis, folder, experiment)
+        if other is None:
             if audit_now is None:
                 raise MissingBaselineError(
                     f"there is no audit of {uri} ({asked}) on the same data with the same donors. Audit it with the "
                     "same configuration: nnperm audit."
                 )
             logger.info("%s has no audit on the same data with the same donors: it is audited now", uri)
-            record = read_audit(client, audit_now(uri), folder / "now")
+            other = read_audit(client, audit_now(uri), folder / "now")
         statistics = {
             check.statistic for check in policy.checks if isinstance(check, AgainstCheck) and check.against == asked
         }
         comparisons = {
-            statistic: compare_tables(
-                record.table, candidate.table, record.summary, candidate.summary, statistic=statistic
-            )
+            statistic: compare_tables(other.table, record.table, other.summary, record.summary, statistic=statistic)
             for statistic in statistics
         }
-        found[asked] = Baseline(uri, record.run_id, comparisons)
+        found[asked] = Baseline(uri, other.run_id, comparisons)
     return found
 
 
 def find_comparable(
-    client: MlflowClient, uri: str, likeness: Likeness, folder: Path, experiment: str | None = None
+    client: MlflowClient, uri: str, basis: Basis, folder: Path, experiment: str | None = None
 ) -> AuditRecord | None:
     """Return the newest audit of a version that can be compared row by row; None where there is none."""
     for run in find_comparable_audits(client, uri, experiment):
-        if run.data.params.get("data_digest") == likeness.data_digest:
+        if run.data.params.get("data_digest") == basis.data_digest:
             record = read_audit(client, run.info.run_id, folder / run.info.run_id)
             try:
-                if not likeness.differences(Likeness.of(record)):
+                if not basis.differences(record.basis):
                     return record
             except (EvidenceError, ConfigError) as error:
                 logger.warning("%s is passed over: %s", record, error)

@@ -8,19 +8,21 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.approval.baselines import Likeness, pin_baselines
-from nnperm_mlflow.approval.judgement import Audited, judge_audit, subject_of, told_of
-from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError
+from nnperm_mlflow.approval.application import contents_of, judge_audit
+from nnperm_mlflow.approval.baselines import pin_baselines
+from nnperm_mlflow.basics.display import in_a_line
+from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError, name_list
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
+from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected
-from nnperm_mlflow.registry.publication import is_newest
-from nnperm_mlflow.registry.records import AuditRecord, read_audit
-from nnperm_mlflow.registry.verdicts import log_judgement
+from nnperm_mlflow.registry.publisher import is_newest
+from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.verdicts import log_verdict
 from nnperm_mlflow.registry.version_link import link_version
-from nnperm_mlflow.verdict.judgement import Verdict
+from nnperm_mlflow.verdict.verdict import Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +41,19 @@ class CheckResult:
     verdict: Verdict
     not_linked: list[str] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        denied = [f"not written: {name_list(self.not_linked)}"] if self.not_linked else []
+        subject = self.verdict.subject
+        return in_a_line("CheckResult", self.verdict.in_words, subject.model, f"run {subject.run_id}", *denied)
+
+    def _repr_html_(self) -> str:
+        return self.verdict._repr_html_()
+
 
 def check(
+    model_uri: str | None = None,
     *,
     run_id: str | None = None,
-    model_uri: str | None = None,
     policy: AnyPolicy = None,
     table: str | Path | None = None,
 ) -> CheckResult:
@@ -51,10 +61,10 @@ def check(
 
     Parameters
     ----------
-    run_id : str, optional
-        The run that holds the audit; or
     model_uri : str, optional
-        the version, whose newest audit is meant.
+        The version, whose newest audit is meant; or
+    run_id : str, optional
+        the run that holds the audit.
     policy : Policy, str or Path, optional
         The policy or its file; by default the one that the audit was asked to apply.
     table : str or Path, optional
@@ -74,19 +84,18 @@ def check(
     with connected() as (client, scratch):
         record = find_record(client, scratch, run_id=run_id, model_uri=model_uri, table=table)
         used = policy_for(record, policy)
-        audited = audited_from(client, record, used)
-        verdict = judge_audit(client, audited, used, pin_baselines(client, used), folder=scratch)
+        verdict = judge_audit(client, record, used, pin_baselines(client, used), folder=scratch)
         if verdict is None:
             raise CheckError("the policy's mode is 'off': there is no verdict to give. Set it to enforce or dry_run.")
-        return CheckResult(verdict, _write(client, audited, verdict))
+        return CheckResult(verdict, _write(client, record, verdict))
 
 
-def _write(client: MlflowClient, audited: Audited, verdict: Verdict) -> list[str]:
+def _write(client: MlflowClient, record: AuditRecord, verdict: Verdict) -> list[str]:
     """Write a verdict into the audit's run, and onto the version where this is its newest audit."""
-    judgement, link = told_of(audited, verdict)
-    reference, run_id = audited.reference, audited.subject.run_id
-    denied = log_judgement(client, run_id, judgement)
-    if reference.name and reference.version and is_newest(client, reference.uri, run_id):
+    content, link = contents_of(record, verdict)
+    denied = log_verdict(client, record.run_id, content)
+    reference = pin_model(client, record.model)
+    if reference.name and reference.version and is_newest(client, reference.uri, record.run_id):
         denied += link_version(client, reference.name, reference.version, link)
     return denied
 
@@ -117,7 +126,7 @@ def find_record(
     uri = pin_model(client, str(model_uri)).uri
     runs = find_audits(client, uri, experiment)
     if not runs:
-        raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit --model-uri {uri} --config FILE")
+        raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit {uri} --config FILE")
     newest = str(runs[0].info.run_id)
     return read_audit(client, newest, folder / newest, own_table)
 
@@ -136,15 +145,3 @@ def policy_for(record: AuditRecord, policy: AnyPolicy) -> Policy:
     if not used.checks:
         raise ConfigError(f"{record} was audited without a policy: name one (--policy FILE).")
     return used
-
-
-def audited_from(client: MlflowClient, record: AuditRecord, policy: Policy) -> Audited:
-    """Return an audit on record as something that a policy can be applied to; the files it needs are checked."""
-    return Audited(
-        reference=pin_model(client, record.model),
-        subject=subject_of(record),
-        summary=record.summary,
-        unit=record.param("unit"),
-        table=record.table if policy.baselines else None,
-        likeness=Likeness.of(record),
-    )

@@ -13,17 +13,19 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.approval.judgement import Judged
-from nnperm_mlflow.auditor.record import Record
+from nnperm_mlflow.approval.application import Judgement, contents_of
+from nnperm_mlflow.auditor.result import Folder
 from nnperm_mlflow.auditor.workspace import State, Workspace
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, TrackingError, says_missing
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.basics.paths import local_path
+from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.connection import command, connected, run_address
 from nnperm_mlflow.registry.publication import Publication, load_publication
-from nnperm_mlflow.registry.publication import publish as write
+from nnperm_mlflow.registry.publisher import publish as write
 from nnperm_mlflow.registry.refusals import explained
-from nnperm_mlflow.registry.run_session import ERROR_TAG, MOST_MESSAGE
+from nnperm_mlflow.registry.run_session import MOST_MESSAGE
+from nnperm_mlflow.registry.tags import ERROR_TAG
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ _IDENTITY = ("model_digest", "data_digest", "config_digest")
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishResult:
     """An audit that has been written.
 
     Attributes
@@ -51,7 +53,7 @@ class Published:
     lacks_verdict: bool = False
 
 
-def publish(folder: str | Path) -> Published:
+def publish(folder: str | Path) -> PublishResult:
     """Write the results of an audit that could not be written, or only in part.
 
     Parameters
@@ -61,7 +63,7 @@ def publish(folder: str | Path) -> Published:
 
     Returns
     -------
-    Published
+    PublishResult
 
     Raises
     ------
@@ -82,7 +84,7 @@ def publish(folder: str | Path) -> Published:
     if publication.is_temporary:
         shutil.rmtree(folder, ignore_errors=True)
     address = run_address(publication.experiment_id, publication.run_id)
-    return Published(publication.run_id, address, denied, publication.lacks_verdict)
+    return PublishResult(publication.run_id, address, denied, publication.lacks_verdict)
 
 
 def _refuse_other_store(client: MlflowClient, publication: Publication) -> None:
@@ -96,11 +98,6 @@ def _refuse_other_store(client: MlflowClient, publication: Publication) -> None:
             f"run {publication.run_id} of these results is not in {store}. Name the store that it was begun in "
             "(--tracking-uri)."
         ) from error
-
-
-def unpublished(work_dir: str | Path | None = None) -> list[Path]:
-    """Return the folders whose results wait to be published."""
-    return Workspace.at(work_dir).unpublished()
 
 
 def refuse_overwriting(folder: Path, record: Mapping[str, object]) -> None:
@@ -121,7 +118,7 @@ def refuse_overwriting(folder: Path, record: Mapping[str, object]) -> None:
         waiting = load_publication(folder)
     except EvidenceError:
         return  # nothing that could be written any more
-    if any(waiting.evidence.params.get(key) != str(record[key]) for key in _IDENTITY):
+    if any(waiting.run.params.get(key) != str(record[key]) for key in _IDENTITY):
         raise ConfigError(
             f"the results of another audit (run {waiting.run_id}) wait in '{folder}' to be written. Name another "
             f"directory (--output), or write them first: {command('publish', str(folder.resolve()))}"
@@ -129,41 +126,48 @@ def refuse_overwriting(folder: Path, record: Mapping[str, object]) -> None:
 
 
 @contextmanager
-def kept_until_published(record: Record, state: State, asks_verdict: bool = False) -> Iterator[None]:
+def kept_until_published(
+    publication: Publication, folder: Folder, state: State, asks_verdict: bool = False
+) -> Iterator[None]:
     """Keep the results of an audit where they cannot be written within the block, and say how to write them later.
 
     Parameters
     ----------
-    record : Record
+    publication : Publication
+    folder : Folder
+        Where the files lie.
     state : State
         What the audit has computed, which goes with its results.
     asks_verdict : bool
         Whether there is a policy to apply.
     """
-    folder = record.place.folder
-    replace(record.publication(), lacks_verdict=asks_verdict).save(folder.path)
+    replace(publication, lacks_verdict=asks_verdict).save(folder.path)
     state.wait(folder.path)
     try:
         with explained():
             yield
     except TrackingError as error:
-        raise TrackingError(f"{error} {_kept(record)}") from error
+        raise TrackingError(f"{error} {_kept(folder)}") from error
     except BaseException:
-        logger.warning("%s", _kept(record))
+        logger.warning("%s", _kept(folder))
         raise
 
 
-def publish_record(client: MlflowClient, record: Record, judged: Judged) -> list[str]:
+def publish_audit(
+    client: MlflowClient, folder: Path, publication: Publication, record: AuditRecord, judgement: Judgement
+) -> list[str]:
     """Write an audit and its verdict; return what could not be written for want of permission."""
-    tags = {} if judged.problem is None else {ERROR_TAG: str(judged.problem)[:MOST_MESSAGE]}
-    publication = replace(record.publication(judged.verdict, tags), lacks_verdict=judged.problem is not None)
-    publication.save(record.place.folder.path)
-    return write(client, record.place.folder.path, publication)
+    verdict, link = contents_of(record, judgement.verdict)
+    problem = judgement.problem
+    tags = {} if problem is None else {ERROR_TAG: str(problem)[:MOST_MESSAGE]}
+    content = replace(publication.run, tags={**publication.run.tags, **tags})
+    whole = replace(publication, run=content, verdict=verdict, link=link, lacks_verdict=problem is not None)
+    whole.save(folder)
+    return write(client, folder, whole)
 
 
-def _kept(record: Record) -> str:
+def _kept(folder: Folder) -> str:
     """Let an audit's folder stay, and say where what was computed lies, and how to write it."""
-    folder = record.place.folder
     return (
         f"Nothing that was computed is lost: it lies in '{folder.keep()}'. Once nothing stands in the way, write it "
         f"with: {_commands(folder.path)}"

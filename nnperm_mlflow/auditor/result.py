@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.files import (
     ASSOCIATIONS_FILE,
@@ -28,11 +28,12 @@ from nnperm_mlflow.basics.files import (
     WINDOWS_FILE,
 )
 from nnperm_mlflow.basics.paths import local_directory
+from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.report.boxplot import boxplot_figure
 from nnperm_mlflow.report.heatmap import heatmap_figure
 from nnperm_mlflow.report.profiles import profiles_figure
-from nnperm_mlflow.verdict.judgement import Verdict
+from nnperm_mlflow.verdict.verdict import Verdict
 
 try:
     import fcntl
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI = 110
+_SHOWN_ROWS = 10  # of the summary, in a notebook
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class AuditResult:
         What was audited, on how many rows.
     windows : DataFrame or None
         When each temporal channel matters, where windows were asked for; see
-        `analysis.statistics.windows.window_table`.
+        `analysis.statistics.summary.window_table`.
     profiles : DataFrame or None
         The mean prediction over values of some features; see `analysis.statistics.profiles.find_profiles`.
     associations : DataFrame
@@ -188,8 +190,35 @@ class AuditResult:
         """The boxplot, drawn anew."""
         return boxplot_figure(self.summary, self.subtitle, self.unit)
 
+    def __repr__(self) -> str:
+        top = self.summary.iloc[0]
+        largest = f"largest of {len(self.summary)} medians {top['median']:.4g} of '{top['perturbation']}'"
+        verdict = [] if self.verdict is None else [f"verdict {self.verdict.status}"]
+        return in_a_line("AuditResult", self.subtitle, largest, *verdict, f"run {self.run_id}")
 
-def write_files(result: AuditResult) -> list[str]:
+    def _repr_html_(self) -> str:
+        shown = self.summary.head(_SHOWN_ROWS)
+        rows = [
+            (row.perturbation, row.way, f"{row.median:.4f}", f"{row.median_low:.4f} to {row.median_high:.4f}",
+             f"{row.mean:.4f}", f"{row.changed_share:.1%}")
+            for row in shown.itertuples()
+        ]  # fmt: skip
+        more = len(self.summary) - len(shown)
+        return as_html(
+            f"{self.subtitle}: deviation of the prediction ({self.unit})",
+            header=("perturbation", "way", "median", "95 % interval", "mean", "rows changed"),
+            rows=rows,
+            notes=[
+                *([f"... and {more} more in .summary"] if more else []),
+                *([] if self.verdict is None else [f"verdict: {self.verdict.in_words}"]),
+                f"run {self.run_id}, files in {self.directory}",
+            ],
+            link=self.address,
+            picture=self.directory / BOXPLOT_FILE,
+        )
+
+
+def write_findings(result: AuditResult) -> list[str]:
     """Write what an audit found beside its table.
 
     Parameters
@@ -219,13 +248,3 @@ def write_files(result: AuditResult) -> list[str]:
     for name, picture in pictures.items():
         picture.savefig(result.directory / name, dpi=_DPI)
     return [*there, *pictures]
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV from which each text can be read back.
-
-    A carriage return ends a row for those who read CSV, and pandas does not quote it: where there is one, every text is
-    quoted.
-    """
-    has_returns = "\r" in table.to_csv(index=False, lineterminator="\n")
-    table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL)

@@ -20,7 +20,7 @@ import platformdirs
 import psutil
 
 from nnperm_mlflow.analysis.engine.journal import Journal
-from nnperm_mlflow.auditor.preparation import Plan
+from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.files import PUBLICATION_FILE
 from nnperm_mlflow.basics.paths import local_directory

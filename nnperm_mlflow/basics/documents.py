@@ -40,7 +40,7 @@ class Strict(BaseModel):
 Document = TypeVar("Document", bound=Strict)
 
 
-class Told(BaseModel):
+class Tolerant(BaseModel):
     """What a file of an audit tells: nothing converted, never changed; what else the file holds is passed over."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+import nnperm_mlflow
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.common import prepared, tracking_options
 
 if TYPE_CHECKING:
-    from nnperm_mlflow.comparison.model_history import History
     from nnperm_mlflow.registry.events import Event
 
 _HEADER = ("when (UTC)", "version", "what", "verdict", "by", "run", "in words")
@@ -46,16 +46,14 @@ def _picture_path(context: click.Context, option: click.Parameter, value: str | 
 def history_command(model: str, as_json: bool, picture: Path | None, tracking_uri: str | None, debug: bool) -> None:
     """List all audits, verdicts and promotions of a registered MODEL (models:/credit), oldest first."""
     with prepared(tracking_uri, debug):
-        from nnperm_mlflow.comparison.model_history import history  # noqa: PLC0415 - MLflow takes seconds to import
-
-        found = history(model)
+        found = nnperm_mlflow.history(model)
         click.echo(json_of(found) if as_json else describe(found))
         if picture is not None:
             _save(found, picture)
             click.echo(f"the picture: {picture}", err=as_json)
 
 
-def _save(found: History, picture: Path) -> None:
+def _save(found: nnperm_mlflow.History, picture: Path) -> None:
     figure = found.figure
     try:
         figure.savefig(picture, dpi=_DPI)
@@ -63,12 +61,12 @@ def _save(found: History, picture: Path) -> None:
         raise ConfigError(f"the picture '{picture}' cannot be written: {error.strerror}.") from error
 
 
-def json_of(found: History) -> str:
+def json_of(found: nnperm_mlflow.History) -> str:
     """Return the events as JSON: a list, oldest first, with the same keys for each."""
     return json.dumps([asdict(event) for event in found.events], indent=2)
 
 
-def describe(found: History) -> str:
+def describe(found: nnperm_mlflow.History) -> str:
     """Return a history for a person: a line per event, and what holds now."""
     if not found.events:
         return printable(f"{found.model}: no version has been audited.")

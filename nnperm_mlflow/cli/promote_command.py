@@ -6,6 +6,7 @@ import sys
 
 import click
 
+import nnperm_mlflow
 from nnperm_mlflow.basics.errors import RefusedError
 from nnperm_mlflow.basics.text import printable
 from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, tracking_options
@@ -39,18 +40,18 @@ def promote_command(
 ) -> None:
     """Set an alias once the evidence bears it: exit status 0 done, 1 refused, 2 error."""
     with prepared(tracking_uri, debug):
-        from nnperm_mlflow.promotion.confirmation import Rereading  # noqa: PLC0415
-        from nnperm_mlflow.promotion.procedure import promote  # noqa: PLC0415 - MLflow takes seconds to import
-
         try:
-            done = promote(
+            done = nnperm_mlflow.promote(
                 model_uri,
                 alias,
                 policy=policy or None,
                 run_id=run_id or None,
                 experiment=experiment or None,
                 table=table or None,
-                rereading=Rereading(not no_data, recompute, config_file or None, trust_model),
+                config=config_file or None,
+                reads_data=not no_data,
+                recompute=recompute,
+                trust_model=trust_model,
             )
         except RefusedError as error:
             click.echo(printable(f"refused: {error}"), err=True)

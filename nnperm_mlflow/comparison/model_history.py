@@ -14,12 +14,14 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError
+from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.audits import ended, holds_audit
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.events import KINDS, Event, events_of
 from nnperm_mlflow.registry.lookups import aliases_of, not_found, runs_of, versions_of
-from nnperm_mlflow.registry.records import AuditRecord
+from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.report.timeline import history_figure
 
 if TYPE_CHECKING:
@@ -72,6 +74,29 @@ class History:
             raise EvidenceError(f"no version of {self.model} has a finished audit to draw. Audit one: nnperm audit.")
         return history_figure(self.medians, f"{self.model}, the newest audit of each version")
 
+    def __repr__(self) -> str:
+        n_versions = len({event.version for event in self.events})
+        what = f"{n_versions} version{'s' * (n_versions != 1)}, {len(self.events)} event{'s' * (len(self.events) != 1)}"
+        return in_a_line("History", self.model, what, *self._now)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (event.when[:16].replace("T", " "), event.version, event.kind, event.verdict or "", event.in_words)
+            for event in self.events
+        ]
+        return as_html(
+            f"{self.model}: {len(self.events)} events",
+            header=("when (UTC)", "version", "what", "verdict", "in words"),
+            rows=rows,
+            notes=self._now,
+        )
+
+    @property
+    def _now(self) -> list[str]:
+        """Which version has which alias, in a sentence, if any has one."""
+        told = ", ".join(f"'{alias}' is version {version}" for alias, version in sorted(self.aliases.items()))
+        return [told] if told else []
+
 
 def history(model: str) -> History:
     """Gather what happened to all versions of a registered model, whatever experiments the runs are in.
@@ -104,12 +129,10 @@ def history(model: str) -> History:
         if aliases is None:
             logger.warning("models:/%s is not in the registry any more, only its runs are there", name)
         there = {str(found.version) for found in versions_of(client, name)}
-        records = [_record(client, run, scratch) for run, _ in runs]
-        told = [
-            events_of(record, version, version in there) for record, (_, version) in zip(records, runs, strict=True)
-        ]
+        files = {str(run.info.run_id): _files_of(client, run, scratch) for run, _ in runs}
+        told = [events_of(run, files[run.info.run_id], version, version in there) for run, version in runs]
         events = sorted((event for events in told for event in events), key=_order)
-        medians = _medians(events, {record.run_id: record for record in records})
+        medians = _medians(events, [run for run, _ in runs], files)
     return History(f"models:/{name}", tuple(events), medians, aliases or {})
 
 
@@ -121,20 +144,21 @@ def _name_of(model: str) -> str:
     raise ConfigError(f"'{model}' names no registered model; expected models:/credit, or credit.")
 
 
-def _record(client: MlflowClient, run: Run, folder: Path) -> AuditRecord:
+def _files_of(client: MlflowClient, run: Run, folder: Path) -> RunFiles:
     own = folder / str(run.info.run_id)
     own.mkdir()
-    return AuditRecord(client, run, own)
+    return RunFiles(client, str(run.info.run_id), own)
 
 
 def _order(event: Event) -> tuple[str, int, int, str]:
     return event.when, KINDS.index(event.kind), int(event.version), event.run_id
 
 
-def _medians(events: Sequence[Event], records: Mapping[str, AuditRecord]) -> pd.DataFrame:
+def _medians(events: Sequence[Event], all_runs: Sequence[Run], files: Mapping[str, RunFiles]) -> pd.DataFrame:
     """Return the medians of each version's newest finished audit; one that cannot be read is no evidence."""
     verdicts = {event.run_id: event.verdict for event in events if event.kind == "verdict" and event.is_evidence}
-    runs = {run_id: record.run for run_id, record in records.items() if holds_audit(record.run)}
+    runs = {str(run.info.run_id): run for run in all_runs if holds_audit(run)}
+    records = {run_id: record_in(run, files[run_id]) for run_id, run in runs.items()}
     finished = [event for event in events if event.kind == "audit" and event.run_id in runs]
     newest = {event.version: event for event in sorted(finished, key=lambda event: ended(runs[event.run_id]))}
     audits = [newest[version] for version in sorted(newest, key=int) if newest[version].is_evidence]
@@ -157,11 +181,11 @@ def _medians(events: Sequence[Event], records: Mapping[str, AuditRecord]) -> pd.
 
 def _ground(record: AuditRecord) -> dict[str, str]:
     """Return what two audits must have in common for their medians to be compared."""
-    ground = {name: record.run.data.params.get(key, "") for name, key in _GROUND.items()}
+    ground = {name: record.params.get(key, "") for name, key in _GROUND.items()}
     try:
         asked = record.config.analysis.disturbance()
     except AuditError as error:
-        record.ask_server()
+        record.files.ask_server()
         logger.warning("%s is compared with no other: %s", record, error)
         return {**ground, "configuration": record.run_id}
     return {**ground, "configuration": json.dumps({key: asked[key] for key in _OF_MEDIANS})}

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.approval.baselines import Likeness
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
 from nnperm_mlflow.config.configuration import AuditConfig
+from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.evidence.basis import Basis
 from nnperm_mlflow.inputs.dataset import load_dataset
 from nnperm_mlflow.registry.artifacts import Fetcher
 from nnperm_mlflow.registry.audits import find_audits, find_comparable_audits
-from nnperm_mlflow.registry.records import AuditRecord, read_audit
+from nnperm_mlflow.registry.records import read_audit
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def find_pair(
         complete = _alike_by_config if paired else _each_by_config
         pair = complete(archive, uris, audits, config, audit_now)
     first, second = pair
-    units = first.param("unit"), second.param("unit")
+    units = first.unit, second.unit
     if units[0] != units[1]:
         raise EvidenceError(
             f"{first} tells deviations in '{units[0]}', {second} deviations in '{units[1]}', which have no difference. "
@@ -101,7 +102,7 @@ def find_pair(
 
 def differences(one: AuditRecord, other: AuditRecord) -> list[str]:
     """Return in words what keeps two audits from being compared row by row; nothing where they can be."""
-    return Likeness.of(one).differences(Likeness.of(other))
+    return one.basis.differences(other.basis)
 
 
 Audits = tuple[list[AuditRecord], list[AuditRecord]]
@@ -125,7 +126,7 @@ def _newest_alike(first: list[AuditRecord], second: list[AuditRecord]) -> Pair |
 
 def _is_on_the_same_data(one: AuditRecord, other: AuditRecord) -> bool:
     """Tell from what needs no download."""
-    digests = [record.run.data.params.get("data_digest") for record in (one, other)]
+    digests = [record.params.get("data_digest") for record in (one, other)]
     return digests[0] is not None and digests[0] == digests[1]
 
 
@@ -140,7 +141,7 @@ def _why_none(archive: Archive, uris: tuple[str, str], audits: Audits) -> str:
     return (
         f"no audit of {uris[0]} and none of {uris[1]} are on the same rows with the same donors: the newest of "
         f"{uris[1]} ({second}) has {found}, against that of {uris[0]} ({first}). {remedy}"
-        f"{unpaired if first.param('unit') == second.param('unit') else ''}"
+        f"{unpaired if first.unit == second.unit else ''}"
     )
 
 
@@ -178,8 +179,8 @@ def _made_so(audits: list[AuditRecord], config: AuditConfig, data_digest: str) -
     for record in audits:
         repeats = record.repeats if config.analysis.repeats == "auto" else config.analysis.repeats
         try:
-            unit = record.param("unit")  # of the model's prediction, which a configuration need not know
-            if not Likeness(data_digest, repeats, unit, config.analysis).differences(Likeness.of(record)):
+            unit = record.unit  # of the model's prediction, which a configuration need not know
+            if not Basis.of(data_digest, repeats, unit, config.analysis).differences(record.basis):
                 return record
         except (EvidenceError, ConfigError) as error:
             logger.warning("%s is passed over: %s", record, error)

@@ -11,24 +11,27 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.comparison import Comparison, compare_tables
+from nnperm_mlflow.analysis.difference.differences import Comparison
+from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.auditor.preparation import as_config
 from nnperm_mlflow.auditor.procedure import AnyConfig, audit
-from nnperm_mlflow.auditor.result import Folder, write_table
+from nnperm_mlflow.auditor.result import Folder
+from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.files import COMPARISON_CARD, COMPARISON_FILE, COMPARISON_PICTURE
 from nnperm_mlflow.basics.text import as_text
 from nnperm_mlflow.comparison.pairs import Archive, Pair, differences, find_pair
 from nnperm_mlflow.config.configuration import AuditConfig
+from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.registry.comparisons import ComparisonEvidence, log_comparison
 from nnperm_mlflow.registry.connection import connected, run_address
-from nnperm_mlflow.registry.records import AuditRecord
 from nnperm_mlflow.registry.refusals import explained
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.report.comparison_card import comparison_card, in_brackets
 from nnperm_mlflow.report.dumbbell import dumbbell_figure
-from nnperm_mlflow.verdict.judgement import stamp
+from nnperm_mlflow.verdict.verdict import stamp
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _DPI = 110
+_SHOWN_ROWS = 10  # of the differences, in a notebook
 _SIDES = ("a", "b")
 _DIGESTS = {"files of the model": "model_digest", "data": "data_digest", "deviations.parquet": "table_digest"}
 
@@ -91,6 +95,30 @@ class ComparisonResult:
     def figure(self) -> Figure:
         """The dumbbell chart, drawn anew."""
         return dumbbell_figure(self.table, self.names, self.how, self.unit)
+
+    def __repr__(self) -> str:
+        first, second = self.names
+        shift, correlation = self.comparison.largest_shift.value, self.comparison.rank_correlation.value
+        numbers = f"largest shift {shift:.4g}, rank correlation {correlation:.4g}"
+        return in_a_line("ComparisonResult", f"{second} against {first}", numbers, f"run {self.run_id}")
+
+    def _repr_html_(self) -> str:
+        first, second = self.names
+        shown = self.comparison.differences.head(_SHOWN_ROWS)
+        rows = [
+            (row.perturbation, f"{row.median_a:.4f}", f"{row.median_b:.4f}", f"{row.difference:.4f}",
+             f"{row.difference_low:.4f} to {row.difference_high:.4f}")
+            for row in shown.itertuples()
+        ]  # fmt: skip
+        more = len(self.table) - len(shown)
+        return as_html(
+            f"{second} against {first}, median deviation of the prediction ({self.unit})",
+            header=("perturbation", first, second, "difference", "95 % interval"),
+            rows=rows,
+            notes=[*([f"... and {more} more in .table"] if more else []), self.how, f"run {self.run_id}"],
+            link=self.address,
+            picture=self.directory / COMPARISON_PICTURE,
+        )
 
 
 def compare(
@@ -155,7 +183,7 @@ def compare(
             comparison=comparison,
             table=table,
             how=_how(pair, paired),
-            unit=pair[1].param("unit"),
+            unit=pair[1].unit,
             run_id=session.run_id,
             experiment_id=session.experiment_id,
             address=run_address(session.experiment_id, session.run_id),
@@ -222,8 +250,7 @@ def _how(pair: Pair, paired: bool) -> str:
 
 
 def _of_file(record: AuditRecord) -> str:
-    inputs = record.run.inputs.dataset_inputs if record.run.inputs else []
-    return f" of {inputs[0].dataset.name}" if inputs else ""
+    return f" of {record.dataset['name']}" if record.dataset else ""
 
 
 def _evidence(result: ComparisonResult, pair: Pair) -> ComparisonEvidence:

@@ -16,7 +16,7 @@ from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
 from nnperm_mlflow.basics.errors import ConfigError, name_list
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.basics.paths import local_path
-from nnperm_mlflow.config.policy import Check, Policy, distinct
+from nnperm_mlflow.config.policy import Check, Format, Policy, distinct, with_defaults
 
 Scalar = bool | int | float | str
 Axis = Literal[1, 2]
@@ -190,16 +190,22 @@ class AnalysisConfig(Strict):
 class AuditConfig(Strict):
     """All that an audit is asked to do; see `load_config` for reading one from a file.
 
-    `checks`, `undecided` and `mode` are its approval policy: see `policy.Policy`.
+    `format`, `checks`, `undecided` and `mode` are its approval policy: see `policy.Policy`.
     """
 
     model: str | None = None
     data: DataConfig = DataConfig()
     inputs: dict[str, str | Annotated[list[str], Field(min_length=1)]] = {}
     analysis: AnalysisConfig = AnalysisConfig()
+    format: Format = 1
     checks: list[Check] = []
     undecided: Literal["fail", "pass"] = "fail"
     mode: Literal["enforce", "dry_run", "off"] = "enforce"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, content: object) -> object:
+        return with_defaults(content)
 
     @field_validator("checks")
     @classmethod
@@ -209,7 +215,7 @@ class AuditConfig(Strict):
     @property
     def policy(self) -> Policy:
         """What a version must keep to be approved."""
-        return Policy(checks=self.checks, undecided=self.undecided, mode=self.mode)
+        return Policy(format=self.format, checks=self.checks, undecided=self.undecided, mode=self.mode)
 
     def with_policy(self, policy: Policy) -> AuditConfig:
         """Return the configuration with another policy."""

@@ -193,11 +193,28 @@ def distinct(checks: list[Check]) -> list[Check]:
     return checks
 
 
+Format = Literal[1, 2]
+"""Of a policy: checks that name no statistic mean the median in the first, and the mean since the second."""
+
+
+def with_defaults(content: object) -> object:
+    """Return what a document says of checks with the statistic filled in that its format means where none is named."""
+    if not isinstance(content, Mapping) or content.get("format", 1) == 1 or not isinstance(content.get("checks"), list):
+        return content
+    checks = [
+        {"statistic": "mean", **check} if isinstance(check, Mapping) and _kind_of(check) != "UnusedCheck" else check
+        for check in content["checks"]
+    ]
+    return {**content, "checks": checks}
+
+
 class Policy(Strict):
     """What a version must keep to be approved.
 
     Attributes
     ----------
+    format : {1, 2}
+        What is meant where nothing is said: see `Format`.
     checks : list of LimitCheck, RankCheck, UnusedCheck or AgainstCheck
     undecided : {"fail", "pass"}
         What a check counts as whose interval straddles its limit.
@@ -205,9 +222,15 @@ class Policy(Strict):
         Whether a verdict of fail blocks, is only written, or no verdict is given at all.
     """
 
+    format: Format = 1
     checks: list[Check] = []
     undecided: Literal["fail", "pass"] = "fail"
     mode: Literal["enforce", "dry_run", "off"] = "enforce"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, content: object) -> object:
+        return with_defaults(content)
 
     @field_validator("checks")
     @classmethod
@@ -225,12 +248,13 @@ class Policy(Strict):
         return tuple(dict.fromkeys(check.against for check in self.checks if isinstance(check, AgainstCheck)))
 
     def digest(self) -> str:
-        """Return the sha256 (64 hex digits) of checks and `undecided`: of what decides, not of what follows."""
+        """Return the sha256 (64 hex digits) of what is said; in the first format not of what follows from it (mode)."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
         """Return what decides, as JSON can hold it, without what is not said."""
-        return self.model_dump(mode="json", include={"checks", "undecided"}, exclude_none=True)
+        told = {"checks", "undecided"} if self.format == 1 else set(type(self).model_fields)
+        return self.model_dump(mode="json", include=told, exclude_none=True)
 
 
 AnyPolicy = Policy | str | Path | None

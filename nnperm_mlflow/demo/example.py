@@ -16,9 +16,7 @@ from mlflow import MlflowClient
 from mlflow.models import infer_signature
 from sklearn.metrics import roc_auc_score
 
-from nnperm_mlflow.analysis.engine.progress import Progress
-from nnperm_mlflow.auditor.procedure import audit
-from nnperm_mlflow.auditor.result import AuditResult
+import nnperm_mlflow
 from nnperm_mlflow.registry.connection import connect
 from nnperm_mlflow.registry.refusals import explained
 
@@ -58,7 +56,7 @@ class Example:
     labels: np.ndarray
 
 
-def run_example(example: Example, folder: Path, run_id: str | None, progress: Progress | None) -> AuditResult:
+def run_example(example: Example, folder: Path, run_id: str | None) -> nnperm_mlflow.AuditResult:
     """Write an example's data, register its network and audit it.
 
     Parameters
@@ -68,7 +66,6 @@ def run_example(example: Example, folder: Path, run_id: str | None, progress: Pr
         Where data, configuration and files of the audit go; it exists.
     run_id : str or None
         A run to write the audit to, as `mlflow run` makes one.
-    progress : callable or None
 
     Returns
     -------
@@ -77,12 +74,11 @@ def run_example(example: Example, folder: Path, run_id: str | None, progress: Pr
     with explained():
         config = write_files(example, folder)
         version = register(example, folder, run_id)
-    return audit(
+    return nnperm_mlflow.audit(
         config,
         model_uri=f"models:/{example.name}/{version}",
         output=folder / f"{example.name}-audit",
         run_id=run_id,
-        progress=progress,
     )
 
 

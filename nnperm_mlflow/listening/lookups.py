@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from nnperm_mlflow.basics.errors import says_missing
 from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.registry.audits import find_audits
-from nnperm_mlflow.registry.version_link import VERDICT_TAGS
+from nnperm_mlflow.registry.tags import VERDICT_TAGS
 
 _VERDICT, _POLICY, _ = VERDICT_TAGS
 

@@ -7,23 +7,23 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.confirmation import confirm_numbers, confirm_summary
-from nnperm_mlflow.analysis.difference.recorded import read_provenance
-from nnperm_mlflow.approval.baselines import Candidate, find_baselines, pin_baselines
-from nnperm_mlflow.approval.procedure import audited_from
+from nnperm_mlflow.analysis.difference.first_block import read_provenance
+from nnperm_mlflow.analysis.difference.recomputation import confirm_numbers, confirm_summary
+from nnperm_mlflow.approval.baselines import find_baselines, pin_baselines
 from nnperm_mlflow.auditor.measurement import measure
 from nnperm_mlflow.auditor.preparation import prepare
 from nnperm_mlflow.basics.errors import DataError, EvidenceError
 from nnperm_mlflow.basics.files import TABLE_FILE, VERDICT_FILE
 from nnperm_mlflow.config.configuration import AuditConfig, DataConfig, load_config
 from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.inputs.dataset import load_dataset
 from nnperm_mlflow.models.loaders import download_model
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.registry.artifacts import Fetcher
-from nnperm_mlflow.registry.records import AuditRecord, read_audit
-from nnperm_mlflow.verdict.checks import Material
-from nnperm_mlflow.verdict.judgement import Verdict, judge
+from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.verdict.judgement import judge
+from nnperm_mlflow.verdict.verdict import Verdict
 
 _DECISIVE = ("verdict", "subject", "baselines", "checks")
 
@@ -113,18 +113,18 @@ def confirm_verdict(
         raise EvidenceError(f"{record} has no verdict. {again}")
     if not policy.applies:
         raise EvidenceError("the policy's mode is 'off': nothing is decided. Set it to enforce or dry_run.")
-    if told["policy_digest"] != policy.digest():
+    if told.policy_digest != policy.digest():
         raise EvidenceError(
-            f"the verdict of {record} was given under policy {told['policy_digest'][:12]}, not under the one given "
+            f"the verdict of {record} was given under policy {told.policy_digest[:12]}, not under the one given "
             f"now, {policy.digest()[:12]}. {again}"
         )
     pinned = pin_baselines(client, policy)
-    before = told["baselines"]
+    before = told.baselines
     for asked, uri in pinned.items():
         if before.get(asked) != uri:
             raise EvidenceError(f"{asked} was {before.get(asked)} when {record} was judged, and is {uri} now. {again}")
     found = _judge(client, record, policy, pinned, folder=folder, experiment=experiment)
-    if any(told[key] != value for key, value in found.as_dict().items() if key in _DECISIVE):
+    if any(getattr(told, key) != value for key, value in found.as_dict().items() if key in _DECISIVE):
         raise EvidenceError(f"{VERDICT_FILE} of {record} is not what its numbers give under this policy. {again}")
     return found
 
@@ -139,15 +139,13 @@ def _judge(
     experiment: str | None,
 ) -> Verdict:
     """Apply a policy to an audit on record, those that it is compared with confirmed, too."""
-    audited = audited_from(client, record, policy)
-    candidate = Candidate(record.model, record.table, record.summary, audited.likeness)
     where = folder / "baselines"
-    baselines = find_baselines(client, policy, pinned, candidate=candidate, folder=where, experiment=experiment)
+    baselines = find_baselines(client, policy, pinned, record=record, folder=where, experiment=experiment)
     for number, baseline in enumerate(baselines.values()):
         of_baseline = read_audit(client, baseline.run_id, where / "again")
         of_files = pin_model(client, baseline.uri)
         confirm(client, of_baseline, of_files, where / f"confirmed{number}", Rereading(data=False))
-    return judge(policy, Material(audited.reference.uri, audited.summary, baselines), audited.subject)
+    return judge(policy, record.summary, record.subject, baselines)
 
 
 def _digest_now(record: AuditRecord, folder: Path, rereading: Rereading) -> str:

@@ -11,14 +11,15 @@ from mlflow import MlflowClient
 from nnperm_mlflow.approval.procedure import find_record, policy_for
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError, RefusedError
 from nnperm_mlflow.config.policy import AnyPolicy
+from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.promotion.confirmation import Rereading, confirm, confirm_verdict
 from nnperm_mlflow.registry.aliases import Promotion, holder_of, move_alias
 from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected, current_user
-from nnperm_mlflow.registry.records import AuditRecord, read_audit
-from nnperm_mlflow.registry.version_link import RUN_TAG
-from nnperm_mlflow.verdict.judgement import stamp
+from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.tags import RUN_TAG
+from nnperm_mlflow.verdict.verdict import stamp
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,10 @@ def promote(
     run_id: str | None = None,
     experiment: str | None = None,
     table: str | Path | None = None,
-    rereading: Rereading | None = None,
+    config: str | Path | None = None,
+    reads_data: bool = True,
+    recompute: bool = False,
+    trust_model: bool = False,
 ) -> Promotion:
     """Give a version an alias, if the evidence on record bears the verdict that it passes.
 
@@ -49,8 +53,15 @@ def promote(
         Name of the only experiment whose audits count, that of the version as of those it is compared with.
     table : str or Path, optional
         A copy of the deviation table, where that was kept out of the run.
-    rereading : Rereading, optional
-        How much is read again: the data by default, the whole audit if asked for.
+    config : str or Path, optional
+        A YAML file whose `data` say where the data are now; by default they are where the audit found them.
+    reads_data : bool
+        Whether the data are read again, and must still be those that were audited.
+    recompute : bool
+        Whether the whole audit is made again, and its numbers must come out as on record: the only way to know that
+        nobody has made them up.
+    trust_model : bool
+        Allow code that came with the model to run, where the audit is made again.
 
     Returns
     -------
@@ -62,7 +73,7 @@ def promote(
         If the evidence does not bear it: no finished audit, another verdict or policy, other model files or data,
         changed files, an alias that has moved meanwhile. The message says which. Nothing is changed then.
     """
-    rereading = rereading or Rereading()
+    rereading = Rereading(reads_data, recompute, config, trust_model)
     with connected() as (client, scratch):
         reference = pin_model(client, model_uri)
         if reference.name is None or reference.version is None:

@@ -9,18 +9,11 @@ from mlflow.entities import Run
 
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.text import named
-
-AUDIT, COMPARISON, PROMOTION = "audit", "comparison", "promotion"
-"""What a run of ours is, as its tag `nnperm.kind` says."""
+from nnperm_mlflow.models.model_uri import asked_store
+from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, TABLE_TAG, WHOLE_TAG
 
 FINISHED = "FINISHED"
 
-KIND_TAG, MODEL_TAG, DATA_TAG = "nnperm.kind", "nnperm.model", "nnperm.data_digest"
-WHOLE_TAG = "nnperm.whole"
-"""Tag of a run that holds all that an audit has to leave there."""
-
-TABLE_TAG = "nnperm.table"
-"""Tag of a run whose deviation table was kept out of it."""
 
 TABLE_DIGEST = "table_digest"
 """Parameter of a run that holds an audit; without it there is nothing that its files could be held against."""
@@ -92,7 +85,7 @@ def _experiments(client: MlflowClient, name: str | None) -> Iterator[list[str]]:
     if name is not None:
         only = client.get_experiment_by_name(name)
         if only is None:
-            raise ConfigError(f"there is no experiment '{name}' in the tracking store.")
+            raise ConfigError(f"there is no experiment '{name}' in the tracking store. {asked_store()}")
         yield [only.experiment_id]
         return
     ids, token = [], None

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
 
 from nnperm_mlflow.basics.files import COMPARISON_TABLE
+from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.registry.audits import COMPARISON, KIND_TAG
 from nnperm_mlflow.registry.metric_keys import metric_names
 from nnperm_mlflow.registry.metrics import log_metrics
-from nnperm_mlflow.registry.records import AuditRecord
+from nnperm_mlflow.registry.tags import COMPARISON, KIND_TAG
 
 _SHOWN_COLUMNS = ["perturbation", "median_a", "median_b", "difference", "difference_low", "difference_high"]
 _SHARED = ("data_digest", "seed", "rows")
@@ -104,10 +104,8 @@ def _models(evidence: ComparisonEvidence) -> list[LoggedModelInput]:
 
 def _datasets(evidence: ComparisonEvidence) -> list[DatasetInput]:
     """Return the data of both audits, as their runs tell them."""
-    found = {}
-    for audit in evidence.audits:
-        for told in audit.run.inputs.dataset_inputs if audit.run.inputs else ():
-            found[told.dataset.name, told.dataset.digest] = told.dataset
+    told = [audit.dataset for audit in evidence.audits if audit.dataset]
+    found = {(dataset["name"], dataset["digest"]): Dataset(**dataset) for dataset in told}
     return [DatasetInput(dataset, [InputTag("mlflow.data.context", "comparison")]) for dataset in found.values()]
 
 

@@ -9,13 +9,16 @@ from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Literal
 
-from nnperm_mlflow.basics.documents import Told
+from mlflow.entities import Run
+
+from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import AuditError, EvidenceError
 from nnperm_mlflow.basics.files import PROMOTION_FILE, VERDICTS_FOLDER
-from nnperm_mlflow.registry.audits import KIND_TAG, PROMOTION, status_of
-from nnperm_mlflow.registry.records import AuditRecord, GivenVerdict
-from nnperm_mlflow.registry.run_session import ERROR_TAG
-from nnperm_mlflow.verdict.judgement import Status, stamp
+from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.registry.audits import status_of
+from nnperm_mlflow.registry.records import RunFiles, record_in
+from nnperm_mlflow.registry.tags import ERROR_TAG, KIND_TAG, PROMOTION
+from nnperm_mlflow.verdict.verdict import GivenVerdict, Status, stamp
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +83,7 @@ class Event:
         return self.status == "FINISHED" and self.is_readable
 
 
-class _ToldPromotion(Told):
+class _ToldPromotion(Tolerant):
     """A promotion as its run holds it."""
 
     alias: str
@@ -90,13 +93,15 @@ class _ToldPromotion(Told):
     policy_digest: str
 
 
-def events_of(record: AuditRecord, version: str, in_registry: bool) -> list[Event]:
+def events_of(run: Run, files: RunFiles, version: str, in_registry: bool) -> list[Event]:
     """Return what a run tells: an audit with its verdicts, or a promotion.
 
     Parameters
     ----------
-    record : AuditRecord
+    run : Run
         Of any status.
+    files : RunFiles
+        Of the run.
     version : str
     in_registry : bool
 
@@ -105,7 +110,7 @@ def events_of(record: AuditRecord, version: str, in_registry: bool) -> list[Even
     list of Event
         What cannot be read is among them, and says so; it is logged as well.
     """
-    info, tags = record.run.info, record.run.data.tags
+    record, info, tags = record_in(run, files), run.info, run.data.tags
     event = Event(
         kind="promotion" if tags.get(KIND_TAG) == PROMOTION else "audit",
         when=_iso(datetime.fromtimestamp(info.start_time / 1000, timezone.utc)),
@@ -114,7 +119,7 @@ def events_of(record: AuditRecord, version: str, in_registry: bool) -> list[Even
         run_id=record.run_id,
         experiment_id=record.experiment_id,
         who=str(tags.get("mlflow.user") or info.user_id or "unknown"),
-        status=status_of(record.run),
+        status=status_of(run),
     )
     if event.kind == "promotion":
         return [_told(record, event, lambda: _promotion(record, event))]
@@ -132,7 +137,7 @@ def _told(record: AuditRecord, event: Event, read: Callable[[], Event]) -> Event
 
 def _unreadable(record: AuditRecord, event: Event, error: AuditError) -> Event:
     """Return an event that says why it cannot be read; where the server itself is silent, there is none to tell."""
-    record.ask_server()
+    record.files.ask_server()
     logger.warning("%s of version %s: %s", event.kind, event.version, error)
     return replace(event, is_readable=False, in_words=f"unreadable: {error}")
 
@@ -140,7 +145,7 @@ def _unreadable(record: AuditRecord, event: Event, error: AuditError) -> Event:
 def _audit(record: AuditRecord, event: Event, has_verdict: bool) -> Event:
     """Tell what an audit found; of one that did not finish, why."""
     if event.status != "FINISHED":
-        return replace(event, in_words=_broken(record))
+        return replace(event, in_words=_broken(record, event))
     try:
         name, median = str(record.summary["perturbation"][0]), float(record.summary["median"][0])
     except (ValueError, LookupError) as error:
@@ -148,7 +153,7 @@ def _audit(record: AuditRecord, event: Event, has_verdict: bool) -> Event:
             f"the summary of {record} is no table of perturbations. Audit the version again."
         ) from error
     words = f"predictions move most with {name} ({median:.3g})"
-    problem = record.run.data.tags.get(ERROR_TAG)
+    problem = record.tags.get(ERROR_TAG)
     if problem and not has_verdict:
         words += f"; no verdict: {problem}"
     return replace(event, top_feature=name, in_words=words)
@@ -158,7 +163,7 @@ def _verdicts(record: AuditRecord, audit: Event) -> list[Event]:
     """Return all verdicts that were given on an audit."""
     blank = replace(audit, kind="verdict", who="unknown")
     try:
-        names = record.names_in(VERDICTS_FOLDER)
+        names = record.files.names_in(VERDICTS_FOLDER)
     except AuditError as error:
         return [_unreadable(record, blank, error)]
     return [_verdict(record, blank, name) for name in names]
@@ -201,14 +206,14 @@ def _promotion(record: AuditRecord, event: Event) -> Event:
         policy_digest=told.policy_digest,
         alias=told.alias,
         replaced=told.replaced,
-        in_words=moved if event.status == "FINISHED" else f"did not become '{told.alias}': {_broken(record)}",
+        in_words=moved if event.status == "FINISHED" else f"did not become '{told.alias}': {_broken(record, event)}",
     )
 
 
-def _broken(record: AuditRecord) -> str:
+def _broken(record: AuditRecord, event: Event) -> str:
     """Return the status of a run that did not finish, and what hindered it where that is on record."""
-    status, problem = str(record.run.info.status), record.run.data.tags.get(ERROR_TAG)
-    return f"{status}: {problem}" if problem else status
+    problem = record.tags.get(ERROR_TAG)
+    return f"{event.status}: {problem}" if problem else event.status
 
 
 def _moment_in(name: str) -> datetime | None:

@@ -3,23 +3,75 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-from mlflow import MlflowClient
 
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 from nnperm_mlflow.basics.files import PUBLICATION_FILE, file_digest
-from nnperm_mlflow.registry.audits import FINISHED, WHOLE_TAG, find_audits
-from nnperm_mlflow.registry.evidence import Evidence, log_evidence
-from nnperm_mlflow.registry.records import read_audit
-from nnperm_mlflow.registry.run_session import ERROR_TAG
-from nnperm_mlflow.registry.verdicts import Judgement, log_judgement
-from nnperm_mlflow.registry.version_link import Link, link_on_record, link_version
+from nnperm_mlflow.verdict.verdict import Status
 
-_FORMAT = 1
-_TRIES = 10  # to write the newest audit onto a version, while others end
+_FORMAT = 2  # the first called its parts otherwise
+
+
+@dataclass(frozen=True)
+class RunContent:
+    """What an audit leaves behind in its run, as JSON can hold it.
+
+    Attributes
+    ----------
+    files : list of str
+        Names of files for the root of the run, in the order in which they are written.
+    params, tags : mapping of str to str
+    metrics : mapping of str to float
+        Finite ones, by key.
+    at : int
+        When they were found: milliseconds since 1970.
+    dataset : mapping of str to str
+        The data set as MLflow describes one; see `run_content.describe_dataset`.
+    """
+
+    files: list[str]
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    at: int
+    dataset: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class VerdictContent:
+    """What a run tells of a verdict, as JSON can hold it.
+
+    Attributes
+    ----------
+    texts : mapping of str to str
+        For the path of each file its content.
+    tags : mapping of str to str
+        Of the run.
+    """
+
+    texts: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class VersionLink:
+    """What a model version tells of its newest audit, as JSON can hold it.
+
+    Attributes
+    ----------
+    tags : mapping of str to str
+        In the order in which MLflow lists them.
+    section : str
+        Markdown for the version's description.
+    status : {"pass", "fail"} or None
+        The verdict, if there is one.
+    """
+
+    tags: Mapping[str, str]
+    section: str
+    status: Status | None
 
 
 @dataclass(frozen=True)
@@ -35,9 +87,9 @@ class Publication:
         Of MLflow's logged model, if it is one.
     name, version : str or None
         Of the registered version, if it is one.
-    evidence : Evidence
-    judgement : Judgement
-    link : Link
+    run : RunContent
+    verdict : VerdictContent
+    link : VersionLink
     ends_run : bool
         Whether the run is finished with it.
     is_temporary : bool
@@ -54,9 +106,9 @@ class Publication:
     model_id: str | None
     name: str | None
     version: str | None
-    evidence: Evidence
-    judgement: Judgement
-    link: Link
+    run: RunContent
+    verdict: VerdictContent
+    link: VersionLink
     ends_run: bool = True
     is_temporary: bool = False
     lacks_verdict: bool = False
@@ -66,7 +118,7 @@ class Publication:
         """Write it beside the files of the audit, whole or not at all."""
         path = folder / PUBLICATION_FILE
         partial = path.with_suffix(".partial")
-        digests = {name: file_digest(folder / name) for name in self.evidence.files}
+        digests = {name: file_digest(folder / name) for name in self.run.files}
         text = json.dumps({"format": _FORMAT, "digests": digests, **asdict(self)}, ensure_ascii=False, indent=1)
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
@@ -83,12 +135,14 @@ def load_publication(folder: Path) -> Publication:
     path = folder / PUBLICATION_FILE
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        if told.pop("format") != _FORMAT:
+        if (form := told.pop("format")) not in (1, _FORMAT):
             raise ValueError("another format")
+        if form == 1:
+            told["run"], told["verdict"] = told.pop("evidence"), told.pop("judgement")
         digests = dict(told.pop("digests"))
-        parts = {"evidence": Evidence, "judgement": Judgement, "link": Link}
+        parts = {"run": RunContent, "verdict": VerdictContent, "link": VersionLink}
         publication = Publication(**{**told, **{key: kind(**told[key]) for key, kind in parts.items()}})
-        files = publication.evidence.files
+        files = publication.run.files
         if any(Path(name).name != name for name in files):
             raise ValueError("a path, not the name of a file")
         if not isinstance(publication.work_dir, (str, type(None))):
@@ -105,90 +159,3 @@ def load_publication(folder: Path) -> Publication:
 
 def _has_digest(path: Path, digest: str) -> bool:
     return path.is_file() and file_digest(path) == digest
-
-
-def publish(client: MlflowClient, folder: Path, publication: Publication) -> list[str]:
-    """Write an audit into its run, and then onto the version; doing it twice, or going on with it, changes nothing.
-
-    Parameters
-    ----------
-    client : MlflowClient
-    folder : Path
-        Where the files lie.
-    publication : Publication
-
-    Returns
-    -------
-    list of str
-        What could not be written for want of permission.
-    """
-    run_id = publication.run_id
-    denied = log_evidence(client, run_id, publication.model_id, folder, publication.evidence)
-    denied += log_judgement(client, run_id, publication.judgement)
-    client.set_tag(run_id, WHOLE_TAG, "true")
-    if publication.ends_run:
-        _finish(client, publication)
-    if publication.name and publication.version:
-        denied += link_newest(client, publication.name, publication.version, run_id, publication.link)
-    (folder / PUBLICATION_FILE).unlink(missing_ok=True)
-    return denied
-
-
-def _finish(client: MlflowClient, publication: Publication) -> None:
-    """End the run as finished, once: its end tells which audit of a version is the newest."""
-    run = client.get_run(publication.run_id)
-    if ERROR_TAG in run.data.tags and ERROR_TAG not in publication.evidence.tags:
-        client.delete_tag(publication.run_id, ERROR_TAG)  # of a try that did not get to its end
-    if run.info.status != FINISHED:
-        client.set_terminated(publication.run_id, FINISHED)
-
-
-def link_newest(client: MlflowClient, name: str, version: str, run_id: str, link: Link) -> list[str]:
-    """Link a model version to an audit, if that is its newest one; where another ends meanwhile, to that.
-
-    Of two audits that end at once each may overwrite what the other has just written, and the tags that it wrote first
-    may be the last to stay. So each looks again after it has written: whoever writes last writes the newest.
-
-    Parameters
-    ----------
-    client : MlflowClient
-    name, version : str
-    run_id : str
-        The run of the audit.
-    link : Link
-        What the version shall tell of it.
-
-    Returns
-    -------
-    list of str
-        What could not be written for want of permission.
-    """
-    model, denied = f"models:/{name}/{version}", list[str]()
-    written, newest = None, _newest(client, model, run_id)
-    if newest != run_id:
-        return denied
-    for _ in range(_TRIES):
-        denied = link_version(client, name, version, link if newest == run_id else _link_of(client, newest))
-        written, newest = newest, _newest(client, model, run_id)
-        if newest == written:
-            break
-    return denied
-
-
-def _newest(client: MlflowClient, model: str, run_id: str) -> str:
-    """Return the run of the audit of a model that has ended last; one that goes on ends after all others."""
-    own = client.get_run(run_id).info
-    if own.end_time is None:
-        return run_id
-    ends = [(run.info.end_time, run.info.run_id) for run in find_audits(client, model)]
-    return str(max([*ends, (own.end_time, run_id)])[1])
-
-
-def _link_of(client: MlflowClient, run_id: str) -> Link:
-    with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        return link_on_record(read_audit(client, run_id, Path(scratch)))
-
-
-def is_newest(client: MlflowClient, model: str, run_id: str) -> bool:
-    """Tell whether no other audit of a model has ended after that of a run, or after now where that goes on."""
-    return _newest(client, model, run_id) == run_id

@@ -12,13 +12,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from nnperm_mlflow.basics.errors import AuditError, TrackingError, name_list, says_missing
-from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.registry.audits import WHOLE_TAG
+from nnperm_mlflow.models.model_uri import ModelReference, asked_store
+from nnperm_mlflow.registry.tags import ERROR_TAG, WHOLE_TAG
 
 logger = logging.getLogger(__name__)
 
-ERROR_TAG = "nnperm.error"
-"""Tag of a run with what hindered the audit."""
 
 _FINISHED, _FAILED, _KILLED = map(RunStatus.to_string, (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED))
 
@@ -147,8 +145,8 @@ class RunSession:
             if not says_missing(error):
                 raise
             raise TrackingError(
-                f"run {run_id} is not in the tracking store. MLFLOW_TRACKING_URI must name the store that 'mlflow run' "
-                "uses."
+                f"run {run_id} is not in the tracking store, which must be the one that 'mlflow run' uses. "
+                f"{asked_store()}"
             ) from error
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:

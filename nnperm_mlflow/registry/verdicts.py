@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from mlflow import MlflowClient
@@ -14,29 +12,13 @@ from requests import HTTPError
 from nnperm_mlflow import __version__
 from nnperm_mlflow.basics.files import CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER
 from nnperm_mlflow.registry.connection import current_user
+from nnperm_mlflow.registry.publication import VerdictContent
 from nnperm_mlflow.registry.refusals import refused
-from nnperm_mlflow.registry.run_session import ERROR_TAG
-from nnperm_mlflow.registry.version_link import verdict_tags
-from nnperm_mlflow.verdict.judgement import Verdict, stamp
+from nnperm_mlflow.registry.tags import ERROR_TAG, VERDICT_TAGS
+from nnperm_mlflow.verdict.verdict import Verdict, stamp
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What a run tells of a verdict, as JSON can hold it.
-
-    Attributes
-    ----------
-    texts : mapping of str to str
-        For the path of each file its content.
-    tags : mapping of str to str
-        Of the run.
-    """
-
-    texts: Mapping[str, str]
-    tags: Mapping[str, str]
-
-
-def judgement_of(verdict: Verdict | None, card: str, when: datetime) -> Judgement:
+def verdict_content(verdict: Verdict | None, card: str, when: datetime) -> VerdictContent:
     """Return what a run shall tell of a verdict.
 
     Parameters
@@ -49,14 +31,14 @@ def judgement_of(verdict: Verdict | None, card: str, when: datetime) -> Judgemen
         When it was given, in UTC.
     """
     if verdict is None:
-        return Judgement({CARD_FILE: card}, {})
+        return VerdictContent({CARD_FILE: card}, {})
     given = {"given_at": stamp(when), "given_by": current_user(), "nnperm": __version__}
     text = json.dumps({**verdict.as_dict(), **given}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     kept = f"{VERDICTS_FOLDER}/{when:%Y%m%dT%H%M%S.%fZ}-{verdict.policy.digest()[:12]}.json"
-    return Judgement({kept: text, VERDICT_FILE: text, CARD_FILE: card}, verdict_tags(verdict))
+    return VerdictContent({kept: text, VERDICT_FILE: text, CARD_FILE: card}, verdict_tags(verdict))
 
 
-def log_judgement(client: MlflowClient, run_id: str, judgement: Judgement) -> list[str]:
+def log_verdict(client: MlflowClient, run_id: str, content: VerdictContent) -> list[str]:
     """Write a verdict and the card into the run of the audit.
 
     Returns
@@ -65,12 +47,18 @@ def log_judgement(client: MlflowClient, run_id: str, judgement: Judgement) -> li
         What could not be written for want of permission.
     """
     try:
-        for path, text in judgement.texts.items():
+        for path, text in content.texts.items():
             client.log_text(run_id, text, path)
-        for key, value in judgement.tags.items():
+        for key, value in content.tags.items():
             client.set_tag(run_id, key, value)
-        if VERDICT_FILE in judgement.texts and ERROR_TAG in client.get_run(run_id).data.tags:
+        if VERDICT_FILE in content.texts and ERROR_TAG in client.get_run(run_id).data.tags:
             client.delete_tag(run_id, ERROR_TAG)  # it said why there was no verdict
     except (MlflowException, HTTPError) as error:
         return [refused(error, f"run {run_id}")]
     return []
+
+
+def verdict_tags(verdict: Verdict) -> dict[str, str]:
+    """Return the tags that tell a verdict, of a run and of a version."""
+    told = (verdict.status, verdict.policy.digest(), verdict.policy.mode)
+    return dict(zip(VERDICT_TAGS, told, strict=True))

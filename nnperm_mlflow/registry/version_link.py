@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.text import as_text
-from nnperm_mlflow.registry.records import AuditRecord
+from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.registry.publication import VersionLink
 from nnperm_mlflow.registry.refusals import refused
-from nnperm_mlflow.verdict.judgement import Status, Verdict, stamp
+from nnperm_mlflow.registry.tags import RUN_TAG, VERDICT_TAGS
+from nnperm_mlflow.registry.verdicts import verdict_tags
+from nnperm_mlflow.verdict.verdict import Status, Verdict, stamp
 
 logger = logging.getLogger(__name__)
 
@@ -30,89 +31,51 @@ _SECTION = re.compile(
 _NAMED_FEATURES = 3
 _TRIES = 3
 
-RUN_TAG = "nnperm.run_id"
-"""Tag of a version: the run of its newest audit."""
 
-VERDICT_TAGS = ("nnperm.verdict", "nnperm.policy", "nnperm.mode")
-"""Tags of a run and of a version: pass or fail, the policy's digest, whether it is enforced."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """What a model version tells of its newest audit, as JSON can hold it.
-
-    Attributes
-    ----------
-    tags : mapping of str to str
-        In the order in which MLflow lists them.
-    section : str
-        Markdown for the version's description.
-    status : {"pass", "fail"} or None
-        The verdict, if there is one.
-    """
-
-    tags: Mapping[str, str]
-    section: str
-    status: Status | None
-
-
-def link_of(
-    summary: pd.DataFrame,
-    run_id: str,
-    experiment_id: str,
-    when: datetime,
-    verdict: Verdict | None = None,
-    *,
-    rows: int,
-) -> Link:
+def link_of(record: AuditRecord, when: datetime, verdict: Verdict | None = None) -> VersionLink:
     """Return what a version shall tell of an audit.
 
     Parameters
     ----------
-    summary : DataFrame
-        A row per perturbation, ordered.
-    run_id, experiment_id : str
-        The run that holds the audit.
+    record : AuditRecord
     when : datetime
         In UTC.
     verdict : Verdict, optional
         Without one the version's tags name none, even if an earlier audit had left one.
-    rows : int
-        Of the data.
     """
-    tags = _tags(summary, run_id, when, verdict_tags(verdict) if verdict else {})
-    section = _section(summary, run_id, experiment_id, when, verdict.in_words if verdict else None, rows=rows)
-    return Link(tags, section, verdict.status if verdict else None)
+    if verdict is None:
+        return _link(record, when, {}, None, None)
+    return _link(record, when, verdict_tags(verdict), verdict.in_words, verdict.status)
 
 
-def link_on_record(record: AuditRecord) -> Link:
-    """Return what a version shall tell of an audit and the verdict in its run.
+def link_on_record(record: AuditRecord) -> VersionLink:
+    """Return what a version shall tell of an audit in a run, and of the verdict there.
 
     Raises
     ------
     EvidenceError
         If the files of the run have been changed.
     """
-    told = record.verdict or {}
-    ended = datetime.fromtimestamp(record.run.info.end_time / 1000, timezone.utc)
-    of_verdict = {key: value for key, value in record.run.data.tags.items() if told and key in VERDICT_TAGS}
-    tags = _tags(record.summary, record.run_id, ended, of_verdict)
-    section = _section(
-        record.summary, record.run_id, record.experiment_id, ended, told.get("in_words"), rows=record.rows
-    )
-    return Link(tags, section, told.get("verdict"))
+    told, when = record.verdict, record.ended_at or datetime.now(timezone.utc)
+    if told is None:
+        return _link(record, when, {}, None, None)
+    tags = {key: value for key, value in record.tags.items() if key in VERDICT_TAGS}
+    return _link(record, when, tags, told.in_words, told.verdict)
 
 
-def _tags(summary: pd.DataFrame, run_id: str, when: datetime, of_verdict: Mapping[str, str]) -> dict[str, str]:
-    return {
+def _link(
+    record: AuditRecord, when: datetime, of_verdict: Mapping[str, str], in_words: str | None, status: Status | None
+) -> VersionLink:
+    tags = {
         **of_verdict,  # first, since MLflow lists tags in the order of their writing
-        "nnperm.top_feature": str(summary["perturbation"][0])[:250],
+        "nnperm.top_feature": str(record.summary["perturbation"][0])[:250],
         "nnperm.audited_at": stamp(when),
-        RUN_TAG: run_id,
+        RUN_TAG: record.run_id,
     }
+    return VersionLink(tags, _section(record, when, in_words), status)
 
 
-def link_version(client: MlflowClient, name: str, version: str, link: Link) -> list[str]:
+def link_version(client: MlflowClient, name: str, version: str, link: VersionLink) -> list[str]:
     """Tag a model version with its audit and verdict, and put a section into its description.
 
     Where two audits of a version end at once, the tags are those of one of them: whoever wrote the run's id last looks
@@ -122,7 +85,7 @@ def link_version(client: MlflowClient, name: str, version: str, link: Link) -> l
     ----------
     client : MlflowClient
     name, version : str
-    link : Link
+    link : VersionLink
 
     Returns
     -------
@@ -151,7 +114,7 @@ def link_version(client: MlflowClient, name: str, version: str, link: Link) -> l
     return denied
 
 
-def _write_tags(client: MlflowClient, name: str, version: str, link: Link) -> None:
+def _write_tags(client: MlflowClient, name: str, version: str, link: VersionLink) -> None:
     before = client.get_model_version(name, version).tags
     for key in VERDICT_TAGS:
         if key in before and key not in link.tags:
@@ -160,21 +123,13 @@ def _write_tags(client: MlflowClient, name: str, version: str, link: Link) -> No
         client.set_model_version_tag(name, version, key, value)
 
 
-def verdict_tags(verdict: Verdict) -> dict[str, str]:
-    """Return the tags that tell a verdict, of a run and of a version."""
-    told = (verdict.status, verdict.policy.digest(), verdict.policy.mode)
-    return dict(zip(VERDICT_TAGS, told, strict=True))
-
-
-def _section(
-    summary: pd.DataFrame, run_id: str, experiment_id: str, when: datetime, verdict: str | None, *, rows: int
-) -> str:
+def _section(record: AuditRecord, when: datetime, verdict: str | None) -> str:
     """Return the few lines of Markdown that tell what an audit found and whether it passed, with a link to its run."""
-    top = summary.head(_NAMED_FEATURES)
+    top = record.summary.head(_NAMED_FEATURES)
     named = [f"{as_text(name)} ({median:.3g})" for name, median in zip(top["perturbation"], top["median"], strict=True)]
     found = (
-        f"Audited on {when:%Y-%m-%d} on {rows:,} rows: predictions move most with {', '.join(named)} "
-        f"(median deviation). [Audit run](#/experiments/{experiment_id}/runs/{run_id})"
+        f"Audited on {when:%Y-%m-%d} on {record.rows:,} rows: predictions move most with {', '.join(named)} "
+        f"(median deviation). [Audit run](#/experiments/{record.experiment_id}/runs/{record.run_id})"
     )
     return found if verdict is None else f"**{as_text(verdict)}**\n\n{found}"
 

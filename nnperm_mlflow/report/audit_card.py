@@ -9,7 +9,7 @@ from datetime import datetime
 import pandas as pd
 
 from nnperm_mlflow.basics.text import as_table, as_text
-from nnperm_mlflow.verdict.judgement import Subject, Verdict, stamp
+from nnperm_mlflow.verdict.verdict import Subject, Verdict, stamp
 
 _TOP = 10
 _COLUMNS = {
@@ -51,8 +51,8 @@ def audit_card(
     lines = [
         f"# Audit of {as_text(subject.model)}",
         "",
-        f"{stamp(when)}, run {run}, on {subject.rows:,} rows, {_count(subject.repeats, 'shuffle')} of each feature, "
-        f"seed {subject.seed}.",
+        f"{stamp(when)}, run {run}, on {subject.rows:,} rows, {_count(subject.repeats, 'shuffle')} of each "
+        f"feature, seed {subject.seed}.",
         "",
         *_verdict_lines(verdict),
         "## What the predictions rest on",
@@ -126,10 +126,13 @@ def _number(row: pd.Series, column: str) -> str:
 
 
 def _silent_lines(summary: pd.DataFrame) -> list[str]:
-    silent = summary.loc[~summary["measurable"], "perturbation"]
-    if silent.empty:
-        return []
-    return [f"No measurable effect: {', '.join(map(as_text, silent))}.", ""]
+    untested = summary["changed_share"] == 0
+    told = {
+        "No measurable effect": summary.loc[~summary["measurable"] & ~untested, "perturbation"],
+        "Not tested, since no row's value changed": summary.loc[untested, "perturbation"],
+    }
+    lines = [f"{what}: {', '.join(map(as_text, names))}." for what, names in told.items() if len(names)]
+    return [part for line in lines for part in (line, "")]
 
 
 def _count(number: int, what: str) -> str:

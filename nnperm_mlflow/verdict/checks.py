@@ -8,12 +8,14 @@ from functools import singledispatch
 
 import pandas as pd
 
-from nnperm_mlflow.analysis.difference.comparison import DIFFERENCE_OF, Comparison
+from nnperm_mlflow.analysis.difference.differences import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
 from nnperm_mlflow.config.policy import AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
-from nnperm_mlflow.verdict.estimates import Estimate, State, estimates_of, rank_of, unused_features
+from nnperm_mlflow.verdict.estimates import Estimate, State, estimates_of, rank_of, untested_features, unused_features
+from nnperm_mlflow.verdict.informative import refuse_uninformative
 from nnperm_mlflow.verdict.selection import asked_of, choose
+from nnperm_mlflow.verdict.verdict import Finding
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")
 _SHIFT = "largest shift"
@@ -38,61 +40,19 @@ class Baseline:
     comparisons: Mapping[Statistic, Comparison]
 
 
-@dataclass(frozen=True)
-class Material:
-    """What checks are applied to.
-
-    Attributes
-    ----------
-    model : str
-        Pinned URI of the version, for messages.
-    summary : DataFrame
-        See `analysis.statistics.summary.summarize`.
-    baselines : mapping of str to Baseline
-        For each URI, as the policy gives it.
-    """
-
-    model: str
-    summary: pd.DataFrame
-    baselines: Mapping[str, Baseline]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one limit of a check came to, for the perturbation that comes nearest to missing it or misses it most.
-
-    Attributes
-    ----------
-    of : str
-        The perturbation, or what else was counted or compared.
-    number : Estimate
-    limit : float
-    at_most : bool
-        Whether the limit is an upper one.
-    state : {"holds", "fails", "undecided"}
-    words : str
-        All that in a sentence.
-    also : tuple of str
-        Other perturbations that do not hold.
-    """
-
-    of: str
-    number: Estimate
-    limit: float
-    at_most: bool
-    state: State
-    words: str
-    also: tuple[str, ...] = ()
-
-
 @singledispatch
-def apply(check: object, material: Material) -> list[Finding]:
+def apply(check: object, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
     """Apply a check.
 
     Parameters
     ----------
     check : LimitCheck, RankCheck, UnusedCheck or AgainstCheck
-    material : Material
+    summary : DataFrame
+        See `analysis.statistics.summary.summarize`.
+    model : str
+        Pinned URI of the version, for messages.
+    baselines : mapping of str to Baseline
+        For each URI, as the policy gives it.
 
     Returns
     -------
@@ -110,24 +70,31 @@ def apply(check: object, material: Material) -> list[Finding]:
 
 
 @apply.register
-def _(check: LimitCheck, material: Material) -> list[Finding]:
-    numbers = estimates_of(material.summary, check.statistic)
-    named = choose(names_of(check.feature), asked_of(check, material.summary), material.model, check.title)
+def _(check: LimitCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
+    numbers = estimates_of(summary, check.statistic)
+    named = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
+    refuse_uninformative(summary, check.statistic, named, check.title)
     found = {name: numbers[name] for name in named}
     return [_worst(found, check.limit, check.max is not None, check.statistic, check.title)]
 
 
 @apply.register
-def _(check: RankCheck, material: Material) -> list[Finding]:
-    named = choose(names_of(check.feature), asked_of(check, material.summary), material.model, check.title)
-    found = {name: rank_of(material.summary, check.statistic, name) for name in named}
+def _(check: RankCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
+    named = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
+    refuse_uninformative(summary, check.statistic, named, check.title)
+    found = {name: rank_of(summary, check.statistic, name) for name in named}
     what = f"rank by {check.statistic}"
     return [_worst(found, check.limit, check.rank_at_most is not None, what, check.title)]
 
 
 @apply.register
-def _(check: UnusedCheck, material: Material) -> list[Finding]:
-    unused = unused_features(material.summary)
+def _(check: UnusedCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
+    unused, untested = unused_features(summary), untested_features(summary)
+    if len(unused) <= check.unused_at_most < len(unused) + len(untested):
+        raise CheckError(
+            f"check '{check.title}': {name_list(untested)} changed no value in any row, so that nobody can tell "
+            "whether the model uses them. Audit rows in which they vary, or exclude them."
+        )
     count = Estimate(*[float(len(unused))] * 3)
     state = count.against(check.unused_at_most, at_most=True)
     kept = _IN_WORDS[state, True].format(limit=check.unused_at_most)
@@ -138,15 +105,16 @@ def _(check: UnusedCheck, material: Material) -> list[Finding]:
 
 
 @apply.register
-def _(check: AgainstCheck, material: Material) -> list[Finding]:
-    baseline = material.baselines.get(check.against)
+def _(check: AgainstCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
+    baseline = baselines.get(check.against)
     if baseline is None:
         raise MissingBaselineError(
             f"check '{check.title}': there is no audit of {check.against} on the same data with the same donors. Audit "
             "it with the same configuration."
         )
     comparison = baseline.comparisons[check.statistic]
-    _check_comparable(check, baseline, comparison, material.model)
+    _check_comparable(check, baseline, comparison, model)
+    refuse_uninformative(summary, check.statistic, comparison.differences["perturbation"], check.title)
     asked = [
         ("rank correlation", comparison.rank_correlation, check.min_rank_correlation, False),
         (_SHIFT, comparison.largest_shift, check.max_shift, True),

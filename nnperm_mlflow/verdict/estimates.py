@@ -148,7 +148,7 @@ def rank_of(summary: pd.DataFrame, statistic: str, name: str) -> Estimate:
 
 
 def unused_features(summary: pd.DataFrame) -> list[str]:
-    """Return the features of the model's own of which no perturbation had a measurable effect.
+    """Return the features of the model's own that were tested, and of which no perturbation had a measurable effect.
 
     Raises
     ------
@@ -163,7 +163,15 @@ def unused_features(summary: pd.DataFrame) -> list[str]:
             "can tell whether the model uses them."
         )
     moved = own.groupby("feature", sort=False)["measurable"].any()
-    return [str(name) for name, any_moved in moved.items() if not any_moved]
+    untested = untested_features(summary)
+    return [str(name) for name, any_moved in moved.items() if not any_moved and name not in untested]
+
+
+def untested_features(summary: pd.DataFrame) -> list[str]:
+    """Return the features of the model's own of which no perturbation changed a value in any row."""
+    own = summary[~summary["kind"].isin(COMPOSED)]
+    changed = own.assign(changed=own["changed_share"] != 0).groupby("feature", sort=False)["changed"].any()
+    return [str(name) for name, any_changed in changed.items() if not any_changed]
 
 
 def _is_statistic(summary: pd.DataFrame, name: str) -> bool:

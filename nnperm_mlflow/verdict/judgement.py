@@ -2,157 +2,35 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any, Literal
 
-from nnperm_mlflow.basics.errors import name_list
+import pandas as pd
+
+from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS
+from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.verdict.checks import Finding, Material, apply
-
-logger = logging.getLogger(__name__)
-
-FORMAT = 1
-"""Of `verdict.json`."""
-
-Status = Literal["pass", "fail"]
+from nnperm_mlflow.verdict.checks import Baseline, apply
+from nnperm_mlflow.verdict.verdict import Outcome, Subject, Verdict
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What a verdict is on: an audit, identified by digests.
-
-    Attributes
-    ----------
-    model : str
-        Pinned URI of the version.
-    run_id, experiment_id : str
-        The run that holds the audit.
-    model_digest, data_digest, config_digest, table_digest, summary_digest : str
-        sha256 of the model's files, of the data, of what was done, of the deviation table, of the summary.
-    rows : int
-    repeats : int
-    seed : int
-    """
-
-    model: str
-    run_id: str
-    experiment_id: str
-    model_digest: str
-    data_digest: str
-    config_digest: str
-    table_digest: str
-    summary_digest: str
-    rows: int
-    repeats: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one limit.
-
-    Attributes
-    ----------
-    check : str
-        Name of the check.
-    asked : str
-        What it asks for, in words.
-    finding : Finding
-    passed : bool
-        Whether it counts as kept; an undecided one as the policy says.
-    """
-
-    check: str
-    asked: str
-    finding: Finding
-    passed: bool
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a version keeps a policy, and why.
-
-    Attributes
-    ----------
-    subject : Subject
-    policy : Policy
-    outcomes : tuple of Outcome
-        In the order of the policy.
-    baselines : mapping of str to str
-        For each URI that checks compare with the pinned version it meant.
-    """
-
-    subject: Subject
-    policy: Policy
-    outcomes: tuple[Outcome, ...]
-    baselines: Mapping[str, str]
-
-    @property
-    def status(self) -> Status:
-        """`pass` where all checks are kept, else `fail`."""
-        return "pass" if all(outcome.passed for outcome in self.outcomes) else "fail"
-
-    @property
-    def blocks(self) -> bool:
-        """Whether somebody who relies on the verdict must stop."""
-        return self.status == "fail" and self.policy.mode == "enforce"
-
-    @property
-    def not_kept(self) -> list[Outcome]:
-        """What speaks against the version."""
-        return [outcome for outcome in self.outcomes if not outcome.passed]
-
-    @property
-    def in_words(self) -> str:
-        """The verdict in a line."""
-        n = len(dict.fromkeys(outcome.check for outcome in self.outcomes))
-        dry = ", as a dry run" if self.policy.mode == "dry_run" else ""
-        if self.status == "pass":
-            return f"pass: {n} of {n} checks are kept{dry}"
-        names = dict.fromkeys(outcome.check for outcome in self.not_kept)
-        return f"fail: {len(names)} of {n} checks are not kept{dry}: {name_list(names)}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the verdict as `verdict.json` holds it, without when and by whom it was given."""
-        return {
-            "format": FORMAT,
-            "verdict": self.status,
-            "in_words": self.in_words,
-            "mode": self.policy.mode,
-            "policy_digest": self.policy.digest(),
-            "policy": self.policy.as_dict(),
-            "subject": asdict(self.subject),
-            "baselines": dict(self.baselines),
-            "checks": [
-                {
-                    "check": outcome.check,
-                    "asked": outcome.asked,
-                    "passed": outcome.passed,
-                    "state": outcome.finding.state,
-                    "of": outcome.finding.of,
-                    **asdict(outcome.finding.number),
-                    "limit": outcome.finding.limit,
-                    "limit_is": "at most" if outcome.finding.at_most else "at least",
-                    "also_not_held_by": list(outcome.finding.also),
-                    "in_words": outcome.finding.words,
-                }
-                for outcome in self.outcomes
-            ],
-        }
-
-
-def judge(policy: Policy, material: Material, subject: Subject) -> Verdict:
+def judge(
+    policy: Policy,
+    summary: pd.DataFrame,
+    subject: Subject,
+    baselines: Mapping[str, Baseline] | None = None,
+) -> Verdict:
     """Apply a policy to an audit.
 
     Parameters
     ----------
     policy : Policy
         With at least one check.
-    material : Material
+    summary : DataFrame
+        Of the audit, see `analysis.statistics.summary.summarize`.
     subject : Subject
+        What was audited; its `model` stands in messages.
+    baselines : mapping of str to Baseline, optional
+        For each URI that the policy compares with, as it gives it.
 
     Returns
     -------
@@ -163,16 +41,15 @@ def judge(policy: Policy, material: Material, subject: Subject) -> Verdict:
     CheckError
         If a check cannot be answered, which is never a pass.
     """
-    outcomes = []
+    if subject.rows < FEWEST_ROWS:
+        raise CheckError(
+            f"the audit is of {subject.rows} rows: nothing is sure below {FEWEST_ROWS}, and so nothing passes. Audit "
+            "more rows."
+        )
+    known, outcomes = baselines or {}, []
     for check in policy.checks:
         lenient = (check.undecided or policy.undecided) == "pass"
-        for finding in apply(check, material):
+        for finding in apply(check, summary, subject.model, known):
             passed = finding.state == "holds" or (finding.state == "undecided" and lenient)
             outcomes.append(Outcome(check.title, check.statement, finding, passed))
-    baselines = {asked: baseline.uri for asked, baseline in material.baselines.items()}
-    return Verdict(subject, policy, tuple(outcomes), baselines)
-
-
-def stamp(when: datetime) -> str:
-    """Return a moment as the files and tags of this project write it: UTC, to the second."""
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Verdict(subject, policy, tuple(outcomes), {asked: baseline.uri for asked, baseline in known.items()})

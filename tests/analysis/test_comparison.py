@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from nnperm_mlflow.analysis.difference.agreement import largest_shift, rank_correlation
-from nnperm_mlflow.analysis.difference.comparison import DIFFERENCE_COLUMNS, compare_tables
+from nnperm_mlflow.analysis.difference.differences import DIFFERENCE_COLUMNS
 from nnperm_mlflow.analysis.difference.influences import (
     Errors,
     find_influences,
@@ -20,13 +20,14 @@ from nnperm_mlflow.analysis.difference.influences import (
     paired_errors,
     unpaired_errors,
 )
+from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_blocks
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import stratify
-from nnperm_mlflow.analysis.statistics.findings import Precision
 from nnperm_mlflow.analysis.statistics.intervals import Sample, ranks_of
+from nnperm_mlflow.analysis.statistics.precision import Precision
 from nnperm_mlflow.analysis.statistics.repeats import find
 from nnperm_mlflow.analysis.statistics.variance import receivers_of, variance
 from nnperm_mlflow.basics.errors import ConfigError

@@ -17,7 +17,7 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.journal import Journal, Page
 from nnperm_mlflow.analysis.perturbation import donors as shuffling
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.findings import Precision
+from nnperm_mlflow.analysis.statistics.precision import Precision
 from nnperm_mlflow.analysis.statistics.repeats import find
 from nnperm_mlflow.config.configuration import AnalysisConfig
 from nnperm_mlflow.inputs.specs import OutputSpec

@@ -7,7 +7,8 @@ import pytest
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.findings import Findings, Precision
+from nnperm_mlflow.analysis.statistics.findings import Findings
+from nnperm_mlflow.analysis.statistics.precision import Precision
 from nnperm_mlflow.analysis.statistics.repeats import find
 from nnperm_mlflow.analysis.statistics.tally import Tally
 from nnperm_mlflow.config.configuration import AnalysisConfig

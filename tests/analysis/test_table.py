@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from nnperm_mlflow.analysis.engine.table import METADATA_KEY, TableReader, TableWriter, column_names, table_metadata
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo, Shuffle
-from nnperm_mlflow.analysis.statistics.table import METADATA_KEY, TableReader, TableWriter, column_names, table_metadata
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.slots import Feature
 
@@ -65,8 +65,8 @@ def test_a_column_is_read_by_row_groups_in_the_order_of_writing(tmp_path):
 
 
 def test_row_groups_are_cut_alike_whatever_the_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("nnperm_mlflow.analysis.statistics.table._FEWEST_GROUP_ROWS", 100)
-    monkeypatch.setattr("nnperm_mlflow.analysis.statistics.table._GROUP_BYTES", 1)
+    monkeypatch.setattr("nnperm_mlflow.analysis.engine.table._FEWEST_GROUP_ROWS", 100)
+    monkeypatch.setattr("nnperm_mlflow.analysis.engine.table._GROUP_BYTES", 1)
     values = np.random.default_rng(0).random((2, 3, 250), dtype=np.float32)
     files = []
     for step in (7, 100, 125, 250):

@@ -12,7 +12,7 @@ from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, step_orders
 from nnperm_mlflow.analysis.perturbation.kinds import Reorder, Shuffle
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
 from nnperm_mlflow.analysis.statistics.repeats import find
-from nnperm_mlflow.analysis.statistics.windows import window_table
+from nnperm_mlflow.analysis.statistics.summary import window_table
 from nnperm_mlflow.basics.errors import ConfigError, UnknownFeatureError
 from nnperm_mlflow.config.configuration import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs

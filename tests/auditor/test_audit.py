@@ -251,7 +251,7 @@ def test_the_plan_stands_on_the_command_line(house, store):
 
 @pytest.mark.parametrize("baseline", ["models:/house/99", "models:/house/1"])
 def test_a_plan_refuses_the_policy_that_the_audit_would(house, tracked, baseline):
-    settings = {**house.settings(), "checks": [{"against": baseline, "max_shift": 0.1}]}
+    settings = {**house.settings(), "checks": [{"against": baseline, "statistic": "mean", "max_shift": 0.1}]}
     told = []
     for asked in (audit, plan_audit):
         with pytest.raises(AuditError) as caught:

@@ -13,14 +13,12 @@ from mlflow.models import infer_signature
 
 from nnperm_mlflow import audit
 from nnperm_mlflow.approval.procedure import check
-from nnperm_mlflow.auditor.result import write_table
 from nnperm_mlflow.cli.audit_command import describe
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import LimitCheck, Policy
+from nnperm_mlflow.evidence.summary_file import read_summary, write_table
 from nnperm_mlflow.inputs.dataset import dataset_from
-from nnperm_mlflow.promotion.confirmation import Rereading
 from nnperm_mlflow.promotion.procedure import promote
-from nnperm_mlflow.registry.records import read_summary
 
 HOSTILE = [
     "../../etc/passwd", "..", ".", "a/b", "a//b", "it's", 'say "so"', "two\nlines", "tab\there", "🦊", "x" * 300,
@@ -94,7 +92,7 @@ def test_what_is_read_back_has_the_same_names(audited, tracked):
         (outcome,) = check(run_id=audited.run_id, policy=policy).verdict.outcomes
         assert outcome.finding.of.partition("=0.5")[0] == name
     check(run_id=audited.run_id)
-    assert promote("models:/hostile/1", "champion", rereading=Rereading(data=False)).verdict == "pass"
+    assert promote("models:/hostile/1", "champion", reads_data=False).verdict == "pass"
 
 
 def test_a_summary_is_read_as_it_was_written(audited):

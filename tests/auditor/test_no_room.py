@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from nnperm_mlflow import audit, plan_audit
-from nnperm_mlflow.analysis.statistics.table import join_tables
+from nnperm_mlflow.analysis.engine.table import join_tables
 from nnperm_mlflow.auditor.resources import available_memory, check_disk, check_memory
 from nnperm_mlflow.auditor.workspace import State
 from nnperm_mlflow.basics.errors import RoomError, TrackingError

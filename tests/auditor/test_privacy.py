@@ -169,7 +169,9 @@ def test_an_audit_that_fails_tells_no_value(case, settings, watched):
 def test_an_audit_that_is_done_tells_values_only_where_they_belong(settings, store, watched, tracked):
     """By the command, so that what it prints is looked at as well."""
     policy = settings["folder"] / "policy.yaml"
-    policy.write_text(yaml.safe_dump({"checks": [{"feature": "income", "max": 0.0}, {"any": True, "max": 0.0}]}))
+    policy.write_text(
+        yaml.safe_dump({"checks": [{"feature": "income", "max": 0.0}, {"any": True, "statistic": "mean", "max": 0.0}]})
+    )
     say(settings, within=["town"], profile=["income"], scores=["roc_auc", "neg_log_loss"], p_values=True, windows=2)
     command = ["--tracking-uri", store, "--model-uri", "models:/house/1", "--policy", str(policy)]
     result = CliRunner().invoke(main, ["audit", *command, "--config", str(written(settings))])

@@ -18,11 +18,11 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow import audit
 from nnperm_mlflow.auditor import preparation as planning
-from nnperm_mlflow.auditor.outbox import publish, unpublished
+from nnperm_mlflow.auditor.outbox import publish
 from nnperm_mlflow.auditor.preparation import as_config, prepare
 from nnperm_mlflow.auditor.workspace import KEPT_SECONDS, LEFT_SECONDS, Workspace
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, TrackingError
-from nnperm_mlflow.registry import publication
+from nnperm_mlflow.registry import publisher
 from nnperm_mlflow.registry.connection import connected
 from tests.support.faults import commands_in, message_in, nnperm
 from tests.support.house import build_network, register
@@ -289,7 +289,7 @@ def test_results_of_a_process_that_was_killed_are_removed_and_those_that_wait_ar
     age(foreign, KEPT_SECONDS + 100)
     audit(settings, model_uri="models:/house/1", work_dir=work)
     assert not foreign.exists()
-    assert unpublished(work) == [waiting]
+    assert Workspace.at(work).unpublished() == [waiting]
 
 
 @pytest.fixture
@@ -364,7 +364,7 @@ def waiting(settings, work, monkeypatch):
     """The folder of an audit whose store gave way when it was to be published."""
 
     with monkeypatch.context() as patch:
-        patch.setattr(publication, "log_evidence", give_way)
+        patch.setattr(publisher, "log_run_content", give_way)
         with pytest.raises(
             TrackingError, match=r"Nothing that was computed is lost: .*nnperm publish \S+ --tracking-uri \S+$"
         ) as told:
@@ -446,7 +446,7 @@ def test_nothing_of_the_work_is_kept_where_others_may_read_it(settings, work):
 def test_results_that_wait_are_not_written_over_by_another_audit(settings, work, monkeypatch, tmp_path):
     output = tmp_path / "output"
     with monkeypatch.context() as patch:
-        patch.setattr(publication, "log_evidence", give_way)
+        patch.setattr(publisher, "log_run_content", give_way)
         with pytest.raises(TrackingError, match="nnperm publish"):
             audit(settings, model_uri="models:/house/1", work_dir=work, output=output)
     before = {path.name: path.read_bytes() for path in output.iterdir()}
@@ -454,10 +454,10 @@ def test_results_that_wait_are_not_written_over_by_another_audit(settings, work,
     with pytest.raises(ConfigError, match=rf"another audit \(run {run_id}\) wait in .*publish {output.resolve()}"):
         audit(another_seed(settings), model_uri="models:/house/1", work_dir=work, output=output)
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
-    assert unpublished(work) == [output]
+    assert Workspace.at(work).unpublished() == [output]
     publish(output)
     assert mlflow.MlflowClient().get_run(run_id).info.status == "FINISHED"
-    assert unpublished(work) == []
+    assert Workspace.at(work).unpublished() == []
     audit(another_seed(settings), model_uri="models:/house/1", work_dir=work, output=output)
 
 

@@ -58,7 +58,7 @@ def test_versions_that_take_a_column_as_text_or_not_at_all_are_audited_on_the_sa
     with_codes = registered(table)
     audited = audit(config, model_uri=with_codes, policy=POLICY, trust_model=True)
     without = registered(table, ["age"])
-    against = Policy(checks=[{"against": with_codes, "max_shift": 9, "allow_missing": True}])
+    against = Policy(checks=[{"against": with_codes, "statistic": "mean", "max_shift": 9, "allow_missing": True}])
     second = audit(config, model_uri=without, policy=against, trust_model=True)
     assert second.verdict.status == "pass"
     assert promote(with_codes, "champion").run_id == audited.run_id

@@ -16,24 +16,23 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from nnperm_mlflow import audit
-from nnperm_mlflow.analysis.statistics.table import METADATA_KEY
+from nnperm_mlflow.analysis.engine.table import METADATA_KEY
 from nnperm_mlflow.approval.procedure import check
 from nnperm_mlflow.basics.errors import ConfigError, ModelError, RefusedError
 from nnperm_mlflow.basics.files import file_digest
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.evidence.summary_file import read_summary
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.models.model_uri import pin_model
-from nnperm_mlflow.promotion.confirmation import Rereading
 from nnperm_mlflow.promotion.procedure import promote
 from nnperm_mlflow.registry.aliases import move_alias
 from nnperm_mlflow.registry.audits import find_runs
-from nnperm_mlflow.registry.records import read_summary
 from tests.support.house import build_house, register
 
 KEPT = {"name": "no reliance on region", "feature": "region", "max": 0.9}
 MISSED = {"name": "age is no driver", "feature": "age", "statistic": "mean", "max": 1e-6}
-AGAINST = {"against": "models:/promoted@champion", "max_shift": 0.9}
+AGAINST = {"against": "models:/promoted@champion", "statistic": "mean", "max_shift": 0.9}
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +235,7 @@ def test_other_data_do_not_pass(home, version, tmp_path):
     refused(version, "the data are not those that run .* audited")
     copy.unlink()
     refused(version, f"the data cannot be read again: there is no file '{re.escape(str(copy))}'.*--no-data")
-    assert not promote(uri_of(version), "champion", rereading=Rereading(data=False)).data_read_again
+    assert not promote(uri_of(version), "champion", reads_data=False).data_read_again
 
 
 def test_data_that_were_in_memory_cannot_be_read_again(home, version):
@@ -248,7 +247,7 @@ def test_data_that_were_in_memory_cannot_be_read_again(home, version):
         data=data,
     )
     refused(version, "the data were given in memory.*--no-data")
-    promote(uri_of(version), "champion", rereading=Rereading(data=False))
+    promote(uri_of(version), "champion", reads_data=False)
 
 
 def test_a_table_that_was_kept_out_must_be_brought(home, version, tracked, tmp_path):
@@ -321,11 +320,10 @@ def test_numbers_that_no_table_holds_are_made_again_where_that_is_asked_for(home
     )
     run_id = forged(tracked, audited.run_id, tmp_path, summary=made_up)
     check(run_id=run_id)
-    again = Rereading(audit=True)
-    refused(version, "audited again, 'flipped_share'.* come out otherwise", run_id=run_id, rereading=again)
+    refused(version, "audited again, 'flipped_share'.* come out otherwise", run_id=run_id, recompute=True)
     check(run_id=audited.run_id, policy=Policy.model_validate({"checks": [KEPT]}))
     policy = Policy.model_validate({"checks": [KEPT]})
-    done = promote(uri_of(version), "champion", policy=policy, run_id=audited.run_id, rereading=again)
+    done = promote(uri_of(version), "champion", policy=policy, run_id=audited.run_id, recompute=True)
     assert (done.audited_again, done.policy_is_given, done.newest_run_id) == (True, True, run_id)
 
 
@@ -377,7 +375,7 @@ def test_data_that_have_moved_are_found_where_a_configuration_says(home, version
     audit({**settings, "checks": [KEPT]}, model_uri=uri_of(version))
     there.unlink()
     refused(version, "the data cannot be read again")
-    assert promote(uri_of(version), "champion", rereading=Rereading(config=home.config)).data_read_again
+    assert promote(uri_of(version), "champion", config=home.config).data_read_again
 
 
 def test_a_tag_that_cannot_be_written_does_not_undo_what_the_run_says(home, version, tracked, monkeypatch):

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from nnperm_mlflow import audit
-from nnperm_mlflow.registry.publication import link_newest
+from nnperm_mlflow.registry.publisher import link_newest
 from nnperm_mlflow.registry.records import read_audit
-from nnperm_mlflow.registry.version_link import RUN_TAG, link_on_record
+from nnperm_mlflow.registry.tags import RUN_TAG
+from nnperm_mlflow.registry.version_link import link_on_record
 from tests.support.faults import PROJECT
 from tests.support.house import build_house, register
 from tests.support.servers import running_server

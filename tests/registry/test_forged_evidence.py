@@ -14,20 +14,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nnperm_mlflow import audit
-from nnperm_mlflow.analysis.difference.comparison import compare_tables
-from nnperm_mlflow.analysis.difference.confirmation import confirm_summary
-from nnperm_mlflow.analysis.difference.recorded import read_provenance
+from nnperm_mlflow.analysis.difference.first_block import read_provenance
+from nnperm_mlflow.analysis.difference.recomputation import confirm_summary
+from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
+from nnperm_mlflow.analysis.engine.table import METADATA_KEY
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
 from nnperm_mlflow.analysis.statistics.repeats import find
-from nnperm_mlflow.analysis.statistics.table import METADATA_KEY
 from nnperm_mlflow.basics.errors import EvidenceError
 from nnperm_mlflow.config.configuration import AnalysisConfig
 from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.evidence.summary_file import read_summary
 from nnperm_mlflow.promotion.confirmation import confirm_verdict
-from nnperm_mlflow.registry.records import AuditRecord, GivenVerdict, read_summary
-from nnperm_mlflow.verdict.judgement import Verdict
+from nnperm_mlflow.registry.records import RunFiles, record_in
+from nnperm_mlflow.verdict.verdict import GivenVerdict, Verdict
 from tests.support.house import build_house, register
 from tests.support.plain import PlainPredictor, bound
 
@@ -101,21 +102,21 @@ def judged(store, tmp_path_factory):
     home = build_house(tmp_path_factory.mktemp("forging"), "forged")
     baseline = f"models:/forged/{register(home)}"
     version = f"models:/forged/{register(home)}"
-    checks = [KEPT, {"against": baseline, "max_shift": 0.9}]
+    checks = [KEPT, {"against": baseline, "statistic": "mean", "max_shift": 0.9}]
     audit(home.settings(), model_uri=baseline)
     run_id = audit({**home.settings(), "checks": checks}, model_uri=version).run_id
     client, folder = mlflow.MlflowClient(), tmp_path_factory.mktemp("read")
     text = mlflow.artifacts.load_text(f"runs:/{run_id}/verdict.json")
 
-    class Forged(AuditRecord):
-        """The audit's own record, but for its verdict."""
+    class Forged(RunFiles):
+        """The audit's own files, but for its verdict."""
 
         def fetch(self, name):
             return folder / name if name == "verdict.json" else super().fetch(name)
 
     def confirm(content):
         (folder / "verdict.json").write_bytes(content)
-        record = Forged(client, client.get_run(run_id), folder)
+        record = record_in(client.get_run(run_id), Forged(client, run_id, folder))
         return confirm_verdict(client, record, Policy.model_validate({"checks": checks}), folder)
 
     found = confirm(text.encode())

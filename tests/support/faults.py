@@ -217,10 +217,10 @@ STAGES = {
     "start": ["auditor/workspace", "registry/run_session"],
     "blocks": ["analysis/engine/loop", "analysis/engine/block_result"],
     "journal": ["analysis/engine/journal"],
-    "table": ["analysis/statistics/table", "analysis/engine/marks"],
+    "table": ["analysis/engine/table", "analysis/engine/marks"],
     "files": ["auditor/record", "auditor/result"],
     "publishing": [
-        "auditor/outbox", "registry/publication", "registry/evidence", "registry/verdicts"
+        "auditor/outbox", "registry/publication", "registry/publisher", "registry/run_content", "registry/verdicts"
     ],
     "linking": ["registry/version_link"],
 }  # fmt: skip

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nnperm_mlflow.analysis.statistics.table import TableReader, columns_by_perturbation, read_schema, table_metadata
+from nnperm_mlflow.analysis.engine.table import TableReader, columns_by_perturbation, read_schema, table_metadata
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError
 from nnperm_mlflow.config.configuration import DataConfig, TemporalConfig, load_config
 from nnperm_mlflow.config.policy import load_policy
@@ -254,7 +254,7 @@ def read_deviations(path: Path) -> None:
 
 def read_summary(path: Path) -> None:
     """Read a summary; what reads it belongs to the part that knows MLflow, which takes seconds to load."""
-    from nnperm_mlflow.registry.records import read_summary as read
+    from nnperm_mlflow.evidence.summary_file import read_summary as read
 
     read(path)
 

@@ -10,16 +10,17 @@ import pandas as pd
 import pytest
 
 from nnperm_mlflow.analysis.difference.agreement import Interval
-from nnperm_mlflow.analysis.difference.comparison import Comparison
+from nnperm_mlflow.analysis.difference.differences import Comparison
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo, Shuffle
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, UnknownFeatureError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.report.audit_card import audit_card
-from nnperm_mlflow.verdict.checks import Baseline, Material, apply
+from nnperm_mlflow.verdict.checks import Baseline, apply
 from nnperm_mlflow.verdict.estimates import Estimate, estimates_of, rank_of, shares_of, unused_features
-from nnperm_mlflow.verdict.judgement import Subject, judge
+from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.selection import watch
+from nnperm_mlflow.verdict.verdict import Subject
 
 MODEL = "models:/credit/4"
 
@@ -29,7 +30,8 @@ def row(name, median, low, high, mean, *, feature=None, way="shuffle", kind="num
         "perturbation": name, "feature": feature or name, "kind": kind, "way": way, "value": "", "rows": 400,
         "median": median, "median_low": low, "median_high": high, "mean": mean, "mean_low": 0.9 * mean,
         "mean_high": 1.1 * mean, "q95": 2 * mean, "changed_median": median, "flipped_share": 0.1,
-        "max": 3 * mean, "measurable": mean > 0, "roc_auc_drop": mean / 2, "roc_auc_drop_error": 0.01, **more,
+        "max": 3 * mean, "measurable": mean > 0, "roc_auc_drop": mean / 2, "roc_auc_drop_error": 0.01,
+        "changed_share": 0.95, "skipped": 0, "decisions_vary": True, **more,
     }  # fmt: skip
 
 
@@ -48,16 +50,12 @@ SUMMARY = pd.DataFrame(
 )
 
 
-def material(summary=SUMMARY, baselines=None):
-    return Material(MODEL, summary, baselines or {})
-
-
 def policy(*checks, **more):
     return Policy.model_validate({"checks": list(checks), **more})
 
 
 def findings(**check):
-    return apply(policy(check).checks[0], material())
+    return apply(policy(check).checks[0], SUMMARY, MODEL, {})
 
 
 def finding(**check):
@@ -65,7 +63,8 @@ def finding(**check):
     return found
 
 
-SUBJECT = Subject(MODEL, "run1", "7", *("model", "data", "config", "table", "summary"), rows=400, repeats=1, seed=3)
+DIGESTS = {f"{what}_digest": what for what in ("model", "data", "config", "table", "summary")}
+SUBJECT = Subject(model=MODEL, run_id="run1", experiment_id="7", **DIGESTS, rows=400, repeats=1, seed=3)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +103,7 @@ def test_the_worst_perturbation_is_told_and_the_others_that_do_not_hold_with_it(
 
 def test_a_failure_is_told_before_an_undecided_one_that_reaches_further():
     wide = SUMMARY.assign(median_high=SUMMARY["median_high"].where(SUMMARY["perturbation"] != "AGE", 0.9))
-    (found,) = apply(policy({"feature": ["AGE", "PAY"], "max": 0.2}).checks[0], material(wide))
+    (found,) = apply(policy({"feature": ["AGE", "PAY"], "max": 0.2}).checks[0], wide, MODEL, {})
     assert (found.of, found.state, found.also) == ("PAY", "fails", ("AGE",))
 
 
@@ -225,21 +224,21 @@ def compared(correlation, shift, *, uri="models:/credit/3", **more):
 
 def test_a_check_against_a_version_has_a_finding_for_each_limit():
     check = policy({"against": "models:/credit@champion", "min_rank_correlation": 0.8, "max_shift": 0.05}).checks[0]
-    first, second = apply(check, material(baselines=compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06))))
+    first, second = apply(check, SUMMARY, MODEL, compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06)))
     assert (first.state, second.state) == ("holds", "undecided")
     assert "rank correlation of the medians against models:/credit/3 is 0.9 (0.85 to 0.95)" in first.words
     assert "largest shift of the medians against models:/credit/3, that of PAY, is 0.04 (0.03 to 0.06)" in second.words
     only = policy({"against": "models:/credit@champion", "max_shift": 0.02}).checks[0]
-    (found,) = apply(only, material(baselines=compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06))))
+    (found,) = apply(only, SUMMARY, MODEL, compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06)))
     assert (found.state, found.at_most) == ("fails", True)
 
 
 def test_a_missing_baseline_and_an_undefined_correlation_are_errors():
     check = policy({"against": "models:/credit@champion", "min_rank_correlation": 0.8}).checks[0]
     with pytest.raises(MissingBaselineError, match="no audit of models:/credit@champion on the same data"):
-        apply(check, material())
+        apply(check, SUMMARY, MODEL, {})
     with pytest.raises(CheckError, match="is not defined"):
-        apply(check, material(baselines=compared((math.nan,) * 3, (0, 0, 0))))
+        apply(check, SUMMARY, MODEL, compared((math.nan,) * 3, (0, 0, 0)))
 
 
 @pytest.mark.parametrize(
@@ -252,11 +251,12 @@ def test_a_missing_baseline_and_an_undefined_correlation_are_errors():
 )
 def test_a_comparison_that_leaves_something_out_is_an_error(more, message):
     check = {"against": "models:/credit@champion", "max_shift": 0.5}
-    found = material(baselines=compared((1, 1, 1), (0, 0, 0), **more))
+    baselines = compared((1, 1, 1), (0, 0, 0), **more)
     with pytest.raises(CheckError, match=message):
-        apply(policy(check).checks[0], found)
+        apply(policy(check).checks[0], SUMMARY, MODEL, baselines)
     if "only_a" in more or "only_b" in more:
-        assert apply(policy(check | {"allow_missing": True}).checks[0], found)[0].state == "holds"
+        lenient = policy(check | {"allow_missing": True}).checks[0]
+        assert apply(lenient, SUMMARY, MODEL, baselines)[0].state == "holds"
 
 
 def test_features_without_any_deviation_are_not_called_unused():
@@ -309,23 +309,23 @@ def test_a_policy_is_refused_before_the_audit_where_it_cannot_be_answered():
 )
 def test_an_undecided_check_counts_as_the_check_says_else_as_the_policy_says(of_policy, of_check, status):
     check = {"feature": "PAY", "max": 0.3} | ({"undecided": of_check} if of_check else {})
-    verdict = judge(policy(check, undecided=of_policy), material(), SUBJECT)
+    verdict = judge(policy(check, undecided=of_policy), SUMMARY, SUBJECT)
     assert verdict.outcomes[0].finding.state == "undecided"
     assert verdict.status == status
 
 
 def test_one_check_that_is_not_kept_fails_the_version():
     kept, missed = {"feature": "PAY", "max": 0.5}, {"name": "age", "feature": "AGE", "max": 0.01}
-    verdict = judge(policy(kept, missed, kept | {"name": "again"}), material(), SUBJECT)
+    verdict = judge(policy(kept, missed, kept | {"name": "again"}), SUMMARY, SUBJECT)
     assert (verdict.status, verdict.blocks) == ("fail", True)
     assert verdict.in_words == "fail: 1 of 3 checks are not kept: 'age'"
-    assert judge(policy(kept), material(), SUBJECT).in_words == "pass: 1 of 1 checks are kept"
-    dry = judge(policy(missed, mode="dry_run"), material(), SUBJECT)
+    assert judge(policy(kept), SUMMARY, SUBJECT).in_words == "pass: 1 of 1 checks are kept"
+    dry = judge(policy(missed, mode="dry_run"), SUMMARY, SUBJECT)
     assert (dry.status, dry.blocks) == ("fail", False)
 
 
 def test_a_verdict_is_json_with_each_number_its_interval_and_its_limit():
-    verdict = judge(policy({"name": "age", "feature": "AGE", "max": 0.01}), material(), SUBJECT)
+    verdict = judge(policy({"name": "age", "feature": "AGE", "max": 0.01}), SUMMARY, SUBJECT)
     told = json.loads(json.dumps(verdict.as_dict(), allow_nan=False))
     assert told == verdict.as_dict()
     (check,) = told["checks"]
@@ -337,7 +337,7 @@ def test_a_verdict_is_json_with_each_number_its_interval_and_its_limit():
 
 
 def test_the_card_tells_the_verdict_the_features_and_what_it_stands_on():
-    verdict = judge(policy({"name": "age | <b>", "feature": "AGE", "max": 0.01}), material(), SUBJECT)
+    verdict = judge(policy({"name": "age | <b>", "feature": "AGE", "max": 0.01}), SUMMARY, SUBJECT)
     when = datetime(2026, 11, 24, tzinfo=timezone.utc)
     card = audit_card(SUMMARY, SUBJECT, unit="probability", when=when, verdict=verdict, address="http://house/#/run1")
     assert "**Verdict: fail: 1 of 1 checks are not kept" in card

@@ -9,10 +9,10 @@ import numpy as np
 
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.marks import Marks
+from nnperm_mlflow.analysis.engine.table import TableReader
 from nnperm_mlflow.analysis.perturbation.donors import shuffle_blocks
-from nnperm_mlflow.analysis.statistics.intervals import Sample, ends_of, ranks_of
+from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS, Sample, ends_of, ranks_of
 from nnperm_mlflow.analysis.statistics.summary import Certain
-from nnperm_mlflow.analysis.statistics.table import TableReader
 from nnperm_mlflow.analysis.statistics.tally import Tally
 from nnperm_mlflow.analysis.statistics.variance import receivers_of
 
@@ -56,8 +56,11 @@ class Certainties:
         Returns
         -------
         Certain
+            Without ranks and ends where fewer than `FEWEST_ROWS` rows are left.
         """
         deviations, spread = self._read(number)
+        if int(self._tally.n_kept[number]) < FEWEST_ROWS * self._job.repeats:
+            return Certain({}, {}, spread)
         sample = Sample(deviations, *self._marks.of(number), self._receivers(number), self._job.inputs.n_rows)
         n_kept, n_moved = int(self._tally.n_kept[number]), int(self._tally.moved[number])
         return Certain(ranks_of(sample, found, n_kept, n_moved), ends_of(sample, found), spread)

@@ -17,10 +17,12 @@ SUMMARY_COLUMNS = (
     "perturbation", "feature", "kind", "way", "value", "rows", "skipped", "held", "median", "median_low", "median_high",
     "median_spread", "mean", "mean_low", "mean_high", "shift", "shift_low", "shift_high", "q05", "q25", "q75", "q95",
     "q95_low", "q95_high", "max", "changed_share", "changed_median", "changed_median_low", "changed_median_high",
-    "flipped_share", "flipped_share_low", "flipped_share_high",
+    "flipped_share", "flipped_share_low", "flipped_share_high", "decisions_vary",
 )  # fmt: skip
 
 NUMBERS = tuple(
-    column for column in SUMMARY_COLUMNS if column not in ("perturbation", "feature", "kind", "way", "value")
+    column
+    for column in SUMMARY_COLUMNS
+    if column not in ("perturbation", "feature", "kind", "way", "value", "decisions_vary")
 )
 """Those of them that are numbers."""

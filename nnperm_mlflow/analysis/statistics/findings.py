@@ -6,33 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from nnperm_mlflow.analysis.engine.predictions import Predictions
+from nnperm_mlflow.analysis.engine.kept_predictions import Predictions
 from nnperm_mlflow.analysis.statistics.tally import Tally
 
 TOP = 20
 """Perturbations whose intervals matter: those with the largest medians, beside those that are watched."""
-
-MOST_REPEATS = 50
-"""Repeats beyond which none are made by themselves."""
-
-
-@dataclass(frozen=True)
-class Precision:
-    """When enough repeats have been made.
-
-    Attributes
-    ----------
-    width : float
-        How wide the intervals that matter may be, in the unit of the prediction.
-    most : int
-        Most repeats.
-    watched : frozenset of str
-        Names of perturbations whose intervals matter, too: those that checks look at.
-    """
-
-    width: float
-    most: int
-    watched: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ from nnperm_mlflow.analysis.statistics.variance import variance
 LEVEL = 0.95
 """How often an interval shall hold what it is of."""
 
+FEWEST_ROWS = 30
+"""Rows below which nothing is said of how sure a number is."""
+
 REACH = NormalDist().inv_cdf((1 + LEVEL) / 2)
 """Standard errors from the middle of an interval to its ends."""
 

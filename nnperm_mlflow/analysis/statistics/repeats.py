@@ -12,17 +12,19 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.engine.block_result import BlockResult
+from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.job import Job, most_repeats
 from nnperm_mlflow.analysis.engine.journal import Journal
+from nnperm_mlflow.analysis.engine.kept_predictions import Predictions
 from nnperm_mlflow.analysis.engine.loop import run_blocks
 from nnperm_mlflow.analysis.engine.marks import Marks
-from nnperm_mlflow.analysis.engine.predictions import Predictions
 from nnperm_mlflow.analysis.engine.progress import Progress, reporting
+from nnperm_mlflow.analysis.engine.table import TableReader, TableWriter, column_names, join_tables
 from nnperm_mlflow.analysis.perturbation.donors import shuffle_block_sizes
 from nnperm_mlflow.analysis.statistics.certainty import Certainties
-from nnperm_mlflow.analysis.statistics.findings import TOP, Findings, Precision
+from nnperm_mlflow.analysis.statistics.findings import TOP, Findings
+from nnperm_mlflow.analysis.statistics.precision import Precision
 from nnperm_mlflow.analysis.statistics.summary import summarize
-from nnperm_mlflow.analysis.statistics.table import TableReader, TableWriter, column_names, join_tables
 from nnperm_mlflow.analysis.statistics.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -85,6 +87,8 @@ def find(
             with TableWriter(parts[-1], job.perturbations, names, row_ids, record or {}, repeats=repeats) as writer:
                 for result in reporting(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)
+                    if job.decision is not None:
+                        tally.decided.update(_decisions(job.decision, result))
                     marks.add(result, repeats)
                     if predictions is not None:
                         predictions.add(result, job.inputs.n_rows, repeats)
@@ -109,6 +113,12 @@ def add_result(result: BlockResult, repeats: range, tally: Tally, table: TableWr
         deviations = result.deviations[number]
         table.write(result.rows, repeat, result.baseline, deviations)
         tally.add(deviations, result.moved[number], result.fell[number], result.flipped[number])
+
+
+def _decisions(decision: Decision, result: BlockResult) -> list[int]:
+    """Return what is decided of the rows of a block as they are, each once; rows that are left out decide nothing."""
+    known = result.all_outputs[np.isfinite(result.all_outputs).all(axis=1)]
+    return [int(found) for found in np.unique(decision.decide(known))]
 
 
 def _described(job: Job, tally: Tally, marks: Marks, parts: Sequence[Path]) -> pd.DataFrame:

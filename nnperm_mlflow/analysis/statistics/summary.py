@@ -106,6 +106,7 @@ def summarize(
                 "held": round((kept - moved) * n_observations / tally.n_rows) if is_set else math.nan,
                 "max": float(tally.largest[number]) if kept else math.nan,
                 "changed_share": share,
+                "decisions_vary": len(tally.decided) > 1 or bool(tally.flipped[number]),
                 **found,
                 **_NOT_SURE,
                 **(_intervals(number, tally, read, certainty(number, found)) if certainty and kept else {}),
@@ -152,3 +153,31 @@ def _positions(n_rows: int, n_moved: int) -> dict[str, float]:
 def _interpolated(position: float, values: dict[int, float]) -> float:
     low, high = values[int(position)], values[math.ceil(position)]
     return low + (high - low) * (position - int(position))
+
+
+WINDOW_COLUMNS = ("channel", "window", "first", "last", "median", "mean")
+
+
+def window_table(perturbations: Sequence[Perturbation], summary: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the windows of all channels, or None where there are none.
+
+    Parameters
+    ----------
+    perturbations : sequence of Perturbation
+    summary : DataFrame
+        A row for each of them, in any order. Not modified.
+
+    Returns
+    -------
+    DataFrame or None
+        A row for each channel and window with the columns `WINDOW_COLUMNS`; `first` and `last` are steps, from 1.
+    """
+    found = summary.set_index("perturbation")[["median", "mean"]]
+    rows = []
+    for perturbation in perturbations:
+        feature = perturbation.feature
+        if feature.kind == "window" and feature.steps is not None:
+            (channel,), (first, last) = feature.members, feature.steps
+            label = feature.name.removeprefix(channel).strip()
+            rows.append((channel, label, first, last, *found.loc[perturbation.name]))
+    return pd.DataFrame(rows, columns=list(WINDOW_COLUMNS)) if rows else None

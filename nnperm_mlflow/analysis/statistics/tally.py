@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class Tally:
         Largest deviation of a row whose value did not change: 0 unless rows mix or the model draws random numbers.
     signed : bool
         Whether deviations have a direction.
+    decided : set of int
+        What the model decides of rows as they are.
     """
 
     n_rows: int
@@ -65,6 +67,7 @@ class Tally:
     flipped: np.ndarray
     unmoved_largest: np.ndarray
     signed: bool = True
+    decided: set[int] = field(default_factory=set)
 
     @classmethod
     def empty(cls, n_perturbations: int, signed: bool = True) -> Tally:
@@ -216,8 +219,7 @@ class _Counted:
 
 def _totals(sums: np.ndarray) -> list[int]:
     """Return sums of mantissas as whole numbers of the smallest float32."""
-    exponents = [max(exponent, 1) - 1 for exponent in range(_EXPONENTS)]
-    return [sum(int(part) << exponent for part, exponent in zip(row, exponents, strict=True)) for row in sums]
+    return [sum(part << max(exponent, 1) - 1 for exponent, part in enumerate(row) if part) for row in sums.tolist()]
 
 
 def _mantissa_sums(bits: np.ndarray) -> np.ndarray:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.difference.agreement import Interval, largest_shift, rank_correlation
+from nnperm_mlflow.analysis.difference.agreement import largest_shift, rank_correlation
+from nnperm_mlflow.analysis.difference.differences import DIFFERENCE_COLUMNS, DIFFERENCE_OF, Comparison
+from nnperm_mlflow.analysis.difference.first_block import FirstBlock
 from nnperm_mlflow.analysis.difference.influences import (
     Errors,
     Influences,
@@ -20,56 +21,13 @@ from nnperm_mlflow.analysis.difference.influences import (
     paired_errors,
     unpaired_errors,
 )
-from nnperm_mlflow.analysis.difference.recorded import RecordedAudit
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
 from nnperm_mlflow.analysis.statistics.columns import COMPOSED
 from nnperm_mlflow.analysis.statistics.intervals import REACH
 from nnperm_mlflow.basics.errors import ConfigError
 
-DIFFERENCE_COLUMNS = (
-    "perturbation", "feature", "way", "value", "median_a", "median_b", "difference", "difference_low",
-    "difference_high", "mean_a", "mean_b", "mean_difference", "mean_difference_low", "mean_difference_high", "rank_a",
-    "rank_b",
-)  # fmt: skip
-
-DIFFERENCE_OF: dict[Statistic, str] = {"median": "difference", "mean": "mean_difference"}
-"""For each statistic the column with its difference."""
-
 _SAME = ["perturbation", "way"]
 _SHOWN = 12  # characters of a digest
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What changed from an audit `a` to an audit `b`.
-
-    Attributes
-    ----------
-    differences : DataFrame
-        A row for each perturbation of both with the columns `DIFFERENCE_COLUMNS`, ordered by how far the medians are
-        apart, largest first. `difference` is the median of b less that of a and lies between `difference_low` and
-        `difference_high` with 95 % confidence; so does `mean_difference`. `rank_a` and `rank_b` are the places among
-        these perturbations by median, then mean, 1 being the largest; missing where there is no median.
-    only_a, only_b : list of str
-        Perturbations that only one of the two has.
-    rank_correlation : Interval
-        Spearman's, between what the two audits say of the model's own features that both shuffled, windows and groups
-        left out; NaN for fewer than 3.
-    largest_shift : Interval
-        By how much a perturbation's number differs most, whatever the sign.
-    paired : bool
-        Whether the two were compared row by row.
-    undefined : list of str
-        Perturbations that have no median in one of the two; `rank_correlation` and `largest_shift` are of the others.
-    """
-
-    differences: pd.DataFrame
-    only_a: list[str]
-    only_b: list[str]
-    rank_correlation: Interval
-    largest_shift: Interval
-    paired: bool
-    undefined: list[str]
 
 
 def compare_tables(
@@ -105,7 +63,7 @@ def compare_tables(
         If audits that are to be compared row by row are not of the same data, rows, seed, repeats and strata.
     """
     both = summary_a.merge(summary_b, on=_SAME, suffixes=("_a", "_b"))
-    with RecordedAudit(a) as audit_a, RecordedAudit(b) as audit_b:
+    with FirstBlock(a) as audit_a, FirstBlock(b) as audit_b:
         if paired:
             _check_likeness(audit_a, audit_b)
         found = [_errors(audit_a, audit_b, row, paired) for row in both.to_dict("records")]
@@ -126,7 +84,7 @@ def compare_tables(
     )
 
 
-def _check_likeness(a: RecordedAudit, b: RecordedAudit) -> None:
+def _check_likeness(a: FirstBlock, b: FirstBlock) -> None:
     """Refuse to compare audits row by row that did not disturb the same rows with the same donors."""
     told = {
         "data": tuple(str(audit.settings.get("data_digest"))[:_SHOWN] for audit in (a, b)),
@@ -145,7 +103,7 @@ def _check_likeness(a: RecordedAudit, b: RecordedAudit) -> None:
         )
 
 
-def _errors(a: RecordedAudit, b: RecordedAudit, row: Mapping[str, Any], paired: bool) -> dict[Statistic, Errors]:
+def _errors(a: FirstBlock, b: FirstBlock, row: Mapping[str, Any], paired: bool) -> dict[Statistic, Errors]:
     """Return for each statistic of a perturbation how far it errs in the two audits."""
     varies = a.varies(row["feature_a"], row["way"])
     first = _influences(a, row, "_a", varies)
@@ -154,7 +112,7 @@ def _errors(a: RecordedAudit, b: RecordedAudit, row: Mapping[str, Any], paired: 
     return unpaired_errors(first, _influences(b, row, "_b", b.varies(row["feature_b"], row["way"])))
 
 
-def _influences(audit: RecordedAudit, row: Mapping[str, Any], end: str, varies: Varies) -> Influences:
+def _influences(audit: FirstBlock, row: Mapping[str, Any], end: str, varies: Varies) -> Influences:
     median, low, high = (row[f"{name}{end}"] for name in ("median", "median_low", "median_high"))
     return find_influences(audit.deviations(row["perturbation"]), median, (low, high), varies, audit.n_rows)
 

@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
 
 from nnperm_mlflow.analysis.difference.influences import Varies, known_variance, largest_variance
+from nnperm_mlflow.analysis.engine.table import TableReader, read_schema, table_metadata
 from nnperm_mlflow.analysis.perturbation.donors import donor_positions, shuffle_blocks
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
-from nnperm_mlflow.analysis.statistics.table import TableReader, read_schema, table_metadata
 from nnperm_mlflow.analysis.statistics.variance import receivers_of
-from nnperm_mlflow.basics.documents import Told, wrong_keys
+from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 
 
-class ToldPerturbation(Told):
+class DisturbedColumn(Tolerant):
     """What was done to a feature, and the column with what came of it."""
 
     perturbation: str
@@ -30,7 +30,7 @@ class ToldPerturbation(Told):
     way: str
 
 
-class Provenance(Told):
+class Provenance(Tolerant):
     """What a deviation table tells of the audit that made it."""
 
     model: str | None = None
@@ -38,7 +38,7 @@ class Provenance(Told):
     data_digest: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     within: list[str] | None = None
-    perturbations: list[ToldPerturbation]
+    perturbations: list[DisturbedColumn]
 
 
 def read_provenance(path: Path) -> Provenance:
@@ -64,7 +64,7 @@ def read_provenance(path: Path) -> Provenance:
     return told
 
 
-class RecordedAudit:
+class FirstBlock:
     """What a deviation table tells of the rows of its first shuffle block; to be used in a `with` statement.
 
     Parameters
@@ -93,7 +93,7 @@ class RecordedAudit:
         self.n_rows = pq.read_metadata(path).num_rows // len(self.repeats)
         self._block = next(shuffle_blocks(self.n_rows, self.settings["seed"]))
 
-    def __enter__(self) -> RecordedAudit:
+    def __enter__(self) -> FirstBlock:
         return self
 
     def __exit__(

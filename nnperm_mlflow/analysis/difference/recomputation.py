@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.difference.recorded import ToldPerturbation, read_provenance
+from nnperm_mlflow.analysis.difference.first_block import DisturbedColumn, read_provenance
+from nnperm_mlflow.analysis.engine.table import TableReader
 from nnperm_mlflow.analysis.statistics.columns import QUANTILES
-from nnperm_mlflow.analysis.statistics.table import TableReader
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 
 _CLOSE = 1e-6  # relative: far more than rounding, far less than anybody would forge
@@ -74,7 +74,7 @@ def confirm_numbers(summary: pd.DataFrame, again: pd.DataFrame) -> None:
         )
 
 
-def _agrees(told: Mapping[str, Any], done: ToldPerturbation, deviations: np.ndarray) -> bool:
+def _agrees(told: Mapping[str, Any], done: DisturbedColumn, deviations: np.ndarray) -> bool:
     """Tell whether a row of a summary is what a column of the table says."""
     if (told["feature"], told["way"], int(told["rows"])) != (done.feature, done.way, len(deviations)):
         return False

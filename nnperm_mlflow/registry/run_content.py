@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from nnperm_mlflow.basics.files import MEDIANS_FILE
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.registry.metric_keys import metric_names
 from nnperm_mlflow.registry.metrics import log_metrics
+from nnperm_mlflow.registry.publication import RunContent
 from nnperm_mlflow.registry.refusals import refused
 
 MEDIANS_COLUMNS = [
@@ -31,33 +31,8 @@ _LOGGED_TABLES = json.dumps([{"path": MEDIANS_FILE, "type": "table"}])  # tells 
 _DIGEST = 36  # characters of a data set's digest that MLflow takes
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What an audit leaves behind in its run, as JSON can hold it.
-
-    Attributes
-    ----------
-    files : list of str
-        Names of files for the root of the run, in the order in which they are written.
-    params, tags : mapping of str to str
-    metrics : mapping of str to float
-        Finite ones, by key.
-    at : int
-        When they were found: milliseconds since 1970.
-    dataset : mapping of str to str
-        The data set as MLflow describes one; see `describe_dataset`.
-    """
-
-    files: list[str]
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    metrics: Mapping[str, float]
-    at: int
-    dataset: Mapping[str, str]
-
-
-def log_evidence(
-    client: MlflowClient, run_id: str, model_id: str | None, folder: Path, evidence: Evidence
+def log_run_content(
+    client: MlflowClient, run_id: str, model_id: str | None, folder: Path, content: RunContent
 ) -> list[str]:
     """Write an audit into a run; the model becomes an input of the run, and its metrics are the model's.
 
@@ -69,42 +44,42 @@ def log_evidence(
         Of MLflow's logged model.
     folder : Path
         Where the files lie.
-    evidence : Evidence
+    content : RunContent
 
     Returns
     -------
     list of str
         What could not be written on the model for want of permission; in the run it stands all the same.
     """
-    for name in evidence.files:
+    for name in content.files:
         client.log_artifact(run_id, str(folder / name))
-    tags = {**evidence.tags, **({"mlflow.loggedArtifacts": _LOGGED_TABLES} if MEDIANS_FILE in evidence.files else {})}
+    tags = {**content.tags, **({"mlflow.loggedArtifacts": _LOGGED_TABLES} if MEDIANS_FILE in content.files else {})}
     client.log_batch(
         run_id,
-        params=[Param(key, value) for key, value in evidence.params.items()],
+        params=[Param(key, value) for key, value in content.params.items()],
         tags=[RunTag(key, value) for key, value in tags.items()],
     )
     denied = []
     if model_id:
         try:
-            _log_numbers(client, run_id, model_id, evidence)
+            _log_numbers(client, run_id, model_id, content)
         except MlflowException as error:
             denied.append(refused(error, f"the metrics of {model_id}"))
             model_id = None
     if not model_id:
-        _log_numbers(client, run_id, None, evidence)
+        _log_numbers(client, run_id, None, content)
     return denied
 
 
-def _log_numbers(client: MlflowClient, run_id: str, model_id: str | None, evidence: Evidence) -> None:
+def _log_numbers(client: MlflowClient, run_id: str, model_id: str | None, content: RunContent) -> None:
     """Write the data set and those metrics that the run does not have yet."""
-    dataset = DatasetEntity(**evidence.dataset)
+    dataset = DatasetEntity(**content.dataset)
     datasets = [DatasetInput(dataset, [InputTag("mlflow.data.context", "audit")])]
     models = [LoggedModelInput(model_id)] if model_id else []
     client.log_inputs(run_id, datasets=datasets, models=models)
     there = client.get_run(run_id).data.metrics
-    new = [item for item in evidence.metrics.items() if there.get(item[0]) != item[1]]
-    log_metrics(client, run_id, [_metric(item, evidence.at, model_id, dataset, run_id) for item in new])
+    new = [item for item in content.metrics.items() if there.get(item[0]) != item[1]]
+    log_metrics(client, run_id, [_metric(item, content.at, model_id, dataset, run_id) for item in new])
 
 
 def write_medians(summary: pd.DataFrame, path: Path) -> None:

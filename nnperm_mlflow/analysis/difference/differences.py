@@ -1,0 +1,55 @@
+"""What changed between two audits, feature by feature and over all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from nnperm_mlflow.analysis.difference.agreement import Interval
+from nnperm_mlflow.analysis.difference.influences import (
+    Statistic,
+)
+
+DIFFERENCE_COLUMNS = (
+    "perturbation", "feature", "way", "value", "median_a", "median_b", "difference", "difference_low",
+    "difference_high", "mean_a", "mean_b", "mean_difference", "mean_difference_low", "mean_difference_high", "rank_a",
+    "rank_b",
+)  # fmt: skip
+
+
+DIFFERENCE_OF: dict[Statistic, str] = {"median": "difference", "mean": "mean_difference"}
+"""For each statistic the column with its difference."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What changed from an audit `a` to an audit `b`.
+
+    Attributes
+    ----------
+    differences : DataFrame
+        A row for each perturbation of both with the columns `DIFFERENCE_COLUMNS`, ordered by how far the medians are
+        apart, largest first. `difference` is the median of b less that of a and lies between `difference_low` and
+        `difference_high` with 95 % confidence; so does `mean_difference`. `rank_a` and `rank_b` are the places among
+        these perturbations by median, then mean, 1 being the largest; missing where there is no median.
+    only_a, only_b : list of str
+        Perturbations that only one of the two has.
+    rank_correlation : Interval
+        Spearman's, between what the two audits say of the model's own features that both shuffled, windows and groups
+        left out; NaN for fewer than 3.
+    largest_shift : Interval
+        By how much a perturbation's number differs most, whatever the sign.
+    paired : bool
+        Whether the two were compared row by row.
+    undefined : list of str
+        Perturbations that have no median in one of the two; `rank_correlation` and `largest_shift` are of the others.
+    """
+
+    differences: pd.DataFrame
+    only_a: list[str]
+    only_b: list[str]
+    rank_correlation: Interval
+    largest_shift: Interval
+    paired: bool
+    undefined: list[str]

@@ -1,0 +1,65 @@
+"""An audit that can begin: model, data, and what is done to every row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nnperm_mlflow.analysis.engine.job import Job
+from nnperm_mlflow.analysis.engine.noise import SelfNoise
+from nnperm_mlflow.analysis.perturbation.grouping import Companions
+from nnperm_mlflow.analysis.statistics.precision import MOST_REPEATS, Precision
+from nnperm_mlflow.analysis.statistics.scorers import Scores
+from nnperm_mlflow.config.configuration import AuditConfig
+from nnperm_mlflow.inputs.dataset import Dataset
+from nnperm_mlflow.models.model_uri import ModelReference
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An audit that can begin.
+
+    Attributes
+    ----------
+    reference : ModelReference
+    dataset : Dataset
+    job : Job
+        What is done to every block of rows.
+    block_rows : int
+        Most rows of a block.
+    used : AuditConfig
+        The configuration with what was found out filled in: the pinned version, the inputs.
+    record : dict
+        What identifies the audit: digests, seed, versions.
+    noise : SelfNoise
+        By how much undisturbed rows differ.
+    companions : Companions
+        Features that go together.
+    scores : Scores or None
+        What to compute from labels.
+    watched : frozenset of str
+        Perturbations that the policy looks at.
+    """
+
+    reference: ModelReference
+    dataset: Dataset
+    job: Job
+    block_rows: int
+    used: AuditConfig
+    record: dict[str, object]
+    noise: SelfNoise
+    companions: Companions
+    scores: Scores | None
+    watched: frozenset[str]
+
+    @property
+    def precision(self) -> Precision | None:
+        """When enough repeats have been made, where their number is to be found out."""
+        analysis = self.used.analysis
+        most = analysis.max_repeats or MOST_REPEATS
+        return None if analysis.precision is None else Precision(analysis.precision, most, self.watched)
+
+    @property
+    def unit(self) -> str:
+        """Unit of the prediction that is followed, as configured or as the network tells."""
+        told = self.job.predictor.outputs.unit_of(self.job.measure.columns)
+        return self.used.analysis.unit or told or "unit of the prediction"

@@ -1,0 +1,248 @@
+"""The record of an audit: what it is of, its numbers, and the digests of its files, wherever these lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import pandas as pd
+from pydantic import ValidationError
+
+from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
+from nnperm_mlflow.basics.errors import EvidenceError, name_list
+from nnperm_mlflow.basics.files import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDICT_FILE, file_digest
+from nnperm_mlflow.config.configuration import AuditConfig, load_config
+from nnperm_mlflow.evidence.basis import Basis
+from nnperm_mlflow.evidence.summary_file import read_summary
+from nnperm_mlflow.verdict.verdict import GivenVerdict, Subject
+
+TABLE_DIGEST, SUMMARY_DIGEST, CONFIG_DIGEST = "table_digest", "summary_digest", "config_file_digest"
+"""Parameters with the sha256 of the deviation table, the summary and the configuration as used."""
+
+AnyTold = TypeVar("AnyTold", bound=Tolerant)
+
+
+class Files(Protocol):
+    """The files of an audit, by the names in `basics.files`."""
+
+    def fetch(self, name: str) -> Path:
+        """Return where a file lies on this machine; raises `EvidenceError` if it is not there."""
+
+    def names_in(self, folder: str) -> list[str]:
+        """Return the paths of what a folder holds; "" is the root."""
+
+    def ask_server(self) -> None:
+        """Ask whether the server behind them answers; raises `TrackingError` if it does not."""
+
+
+@dataclass(frozen=True)
+class FolderFiles:
+    """Files that lie in a folder of this machine.
+
+    Attributes
+    ----------
+    folder : Path
+    """
+
+    folder: Path
+
+    def fetch(self, name: str) -> Path:
+        """Return where a file lies.
+
+        Raises
+        ------
+        EvidenceError
+            If it is not there.
+        """
+        path = self.folder / name
+        if not path.is_file():
+            raise EvidenceError(f"there is no {name} in '{self.folder}': the audit is not whole. Audit again.")
+        return path
+
+    def names_in(self, folder: str) -> list[str]:
+        """Return the paths of what a folder holds; "" is the root."""
+        return sorted(path.relative_to(self.folder).as_posix() for path in (self.folder / folder).glob("*"))
+
+    def ask_server(self) -> None:
+        """Ask nobody: no server is behind a folder."""
+
+
+@dataclass(frozen=True)
+class AuditRecord:
+    """An audit that has been made; its files are read when they are asked for, and checked.
+
+    Attributes
+    ----------
+    run_id, experiment_id : str
+        The run that holds it.
+    params : mapping of str to str
+        What identifies the audit, as its run tells it: digests, seed, rows, versions of packages.
+    files : Files
+        In the run, or in a folder.
+    tags : mapping of str to str
+        Of the run.
+    ended_at : datetime or None
+        When the run ended, in UTC.
+    dataset : mapping of str to str
+        The data as MLflow describes a data set; empty where the run does not tell.
+    own_table : Path or None
+        A copy of the deviation table, where that was kept out of the run.
+    lacks_table : bool
+        Whether the table was kept out.
+    """
+
+    run_id: str
+    experiment_id: str
+    params: Mapping[str, str]
+    files: Files
+    tags: Mapping[str, str]
+    ended_at: datetime | None = None
+    dataset: Mapping[str, str] = field(default_factory=dict)
+    own_table: Path | None = None
+    lacks_table: bool = False
+
+    def __str__(self) -> str:
+        return f"run {self.run_id}"
+
+    @property
+    def model(self) -> str:
+        """Pinned URI of what was audited."""
+        return self.param("model")
+
+    @property
+    def repeats(self) -> int:
+        """How many shuffles of each feature were made."""
+        return self._number("repeats_made")
+
+    @property
+    def rows(self) -> int:
+        """Rows of the data."""
+        return self._number("rows")
+
+    @property
+    def seed(self) -> int:
+        """Key of the shuffles."""
+        return self._number("seed")
+
+    @property
+    def unit(self) -> str:
+        """Unit of prediction and deviation."""
+        return self.param("unit")
+
+    @property
+    def subject(self) -> Subject:
+        """What a verdict on the audit is on."""
+        return Subject(
+            model=self.model,
+            run_id=self.run_id,
+            experiment_id=self.experiment_id,
+            model_digest=self.param("model_digest"),
+            data_digest=self.param("data_digest"),
+            config_digest=self.param("config_digest"),
+            table_digest=self.param(TABLE_DIGEST),
+            summary_digest=self.param(SUMMARY_DIGEST),
+            rows=self.rows,
+            repeats=self.repeats,
+            seed=self.seed,
+        )
+
+    @property
+    def basis(self) -> Basis:
+        """What the audit must have in common with another to be compared with it row by row."""
+        return Basis.of(self.param("data_digest"), self.repeats, self.unit, self.config.analysis)
+
+    def param(self, name: str) -> str:
+        """Return a parameter of the run.
+
+        Raises
+        ------
+        EvidenceError
+            If the run has none of that name.
+        """
+        if name not in self.params:
+            raise EvidenceError(f"{self} does not say its '{name}': it is no whole audit. Audit the version again.")
+        return str(self.params[name])
+
+    @cached_property
+    def table(self) -> Path:
+        """The deviation table, its digest checked."""
+        if self.own_table is not None:
+            return self._checked(self.own_table, TABLE_DIGEST)
+        if self.lacks_table:
+            raise EvidenceError(
+                f"the deviation table of {self} was kept out of the tracking server (--no-table): give your copy of it "
+                "(--table FILE)."
+            )
+        return self._checked(self.files.fetch(TABLE_FILE), TABLE_DIGEST)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """The summary, its digest checked; see `analysis.statistics.summary.summarize`."""
+        return read_summary(self._checked(self.files.fetch(SUMMARY_FILE), SUMMARY_DIGEST))
+
+    @cached_property
+    def config(self) -> AuditConfig:
+        """The configuration as used, its digest checked."""
+        return load_config(self._checked(self.files.fetch(CONFIG_FILE), CONFIG_DIGEST))
+
+    @cached_property
+    def verdict(self) -> GivenVerdict | None:
+        """The newest verdict; None where there is none."""
+        return self.read(VERDICT_FILE, GivenVerdict) if self.holds(VERDICT_FILE) else None
+
+    def read(self, name: str, kind: type[AnyTold]) -> AnyTold:
+        """Return what a JSON file of the audit tells.
+
+        Raises
+        ------
+        EvidenceError
+            If it is not there, or not what is written there.
+        TrackingError
+            If it cannot be fetched.
+        """
+        try:
+            return kind.model_validate_json(self.files.fetch(name).read_bytes())
+        except (ValidationError, OSError) as error:
+            raise EvidenceError(
+                f"{name} of {self} is not what was written there ({_fault_in(error)}). Do not rely on it; a verdict "
+                "can be given again (nnperm check)."
+            ) from error
+
+    def holds(self, name: str) -> bool:
+        """Tell whether there is a file."""
+        return name in self.files.names_in(name.rpartition("/")[0])
+
+    def _number(self, name: str) -> int:
+        told = self.param(name)
+        if not told.isdecimal():
+            raise EvidenceError(
+                f"'{name}' of {self} is no whole number: it is no whole audit. Audit the version again."
+            )
+        return int(told)
+
+    def _checked(self, path: Path, digest: str) -> Path:
+        told = self.param(digest)
+        try:
+            found = file_digest(path)
+        except OSError as error:
+            raise EvidenceError(
+                f"'{path}' cannot be read: {error.strerror}. Give the file that the audit wrote."
+            ) from error
+        if found != told:
+            raise EvidenceError(
+                f"{path.name} of {self} has been changed: its sha256 is {found[:12]}..., and {told[:12]}... when the "
+                "audit was logged. Audit the version again."
+            )
+        return path
+
+
+def _fault_in(error: ValidationError | OSError) -> str:
+    """Return in words, and without what it holds, why a file is not read."""
+    if isinstance(error, OSError):
+        return "no file that can be read"
+    wrong = wrong_keys(error)
+    return f"wrong or missing: {name_list(wrong)}" if wrong else "no JSON object"

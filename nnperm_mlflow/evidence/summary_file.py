@@ -1,0 +1,44 @@
+"""The summary of an audit as a file: written and read back to the last bit."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from nnperm_mlflow.basics.errors import EvidenceError, name_list
+
+_TEXTS = ("perturbation", "feature", "kind", "way", "value")
+_NEEDED = {*_TEXTS, "rows", "skipped", "median", "mean", "max", "changed_share"}
+"""Columns of a summary without which nothing can be said of it; what came later may be missing in an old one."""
+
+
+def read_summary(path: Path) -> pd.DataFrame:
+    """Read a summary as it was written: numbers to the last bit, names as text, what is missing as NaN."""
+    try:
+        read = arrow_csv.read_csv(
+            path,
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(_TEXTS, pa.string()), null_values=[""]),
+        )
+        if lacking := _NEEDED.difference(read.column_names):
+            raise EvidenceError(f"{path.name} lacks the columns {name_list(sorted(lacking))}. Audit again.")
+        fields = [field.with_type(pa.float64()) if pa.types.is_null(field.type) else field for field in read.schema]
+        return read.cast(pa.schema(fields)).to_pandas()
+    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
+        raise EvidenceError(
+            f"{path.name} is no summary that an audit wrote ({type(error).__name__}). Audit again."
+        ) from error
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV from which each text can be read back.
+
+    A carriage return ends a row for those who read CSV, and pandas does not quote it: where there is one, every text is
+    quoted.
+    """
+    has_returns = "\r" in table.to_csv(index=False, lineterminator="\n")
+    table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL)

@@ -1,0 +1,72 @@
+"""Whether a number could have been another one at all: what cannot fail is no evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from nnperm_mlflow.analysis.statistics.columns import QUANTILES
+from nnperm_mlflow.analysis.statistics.intervals import REACH
+from nnperm_mlflow.basics.errors import CheckError, name_list
+
+_FLIPS = "flipped_share"
+
+
+def refuse_uninformative(summary: pd.DataFrame, statistic: str, names: Iterable[str], title: str) -> None:
+    """Refuse a check on numbers that are what they are whatever the model does.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        See `analysis.statistics.summary.summarize`.
+    statistic : str
+    names : iterable of str
+        Perturbations that the check means.
+    title : str
+        Of the check, for messages.
+
+    Raises
+    ------
+    CheckError
+        If a perturbation changed no value, a quantile is 0 since most rows kept their values, or no decision can flip.
+        The message names a statistic that would answer.
+    """
+    rows = {str(row["perturbation"]): row for row in summary.to_dict("records")}
+    meant = [(name, rows[name]) for name in names]
+    untested = [name for name, row in meant if not was_tested(row)]
+    if untested:
+        raise CheckError(
+            f"check '{title}': {name_list(untested)} changed no value in any row, so that it was not tested: that "
+            "nothing moved says nothing. Audit rows in which it varies, or take it out of the check."
+        )
+    forced = [name for name, row in meant if _is_forced(row, statistic)]
+    if forced:
+        raise CheckError(
+            f"check '{title}': most rows kept their values of {name_list(forced)}, so that its {statistic} is 0 "
+            "whatever the model does with it. Ask for 'statistic: mean', 'changed_median' or 'flipped_share'."
+        )
+    still = [name for name, row in meant if statistic == _FLIPS and not row.get("decisions_vary", True)]
+    if still:
+        raise CheckError(
+            f"check '{title}': the model decides alike on all rows, {name_list(still)} disturbed or not, so that no "
+            "decision could flip. Audit rows on which it decides both ways, say at which threshold it does (analysis: "
+            "decision), or ask for 'statistic: mean'."
+        )
+
+
+def was_tested(row: Any) -> bool:  # noqa: ANN401 - a row of a summary, as a mapping
+    """Tell whether a perturbation changed the feature's value in any row; of what is not told it is taken to have."""
+    share = float(row["changed_share"])
+    return math.isnan(share) or share > 0
+
+
+def _is_forced(row: Any, statistic: str) -> bool:  # noqa: ANN401 - a row of a summary, as a mapping
+    """Tell whether a quantile is 0 because so many rows kept their value, as far as such rows can tell."""
+    level, share = QUANTILES.get(statistic), float(row["changed_share"])
+    kept = int(row["rows"]) - int(row["skipped"])
+    if level is None or math.isnan(share) or kept == 0:
+        return False
+    return share + REACH * math.sqrt(share * (1 - share) / kept) < 1 - level

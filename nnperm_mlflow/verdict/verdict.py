@@ -1,0 +1,206 @@
+"""The verdict on a version: what each check came to, and whether the policy is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from nnperm_mlflow.basics.display import as_html, in_a_line
+from nnperm_mlflow.basics.documents import Tolerant
+from nnperm_mlflow.basics.errors import name_list
+from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.verdict.estimates import Estimate, State
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a verdict is on: an audit, identified by its run and by digests.
+
+    Attributes
+    ----------
+    model : str
+        Pinned URI of the version.
+    run_id, experiment_id : str
+        The run that holds the audit.
+    model_digest, data_digest, config_digest, table_digest, summary_digest : str
+        sha256 of the model's files, of the data, of what was done, of the deviation table, of the summary.
+    rows : int
+    repeats : int
+    seed : int
+    """
+
+    model: str
+    run_id: str
+    experiment_id: str
+    model_digest: str
+    data_digest: str
+    config_digest: str
+    table_digest: str
+    summary_digest: str
+    rows: int
+    repeats: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one limit of a check came to, for the perturbation that comes nearest to missing it or misses it most.
+
+    Attributes
+    ----------
+    of : str
+        The perturbation, or what else was counted or compared.
+    number : Estimate
+    limit : float
+    at_most : bool
+        Whether the limit is an upper one.
+    state : {"holds", "fails", "undecided"}
+    words : str
+        All that in a sentence.
+    also : tuple of str
+        Other perturbations that do not hold.
+    """
+
+    of: str
+    number: Estimate
+    limit: float
+    at_most: bool
+    state: State
+    words: str
+    also: tuple[str, ...] = ()
+
+
+FORMAT = 1
+"""Of `verdict.json`."""
+
+_KEPT = {True: "kept", False: "NOT KEPT"}
+
+
+Status = Literal["pass", "fail"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one limit.
+
+    Attributes
+    ----------
+    check : str
+        Name of the check.
+    asked : str
+        What it asks for, in words.
+    finding : Finding
+    passed : bool
+        Whether it counts as kept; an undecided one as the policy says.
+    """
+
+    check: str
+    asked: str
+    finding: Finding
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a version keeps a policy, and why.
+
+    Attributes
+    ----------
+    subject : Subject
+    policy : Policy
+    outcomes : tuple of Outcome
+        In the order of the policy.
+    baselines : mapping of str to str
+        For each URI that checks compare with the pinned version it meant.
+    """
+
+    subject: Subject
+    policy: Policy
+    outcomes: tuple[Outcome, ...]
+    baselines: Mapping[str, str]
+
+    @property
+    def status(self) -> Status:
+        """`pass` where all checks are kept, else `fail`."""
+        return "pass" if all(outcome.passed for outcome in self.outcomes) else "fail"
+
+    @property
+    def blocks(self) -> bool:
+        """Whether somebody who relies on the verdict must stop."""
+        return self.status == "fail" and self.policy.mode == "enforce"
+
+    @property
+    def not_kept(self) -> list[Outcome]:
+        """What speaks against the version."""
+        return [outcome for outcome in self.outcomes if not outcome.passed]
+
+    @property
+    def in_words(self) -> str:
+        """The verdict in a line."""
+        n = len(dict.fromkeys(outcome.check for outcome in self.outcomes))
+        dry = ", as a dry run" if self.policy.mode == "dry_run" else ""
+        if self.status == "pass":
+            return f"pass: {n} of {n} checks are kept{dry}"
+        names = dict.fromkeys(outcome.check for outcome in self.not_kept)
+        return f"fail: {len(names)} of {n} checks are not kept{dry}: {name_list(names)}"
+
+    def __repr__(self) -> str:
+        return in_a_line("Verdict", self.in_words, self.subject.model, f"run {self.subject.run_id}")
+
+    def _repr_html_(self) -> str:
+        rows = [(_KEPT[outcome.passed], outcome.check, outcome.finding.words) for outcome in self.outcomes]
+        return as_html(
+            f"{self.subject.model}: {self.in_words}",
+            header=("", "check", "what it came to"),
+            rows=rows,
+            notes=[f"run {self.subject.run_id}"],
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the verdict as `verdict.json` holds it, without when and by whom it was given."""
+        return {
+            "format": FORMAT,
+            "verdict": self.status,
+            "in_words": self.in_words,
+            "mode": self.policy.mode,
+            "policy_digest": self.policy.digest(),
+            "policy": self.policy.as_dict(),
+            "subject": asdict(self.subject),
+            "baselines": dict(self.baselines),
+            "checks": [
+                {
+                    "check": outcome.check,
+                    "asked": outcome.asked,
+                    "passed": outcome.passed,
+                    "state": outcome.finding.state,
+                    "of": outcome.finding.of,
+                    **asdict(outcome.finding.number),
+                    "limit": outcome.finding.limit,
+                    "limit_is": "at most" if outcome.finding.at_most else "at least",
+                    "also_not_held_by": list(outcome.finding.also),
+                    "in_words": outcome.finding.words,
+                }
+                for outcome in self.outcomes
+            ],
+        }
+
+
+def stamp(when: datetime) -> str:
+    """Return a moment as the files and tags of this project write it: UTC, to the second."""
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class GivenVerdict(Tolerant):
+    """A verdict as a run holds it: see `Verdict.as_dict`, and when and by whom it was given."""
+
+    verdict: Status
+    in_words: str
+    mode: str
+    policy_digest: str
+    subject: dict[str, Any]
+    baselines: dict[str, str]
+    checks: list[dict[str, Any]]
+    given_at: str
+    given_by: str

@@ -1,0 +1,139 @@
+"""A check that cannot fail is an error, whatever the model does: shown on models that break the policy's intent."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
+from nnperm_mlflow.analysis.engine.decisions import Decision
+from nnperm_mlflow.analysis.engine.deviation import choose_measure
+from nnperm_mlflow.analysis.engine.job import Job
+from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
+from nnperm_mlflow.analysis.statistics.repeats import find
+from nnperm_mlflow.basics.errors import CheckError
+from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.verdict.checks import Baseline
+from nnperm_mlflow.verdict.judgement import judge
+from nnperm_mlflow.verdict.verdict import Subject
+from tests.support.plain import PlainPredictor, bound
+
+N = 2_000
+RNG = np.random.default_rng(0)
+TABLE = pd.DataFrame({"AGE": RNG.normal(size=N), "SEX": (RNG.uniform(size=N) < 0.3) + 1})
+MODEL = "models:/credit/4"
+DIGESTS = {f"{what}_digest": what for what in ("model", "data", "config", "table", "summary")}
+
+
+def by_sex(inputs):
+    """Decides by SEX, and moves a little with AGE."""
+    return 0.05 + 0.9 * (inputs["SEX_input"][:, 0] == 2) + 0.001 * inputs["num_input"][:, 0]
+
+
+def audited(folder, table=TABLE, function=by_sex, threshold=0.5, name="t", **analysis):
+    """Return the summary of an audit of a plain function, and its table."""
+    specs, inputs = bound(table, numbers=["AGE"], codes=["SEX"])
+    plan = plan_perturbations(inputs, MODEL, AnalysisConfig(**{"rare_below": 0, **analysis}))
+    decision = Decision((0,), threshold)
+    job = Job(PlainPredictor(specs, function), inputs, plan, choose_measure(None, 1, ()), MODEL, decision=decision)
+    path = folder / f"{name}.parquet"
+    summary = find(job, 1_000, path, lambda *_: None, record={"seed": 0, "within": [], "data_digest": "d"}).summary
+    return summary.assign(measurable=summary["max"] > 0), path
+
+
+def verdict(summary, *checks, baselines=None, rows=N):
+    subject = Subject(MODEL, "run1", "7", **DIGESTS, rows=rows, repeats=1, seed=0)
+    return judge(Policy.model_validate({"checks": list(checks)}), summary, subject, baselines)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        {"feature": "SEX", "max": 0.02},
+        {"feature": "SEX", "rank_at_least": 2},
+        {"any": True, "max": 0.02},
+        {"feature": "SEX", "statistic": "q25", "max": 0.02},
+    ],
+    ids=str,
+)
+def test_a_quantile_that_is_zero_whatever_the_model_does_is_no_pass(check, tmp_path):
+    """A shuffle leaves 58 % of a column with 30 % of twos as it is, so its median is 0 where SEX decides everything."""
+    summary, _ = audited(tmp_path)
+    assert summary.set_index("perturbation")["median"]["SEX"] == 0
+    with pytest.raises(CheckError, match="is 0 whatever the model does with it. Ask for 'statistic: mean'"):
+        verdict(summary, check)
+    statistic = {"statistic": "mean"}
+    assert verdict(summary, {**check, **statistic}).status == "fail"
+
+
+def test_a_quantile_that_so_few_changed_rows_could_still_move_is_answered(tmp_path):
+    """Two in five rows change: the 75 % quantile shows what the median hides."""
+    summary, _ = audited(tmp_path)
+    assert verdict(summary, {"feature": "SEX", "statistic": "q75", "max": 0.02}).status == "fail"
+    assert verdict(summary, {"feature": "AGE", "max": 0.02}).status == "pass"
+
+
+def test_a_version_that_differs_where_medians_are_blind_does_not_pass_by_its_medians(tmp_path):
+    summary, table = audited(tmp_path)
+    before, before_table = audited(tmp_path, function=lambda inputs: 0.001 * inputs["num_input"][:, 0], name="before")
+    for statistic in ("median", "mean"):
+        comparison = compare_tables(before_table, table, before, summary, statistic=statistic)
+        baselines = {"models:/credit@champion": Baseline("models:/credit/3", "run0", {statistic: comparison})}
+        check = {"against": "models:/credit@champion", "max_shift": 0.05, "statistic": statistic}
+        if statistic == "median":
+            with pytest.raises(CheckError, match="most rows kept their values of 'SEX', so that its median is 0"):
+                verdict(summary, check, baselines=baselines)
+        else:
+            assert verdict(summary, check, baselines=baselines).status == "fail"
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        {"feature": "SEX", "statistic": statistic, "max": 0.02}
+        for statistic in ("median", "mean", "q95", "share", "flipped_share")
+    ]
+    + [{"feature": "SEX", "rank_at_least": 2, "statistic": "mean"}, {"any": True, "statistic": "mean", "max": 0.5}],
+    ids=str,
+)
+def test_what_did_not_vary_was_not_tested(check, tmp_path):
+    """Audit data with one SEX only: nothing moves, and that says nothing of the model."""
+    summary, _ = audited(tmp_path, TABLE.assign(SEX=1))
+    with pytest.raises(CheckError, match=re.escape("'SEX' changed no value in any row, so that it was not tested")):
+        verdict(summary, check)
+
+
+def test_a_column_with_one_value_that_is_set_to_all_of_its_values_was_not_tested(tmp_path):
+    summary, _ = audited(tmp_path, TABLE.assign(SEX=1), set={"SEX": "all"})
+    with pytest.raises(CheckError, match="'SEX=1' changed no value in any row"):
+        verdict(summary, {"feature": "SEX=1", "statistic": "mean", "max": 0.02})
+
+
+def test_features_that_were_not_tested_are_not_called_unused_nor_used(tmp_path):
+    summary, _ = audited(tmp_path, TABLE.assign(SEX=1))
+    with pytest.raises(CheckError, match="nobody can tell whether the model uses them"):
+        verdict(summary, {"unused_at_most": 0})
+    assert verdict(summary, {"unused_at_most": 1}).status == "pass"
+
+
+def test_where_no_decision_can_flip_no_flip_is_no_pass(tmp_path):
+    """The largest prediction is 0.38 and the threshold 0.5: disturbed or not, every row is decided alike."""
+    summary, _ = audited(tmp_path, function=lambda inputs: 0.4 * by_sex(inputs))
+    check = {"feature": "AGE", "statistic": "flipped_share", "max": 0.02}
+    with pytest.raises(CheckError, match="the model decides alike on all rows, 'AGE' disturbed or not"):
+        verdict(summary, check)
+    summary, _ = audited(tmp_path, function=lambda inputs: 0.4 * by_sex(inputs), threshold=0.2)
+    assert verdict(summary, check).status == "pass"
+
+
+@pytest.mark.parametrize("n_rows", [2, 29])
+def test_a_handful_of_rows_passes_nothing(n_rows, tmp_path):
+    """Two rows with SEX 1 have intervals of width 0, which look as sure as anything."""
+    summary, _ = audited(tmp_path, TABLE.head(n_rows))
+    assert summary["mean_low"].isna().all()
+    with pytest.raises(CheckError, match=f"the audit is of {n_rows} rows: nothing is sure below 30"):
+        verdict(summary, {"feature": "AGE", "statistic": "mean", "max": 0.9}, rows=n_rows)
+    summary, _ = audited(tmp_path, TABLE.head(30))
+    assert verdict(summary, {"feature": "AGE", "statistic": "mean", "max": 0.9}, rows=30).status == "pass"
