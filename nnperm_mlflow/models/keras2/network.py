@@ -76,8 +76,8 @@ def load_network(
     if exchanged:
         logger.warning(
             "%s: one half of %s was frozen when the network was saved, and HDF5 files of Keras 2 hold such halves in "
-            "exchanged places; Keras, 2 and 3, reads them so. What is audited is the network as it is read and served, which is "
-            "not the one that was trained",
+            "exchanged places; Keras, 2 and 3, reads them so. What is audited is the network as it is read and served, "
+            "which is not the one that was trained",
             reference,
             name_list(exchanged),
         )
