@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.batching import ALIGNMENT
+from nnperm_mlflow.models.aligned import ALIGNMENT
 from nnperm_mlflow.models.predictions import as_columns
 
 Tensors = Mapping[str, Any]
