@@ -5,8 +5,8 @@ The tour, in the order of a model's life:
 `audit` loads a version by its URI, shuffles one feature after the other (or sets it to a rare value), predicts again,
 and writes how far each prediction moved into an MLflow run that is linked to the version; an `AuditResult` holds the
 same. `plan_audit` checks everything and tells what that will take (a `Forecast`), without a run. What is asked for is
-an `AuditConfig`: `load_config` reads one from YAML. Rows that are in memory already are a `Dataset` of columns and
-`Series`, which `dataset_from` makes.
+an `AuditConfig`: `load_config` reads one from YAML. Rows that are in memory already are given as they are (a DataFrame,
+arrays by the names of the model's inputs), or as a `Dataset` of columns and `Series`, which `dataset_from` makes.
 
 A `Policy` (`load_policy`) says what a version must keep. `audit` and `check` make a `Verdict` of it: `check` applies a
 policy to an audit on record, without running the model (a `CheckResult`). `promote` gives a version an alias once the

@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.approval.application import contents_of, judge_audit
 from nnperm_mlflow.approval.baselines import pin_baselines
-from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError
+from nnperm_mlflow.basics.display import in_a_line
+from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError, name_list
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
@@ -39,6 +40,14 @@ class CheckResult:
 
     verdict: Verdict
     not_linked: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        denied = [f"not written: {name_list(self.not_linked)}"] if self.not_linked else []
+        subject = self.verdict.subject
+        return in_a_line("CheckResult", self.verdict.in_words, subject.model, f"run {subject.run_id}", *denied)
+
+    def _repr_html_(self) -> str:
+        return self.verdict._repr_html_()
 
 
 def check(
@@ -117,7 +126,7 @@ def find_record(
     uri = pin_model(client, str(model_uri)).uri
     runs = find_audits(client, uri, experiment)
     if not runs:
-        raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit --model-uri {uri} --config FILE")
+        raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit {uri} --config FILE")
     newest = str(runs[0].info.run_id)
     return read_audit(client, newest, folder / newest, own_table)
 

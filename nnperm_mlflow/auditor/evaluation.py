@@ -21,21 +21,22 @@ from mlflow.models.evaluation.artifacts import (
 from mlflow.pyfunc import FLAVOR_NAME, MODEL_CONFIG, PyFuncModel
 from pydantic import Field
 
+from nnperm_mlflow.auditor.memory import Rows, as_labels
 from nnperm_mlflow.auditor.preparation import as_config
 from nnperm_mlflow.auditor.procedure import audit
 from nnperm_mlflow.auditor.result import AuditResult
 from nnperm_mlflow.basics.documents import Strict, validated
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError, name_list
 from nnperm_mlflow.basics.files import CARD_FILE, MEDIANS_FILE, VERDICT_FILE
-from nnperm_mlflow.config.configuration import AuditConfig, DataConfig, Names
-from nnperm_mlflow.inputs.cells import read_cells
-from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from, load_dataset
-from nnperm_mlflow.inputs.tables import Fetch, column_values
+from nnperm_mlflow.config.configuration import AuditConfig, Names
+from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
+from nnperm_mlflow.inputs.tables import Fetch
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.registry.artifacts import Fetcher
 from nnperm_mlflow.registry.connection import connected
 
 _UNNAMED_TARGETS = "targets"
+_NETWORKS = {"keras", "tensorflow"}
 
 
 class EvaluatorConfig(Strict):
@@ -103,7 +104,7 @@ def audit_evaluation(
     with connected() as (client, scratch):
         reference = _find_model(client, model, config.model, model_id)
         config = _follow(config, predictions, model)
-        config, rows = _read_rows(config, dataset, asked.channels, model, Fetcher(scratch))
+        rows = _read_rows(config, dataset, asked.channels, model, Fetcher(scratch))
         result = audit(
             config,
             model_uri=reference.uri,
@@ -167,7 +168,12 @@ def _follow(config: AuditConfig, predictions: str | None, model: PyFuncModel) ->
             f"predictions: '{predictions}' is no output that the model's signature names, which are "
             f"{name_list(outputs)}. Say under 'analysis: output:' which one to follow."
         )
-    analysis = config.analysis.model_copy(update={"output": outputs.index(predictions)})
+    if len(outputs) == 1:
+        return config
+    # a network calls its outputs as its signature does, in an order of its own, and some may be of several numbers
+    is_network = not _NETWORKS.isdisjoint(model.metadata.flavors)
+    output = predictions if is_network else outputs.index(predictions)
+    analysis = config.analysis.model_copy(update={"output": output})
     return config.model_copy(update={"analysis": analysis})
 
 
@@ -177,38 +183,22 @@ def _read_rows(
     channels: Mapping[str, list[str]],
     model: PyFuncModel,
     fetch: Fetch,
-) -> tuple[AuditConfig, Dataset]:
-    """Return the rows to audit, and the configuration with the inputs that cells of several numbers make."""
+) -> Rows | Dataset:
+    """Return the rows to audit."""
     targets, label = dataset.targets_name, config.data.label
     if targets and label and targets != label:
         raise ConfigError(f"targets is '{targets}' and 'data: label' is '{label}'. Name one of them, or one for both.")
     if config.data.static is not None:
         schema = model.metadata.get_input_schema()
         taken = [*(schema.input_names() if schema else []), *_named_in(config)]
-        return config, _rows_of_files(config, len(dataset.features_data), channels, fetch, taken)
-    cells = read_cells(_table(dataset), channels)
-    if dataset.has_targets:
-        label = targets or _UNNAMED_TARGETS
-        cells.put(label, _as_column(dataset.labels_data))
-    schema = model.metadata.get_input_schema()
-    inputs = cells.bind(config.inputs, schema.input_names() if schema else [])
-    series = _configured_series(config, fetch)
-    if twice := sorted(series.keys() & cells.series.keys()):
-        raise ConfigError(f"{name_list(twice)}: both temporal data of 'config' and a column of arrays. Rename one.")
-    rows = dataset_from(
-        cells.columns, {**series, **cells.series}, config.data.row_id, label, dataset.path or dataset.name
-    )
-    return config.model_copy(update={"inputs": inputs}), rows
+        return _rows_of_files(config, len(dataset.features_data), channels, fetch, taken)
+    labels = as_labels(np.asarray(dataset.labels_data), targets or _UNNAMED_TARGETS) if dataset.has_targets else None
+    return Rows(_table(dataset), labels, channels, dataset.path or dataset.name)
 
 
 def _table(dataset: EvaluationDataset) -> pd.DataFrame:
     features = dataset.features_data
     return features if isinstance(features, pd.DataFrame) else pd.DataFrame(features, columns=dataset.feature_names)
-
-
-def _as_column(labels: np.ndarray) -> np.ndarray:
-    """Return labels as other columns are; of another shape they are refused with the rest of the table."""
-    return column_values(pd.Series(labels)) if labels.ndim == 1 else labels
 
 
 def _named_in(config: AuditConfig) -> list[str]:
@@ -232,18 +222,6 @@ def _rows_of_files(
             f"{n_rows}: the metrics would stand beside data on which they were not made. Give it the same rows."
         )
     return rows
-
-
-def _configured_series(config: AuditConfig, fetch: Fetch) -> dict[str, Series]:
-    """Return the temporal data that a configuration names beside a table in memory: files, or columns of the table."""
-    temporal = config.data.temporal
-    files = {name: spec for name, spec in temporal.items() if spec.file is not None}
-    series = dict(load_dataset(DataConfig(temporal=files), fetch).temporal) if files else {}
-    for name, spec in temporal.items():
-        if spec.columns is not None:
-            columns = {channel: tuple(steps) for channel, steps in spec.columns.items()}
-            series[name] = Series(tuple(columns), columns=columns, model_channel_axis=spec.model_channel_axis)
-    return series
 
 
 _IN_THE_RUN_ALONE = (MEDIANS_FILE, CARD_FILE, VERDICT_FILE)

@@ -12,6 +12,7 @@ from nnperm_mlflow.analysis.engine.loop import audit_first_block, count_blocks
 from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS
 from nnperm_mlflow.analysis.statistics.profile_grids import profile_job
 from nnperm_mlflow.auditor.plan import Plan
+from nnperm_mlflow.basics.display import as_html, in_a_line
 
 _STATUS = Path("/proc/self/status")
 
@@ -38,6 +39,42 @@ class Forecast:
     n_blocks: int
     seconds: float
     peak_bytes: int | None
+
+    @property
+    def subject(self) -> str:
+        """What would be audited, on how many rows."""
+        plan = self.plan
+        return f"{plan.job.model} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}"
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What the audit will take, in words, with what each thing is called; some more than once."""
+        plan, job = self.plan, self.plan.job
+        for_each = " of each repeat" if plan.precision is not None else ""
+        calls = f"{self.block_calls:,} a block, {self.block_calls * self.n_blocks:,} in all{for_each}"
+        used = "unknown" if self.peak_bytes is None else f"{self.peak_bytes / 2**20:,.0f} MiB"
+        shares: dict[int, list[str]] = {}
+        for name, share in job.predictor.shares.items():
+            shares.setdefault(round(100 * share), []).append(name)
+        return [
+            ("features", f"{len(job.inputs.features)}, with {len(job.perturbations)} perturbations"),
+            ("repeats", str(plan.used.analysis.repeats)),
+            ("blocks", f"{self.n_blocks:,} of at most {plan.block_rows:,} rows"),
+            ("model calls", calls),
+            *[
+                ("run again", f"{share} % of the model when one of these changes: {', '.join(names)}")
+                for share, names in sorted(shares.items())
+            ],
+            ("memory", f"{used} expected for the process; beyond 65,536 rows deviations take no more"),
+            ("expected time", f"{self.seconds:,.1f} s, from the first block{for_each}"),
+        ]
+
+    def __repr__(self) -> str:
+        told = [f"{name} {fact}" for name, fact in self.facts if name in ("model calls", "expected time")]
+        return in_a_line("Forecast", self.subject, *told)
+
+    def _repr_html_(self) -> str:
+        return as_html(self.subject, facts=self.facts)
 
 
 def forecast(plan: Plan) -> Forecast:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 
 import pandas as pd
 
 from nnperm_mlflow.analysis.engine.journal import Journal
-from nnperm_mlflow.analysis.engine.progress import Progress
+from nnperm_mlflow.analysis.engine.progress import Progress, nobody
 from nnperm_mlflow.analysis.statistics.findings import Findings
 from nnperm_mlflow.analysis.statistics.importance import with_scores
 from nnperm_mlflow.analysis.statistics.profiles import find_profiles
@@ -19,10 +18,8 @@ from nnperm_mlflow.basics.errors import NonFinitePredictionError, name_list
 
 logger = logging.getLogger(__name__)
 
-_LOG_EVERY_SECONDS = 10.0
 
-
-def measure(plan: Plan, table: Path, progress: Progress | None = None, journal: Journal | None = None) -> Findings:
+def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journal | None = None) -> Findings:
     """Disturb, predict, and describe what came out.
 
     Parameters
@@ -31,7 +28,7 @@ def measure(plan: Plan, table: Path, progress: Progress | None = None, journal: 
     table : Path
         File for the deviation table.
     progress : callable, optional
-        Is told the rows done and the rows in all; by default lines are logged.
+        Is told the rows done and the rows in all.
     journal : Journal, optional
         Where finished blocks are kept, and found.
 
@@ -56,7 +53,7 @@ def measure(plan: Plan, table: Path, progress: Progress | None = None, journal: 
         job,
         plan.block_rows,
         table,
-        progress or _log_progress(),
+        progress,
         row_ids=plan.dataset.row_ids,
         record=plan.record,
         precision=plan.precision,
@@ -75,7 +72,7 @@ def measure(plan: Plan, table: Path, progress: Progress | None = None, journal: 
     return found
 
 
-def profile(plan: Plan, progress: Progress | None = None, journal: Journal | None = None) -> pd.DataFrame | None:
+def profile(plan: Plan, progress: Progress = nobody, journal: Journal | None = None) -> pd.DataFrame | None:
     """Tell the mean prediction over values of the features that the configuration names; None where it names none.
 
     Parameters
@@ -92,7 +89,7 @@ def profile(plan: Plan, progress: Progress | None = None, journal: Journal | Non
     if not names:
         return None
     logger.info("profiles of %s", name_list(names))
-    return find_profiles(plan.job, plan.block_rows, names, progress or _log_progress(), journal)
+    return find_profiles(plan.job, plan.block_rows, names, progress, journal)
 
 
 def _point_out(found: Findings, noise: float) -> None:
@@ -120,20 +117,3 @@ def _point_out(found: Findings, noise: float) -> None:
             "deviations of that size mean nothing",
             unsteady,
         )
-
-
-def _log_progress() -> Progress:
-    """Return a listener that logs a line now and then, with an estimate of the time left."""
-    started = told = time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal started, told
-        now = time.monotonic()
-        if done == 0:
-            started = now
-        elif now - told >= _LOG_EVERY_SECONDS or done == total:
-            left = (now - started) / done * (total - done)
-            logger.info("%s of %s rows done, about %.0f s left", f"{done:,}", f"{total:,}", left)
-            told = now
-
-    return tell

@@ -23,6 +23,7 @@ from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import stratify
 from nnperm_mlflow.analysis.statistics.profile_grids import check_profiles
 from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
+from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
 from nnperm_mlflow.config.configuration import AnalysisConfig, AuditConfig, load_config, parse_config
@@ -39,6 +40,7 @@ from nnperm_mlflow.verdict.selection import watch
 
 _RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _FEWEST_ROWS = 2
+_MODEL_SCHEMES = ("models:", "runs:")
 
 
 def as_config(config: AuditConfig | Mapping[str, object] | str | Path | None) -> AuditConfig:
@@ -46,6 +48,58 @@ def as_config(config: AuditConfig | Mapping[str, object] | str | Path | None) ->
     if isinstance(config, AuditConfig):
         return config
     return load_config(config) if isinstance(config, (str, Path)) else parse_config(config or {})
+
+
+def what_was_asked(
+    asked: AuditConfig | Mapping[str, object] | str | Path | None,
+    config: AuditConfig | Mapping[str, object] | str | Path | None,
+    model_uri: str | None,
+) -> tuple[AuditConfig, str | None]:
+    """Tell a model from a configuration, of which the first argument of a call may be either.
+
+    Parameters
+    ----------
+    asked : AuditConfig, mapping, str, Path or None
+        A model's URI or directory, or what `config` may be.
+    config : AuditConfig, mapping, str, Path or None
+    model_uri : str or None
+
+    Returns
+    -------
+    config : AuditConfig
+    model_uri : str or None
+
+    Raises
+    ------
+    ConfigError
+        If two models or two configurations are named, or a directory that holds no model.
+    """
+    if _is_model(asked):
+        if model_uri is not None:
+            raise ConfigError(f"two models are named, '{asked}' and '{model_uri}': give one.")
+        return as_config(config), str(asked)
+    if asked is not None and config is not None:
+        raise ConfigError("two configurations are given, as the first argument and as config=...: give one.")
+    return as_config(config if asked is None else asked), model_uri
+
+
+def _is_model(asked: object) -> bool:
+    """Tell whether a model is meant, and not a configuration."""
+    if not isinstance(asked, (str, Path)):
+        return False
+    if isinstance(asked, str) and asked.startswith(_MODEL_SCHEMES):
+        return True
+    try:
+        is_directory = Path(asked).is_dir()
+    except (OSError, ValueError):  # it is no path at all
+        return False
+    if not is_directory:
+        return False
+    if not (Path(asked) / "MLmodel").is_file():
+        raise ConfigError(
+            f"'{asked}' is a directory: a configuration is a YAML file, and a model's directory holds a file MLmodel."
+        )
+    return True
 
 
 def with_policy(config: AuditConfig, policy: AnyPolicy) -> AuditConfig:
@@ -60,7 +114,7 @@ def prepare(
     config: AuditConfig,
     model_uri: str | None,
     *,
-    data: Dataset | None,
+    data: Dataset | Rows | None,
     trust_model: bool,
     scratch: Path,
 ) -> Plan:
@@ -72,7 +126,7 @@ def prepare(
     config : AuditConfig
     model_uri : str or None
         Goes before the configuration's model.
-    data : Dataset or None
+    data : Dataset, Rows or None
         Rows in memory, instead of the configuration's files.
     trust_model : bool
         Allow code that came with the model to run.
@@ -89,7 +143,8 @@ def prepare(
         For whatever would hinder the audit, except what only a row can show.
     """
     loaded = _load(client, config, model_uri, data=data, trust_model=trust_model, scratch=scratch)
-    analysis, uri, dataset, inputs = config.analysis, loaded.reference.uri, loaded.dataset, loaded.inputs
+    config, dataset, inputs = loaded.config, loaded.dataset, loaded.inputs
+    analysis, uri = config.analysis, loaded.reference.uri
     companions, perturbations = _choose_perturbations(inputs, analysis, uri)
     void = find_void_inputs(loaded.predictor, inputs, uri, analysis.missing == "skip")
     predictor = loaded.predictor.fitted(inputs.read(probe_rows(dataset.n_rows)), analysis.exact)
@@ -133,6 +188,7 @@ def prepare(
 class _Loaded:
     """A model and the data that it shall predict."""
 
+    config: AuditConfig
     reference: ModelReference
     files: ModelFiles
     predictor: Predictor
@@ -145,7 +201,7 @@ def _load(
     config: AuditConfig,
     model_uri: str | None,
     *,
-    data: Dataset | None,
+    data: Dataset | Rows | None,
     trust_model: bool,
     scratch: Path,
 ) -> _Loaded:
@@ -157,11 +213,15 @@ def _load(
     (scratch / "model").mkdir()
     files = download_model(reference, scratch / "model")
     predictor = load_predictor(files, reference, trust_model)
+    fetch = Fetcher(scratch / "data")
     if data is None:
-        data = load_dataset(config.data, Fetcher(scratch / "data"), text_columns(predictor.inputs, config.inputs))
+        data = load_dataset(config.data, fetch, text_columns(predictor.inputs, config.inputs))
+    elif isinstance(data, Rows):
+        config, data = data.read(predictor.inputs, config, fetch)
     if data.n_rows < _FEWEST_ROWS:
         raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
-    return _Loaded(reference, files, predictor, data, bind_inputs(predictor.inputs, data, config.inputs))
+    inputs = bind_inputs(predictor.inputs, data, config.inputs)
+    return _Loaded(config, reference, files, predictor, data, inputs)
 
 
 def _choose_perturbations(
@@ -207,7 +267,10 @@ def _scores(dataset: Dataset, analysis: AnalysisConfig, predictor: Predictor, in
     if not analysis.scores:
         return None
     if dataset.label is None:
-        raise ConfigError("analysis: scores compare predictions with labels: name their column under 'data: label'.")
+        raise ConfigError(
+            "analysis: scores compare predictions with labels: name their column under 'data: label', or give them "
+            "with rows in memory (labels=...)."
+        )
     some = predictor.begin([inputs.read(probe_rows(dataset.n_rows))])[0].baseline
     sums_to_one = some.shape[1] > 1 and np.allclose(np.nansum(some, axis=1), 1, atol=1e-3) and np.nanmin(some) >= 0
     are_probabilities = sums_to_one or "probability" in (analysis.unit, predictor.outputs.unit)

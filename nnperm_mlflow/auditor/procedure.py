@@ -8,13 +8,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from nnperm_mlflow.analysis.engine.progress import Progress
 from nnperm_mlflow.approval.application import try_to_judge
 from nnperm_mlflow.approval.baselines import pin_baselines, refuse_itself
 from nnperm_mlflow.auditor.forecast import Forecast, forecast
 from nnperm_mlflow.auditor.measurement import measure, profile
+from nnperm_mlflow.auditor.memory import AnyRows, Names, Rows, rows_given
 from nnperm_mlflow.auditor.outbox import kept_until_published, publish_audit, refuse_overwriting
-from nnperm_mlflow.auditor.preparation import as_config, prepare, with_policy
+from nnperm_mlflow.auditor.preparation import prepare, what_was_asked, with_policy
+from nnperm_mlflow.auditor.progress import AnyProgress, watched
 from nnperm_mlflow.auditor.record import gather, publication_of, record_of, write_files
 from nnperm_mlflow.auditor.resources import check_room
 from nnperm_mlflow.auditor.result import AuditResult, Folder
@@ -22,7 +23,6 @@ from nnperm_mlflow.auditor.workspace import Workspace, left_unmade
 from nnperm_mlflow.basics.files import TABLE_FILE
 from nnperm_mlflow.config.configuration import AuditConfig
 from nnperm_mlflow.config.policy import AnyPolicy, Policy
-from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.refusals import explained
 from nnperm_mlflow.registry.run_session import RunSession
@@ -32,11 +32,14 @@ AnyConfig = AuditConfig | Mapping[str, object] | str | Path | None
 
 
 def audit(
-    config: AnyConfig = None,
+    asked: AnyConfig = None,
     *,
     model_uri: str | None = None,
+    config: AnyConfig = None,
     policy: AnyPolicy = None,
-    data: Dataset | None = None,
+    data: AnyRows | Rows | None = None,
+    labels: object = None,
+    channels: Names | None = None,
     output: str | Path | None = None,
     trust_model: bool = False,
     experiment: str | None = None,
@@ -46,21 +49,30 @@ def audit(
     logs_table: bool = True,
     work_dir: str | Path | None = None,
     fresh: bool = False,
-    progress: Progress | None = None,
+    progress: AnyProgress = None,
 ) -> AuditResult:
     """Measure how far each prediction of a registered model moves when one feature is disturbed.
 
     Parameters
     ----------
+    asked : str, Path, AuditConfig or mapping, optional
+        The model (`models:/name/3`, `models:/name@alias`, `models:/m-...`, `runs:/...`, a local directory), or the
+        configuration; the other one goes behind its own name.
+    model_uri : str, optional
+        The model; goes before the configuration's `model`.
     config : AuditConfig, mapping, str or Path, optional
         What to do, or the YAML file that says it.
-    model_uri : str, optional
-        `models:/name/3`, `models:/name@alias`, `models:/m-...`, `runs:/...` or a local path; goes before the
-        configuration's `model`.
     policy : Policy, str or Path, optional
         What the version must keep, or the file that says it; goes before the configuration's checks.
-    data : Dataset, optional
-        Rows in memory, instead of the files that the configuration names. Not modified.
+    data : DataFrame, dict of arrays, ndarray, (DataFrame, ndarray) or Dataset, optional
+        Rows in memory, instead of the files that the configuration names: a table; arrays by the names of the model's
+        inputs, as Keras takes them; the array of the only input; a table with an array of histories of shape
+        (n_rows, n_steps, n_channels); or what `dataset_from` makes. Not modified.
+    labels : array of shape (n_rows,), optional
+        The observed outcomes of such rows, for scores.
+    channels : dict of str to list of str, optional
+        For such arrays, by the name of the input, names for its numbers or channels; those of a DataFrame are its
+        columns, others are called `num_input 1`, `temporal_input channel 1`.
     output : str or Path, optional
         Directory for a copy of the files.
     trust_model : bool
@@ -80,8 +92,9 @@ def audit(
         this user's cache directory.
     fresh : bool
         Start over, whatever has been computed of the same audit before.
-    progress : callable, optional
-        Is told the rows done and the rows in all, at first with none done; by default lines are logged.
+    progress : callable or False, optional
+        Is told the rows done and the rows in all, at first with none done; False tells nobody. By default a bar is
+        shown at a terminal and in a notebook, and lines are logged elsewhere.
 
     Returns
     -------
@@ -104,11 +117,13 @@ def audit(
         ExitStack() as held,
     ):
         session.refuse_used()
-        settings = with_policy(as_config(config), policy)
+        rows = rows_given(data, labels, channels)
+        settings, model_uri = what_was_asked(asked, config, model_uri)
+        settings = with_policy(settings, policy)
         workspace = Workspace.at(work_dir)
         folder = Folder.at(output, workspace.results)
         held.enter_context(folder.held())
-        plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)
+        plan = prepare(client, settings, model_uri, data=rows, trust_model=trust_model, scratch=scratch)
         check_room(plan, folder.path, workspace.root)
         refuse_overwriting(folder.path, plan.record)
         pinned = pin_baselines(client, settings.policy)
@@ -117,8 +132,9 @@ def audit(
         session.start(plan.reference, experiment, tags={KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri})
         state = workspace.open(plan, fresh)
         calls = plan.job.predictor.calls
-        found = measure(plan, folder.path / TABLE_FILE, progress, state.journal)
-        profiles = profile(plan, progress, state.journal)
+        tell = held.enter_context(watched(progress))
+        found = measure(plan, folder.path / TABLE_FILE, tell, state.journal)
+        profiles = profile(plan, tell, state.journal)
         result = gather(plan, found, session, folder, profiles=profiles, calls=plan.job.predictor.calls - calls)
         files = write_files(plan, result)
         record = record_of(plan, found.repeats, result)
@@ -133,7 +149,7 @@ def audit(
             work_dir=workspace.root,
         )
         alike = settings.with_policy(Policy()).with_repeats(found.repeats)
-        again = partial(audit, alike, data=data, trust_model=trust_model, experiment=experiment, work_dir=work_dir)
+        again = partial(audit, alike, data=rows, trust_model=trust_model, experiment=experiment, work_dir=work_dir)
         with kept_until_published(publication, folder, state, settings.policy.applies):
             judgement = try_to_judge(
                 client,
@@ -150,11 +166,14 @@ def audit(
 
 
 def plan_audit(
-    config: AnyConfig = None,
+    asked: AnyConfig = None,
     *,
     model_uri: str | None = None,
+    config: AnyConfig = None,
     policy: AnyPolicy = None,
-    data: Dataset | None = None,
+    data: AnyRows | None = None,
+    labels: object = None,
+    channels: Names | None = None,
     output: str | Path | None = None,
     trust_model: bool = False,
     work_dir: str | Path | None = None,
@@ -163,7 +182,7 @@ def plan_audit(
 
     Parameters
     ----------
-    config, model_uri, policy, data, output, trust_model, work_dir
+    asked, model_uri, config, policy, data, labels, channels, output, trust_model, work_dir
         As for `audit`. Directories that are not there are made, to see whether they can be written, and removed again.
 
     Returns
@@ -177,10 +196,12 @@ def plan_audit(
     """
     given = [] if output is None else [Path(output)]
     with connected(None) as (client, scratch), left_unmade([*given, *Workspace.named(work_dir).folders]):
-        settings = with_policy(as_config(config), policy)
+        rows = rows_given(data, labels, channels)
+        settings, model_uri = what_was_asked(asked, config, model_uri)
+        settings = with_policy(settings, policy)
         workspace = Workspace.at(work_dir)
         folder = workspace.results if output is None else Folder.at(output).path
-        plan = prepare(client, settings, model_uri, data=data, trust_model=trust_model, scratch=scratch)
+        plan = prepare(client, settings, model_uri, data=rows, trust_model=trust_model, scratch=scratch)
         check_room(plan, folder, workspace.root)
         refuse_overwriting(folder, plan.record)
         refuse_itself(pin_baselines(client, settings.policy), plan.reference.uri)

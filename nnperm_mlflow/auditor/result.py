@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.files import (
     ASSOCIATIONS_FILE,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI = 110
+_SHOWN_ROWS = 10  # of the summary, in a notebook
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,33 @@ class AuditResult:
     def figure(self) -> Figure:
         """The boxplot, drawn anew."""
         return boxplot_figure(self.summary, self.subtitle, self.unit)
+
+    def __repr__(self) -> str:
+        top = self.summary.iloc[0]
+        largest = f"largest of {len(self.summary)} medians {top['median']:.4g} of '{top['perturbation']}'"
+        verdict = [] if self.verdict is None else [f"verdict {self.verdict.status}"]
+        return in_a_line("AuditResult", self.subtitle, largest, *verdict, f"run {self.run_id}")
+
+    def _repr_html_(self) -> str:
+        shown = self.summary.head(_SHOWN_ROWS)
+        rows = [
+            (row.perturbation, row.way, f"{row.median:.4f}", f"{row.median_low:.4f} to {row.median_high:.4f}",
+             f"{row.mean:.4f}", f"{row.changed_share:.1%}")
+            for row in shown.itertuples()
+        ]  # fmt: skip
+        more = len(self.summary) - len(shown)
+        return as_html(
+            f"{self.subtitle}: deviation of the prediction ({self.unit})",
+            header=("perturbation", "way", "median", "95 % interval", "mean", "rows changed"),
+            rows=rows,
+            notes=[
+                *([f"... and {more} more in .summary"] if more else []),
+                *([] if self.verdict is None else [f"verdict: {self.verdict.in_words}"]),
+                f"run {self.run_id}, files in {self.directory}",
+            ],
+            link=self.address,
+            picture=self.directory / BOXPLOT_FILE,
+        )
 
 
 def write_findings(result: AuditResult) -> list[str]:

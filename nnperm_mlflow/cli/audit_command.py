@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -11,14 +10,23 @@ import nnperm_mlflow
 from nnperm_mlflow.basics.errors import ConfigError, name_list
 from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.check_command import describe_verdict
-from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, progress_bar, run_option, tracking_options, ui_command
+from nnperm_mlflow.cli.common import (
+    EXIT_FAIL,
+    WithSwitches,
+    one_uri,
+    prepared,
+    run_option,
+    tracking_options,
+    ui_command,
+)
 
 _SHOWN_COLUMNS = ["perturbation", "way", "median", "median_low", "median_high", "mean", "q95", "changed_share"]
 _SHOWN_ROWS = 15
 
 
-@click.command("audit")
-@click.option("--model-uri", help="models:/name/3, models:/name@alias, models:/m-..., runs:/... or a local path.")
+@click.command("audit", cls=WithSwitches)
+@click.argument("uri", required=False)
+@click.option("--model-uri", help="URI once more, as an option.")
 @click.option("--config", "config_file", help="YAML file that names the data; see docs/config.md.")
 @click.option("--policy", help="YAML file with the checks to apply; goes before those of the configuration.")
 @click.option("--output", help="Also write the files into this directory.")
@@ -34,6 +42,7 @@ _SHOWN_ROWS = 15
 @tracking_options
 @run_option
 def audit_command(
+    uri: str | None,
     model_uri: str | None,
     config_file: str | None,
     policy: str | None,
@@ -50,15 +59,17 @@ def audit_command(
 ) -> None:
     """Disturb one feature after the other and log how far each prediction moves.
 
-    With a policy: exit status 0 pass, 1 fail, 2 error.
+    URI is models:/name/3, models:/name@alias, models:/m-..., runs:/... or a local path; it goes before the
+    configuration's 'model:'. With a policy: exit status 0 pass, 1 fail, 2 error.
     """
+    model = one_uri(uri, model_uri)
     with prepared(tracking_uri, debug):
         if no_table and not output:
             raise ConfigError("--no-table leaves the deviation table on this machine alone: say where (--output DIR).")
         if plan_only:
             planned = nnperm_mlflow.plan_audit(
                 config_file or None,
-                model_uri=model_uri or None,
+                model_uri=model,
                 policy=policy or None,
                 output=output or None,
                 trust_model=trust_model,
@@ -66,20 +77,18 @@ def audit_command(
             )
             click.echo(describe_forecast(planned))
             return
-        with progress_bar() as progress:
-            result = nnperm_mlflow.audit(
-                config_file or None,
-                model_uri=model_uri or None,
-                policy=policy or None,
-                output=output or None,
-                trust_model=trust_model,
-                experiment=experiment or None,
-                run_id=run_id or None,
-                logs_table=not no_table,
-                work_dir=work_dir or None,
-                fresh=fresh,
-                progress=progress,
-            )
+        result = nnperm_mlflow.audit(
+            config_file or None,
+            model_uri=model,
+            policy=policy or None,
+            output=output or None,
+            trust_model=trust_model,
+            experiment=experiment or None,
+            run_id=run_id or None,
+            logs_table=not no_table,
+            work_dir=work_dir or None,
+            fresh=fresh,
+        )
         click.echo(describe(result, tracking_uri))
     if result.verdict is not None and result.verdict.blocks:
         sys.exit(EXIT_FAIL)
@@ -87,29 +96,7 @@ def audit_command(
 
 def describe_forecast(forecast: nnperm_mlflow.Forecast) -> str:
     """Return what an audit will take, a line for each thing that one may want to change."""
-    plan = forecast.plan
-    job = plan.job
-    used = "unknown" if forecast.peak_bytes is None else f"{forecast.peak_bytes / 2**20:,.0f} MiB"
-    shares: dict[int, list[str]] = {}
-    for name, share in job.predictor.shares.items():
-        shares.setdefault(round(100 * share), []).append(name)
-    for_each = " of each repeat" if plan.precision is not None else ""
-    return in_lines(
-        [
-            f"{job.model} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
-            f"features       {len(job.inputs.features)}, with {len(job.perturbations)} perturbations",
-            f"repeats        {plan.used.analysis.repeats}",
-            f"blocks         {forecast.n_blocks:,} of at most {plan.block_rows:,} rows",
-            f"model calls    {forecast.block_calls:,} a block, {forecast.block_calls * forecast.n_blocks:,} in all"
-            f"{for_each}",
-            *[
-                f"run again      {share} % of the model when one of these changes: {', '.join(names)}"
-                for share, names in sorted(shares.items())
-            ],
-            f"memory         {used} expected for the process; beyond 65,536 rows deviations take no more",
-            f"expected time  {forecast.seconds:,.1f} s, from the first block{for_each}",
-        ]
-    )
+    return in_lines([forecast.subject, *(f"{name:<15}{fact}" for name, fact in forecast.facts)])
 
 
 def describe(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What all commands share: options, the set-up of this process, errors as one message, the bar of progress."""
+"""What all commands share: options, the set-up of this process, errors as one message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +41,43 @@ def tracking_options(command: _Command) -> _Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+class WithSwitches(click.Command):
+    """Lets a switch stand before an argument, and be followed by true or false, as `mlflow run` gives it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Join each switch with the value that follows it, or with true."""
+        switches = {name for option in self.params for name in option.opts if _is_switch(option)}
+        joined: list[str] = []
+        for word in args:
+            if joined and joined[-1] in switches:
+                is_value = word.lower() in ("true", "false")
+                joined[-1] = f"{joined[-1]}={word if is_value else 'true'}"
+                if is_value:
+                    continue
+            joined.append(word)
+        return super().parse_args(ctx, joined)
+
+
+def _is_switch(option: click.Parameter) -> bool:
+    """Tell whether an option may stand without the value that it takes."""
+    return isinstance(option, click.Option) and option.flag_value == "true"
+
+
+def one_uri(argument: str | None, option: str | None) -> str | None:
+    """Return the model's URI, which may stand as an argument or behind `--model-uri`, where `mlflow run` puts it.
+
+    Raises
+    ------
+    UsageError
+        If two are given that differ.
+    """
+    given = {uri for uri in (argument, option) if uri}
+    if len(given) > 1:
+        shown_ones = [printable(without_secrets(str(uri))) for uri in (argument, option)]
+        raise click.UsageError("two models are named, '{}' and '{}' (--model-uri): give one.".format(*shown_ones))
+    return next(iter(given), None)
 
 
 run_option = click.option(
@@ -123,31 +160,6 @@ def _told(debug: bool) -> Iterator[None]:
             told = f"unexpected {kind}: --debug shows what it says and where it comes from; please report it"
         click.echo(printable(told), err=True)
         sys.exit(EXIT_ERROR)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[int, int], None] | None]:
-    """Give a listener that draws a bar with the time left; none where nobody looks, so that lines are logged."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    stack = ExitStack()
-    bar: Any = None
-
-    def show(done: int, total: int) -> None:
-        nonlocal bar
-        if done == 0:
-            stack.close()
-            bar = stack.enter_context(click.progressbar(length=total, label="rows", file=sys.stderr, show_pos=True))
-        bar.update(done - bar.pos)
-        if done == total:
-            stack.close()  # so that what is said next stands in a line of its own
-
-    try:
-        yield show
-    finally:
-        with suppress(OSError):  # the terminal may be gone
-            stack.close()
 
 
 def ui_command(store: str) -> str:

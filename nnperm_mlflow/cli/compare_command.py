@@ -10,35 +10,15 @@ import click
 import nnperm_mlflow
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.basics.text import in_lines, printable
-from nnperm_mlflow.cli.common import prepared, run_option, tracking_options, ui_command
+from nnperm_mlflow.cli.common import WithSwitches, prepared, run_option, tracking_options, ui_command
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
 _SHOWN_ROWS = 15
 
 
-_SWITCHES = ("--unpaired", "--trust-model")
-
-
-class _WithSwitches(click.Command):
-    """Lets a switch stand before an argument, and be followed by true or false, as `mlflow run` gives it."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Join each switch with the value that follows it, or with true."""
-        joined: list[str] = []
-        for word in args:
-            if joined and joined[-1] in _SWITCHES:
-                is_value = word.lower() in ("true", "false")
-                joined[-1] = f"{joined[-1]}={word if is_value else 'true'}"
-                if is_value:
-                    continue
-            joined.append(word)
-        return super().parse_args(ctx, joined)
-
-
-@click.command("compare", cls=_WithSwitches)
+@click.command("compare", cls=WithSwitches)
 @click.argument("a")
 @click.argument("b")
 @click.option("--config", "config_file", help="Audit a version that has no audit to compare by this YAML file, now.")

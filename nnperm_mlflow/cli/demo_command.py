@@ -13,7 +13,6 @@ from nnperm_mlflow.basics.text import program
 from nnperm_mlflow.cli.audit_command import describe
 from nnperm_mlflow.cli.common import (
     prepared,
-    progress_bar,
     run_option,
     shown,
     tracking_options,
@@ -48,8 +47,7 @@ def demo_command(
 
         click.echo(f"training a network on {example} ...")
         made = _make_example(example, csv_file)
-        with progress_bar() as progress:
-            result = run_example(made, folder, run_id or None, progress)
+        result = run_example(made, folder, run_id or None)
         click.echo(describe(result, store))
         if example == "students":
             from nnperm_mlflow.demo.words import students_in_words  # noqa: PLC0415
@@ -58,8 +56,8 @@ def demo_command(
         click.echo(
             f"\nThe boxplot: {result.directory / 'boxplot.png'}\n"
             f"In the UI: {_in_the_ui(result, store)}\n"
-            f"Again: {program('nnperm')} audit --tracking-uri {shown(store)} --model-uri {result.model.uri} "
-            f"--config {shlex.quote(str(folder / example))}.yaml"
+            f"Again: {program('nnperm')} audit {result.model.uri} --config {shlex.quote(str(folder / example))}.yaml "
+            f"--tracking-uri {shown(store)}"
         )
 
 

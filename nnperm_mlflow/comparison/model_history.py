@@ -14,6 +14,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.audits import ended, holds_audit
@@ -72,6 +73,29 @@ class History:
         if self.medians.empty:
             raise EvidenceError(f"no version of {self.model} has a finished audit to draw. Audit one: nnperm audit.")
         return history_figure(self.medians, f"{self.model}, the newest audit of each version")
+
+    def __repr__(self) -> str:
+        n_versions = len({event.version for event in self.events})
+        what = f"{n_versions} version{'s' * (n_versions != 1)}, {len(self.events)} event{'s' * (len(self.events) != 1)}"
+        return in_a_line("History", self.model, what, *self._now)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (event.when[:16].replace("T", " "), event.version, event.kind, event.verdict or "", event.in_words)
+            for event in self.events
+        ]
+        return as_html(
+            f"{self.model}: {len(self.events)} events",
+            header=("when (UTC)", "version", "what", "verdict", "in words"),
+            rows=rows,
+            notes=self._now,
+        )
+
+    @property
+    def _now(self) -> list[str]:
+        """Which version has which alias, in a sentence, if any has one."""
+        told = ", ".join(f"'{alias}' is version {version}" for alias, version in sorted(self.aliases.items()))
+        return [told] if told else []
 
 
 def history(model: str) -> History:

@@ -16,6 +16,7 @@ from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.auditor.preparation import as_config
 from nnperm_mlflow.auditor.procedure import AnyConfig, audit
 from nnperm_mlflow.auditor.result import Folder
+from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.files import COMPARISON_CARD, COMPARISON_FILE, COMPARISON_PICTURE
 from nnperm_mlflow.basics.text import as_text
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _DPI = 110
+_SHOWN_ROWS = 10  # of the differences, in a notebook
 _SIDES = ("a", "b")
 _DIGESTS = {"files of the model": "model_digest", "data": "data_digest", "deviations.parquet": "table_digest"}
 
@@ -93,6 +95,30 @@ class ComparisonResult:
     def figure(self) -> Figure:
         """The dumbbell chart, drawn anew."""
         return dumbbell_figure(self.table, self.names, self.how, self.unit)
+
+    def __repr__(self) -> str:
+        first, second = self.names
+        shift, correlation = self.comparison.largest_shift.value, self.comparison.rank_correlation.value
+        numbers = f"largest shift {shift:.4g}, rank correlation {correlation:.4g}"
+        return in_a_line("ComparisonResult", f"{second} against {first}", numbers, f"run {self.run_id}")
+
+    def _repr_html_(self) -> str:
+        first, second = self.names
+        shown = self.comparison.differences.head(_SHOWN_ROWS)
+        rows = [
+            (row.perturbation, f"{row.median_a:.4f}", f"{row.median_b:.4f}", f"{row.difference:.4f}",
+             f"{row.difference_low:.4f} to {row.difference_high:.4f}")
+            for row in shown.itertuples()
+        ]  # fmt: skip
+        more = len(self.table) - len(shown)
+        return as_html(
+            f"{second} against {first}, median deviation of the prediction ({self.unit})",
+            header=("perturbation", first, second, "difference", "95 % interval"),
+            rows=rows,
+            notes=[*([f"... and {more} more in .table"] if more else []), self.how, f"run {self.run_id}"],
+            link=self.address,
+            picture=self.directory / COMPARISON_PICTURE,
+        )
 
 
 def compare(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +56,7 @@ class Example:
     labels: np.ndarray
 
 
-def run_example(
-    example: Example, folder: Path, run_id: str | None, progress: Callable[[int, int], None] | None
-) -> nnperm_mlflow.AuditResult:
+def run_example(example: Example, folder: Path, run_id: str | None) -> nnperm_mlflow.AuditResult:
     """Write an example's data, register its network and audit it.
 
     Parameters
@@ -68,7 +66,6 @@ def run_example(
         Where data, configuration and files of the audit go; it exists.
     run_id : str or None
         A run to write the audit to, as `mlflow run` makes one.
-    progress : callable or None
 
     Returns
     -------
@@ -82,7 +79,6 @@ def run_example(
         model_uri=f"models:/{example.name}/{version}",
         output=folder / f"{example.name}-audit",
         run_id=run_id,
-        progress=progress,
     )
 
 

@@ -1,9 +1,13 @@
-"""Tables whose cells may be arrays: a cell of numbers becomes columns, a cell of steps and channels temporal data."""
+"""Rows in memory: tables, whose cells may be arrays, and the arrays of a model's inputs.
+
+Several numbers of a row become columns, steps and channels temporal data.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +23,7 @@ Target = str | list[str]
 
 @dataclass
 class Cells:
-    """What a table holds.
+    """What a table holds, or the arrays of some inputs.
 
     Attributes
     ----------
@@ -28,7 +32,7 @@ class Cells:
     series : dict of str to Series
         Columns whose cells are steps and channels.
     numbers : dict of str to list of str
-        For each column whose cells are several numbers the names that these have among `columns`.
+        For each column whose cells are several numbers, and for each array, the names that these have among `columns`.
     """
 
     columns: dict[str, np.ndarray] = field(default_factory=dict)
@@ -104,16 +108,77 @@ def read_cells(table: pd.DataFrame, channels: Mapping[str, Sequence[str]]) -> Ce
             stacked[name] = _stack(name, column)
         else:
             cells.put(name, column_values(column))
+    _add(cells, stacked, channels, "column of arrays")
+    return cells
+
+
+def read_arrays(arrays: Mapping[str, Any], channels: Mapping[str, Sequence[str]]) -> Cells:
+    """Take the arrays of a model's inputs apart, as Keras takes them: one by the name of each input.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array
+        Of shape (n_rows,), (n_rows, n_numbers) or (n_rows, n_steps, n_channels), with the axes in the model's order.
+        A DataFrame gives its numbers the names of its columns, a Series its own. Not modified.
+    channels : mapping of str to sequence of str
+        As for `read_cells`.
+
+    Returns
+    -------
+    Cells
+
+    Raises
+    ------
+    ConfigError
+        If `channels` names what is no such array.
+    ShapeError
+        If an array has another number of axes, or not as many parts as are named.
+    DataError
+        If a name is there twice.
+    """
+    cells = Cells()
+    stacked: dict[str, np.ndarray] = {}
+    for name, given in arrays.items():
+        if isinstance(given, pd.Series) and name not in channels:
+            _add_frame(cells, name, given.to_frame(name if given.name is None else given.name))
+        elif isinstance(given, pd.DataFrame) and name not in channels:
+            _add_frame(cells, name, given)
+        else:
+            stacked[name] = _as_numbers(name, given)
+    _add(cells, stacked, channels, "array")
+    return cells
+
+
+def _add_frame(cells: Cells, name: str, frame: pd.DataFrame) -> None:
+    for position, column in enumerate(frame.columns):
+        cells.put(str(column), column_values(frame.iloc[:, position]))
+    cells.numbers[name] = [str(column) for column in frame.columns]
+
+
+def _as_numbers(name: str, given: object) -> np.ndarray:
+    """Return an input's array, of two or three axes."""
+    try:
+        array = np.asanyarray(given)
+    except ValueError as error:
+        raise ShapeError(f"what is given for '{name}' is no array: its rows have different lengths.") from error
+    if array.ndim not in (1, 2, 3) or 0 in array.shape[1:]:
+        raise ShapeError(
+            f"the array of '{name}' has the shape {array.shape}; expected (rows,), (rows, numbers) or (rows, steps, "
+            "channels)."
+        )
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _add(cells: Cells, stacked: Mapping[str, np.ndarray], channels: Mapping[str, Sequence[str]], what: str) -> None:
+    """Add arrays of shape (n_rows, n_numbers) and (n_rows, a, b)."""
     for name in channels:
         if name not in stacked:
             raise ConfigError(
-                f"channels: '{name}' is no column of arrays; those are {name_list(stacked)}."
-                f"{did_you_mean(name, stacked)}"
+                f"channels: '{name}' is no {what}; those are {name_list(stacked)}.{did_you_mean(name, stacked)}"
             )
     for name, array in stacked.items():
         add = _add_series if array.ndim == 3 else _add_numbers
         add(cells, name, array, list(channels.get(name, [])))
-    return cells
 
 
 def _holds_arrays(column: pd.Series) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.config.configuration import DataConfig, TemporalConfig
@@ -50,6 +51,10 @@ class Series:
             return len(self.columns[self.channels[0]])
         return int(self.array.shape[1 if self.channel_axis is None else 3 - self.channel_axis])
 
+    def __repr__(self) -> str:
+        place = "columns" if self.array is None else f"an array of shape {self.array.shape}"
+        return in_a_line("Series", f"{len(self.channels)} channels ({name_list(self.channels)}) in {place}")
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -81,6 +86,20 @@ class Dataset:
     row_id: str | None = None
     source: str = "memory"
     written: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return in_a_line("Dataset", f"{self.n_rows:,} rows of {self.source}", *(map(" ".join, self._facts.items())))
+
+    def _repr_html_(self) -> str:
+        return as_html(f"{self.n_rows:,} rows of {self.source}", facts=self._facts.items())
+
+    @property
+    def _facts(self) -> dict[str, str]:
+        """What it holds, by what that is; names alone, and no values."""
+        facts = {"columns": name_list(self.columns)} if self.columns else {}
+        facts |= {f"series '{name}'": name_list(series.channels) for name, series in self.temporal.items()}
+        facts |= {what: name for what, name in (("row id", self.row_id), ("label", self.label)) if name}
+        return facts
 
     def columns_as(self, dtype: np.dtype) -> Mapping[str, np.ndarray]:
         """Return the static table as an input of a dtype takes it: text as it is written, where that is known."""

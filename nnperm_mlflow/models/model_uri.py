@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import mlflow
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.errors import ModelError, ModelNotFoundError, did_you_mean, name_list, says_missing
-from nnperm_mlflow.basics.locations import is_uri
+from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.basics.text import named
 
 if TYPE_CHECKING:
@@ -100,10 +101,29 @@ def _find_version(client: MlflowClient, uri: str, name: str, version: str | None
     except MlflowException as error:
         if not says_missing(error):
             raise
-        raise ModelNotFoundError(f"{uri} is not in the registry: {_what_there_is(client, name)}.") from error
+        raise _not_registered(client, uri, name) from error
     if not versions:
-        raise ModelNotFoundError(f"{uri} is not in the registry: {_what_there_is(client, name)}.")
+        raise _not_registered(client, uri, name)
     return max(versions, key=lambda found: int(found.version))
+
+
+def _not_registered(client: MlflowClient, uri: str, name: str) -> ModelNotFoundError:
+    there_is = _what_there_is(client, name)
+    return ModelNotFoundError(f"{uri} is not in the registry: {there_is}. {asked_store(of_models=True)}")
+
+
+def asked_store(*, of_models: bool = False) -> str:
+    """Return a sentence for whoever misses something: which store was asked, and what names another one.
+
+    Parameters
+    ----------
+    of_models : bool
+        Whether the registry was asked; else the tracking store.
+    """
+    tracking, registry = str(mlflow.get_tracking_uri()), str(mlflow.get_registry_uri())
+    if of_models and registry != tracking:
+        return f"The registry asked was {without_secrets(registry)}; MLFLOW_REGISTRY_URI names another."
+    return f"The store asked was {without_secrets(tracking)}; --tracking-uri or MLFLOW_TRACKING_URI names another."
 
 
 def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
@@ -161,7 +181,9 @@ def _pin_logged(client: MlflowClient, uri: str, model_id: str) -> ModelReference
     except MlflowException as error:
         if not says_missing(error):
             raise
-        raise ModelNotFoundError(f"{uri} is not in the tracking store. Look up the id on the model's page.") from error
+        raise ModelNotFoundError(
+            f"{uri} is not in the tracking store. Look up the id on the model's page. {asked_store()}"
+        ) from error
     versions = client.search_model_versions(f"source_path = 'models:/{model_id}'")
     if len(versions) == 1:
         return _pin_version(client, uri, versions[0])
@@ -176,7 +198,7 @@ def _pin_run(client: MlflowClient, uri: str, run_id: str, path: str) -> ModelRef
     except MlflowException as error:
         if not says_missing(error):
             raise
-        raise ModelNotFoundError(f"{uri}: there is no run '{run_id}' in the tracking store.") from error
+        raise ModelNotFoundError(f"{uri}: there is no run '{run_id}' in the tracking store. {asked_store()}") from error
     outputs = run.outputs.model_outputs if run.outputs else []
     models = [client.get_logged_model(output.model_id) for output in outputs]
     logged = [model for model in models if model.name == path]

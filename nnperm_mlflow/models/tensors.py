@@ -11,9 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from nnperm_mlflow.basics.errors import PredictionError
-from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.aligned import ALIGNMENT
-from nnperm_mlflow.models.predictions import as_columns
+from nnperm_mlflow.inputs.specs import ALIGNMENT, InputSpec
 
 Tensors = Mapping[str, Any]
 WORKERS = max(2, min(4, (os.cpu_count() or 1) // 2))
@@ -64,15 +62,6 @@ def lend_tensor(array: np.ndarray, spec: InputSpec) -> tf.Tensor:
     if not (is_aligned and array.flags.writeable and array.dtype == spec.dtype and array.dtype.kind in "iuf"):
         return to_tensor(array, spec)
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-
-
-def to_columns(predicted: Any, n_rows: int) -> np.ndarray:  # noqa: ANN401 - a tensor, or a list or dict of them
-    """Return what a network gave as numbers of shape (n_rows, n_outputs); NumPy takes bfloat16 for none."""
-    return as_columns(tf.nest.map_structure(_known_to_numpy, predicted), n_rows)
-
-
-def _known_to_numpy(tensor: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tensor, tf.float32) if tensor.dtype == tf.bfloat16 else tensor
 
 
 class Compiled:

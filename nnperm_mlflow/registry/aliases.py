@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelInput
 from mlflow.exceptions import MlflowException
 
+from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import RefusedError, says_missing
 from nnperm_mlflow.basics.files import PROMOTION_FILE
 from nnperm_mlflow.models.model_uri import ModelReference
@@ -58,6 +59,24 @@ class Promotion:
     policy_is_given: bool
     data_read_again: bool
     audited_again: bool
+
+    def __repr__(self) -> str:
+        before = f" instead of version {self.replaced}" if self.replaced else ""
+        what = f"version {self.version} of {self.model} is '{self.alias}'{before}"
+        return in_a_line("Promotion", what, f"verdict {self.verdict}", f"evidence: run {self.run_id}")
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "alias": self.alias,
+            "before": "no version" if self.replaced is None else f"version {self.replaced}",
+            "by": self.by,
+            "at": self.at,
+            "verdict": self.verdict,
+            "evidence": f"run {self.run_id}",
+            "data read again": "yes" if self.data_read_again else "no",
+            "audited again": "yes" if self.audited_again else "no",
+        }
+        return as_html(f"version {self.version} of {self.model} is '{self.alias}'", facts=facts.items())
 
 
 def holder_of(client: MlflowClient, name: str, alias: str) -> str | None:

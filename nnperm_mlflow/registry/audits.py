@@ -9,6 +9,7 @@ from mlflow.entities import Run
 
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.text import named
+from nnperm_mlflow.models.model_uri import asked_store
 from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, TABLE_TAG, WHOLE_TAG
 
 FINISHED = "FINISHED"
@@ -84,7 +85,7 @@ def _experiments(client: MlflowClient, name: str | None) -> Iterator[list[str]]:
     if name is not None:
         only = client.get_experiment_by_name(name)
         if only is None:
-            raise ConfigError(f"there is no experiment '{name}' in the tracking store.")
+            raise ConfigError(f"there is no experiment '{name}' in the tracking store. {asked_store()}")
         yield [only.experiment_id]
         return
     ids, token = [], None

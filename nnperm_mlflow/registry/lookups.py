@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.errors import ModelNotFoundError, did_you_mean, name_list, says_missing
 from nnperm_mlflow.basics.text import beginning_with, named
+from nnperm_mlflow.models.model_uri import asked_store
 from nnperm_mlflow.registry.audits import find_runs
 from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, PROMOTION
 
@@ -54,5 +55,6 @@ def not_found(client: MlflowClient, name: str) -> ModelNotFoundError:
     """Return the error that there is no such model, which names what there is."""
     names = [model.name for model in client.search_registered_models(max_results=_MOST_NAMED)]
     return ModelNotFoundError(
-        f"there is no model '{name}' in the registry; registered are {name_list(names)}.{did_you_mean(name, names)}"
+        f"there is no model '{name}' in the registry; registered are {name_list(names)}.{did_you_mean(name, names)} "
+        f"{asked_store(of_models=True)}"
     )

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.errors import EvidenceError, TrackingError, says_missing
 from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.models.model_uri import asked_store
 from nnperm_mlflow.registry.audits import FINISHED, holds_audit, status_of
 from nnperm_mlflow.registry.refusals import explained
 from nnperm_mlflow.registry.tags import TABLE_TAG
@@ -127,8 +128,8 @@ def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | No
         if not says_missing(error):
             raise
         raise EvidenceError(
-            f"run {run_id} is not in the tracking store. Look at the id (nnperm history) and the store "
-            "(--tracking-uri), or audit the version again."
+            f"run {run_id} is not in the tracking store. Look at the id (nnperm history), or audit the version again. "
+            f"{asked_store()}"
         ) from error
     if run.info.lifecycle_stage != "active":
         raise EvidenceError(f"run {run_id} has been deleted. Restore it, or audit the version again.")

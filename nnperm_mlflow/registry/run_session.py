@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from nnperm_mlflow.basics.errors import AuditError, TrackingError, name_list, says_missing
-from nnperm_mlflow.models.model_uri import ModelReference
+from nnperm_mlflow.models.model_uri import ModelReference, asked_store
 from nnperm_mlflow.registry.tags import ERROR_TAG, WHOLE_TAG
 
 logger = logging.getLogger(__name__)
@@ -145,8 +145,8 @@ class RunSession:
             if not says_missing(error):
                 raise
             raise TrackingError(
-                f"run {run_id} is not in the tracking store. MLFLOW_TRACKING_URI must name the store that 'mlflow run' "
-                "uses."
+                f"run {run_id} is not in the tracking store, which must be the one that 'mlflow run' uses. "
+                f"{asked_store()}"
             ) from error
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.config.policy import Policy
@@ -73,6 +74,8 @@ class Finding:
 
 FORMAT = 1
 """Of `verdict.json`."""
+
+_KEPT = {True: "kept", False: "NOT KEPT"}
 
 
 Status = Literal["pass", "fail"]
@@ -142,6 +145,18 @@ class Verdict:
             return f"pass: {n} of {n} checks are kept{dry}"
         names = dict.fromkeys(outcome.check for outcome in self.not_kept)
         return f"fail: {len(names)} of {n} checks are not kept{dry}: {name_list(names)}"
+
+    def __repr__(self) -> str:
+        return in_a_line("Verdict", self.in_words, self.subject.model, f"run {self.subject.run_id}")
+
+    def _repr_html_(self) -> str:
+        rows = [(_KEPT[outcome.passed], outcome.check, outcome.finding.words) for outcome in self.outcomes]
+        return as_html(
+            f"{self.subject.model}: {self.in_words}",
+            header=("", "check", "what it came to"),
+            rows=rows,
+            notes=[f"run {self.subject.run_id}"],
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as `verdict.json` holds it, without when and by whom it was given."""

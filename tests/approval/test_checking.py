@@ -174,7 +174,7 @@ def test_a_check_that_cannot_be_answered_changes_nothing_on_record(audited, stor
     ("arguments", "message"),
     [
         ((), "name either a run (--run) or a version (--model-uri)"),
-        (("--run", "0" * 32), "is not in the tracking store"),
+        (("--run", "0" * 32), "The store asked was sqlite:///"),
         (("--model-uri", "models:/checked/99"), "is not in the registry"),
     ],
 )

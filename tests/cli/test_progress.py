@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 import click
 import pytest
 
-from nnperm_mlflow.cli.common import progress_bar
+from nnperm_mlflow.auditor.progress import watched
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def lines_of(written):
 
 def test_what_is_said_after_the_bar_stands_in_a_line_of_its_own(monkeypatch):
     with terminal(monkeypatch) as read_end:
-        with progress_bar() as tell:
+        with watched() as tell:
             for repeats in ("2", "3"):
                 for done in (0, 40, 100):
                     tell(done, 100)
@@ -44,7 +44,7 @@ def test_what_is_said_after_the_bar_stands_in_a_line_of_its_own(monkeypatch):
 
 
 def test_a_terminal_that_is_gone_does_not_hinder_the_end(monkeypatch):
-    with terminal(monkeypatch) as read_end, progress_bar() as tell:
+    with terminal(monkeypatch) as read_end, watched() as tell:
         tell(0, 100)
         read_end.close()
 
@@ -59,6 +59,18 @@ def test_an_audit_whose_standard_error_is_closed_is_made_all_the_same(house, sto
     assert re.search("^run [0-9a-f]{32}, experiment", done.stdout, re.MULTILINE)
 
 
-def test_without_a_terminal_lines_are_logged_instead_of_a_bar():
-    with progress_bar() as tell:
-        assert tell is None
+def test_without_a_terminal_lines_are_logged_instead_of_a_bar(caplog, capsys):
+    with caplog.at_level("INFO", "nnperm_mlflow"), watched() as tell:
+        tell(0, 100)
+        tell(100, 100)
+    assert caplog.messages == ["100 of 100 rows done, about 0 s left"]
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_that_is_switched_off_is_told_to_nobody(monkeypatch):
+    with terminal(monkeypatch) as read_end:
+        with watched(False) as tell:
+            tell(0, 100)
+            tell(100, 100)
+        click.echo("the end", err=True)
+        assert read_end.read(65536) == b"the end\r\n"

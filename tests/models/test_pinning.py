@@ -193,6 +193,21 @@ def test_a_version_that_is_not_ready_is_refused_with_what_to_do(tracked, store, 
         pin_model(tracked, asked.format(name=name))
 
 
+@pytest.mark.parametrize("uri", ["models:/nobody/1", f"runs:/{'0' * 32}/model", f"models:/m-{'0' * 32}"])
+def test_what_is_not_there_names_the_store_that_was_asked_and_what_names_another(tracked, store, uri):
+    with pytest.raises(ModelNotFoundError) as caught:
+        pin_model(tracked, uri)
+    told = f"The store asked was {store}; --tracking-uri or MLFLOW_TRACKING_URI names another."
+    assert str(caught.value).endswith(told)
+
+
+def test_a_registry_of_its_own_is_named_as_that_without_its_secrets(tracked, store, monkeypatch):
+    monkeypatch.setattr(mlflow, "get_registry_uri", lambda: "https://me:secret@registry.house")
+    with pytest.raises(ModelNotFoundError) as caught:
+        pin_model(tracked, "models:/nobody/1")
+    assert str(caught.value).endswith("asked was https://registry.house; MLFLOW_REGISTRY_URI names another.")
+
+
 def test_a_missing_run_or_logged_model_is_named(tracked):
     with pytest.raises(ModelNotFoundError, match=f"there is no run '{'0' * 32}'"):
         pin_model(tracked, f"runs:/{'0' * 32}/model")

@@ -16,7 +16,8 @@ from nnperm_mlflow.models.graph import Key
 from nnperm_mlflow.models.keras.nodes import Packed, repeated
 from nnperm_mlflow.models.keras.parts import Cluster, NetworkParts, Route
 from nnperm_mlflow.models.keras.pieces import Border
-from nnperm_mlflow.models.tensors import WORKERS, lend_tensor, to_columns, to_tensor
+from nnperm_mlflow.models.tensor_outputs import to_columns
+from nnperm_mlflow.models.tensors import WORKERS, lend_tensor, to_tensor
 
 _MOST_ROWS = 16_384  # of a call
 _FEWEST_ROWS = 1_024  # of a call, below which the call itself costs as much as its rows
