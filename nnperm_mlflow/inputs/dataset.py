@@ -199,7 +199,7 @@ def _read_static(
     """Return the static table, and of a csv file the text of some columns."""
     if config.static is None:
         return None, {}
-    table = read_table(config.static, fetch)
+    table = read_table(config.static, fetch, config.csv, config.text)
     names = [str(name) for name in table]
     for name in config.text:
         if name not in names:
@@ -207,7 +207,7 @@ def _read_static(
                 f"data: text names '{name}', which is no column of the static table.{did_you_mean(name, names)}"
             )
     wanted = {*config.text, *as_written, config.row_id}
-    written = read_written(config.static, fetch, [name for name in names if name in wanted])
+    written = read_written(config.static, fetch, [name for name in names if name in wanted], config.csv)
     for name in config.text:
         if name in written:
             table[name] = written[name]

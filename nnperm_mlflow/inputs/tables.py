@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 
 from nnperm_mlflow.basics.errors import DataError
 from nnperm_mlflow.basics.locations import without_secrets
+from nnperm_mlflow.config.configuration import CsvConfig
+from nnperm_mlflow.inputs.csv_dialect import CSV_KEY, find_dialect
 from nnperm_mlflow.inputs.csv_files import read_cells_of_csv, read_csv
 from nnperm_mlflow.inputs.texts import (
     as_text,
@@ -37,6 +39,7 @@ _FREE_ROWS = 1 << 20  # that a Parquet file may have, however small it is
 _MOST_ROWS = 64  # for each of its bytes; a column that is not constant takes about a bit a row
 
 _PARQUET = (".parquet", ".pq")
+_CSV = (".csv", ".tsv", ".gz")
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
 _DAMAGED = (
     pa.ArrowException, ValueError, TypeError, LookupError, ArithmeticError, OSError, EOFError, zlib.error,
@@ -48,15 +51,19 @@ _NOT_READ = "Not yet implemented"
 """So pyarrow begins to speak of texts in an encoding of version 2 that it shall read as codes of a dictionary."""
 
 
-def read_table(location: str, fetch: Fetch) -> Table:
+def read_table(location: str, fetch: Fetch, csv: CsvConfig | None = None, texts: Sequence[str] = ()) -> Table:
     """Read a static table.
 
     Parameters
     ----------
     location : str
-        Of a .csv, .csv.gz or .parquet file.
+        Of a .csv, .tsv, .csv.gz or .parquet file.
     fetch : callable
         Turns it into a local file.
+    csv : CsvConfig, optional
+        How a csv file is written, where it does not show that itself.
+    texts : sequence of str
+        Columns of a csv file that are text, whatever they look like.
 
     Returns
     -------
@@ -72,17 +79,21 @@ def read_table(location: str, fetch: Fetch) -> Table:
     path = fetch(location)
     location = without_secrets(location)
     suffix = Path(location).suffix.lower()
-    if suffix not in (".csv", ".gz", *_PARQUET):
+    if suffix not in (*_CSV, *_PARQUET):
         raise DataError(f"a static table is a .csv or .parquet file, but '{location}' ends in '{suffix}'.")
     try:
-        return _read_parquet(path, location) if suffix in _PARQUET else read_csv(path, location, packed=suffix == ".gz")
+        if suffix in _PARQUET:
+            return _read_parquet(path, location)
+        return read_csv(path, location, find_dialect(path, location, csv or CsvConfig()), texts)
     except MemoryError as error:
         raise DataError(f"'{location}' does not fit into memory. Leave out columns or rows.") from error
     except _DAMAGED as error:
         raise DataError(f"'{location}' cannot be read as {suffix[1:]}: {_reason(error)}.") from error
 
 
-def read_written(location: str, fetch: Fetch, names: Sequence[str]) -> dict[str, np.ndarray]:
+def read_written(
+    location: str, fetch: Fetch, names: Sequence[str], csv: CsvConfig | None = None
+) -> dict[str, np.ndarray]:
     """Read columns of a table that `read_table` has read, as they are written there; other files than csv know types.
 
     Parameters
@@ -91,17 +102,23 @@ def read_written(location: str, fetch: Fetch, names: Sequence[str]) -> dict[str,
         As for `read_table`.
     names : sequence of str
         Columns that there are.
+    csv : CsvConfig, optional
+        As for `read_table`.
 
     Returns
     -------
     dict of str to ndarray of shape (n_rows,), object
         Empty for a file that is no csv file.
     """
-    suffix = Path(without_secrets(location)).suffix.lower()
+    path = fetch(location)
+    location = without_secrets(location)
+    suffix = Path(location).suffix.lower()
+    if suffix in _PARQUET:
+        return {}
     try:
-        return {} if suffix in _PARQUET else read_cells_of_csv(fetch(location), suffix == ".gz", names)
+        return read_cells_of_csv(path, find_dialect(path, location, csv or CsvConfig()), names)
     except _DAMAGED as error:
-        raise DataError(f"'{without_secrets(location)}' cannot be read as {suffix[1:]}: {_reason(error)}.") from error
+        raise DataError(f"'{location}' cannot be read as {suffix[1:]}: {_reason(error)}.") from error
 
 
 def _reason(error: Exception) -> str:
@@ -109,7 +126,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
     if isinstance(error, _COUNTS_ALONE):
-        return str(error).partition("\n")[0].rstrip(".")
+        hint = f"; is it written otherwise? Say how: {CSV_KEY}" if isinstance(error, pd.errors.ParserError) else ""
+        return str(error).partition("\n")[0].rstrip(".") + hint
     if str(error).startswith(_NOT_READ):
         return "pyarrow does not read how it is encoded: write its categories as text"
     return f"it is damaged, or something else ({type(error).__name__})"

@@ -149,7 +149,7 @@ def _csv_seeds() -> list[bytes]:
         TABLE.to_csv(index=False),
         TABLE.to_csv(index=False, quoting=1),
         "a,b\n1,2\n",
-        "a;b\n1;2\n",
+        "a;b\n1,5;2\n",
         TABLE.to_csv(),
     ]
     return [text.encode() for text in texts]
