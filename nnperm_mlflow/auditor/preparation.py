@@ -20,11 +20,12 @@ from nnperm_mlflow.analysis.engine.noise import SelfNoise, measure_noise
 from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_companions, point_out
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.perturbation.strata import stratify
+from nnperm_mlflow.analysis.perturbation.strata import check_strata, stratify
 from nnperm_mlflow.analysis.statistics.findings import MOST_REPEATS, Precision
 from nnperm_mlflow.analysis.statistics.profile_grids import check_profiles
 from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
+from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.configuration import AnalysisConfig, AuditConfig, load_config, parse_config
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
@@ -140,7 +141,8 @@ def prepare(
         For whatever would hinder the audit, except what only a row can show.
     """
     loaded = _load(client, config, model_uri, data=data, trust_model=trust_model, scratch=scratch)
-    analysis, uri, dataset, inputs = config.analysis, loaded.reference.uri, loaded.dataset, loaded.inputs
+    analysis, uri, dataset = config.analysis, loaded.reference.uri, loaded.dataset
+    inputs = loaded.inputs.with_kinds(analysis.kinds)
     companions, perturbations = _choose_perturbations(inputs, analysis, uri)
     void = find_void_inputs(loaded.predictor, inputs, uri, analysis.missing == "skip")
     predictor = loaded.predictor.fitted(inputs.read(probe_rows(dataset.n_rows)), analysis.exact)
@@ -208,11 +210,15 @@ def _load(
     (scratch / "model").mkdir()
     files = download_model(reference, scratch / "model")
     predictor = load_predictor(files, reference, trust_model)
+    problems = Problems()
     if data is None:
-        data = load_dataset(config.data, Fetcher(scratch / "data"), text_columns(predictor.inputs, config.inputs))
+        texts = text_columns(predictor.inputs, config.inputs)
+        data = load_dataset(config.data, Fetcher(scratch / "data"), texts, problems)
     if data.n_rows < _FEWEST_ROWS:
         raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
-    return _Loaded(reference, files, predictor, data, bind_inputs(predictor.inputs, data, config.inputs))
+    check_strata(config.analysis.within, data.columns, data.steps, problems)
+    inputs = bind_inputs(predictor.inputs, data, config.inputs, problems)
+    return _Loaded(reference, files, predictor, data, inputs)
 
 
 def _choose_perturbations(

@@ -136,6 +136,8 @@ class AnalysisConfig(Strict):
         Columns of the static table; a row's donor has the same values there.
     exclude : list of str
         Features not to disturb.
+    kinds : dict
+        For a static feature "number" or "category", where types and values mislead.
     output : int, str or None
         Of several outputs, the one to follow (position or name) or a distance: total_variation, max, l2.
     decision : float, "argmax" or None
@@ -173,6 +175,7 @@ class AnalysisConfig(Strict):
     order: bool | Names = False
     within: Names = []
     exclude: Names = []
+    kinds: dict[str, Literal["number", "category"]] = {}
     output: Annotated[int, Field(ge=0)] | str | None = None
     decision: Annotated[float, Field(allow_inf_nan=False)] | Literal["argmax"] | None = None
     missing: Literal["error", "skip"] = "error"
@@ -210,7 +213,7 @@ class AnalysisConfig(Strict):
         """Return what two audits must have in common for their deviations to be compared row by row."""
         return self.model_dump(
             mode="json",
-            include={"seed", "rare_below", "set", "groups", "windows", "order", "within", "output", "missing"},
+            include={"seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing"},
         )
 
 

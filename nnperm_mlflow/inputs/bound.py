@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
+from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.inputs.row_cache import HeldRows, read_rows
 from nnperm_mlflow.inputs.slots import Feature, RowSource
 
@@ -63,6 +65,24 @@ class BoundInputs:
     def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return all inputs for the given rows: for each name an array of shape (n_rows, ...)."""
         return read_rows(self.sources, rows)
+
+    def with_kinds(self, kinds: Mapping[str, Literal["number", "category"]]) -> BoundInputs:
+        """Return the inputs with other kinds of some static features; names of others change nothing.
+
+        Raises
+        ------
+        ConfigError
+            If text shall be a number.
+        """
+        features = dict(self.features)
+        for name, kind in kinds.items():
+            feature = features.get(name)
+            if feature is None or feature.kind not in ("number", "category"):
+                continue
+            if kind == "number" and any(self.sources[slot.input].dtype.kind == "O" for slot in feature.slots):
+                raise ConfigError(f"analysis: kinds: '{name}' reaches the model as text, and is a category.")
+            features[name] = replace(feature, kind=kind)
+        return replace(self, features=features)
 
     def hold(self, rows: np.ndarray) -> HeldRows:
         """Return rows that exchange values among themselves, in memory where they fit."""

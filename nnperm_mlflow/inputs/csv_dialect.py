@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 from nnperm_mlflow.basics.errors import DataError, name_list
 from nnperm_mlflow.config.configuration import CsvConfig
 
-_OTHER_SEPARATORS = (";", "\t", "|")  # that are looked for where a header has no comma
+OTHER_SEPARATORS = (";", "\t", "|")  # that are looked for where a header has no comma
 _SAMPLE_BYTES = 1 << 20
 _SAMPLE_LINES = 200
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -84,7 +84,7 @@ def _plain_separator(path: Path, location: str, packed: bool) -> str:
     lines = _first_lines(path, packed)
     if not lines or ("," in lines[0] and (len(lines) == 1 or any("," in line for line in lines[1:]))):
         return ","
-    fitting = [sep for sep in _OTHER_SEPARATORS if _parts_alike(lines, sep)]
+    fitting = [sep for sep in OTHER_SEPARATORS if _parts_alike(lines, sep)]
     if len(fitting) > 1:
         named = name_list("tab" if sep == "\t" else sep for sep in fitting)
         raise DataError(f"what parts the cells of '{location}' may be {named}. Say which: {CSV_KEY}.")

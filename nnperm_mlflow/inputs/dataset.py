@@ -11,6 +11,7 @@ import pandas as pd
 
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import without_secrets
+from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.configuration import DataConfig, TemporalConfig
 from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.sources import release
@@ -117,6 +118,8 @@ def dataset_from(
     row_id: str | None = None,
     label: str | None = None,
     source: str = "memory",
+    *,
+    problems: Problems | None = None,
 ) -> Dataset:
     """Check a table and temporal arrays against each other and make one data set of them.
 
@@ -129,6 +132,8 @@ def dataset_from(
         Columns of `static` with the rows' names and with the observed outcome; neither is fed to the model by itself.
     source : str
         Where the data came from, for the record.
+    problems : Problems, optional
+        Takes in columns for rows' names and outcome that there are not, instead of an error; others are told with it.
 
     Returns
     -------
@@ -141,7 +146,11 @@ def dataset_from(
     """
     columns = _columns(pd.DataFrame() if static is None else static)
     temporal = {name: _checked_series(name, series) for name, series in (temporal or {}).items()}
-    _check_columns(columns, temporal, row_id, label)
+    found = Problems() if problems is None else problems
+    row_id, label = (_role(what, name, columns, found) for what, name in (("row_id", row_id), ("label", label)))
+    _check_steps(columns, temporal, found)
+    if problems is None:
+        found.settle()
     counts = {f"temporal data '{name}'": len(s.array) for name, s in temporal.items() if s.array is not None}
     if isinstance(static, pd.DataFrame):
         counts["the static table"] = len(static)
@@ -158,7 +167,9 @@ def dataset_from(
     return Dataset(columns, temporal, n_rows, columns[row_id] if row_id else None, label, row_id, source)
 
 
-def load_dataset(config: DataConfig, fetch: Fetch, as_written: Collection[str] = ()) -> Dataset:
+def load_dataset(
+    config: DataConfig, fetch: Fetch, as_written: Collection[str] = (), problems: Problems | None = None
+) -> Dataset:
     """Read the files that a configuration names.
 
     Parameters
@@ -169,6 +180,8 @@ def load_dataset(config: DataConfig, fetch: Fetch, as_written: Collection[str] =
     as_written : collection of str
         Columns that may feed inputs of text: of a csv file their text is kept as well. Names that are no column do not
         matter.
+    problems : Problems, optional
+        Takes in names of columns that there are not, as far as the rest can be read without them.
 
     Returns
     -------
@@ -182,11 +195,15 @@ def load_dataset(config: DataConfig, fetch: Fetch, as_written: Collection[str] =
     DataError
         If a file is missing, of another format, or does not hold what the configuration says.
     """
-    static, written = _read_static(config, fetch, as_written)
+    found = Problems() if problems is None else problems
+    static, written = _read_static(config, fetch, as_written, found)
     temporal = {name: _read_series(name, spec, fetch) for name, spec in config.temporal.items()}
     files = [config.static, *(spec.file for spec in config.temporal.values())]
     source = next((location for location in files if location), "memory")
-    dataset = dataset_from(static, temporal, config.row_id, config.label, without_secrets(source))
+    named = without_secrets(source)
+    dataset = dataset_from(static, temporal, config.row_id, config.label, named, problems=found)
+    if problems is None:
+        found.settle()
     ids, spelled = dataset.row_ids, written.get(config.row_id or "")
     if ids is not None and spelled is not None and not (pd.Series(ids).astype(str) == spelled).all():
         ids = spelled  # as 007
@@ -194,7 +211,7 @@ def load_dataset(config: DataConfig, fetch: Fetch, as_written: Collection[str] =
 
 
 def _read_static(
-    config: DataConfig, fetch: Fetch, as_written: Collection[str]
+    config: DataConfig, fetch: Fetch, as_written: Collection[str], problems: Problems
 ) -> tuple[Table | None, dict[str, np.ndarray]]:
     """Return the static table, and of a csv file the text of some columns."""
     if config.static is None:
@@ -203,9 +220,8 @@ def _read_static(
     names = [str(name) for name in table]
     for name in config.text:
         if name not in names:
-            raise ConfigError(
-                f"data: text names '{name}', which is no column of the static table.{did_you_mean(name, names)}"
-            )
+            told = f"data: text names '{name}', which is no column of the static table."
+            problems.add(ConfigError(f"{told}{did_you_mean(name, names)}"))
     wanted = {*config.text, *as_written, config.row_id}
     written = read_written(config.static, fetch, [name for name in names if name in wanted], config.csv)
     for name in config.text:
@@ -238,21 +254,33 @@ def _columns(table: pd.DataFrame | Mapping[str, np.ndarray]) -> dict[str, np.nda
     return {name: it if it.dtype.kind in "iufbM" else it.astype(object) for name, it in columns.items()}
 
 
-def _check_columns(
-    columns: Mapping[str, np.ndarray], temporal: Mapping[str, Series], row_id: str | None, label: str | None
-) -> None:
-    wanted = {"data: row_id": [row_id] if row_id else [], "data: label": [label] if label else []}
+def _role(what: str, name: str | None, columns: Mapping[str, np.ndarray], problems: Problems) -> str | None:
+    """Return the name of a column with a role, or None where there is none."""
+    if name is None or name in columns:
+        return name or None
+    problems.add(_no_column(f"data: {what}", name, columns))
+    return None
+
+
+def _check_steps(columns: Mapping[str, np.ndarray], temporal: Mapping[str, Series], problems: Problems) -> None:
+    """Refuse temporal data that are called as a column, or made of columns that there are not."""
+    before = len(problems)
     for name, series in temporal.items():
-        wanted[f"data: temporal: {name}"] = [column for group in series.columns.values() for column in group]
         if name in columns:
-            raise ConfigError(f"'{name}' is both a column of the static table and temporal data; rename the latter.")
-    for where, names in wanted.items():
-        for column in names:
+            told = f"'{name}' is both a column of the static table and temporal data; rename the latter."
+            problems.add(ConfigError(told))
+        for column in dict.fromkeys(column for steps in series.columns.values() for column in steps):
             if column not in columns:
-                raise DataError(
-                    f"{where} names the column '{column}', which the static table does not have. "
-                    f"It has {name_list(columns)}.{did_you_mean(column, columns)}"
-                )
+                problems.add(_no_column(f"data: temporal: {name}", column, columns))
+    if len(problems) > before:
+        problems.settle()  # what an input is to receive is not known without them
+
+
+def _no_column(where: str, column: str, columns: Mapping[str, np.ndarray]) -> DataError:
+    return DataError(
+        f"{where} names the column '{column}', which the static table does not have. "
+        f"It has {name_list(columns)}.{did_you_mean(column, columns)}"
+    )
 
 
 def _read_series(name: str, spec: TemporalConfig, fetch: Fetch) -> Series:

@@ -18,6 +18,7 @@ import numpy as np
 from nnperm_mlflow.basics.errors import ModelError, PredictionError, name_list
 from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
 from nnperm_mlflow.models.keras.branches import BranchPredictor
+from nnperm_mlflow.models.keras.domains import with_domains
 from nnperm_mlflow.models.keras.nodes import unfold
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
@@ -213,7 +214,7 @@ def keras_predictor(network: keras.Model, specs: Sequence[InputSpec] | None = No
         return KerasPredictor(
             network, specs or [], lambda tensors: dict(tensors) if len(tensors) > 1 else next(iter(tensors.values()))
         )
-    own = _specs(structure)
+    own = with_domains(network, _specs(structure))
     return KerasPredictor(
         network, own, lambda tensors: keras.tree.pack_sequence_as(structure, [tensors[spec.name] for spec in own])
     )
