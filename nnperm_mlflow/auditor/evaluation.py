@@ -167,7 +167,10 @@ def _follow(config: AuditConfig, predictions: str | None, model: PyFuncModel) ->
             f"predictions: '{predictions}' is no output that the model's signature names, which are "
             f"{name_list(outputs)}. Say under 'analysis: output:' which one to follow."
         )
-    analysis = config.analysis.model_copy(update={"output": outputs.index(predictions)})
+    is_network = not {"tensorflow", "keras"}.isdisjoint(model.metadata.flavors)
+    by_place = is_network or schema.is_tensor_spec()
+    output = outputs.index(predictions) if by_place else predictions
+    analysis = config.analysis.model_copy(update={"output": output})
     return config.model_copy(update={"analysis": analysis})
 
 

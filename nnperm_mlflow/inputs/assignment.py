@@ -48,7 +48,7 @@ def assign_data(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted, prob
         if name not in names:
             what = f"inputs: '{name}' is no input of the model, which takes {name_list(names)}."
             problems.add(ConfigError(f"{what}{did_you_mean(name, names)}"))
-    found: dict[str, Target] = {name: target for name, target in said.items() if name in names}
+    found = {name: _spelled_out(target, dataset) for name, target in said.items() if name in names}
     for spec in specs:
         if spec.name not in found and (named := _by_name(spec.name, dataset)):
             found[spec.name] = named
@@ -57,10 +57,13 @@ def assign_data(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted, prob
             found[name] = target
             logger.info("'%s' receives %s: nothing else is left for it", name, _shown(target, dataset))
     for spec in specs:
-        if spec.name not in found and (spec.name == "num_input" or (len(specs) == 1 and len(spec.shape) == 1)):
+        if spec.name not in found and (spec.name == "num_input" or (len(specs) == 1 and len(spec.shape) < 2)):
             problems.add(_unfilled(spec, dataset, found))
             found[spec.name] = []
-    missing = [spec for spec in specs if spec.name not in found]
+    open_ = [spec for spec in specs if spec.name not in found]
+    if lacking := [spec.name for spec in open_ if spec.is_optional]:
+        logger.info("the model can do without %s, which the data do not have: not audited", name_list(lacking))
+    missing = [spec for spec in open_ if not spec.is_optional]
     if missing:
         problems.add(_not_found(missing, dataset, found))
     return {name: found[name] for name in names if found.get(name)}
@@ -71,12 +74,21 @@ def candidates(name: str) -> tuple[str, str]:
     return name, name.removesuffix("_input")
 
 
-def _by_name(name: str, dataset: Dataset) -> str | None:
+def _spelled_out(target: Target, dataset: Dataset) -> Target:
+    """Return what an input receives with columns of several numbers a cell spelt out."""
+    if isinstance(target, str):
+        return dataset.split.get(target, target)
+    return [name for part in target for name in dataset.split.get(part, [part])]
+
+
+def _by_name(name: str, dataset: Dataset) -> Target | None:
     if name == "temporal_input" and len(dataset.temporal) == 1:
         return next(iter(dataset.temporal))
     for candidate in candidates(name):
         if candidate in dataset.columns or candidate in dataset.temporal:
             return candidate
+        if candidate in dataset.split:
+            return dataset.split[candidate]
     return None
 
 
@@ -179,7 +191,17 @@ def _unfilled(spec: InputSpec, dataset: Dataset, found: Wanted) -> ConfigError:
     return ConfigError(
         f"{spec} cannot be filled by itself: {len(left)} {what} are not taken otherwise "
         f"({name_list(left)}). Say 'inputs: {{{_yaml(spec.name)}: [...]}}' with the columns in the model's order."
-        f"{_separator_hint(dataset)}"
+        f"{_vector_hint(spec, left)}{_separator_hint(dataset)}"
+    )
+
+
+def _vector_hint(spec: InputSpec, left: Sequence[str]) -> str:
+    """Return what to say of a signature that was inferred from one row, whose numbers were taken for rows."""
+    if spec.shape or spec.is_column or len(left) < 2:
+        return ""
+    return (
+        " It takes one number a row: was its signature inferred from a single row, given as a vector? Log it again "
+        "with infer_signature(X[:5], ...), of rows."
     )
 
 

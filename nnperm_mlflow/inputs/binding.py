@@ -155,6 +155,11 @@ def _bind_columns(
         what = f"column '{names[0]}' is one number a row" if len(names) == 1 else f"{len(names)} columns are named"
         raise ShapeError(f"the model's input is {spec}, but {what}.")
     columns = dataset.columns_as(spec.dtype)
+    if spec.is_column and spec.shape and spec.dtype.kind != "O" and columns[names[0]].dtype.kind == "O":
+        raise DataError(
+            f"the model takes arrays in the column '{spec.name}', but column '{names[0]}' holds text. Give them as "
+            "lists of one length in a Parquet file, as an array under 'data: temporal', or as a column for each number."
+        )
     for name in names:
         with problems.collected():
             gaps += check_values(f"column '{name}'", columns[name], spec)
@@ -203,6 +208,8 @@ def _model_axis(spec: InputSpec, name: str, series: Series) -> int | None:
     shapes = {2: (n_steps, n_channels), 1: (n_channels, n_steps)}
     fitting = [axis for axis, shape in shapes.items() if fits(shape, spec.shape)]
     said = series.model_channel_axis
+    if said is None and spec.is_column and series.is_of_cells:
+        said = series.channel_axis
     if said is None and len(fitting) == 1:
         return fitting[0]
     if said is not None and said in fitting:

@@ -14,42 +14,14 @@ from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.configuration import DataConfig, TemporalConfig
 from nnperm_mlflow.inputs.arrays import read_array
+from nnperm_mlflow.inputs.cells import split_cells
+from nnperm_mlflow.inputs.series import Series
 from nnperm_mlflow.inputs.sources import release
 from nnperm_mlflow.inputs.tables import Fetch, Table, column_values, read_table, read_written
 
+__all__ = ["Dataset", "Series", "dataset_from", "load_dataset", "row_chunks"]
+
 _CHUNK_BYTES = 1 << 26  # of an array looked at in one go: 64 MiB
-
-
-@dataclass(frozen=True)
-class Series:
-    """Temporal data of all rows, in a stored array or in columns of the table.
-
-    Attributes
-    ----------
-    channels : tuple of str
-        What is measured at each step, in stored order.
-    array : ndarray of shape (n_rows, a, b) or (n_rows, n_steps), or None
-        Stored array; None where the history is made of columns.
-    columns : mapping of str to tuple of str
-        For each channel the table's columns, oldest step first; empty where there is an array.
-    channel_axis : {1, 2} or None
-        Axis of `array` that runs over the channels.
-    model_channel_axis : {1, 2} or None
-        The same axis in the model's input, where the shapes do not tell.
-    """
-
-    channels: tuple[str, ...]
-    array: np.ndarray | None = None
-    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    channel_axis: int | None = None
-    model_channel_axis: int | None = None
-
-    @property
-    def n_steps(self) -> int:
-        """Steps of each row's history."""
-        if self.array is None:
-            return len(self.columns[self.channels[0]])
-        return int(self.array.shape[1 if self.channel_axis is None else 3 - self.channel_axis])
 
 
 @dataclass(frozen=True)
@@ -72,6 +44,8 @@ class Dataset:
         Where the data came from, as asked for.
     written : mapping of str to ndarray of shape (n_rows,), object
         Columns of a csv file as they are written there, for inputs that take them as text.
+    split : mapping of str to list of str
+        For each column whose cells were several numbers what these are called among `columns`.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -82,6 +56,7 @@ class Dataset:
     row_id: str | None = None
     source: str = "memory"
     written: Mapping[str, np.ndarray] = field(default_factory=dict)
+    split: Mapping[str, list[str]] = field(default_factory=dict)
 
     def columns_as(self, dtype: np.dtype) -> Mapping[str, np.ndarray]:
         """Return the static table as an input of a dtype takes it: text as it is written, where that is known."""
@@ -198,16 +173,21 @@ def load_dataset(
     found = Problems() if problems is None else problems
     static, written = _read_static(config, fetch, as_written, found)
     temporal = {name: _read_series(name, spec, fetch) for name, spec in config.temporal.items()}
+    static, split, series = split_cells(static, [*config.text, *filter(None, [config.row_id, config.label])])
+    for name in temporal.keys() & series.keys():
+        told = f"'{name}' is both temporal data and a column of arrays in the static table; rename the former."
+        found.add(ConfigError(told))
     files = [config.static, *(spec.file for spec in config.temporal.values())]
     source = next((location for location in files if location), "memory")
     named = without_secrets(source)
-    dataset = dataset_from(static, temporal, config.row_id, config.label, named, problems=found)
+    dataset = dataset_from(static, {**series, **temporal}, config.row_id, config.label, named, problems=found)
     if problems is None:
         found.settle()
     ids, spelled = dataset.row_ids, written.get(config.row_id or "")
     if ids is not None and spelled is not None and not (pd.Series(ids).astype(str) == spelled).all():
         ids = spelled  # as 007
-    return replace(dataset, row_ids=ids, written={name: written[name] for name in as_written if name in written})
+    texts = {name: written[name] for name in as_written if name in written}
+    return replace(dataset, row_ids=ids, written=texts, split=split)
 
 
 def _read_static(

@@ -43,6 +43,8 @@ class InputSpec:
         Whether it is a column of a DataFrame, and not a tensor.
     domains : tuple of Domain
         Which of its values the model can tell apart, as far as known.
+    is_optional : bool
+        Whether the model can do without it.
     """
 
     name: str
@@ -50,6 +52,7 @@ class InputSpec:
     dtype: np.dtype
     is_column: bool = False
     domains: tuple[Domain, ...] = ()
+    is_optional: bool = False
 
     @property
     def n_cells(self) -> int:
@@ -99,6 +102,10 @@ class OutputSpec:
     def unit(self) -> str | None:
         """Unit of all outputs, where they share one."""
         return _shared_unit(self.heads)
+
+    def as_probabilities(self, n_outputs: int) -> OutputSpec:
+        """Return what is known once all outputs have turned out to be the probabilities of classes."""
+        return OutputSpec(self.names, (Head(tuple(range(n_outputs)), "probability", exclusive=True),))
 
     def unit_of(self, columns: Iterable[int]) -> str | None:
         """Return the unit of some outputs, where they share one."""

@@ -40,6 +40,7 @@ _MOST_ROWS = 64  # for each of its bytes; a column that is not constant takes ab
 
 _PARQUET = (".parquet", ".pq")
 _CSV = (".csv", ".tsv", ".gz")
+_MOST_AXES = 3  # of an array made of cells: rows, steps and channels
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
 _DAMAGED = (
     pa.ArrowException, ValueError, TypeError, LookupError, ArithmeticError, OSError, EOFError, zlib.error,
@@ -199,6 +200,8 @@ def _data_columns(schema: pa.Schema) -> list[str]:
 def _frame(table: pa.Table, names: list[str]) -> pd.DataFrame:
     """Return columns as pandas has them; decimals become numbers, cells of bytes or of several values text.
 
+    Cells of numbers are arrays where each row has as many.
+
     What else the file says of pandas is left unread: anybody may have written it.
     """
     table = table.select([place for place, name in enumerate(table.schema.names) if name in names])
@@ -213,8 +216,27 @@ def _frame(table: pa.Table, names: list[str]) -> pd.DataFrame:
         frame.insert(position, table.schema[position].name, texts, allow_duplicates=True)
     for position, field in enumerate(table.schema):
         if pa.types.is_nested(field.type) or any(is_bytes(field.type) for is_bytes in _BYTES):
-            frame.isetitem(position, [as_text(cell) for cell in table.column(position).to_pylist()])
+            array = numbers_in_cells(table.column(position))
+            cells = [as_text(cell) for cell in table.column(position).to_pylist()] if array is None else list(array)
+            frame.isetitem(position, pd.Series(cells, dtype=object))
     return frame
+
+
+def numbers_in_cells(column: pa.ChunkedArray) -> np.ndarray | None:
+    """Return cells of numbers as an array of shape (n_rows, n_numbers) or (n_rows, a, b); None for any others."""
+    values, shape = column.combine_chunks(), [len(column)]
+    while (
+        pa.types.is_list(values.type) or pa.types.is_large_list(values.type) or pa.types.is_fixed_size_list(values.type)
+    ):
+        lengths = values.value_lengths()
+        if values.null_count or not len(values) or len(lengths.unique()) != 1 or lengths[0].as_py() == 0:
+            return None
+        shape.append(lengths[0].as_py())
+        values = values.flatten()
+    is_number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
+    if not is_number or not 1 < len(shape) <= _MOST_AXES:
+        return None
+    return values.to_numpy(zero_copy_only=False).reshape(shape)
 
 
 def _without_decimals(field: pa.Field) -> pa.Field:

@@ -1,5 +1,6 @@
 """Which data each input receives, the features this makes, and what is planned to be done to them."""
 
+import datetime
 import logging
 import re
 
@@ -385,6 +386,8 @@ def of_age(*values):
         ([1, 98765, 0], "float16", "numbers beyond float16 in 1 of 3 rows (first: row 1)"),
         ([1, 0, 98765], "bool", "in 1 of 3 rows (first: row 2)"),
         (pd.to_datetime(["2024-01-01", "2024-01-02"]), "float64", "dates in 2 of 2 rows (first: row 0)"),
+        (pd.to_datetime(["2024-01-01", "2024-01-02"], utc=True), "float64", "dates in 2 of 2 rows (first: row 0)"),
+        ([None, datetime.date(2024, 1, 1)], "float64", "dates in 1 of 2 rows (first: row 1)"),
     ],
 )
 def test_values_that_the_input_cannot_take_are_refused_by_place_and_not_told(values, dtype, reason):
