@@ -67,7 +67,8 @@ def bind_inputs(
                     _refuse_other(features.get(name), name, slot, kind, wanted)
                     features[name] = _with_slot(features.get(name), name, slot, kind)
     problems.settle()
-    inputs = BoundInputs(dataset.n_rows, sources, features, wanted, tuple(gaps))
+    domains = {spec.name: spec.domains for spec in specs if spec.domains}
+    inputs = BoundInputs(dataset.n_rows, sources, features, wanted, tuple(gaps), domains)
     turned = _numbers_as_text(specs, inputs, dataset)
     for told in find_strangers(specs, inputs, turned):
         problems.add(DataError(told))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.inputs.row_cache import HeldRows, read_rows
 from nnperm_mlflow.inputs.slots import Feature, RowSource
+from nnperm_mlflow.inputs.specs import Domain
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class BoundInputs:
         Which data each input receives, as said or as found.
     gaps : tuple of Gap
         Where values are missing.
+    domains : mapping of str to tuple of Domain
+        For inputs of which the model can tell some values apart, these.
     """
 
     n_rows: int
@@ -61,13 +65,16 @@ class BoundInputs:
     features: Mapping[str, Feature]
     wanted: Wanted
     gaps: tuple[Gap, ...] = ()
+    domains: Mapping[str, tuple[Domain, ...]] = field(default_factory=dict)
 
     def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return all inputs for the given rows: for each name an array of shape (n_rows, ...)."""
         return read_rows(self.sources, rows)
 
     def with_kinds(self, kinds: Mapping[str, Literal["number", "category"]]) -> BoundInputs:
-        """Return the inputs with other kinds of some static features; names of others change nothing.
+        """Return the inputs with other kinds of some static features, named or by patterns such as `px*`.
+
+        A pattern or name of none changes nothing; the last that fits decides.
 
         Raises
         ------
@@ -75,9 +82,12 @@ class BoundInputs:
             If text shall be a number.
         """
         features = dict(self.features)
-        for name, kind in kinds.items():
-            feature = features.get(name)
-            if feature is None or feature.kind not in ("number", "category"):
+        named = [
+            (name, kind) for key, kind in kinds.items() for name in features if fnmatchcase(name, key) or name == key
+        ]
+        for name, kind in named:
+            feature = features[name]
+            if feature.kind not in ("number", "category"):
                 continue
             if kind == "number" and any(self.sources[slot.input].dtype.kind == "O" for slot in feature.slots):
                 raise ConfigError(f"analysis: kinds: '{name}' reaches the model as text, and is a category.")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.inputs.bound import BoundInputs
+from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.inputs.specs import Domain, InputSpec
 
 logger = logging.getLogger(__name__)
@@ -63,13 +64,33 @@ def _count(spec: InputSpec, domain: Domain, inputs: BoundInputs) -> dict[str, tu
     wanted = inputs.wanted[spec.name]
     counts: dict[str, tuple[int, int]] = {}
     for cells in _rows_of(spec.name, inputs):
-        for place in range(cells.shape[1]) if domain.places is None else domain.places:
-            name = wanted[place] if isinstance(wanted, list) else wanted
-            held = cells[:, place]
-            held = held[~pd.isna(held)]
+        taken = range(cells.shape[1]) if domain.places is None else domain.places
+        parts = {wanted[place]: cells[:, place] for place in taken} if isinstance(wanted, list) else {}
+        for name, part in (parts or {str(wanted): cells[:, list(taken)].ravel()}).items():
+            held = part[~pd.isna(part)]
             strange, known = counts.get(name, (0, 0))
             counts[name] = strange + int(np.count_nonzero(~_knows(domain, held))), known + held.size
     return counts
+
+
+def strange_to(inputs: BoundInputs, feature: Feature, value: object) -> list[str]:
+    """Return the layers that do not know a value which a static feature is to be set to.
+
+    Parameters
+    ----------
+    inputs : BoundInputs
+    feature : Feature
+    value : bool, int, float or str
+        As the feature's inputs hold it.
+    """
+    found = []
+    for slot in feature.slots:
+        place = sum(part for part in slot.index if isinstance(part, int))  # (n,), (n, 1) and (1, n) alike
+        held = np.array([str(value) if inputs.sources[slot.input].dtype.kind == "O" else value], dtype=object)
+        for domain in inputs.domains.get(slot.input, ()):
+            if (domain.places is None or place in domain.places) and not _knows(domain, held).all():
+                found.append(domain.layer)
+    return found
 
 
 def _rows_of(name: str, inputs: BoundInputs) -> Iterator[np.ndarray]:

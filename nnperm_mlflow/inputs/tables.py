@@ -125,7 +125,7 @@ def read_written(
 def _reason(error: Exception) -> str:
     """Return what is wrong with a file, in another library's words where these hold no values."""
     if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8 text"
+        return "it is not UTF-8 text (iconv -f latin1 -t utf-8 makes it that, where it is of Western Europe)"
     if isinstance(error, _COUNTS_ALONE):
         hint = f"; is it written otherwise? Say how: {CSV_KEY}" if isinstance(error, pd.errors.ParserError) else ""
         return str(error).partition("\n")[0].rstrip(".") + hint

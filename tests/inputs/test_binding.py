@@ -738,10 +738,11 @@ def test_kinds_say_what_types_and_values_do_not():
     table = pd.DataFrame({"floors": of_counts(90, 4, 6), "area": of_counts(90, 4, 6).astype(float), "city": "Ulm"})
     bound = bind(spec("floors", 1, dtype="int32"), spec("area", 1), spec("city", 1, dtype="object"), table=table)
     assert names(plan(bound, rare_below=0.05)) == ["floors", "floors=1", "area", "city"]
-    other = bound.with_kinds({"floors": "number", "area": "category"})
+    other = bound.with_kinds({"f*": "number", "area": "category"})
     assert names(plan(other, rare_below=0.05)) == ["floors", "area", "area=1", "city"]
     with pytest.raises(ConfigError, match="'city' reaches the model as text"):
         bound.with_kinds({"city": "number"})
+    assert names(plan(other, kinds={"f*": "number"})) == names(plan(other))
     with pytest.raises(UnknownFeatureError, match="kinds: 'floor' is not a static feature .* Did you mean 'floors'"):
         plan(bound, kinds={"floor": "number"})
 

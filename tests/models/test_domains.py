@@ -11,7 +11,9 @@ from keras import layers, ops
 from mlflow.models import infer_signature
 
 from nnperm_mlflow import audit
+from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
 from nnperm_mlflow.basics.errors import DataError
+from nnperm_mlflow.config.configuration import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.specs import InputSpec
@@ -181,6 +183,18 @@ def test_of_a_matrix_of_codes_the_column_is_told(caplog):
     assert "of 'b' (1 of 2)" in told
     with pytest.raises(DataError, match="'c' holds not one value"):
         bind(model, a=[0, 1], b=[2, 0], c=[9, 9])
+
+
+def test_a_value_to_set_that_the_network_does_not_know_is_told(caplog):
+    bound = bind(network(), city=CITIES, age=[1.0, 2.0, 3.0])
+    with caplog.at_level(logging.WARNING):
+        plan_perturbations(bound, "models:/cities/1", AnalysisConfig(set={"city": ["Ulm"], "age": [99]}))
+    assert not caplog.records
+    plan_perturbations(bound, "models:/cities/1", AnalysisConfig(set={"city": ["ulm", "Bonn"]}))
+    assert [record.getMessage() for record in caplog.records] == [
+        "'city' is set to 'ulm', which StringLookup 'cities' does not know: the network takes it for any other unknown "
+        "value, or fails"
+    ]
 
 
 def test_integers_for_names_end_an_audit(tracked, tmp_path):

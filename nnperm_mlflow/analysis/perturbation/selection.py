@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo, Shuffle
@@ -110,7 +111,7 @@ def _check_names(
     """Look for names of features that there are not; windows are features where that makes sense."""
     static = {name: feature for name, feature in own.items() if feature.kind in ("number", "category")}
     named: list[tuple[str, Iterable[str], Mapping[str, Feature]]] = [
-        ("kinds", analysis.kinds, static),
+        ("kinds", [key for key in analysis.kinds if not any(fnmatchcase(name, key) for name in static)], static),
         ("set", analysis.set, known),
         ("exclude", analysis.exclude, known),
         ("profile", analysis.profile, own),
