@@ -172,7 +172,8 @@ def _follow(config: AuditConfig, predictions: str | None, model: PyFuncModel) ->
         return config
     # a network calls its outputs as its signature does, in an order of its own, and some may be of several numbers
     is_network = not _NETWORKS.isdisjoint(model.metadata.flavors)
-    output = predictions if is_network else outputs.index(predictions)
+    by_place = not is_network and schema.is_tensor_spec()
+    output = outputs.index(predictions) if by_place else predictions
     analysis = config.analysis.model_copy(update={"output": output})
     return config.model_copy(update={"analysis": analysis})
 

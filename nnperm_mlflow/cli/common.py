@@ -16,7 +16,7 @@ import click
 
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.basics.locations import without_secrets, without_secrets_in
-from nnperm_mlflow.basics.text import printable, program
+from nnperm_mlflow.basics.text import in_lines, printable, program
 from nnperm_mlflow.cli.native_stderr import quieten_tensorflow
 from nnperm_mlflow.cli.signals import stoppable
 
@@ -155,10 +155,12 @@ def _told(debug: bool) -> Iterator[None]:
         if debug:
             click.echo(without_secrets_in("".join(traceback.format_exception(error))), err=True)
         kind = type(error).__name__
-        told = f"{kind}: {error}"
-        if not isinstance(error, AuditError):  # its words may hold data
-            told = f"unexpected {kind}: --debug shows what it says and where it comes from; please report it"
-        click.echo(printable(told), err=True)
+        if isinstance(error, AuditError):
+            first, *more = error.lines or (str(error),)
+            told = [f"{kind}: {first}", *more]
+        else:  # its words may hold data
+            told = [f"unexpected {kind}: --debug shows what it says and where it comes from; please report it"]
+        click.echo(in_lines(told), err=True)
         sys.exit(EXIT_ERROR)
 
 

@@ -22,6 +22,8 @@ Scalar = bool | int | float | str
 Axis = Literal[1, 2]
 MOST_SHUFFLES = 100_000
 """Repeats that may be asked for; nobody has waited for so many."""
+_NO_SEPARATORS = "\"'\r\n+-."
+"""What stands in cells, or ends lines."""
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
 
@@ -61,16 +63,41 @@ class TemporalConfig(Strict):
         return self
 
 
+class CsvConfig(Strict):
+    """How a csv file is written, where it does not show that itself.
+
+    Attributes
+    ----------
+    sep : str or None
+        What parts its cells, one character.
+    decimal : "." or "," or None
+        What stands before the decimals of its numbers.
+    """
+
+    sep: str | None = None
+    decimal: Literal[".", ","] | None = None
+
+    @field_validator("sep")
+    @classmethod
+    def _one_character(cls, sep: str | None) -> str | None:
+        if sep is not None and (len(sep) != 1 or not sep.isascii() or sep.isalnum() or sep in _NO_SEPARATORS):
+            raise ValueError("'sep' is the one character between two cells, such as ';' or a tab (\"\\t\")")
+        return sep
+
+
 class DataConfig(Strict):
     """Where the rows come from: a path, a URL, or a run's artifact (`runs:/...`).
 
     Attributes
     ----------
+    csv : CsvConfig
+        How the static table is written, where it is a csv file.
     text : list of str
         Columns of a csv file that are text as it is written there, though all of it may look like numbers.
     """
 
     static: str | None = None
+    csv: CsvConfig = CsvConfig()
     row_id: str | None = None
     label: str | None = None
     text: Names = []
@@ -109,6 +136,8 @@ class AnalysisConfig(Strict):
         Columns of the static table; a row's donor has the same values there.
     exclude : list of str
         Features not to disturb.
+    kinds : dict
+        For a static feature "number" or "category", where types and values mislead.
     output : int, str or None
         Of several outputs, the one to follow (position or name) or a distance: total_variation, max, l2.
     decision : float, "argmax" or None
@@ -146,6 +175,7 @@ class AnalysisConfig(Strict):
     order: bool | Names = False
     within: Names = []
     exclude: Names = []
+    kinds: dict[str, Literal["number", "category"]] = {}
     output: Annotated[int, Field(ge=0)] | str | None = None
     decision: Annotated[float, Field(allow_inf_nan=False)] | Literal["argmax"] | None = None
     missing: Literal["error", "skip"] = "error"
@@ -183,7 +213,7 @@ class AnalysisConfig(Strict):
         """Return what two audits must have in common for their deviations to be compared row by row."""
         return self.model_dump(
             mode="json",
-            include={"seed", "rare_below", "set", "groups", "windows", "order", "within", "output", "missing"},
+            include={"seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing"},
         )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Literal
 
 import numpy as np
 
+from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.inputs.row_cache import HeldRows, read_rows
 from nnperm_mlflow.inputs.slots import Feature, RowSource
+from nnperm_mlflow.inputs.specs import Domain
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class BoundInputs:
         Which data each input receives, as said or as found.
     gaps : tuple of Gap
         Where values are missing.
+    domains : mapping of str to tuple of Domain
+        For inputs of which the model can tell some values apart, these.
     """
 
     n_rows: int
@@ -59,10 +65,34 @@ class BoundInputs:
     features: Mapping[str, Feature]
     wanted: Wanted
     gaps: tuple[Gap, ...] = ()
+    domains: Mapping[str, tuple[Domain, ...]] = field(default_factory=dict)
 
     def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return all inputs for the given rows: for each name an array of shape (n_rows, ...)."""
         return read_rows(self.sources, rows)
+
+    def with_kinds(self, kinds: Mapping[str, Literal["number", "category"]]) -> BoundInputs:
+        """Return the inputs with other kinds of some static features, named or by patterns such as `px*`.
+
+        A pattern or name of none changes nothing; the last that fits decides.
+
+        Raises
+        ------
+        ConfigError
+            If text shall be a number.
+        """
+        features = dict(self.features)
+        named = [
+            (name, kind) for key, kind in kinds.items() for name in features if fnmatchcase(name, key) or name == key
+        ]
+        for name, kind in named:
+            feature = features[name]
+            if feature.kind not in ("number", "category"):
+                continue
+            if kind == "number" and any(self.sources[slot.input].dtype.kind == "O" for slot in feature.slots):
+                raise ConfigError(f"analysis: kinds: '{name}' reaches the model as text, and is a category.")
+            features[name] = replace(feature, kind=kind)
+        return replace(self, features=features)
 
     def hold(self, rows: np.ndarray) -> HeldRows:
         """Return rows that exchange values among themselves, in memory where they fit."""

@@ -51,6 +51,17 @@ def same_numbers(found: np.ndarray, expected: np.ndarray) -> bool:
     return bool((near | same).all())
 
 
+def are_probabilities(predictions: np.ndarray) -> bool:
+    """Tell whether predictions of shape (n_rows, n_outputs) look like those of several classes of which one is right.
+
+    None is negative, and in each row in which all are finite they add up to 1.
+    """
+    finite = predictions[np.isfinite(predictions).all(axis=1)]
+    if not len(finite) or finite.shape[1] < 2:
+        return False
+    return bool(finite.min() >= 0 and np.allclose(finite.sum(axis=1, dtype=np.float64), 1, atol=1e-3))
+
+
 def rounding_of(predictions: np.ndarray) -> float:
     """Return what rounding can make of predictions, as a share of the largest.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo, Shuffle
 from nnperm_mlflow.analysis.perturbation.value_counts import values_to_set
 from nnperm_mlflow.basics.errors import ConfigError, UnknownFeatureError, did_you_mean, name_list
+from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.configuration import AnalysisConfig
 from nnperm_mlflow.inputs.bound import BoundInputs
 from nnperm_mlflow.inputs.slots import Feature, count_steps, window_of
@@ -49,8 +51,11 @@ def plan_perturbations(
         for name, feature in inputs.features.items()
     }
     known = {**inputs.features, **{window.name: window for each in windows.values() for window in each}}
-    _check_names(analysis, groups, inputs.features, known, model)
-    _check_wishes(analysis, groups, known)
+    problems = Problems()
+    _check_names(analysis, groups, inputs.features, known, model, problems=problems)
+    problems.settle()
+    _check_wishes(analysis, groups, known, problems)
+    problems.settle()
     perturbations: list[Perturbation] = []
     for name, feature in inputs.features.items():
         if name not in analysis.exclude:
@@ -100,9 +105,13 @@ def _check_names(
     own: Mapping[str, Feature],
     known: Mapping[str, Feature],
     model: str,
+    *,
+    problems: Problems,
 ) -> None:
-    """Refuse names of features that there are not; windows are features where that makes sense."""
+    """Look for names of features that there are not; windows are features where that makes sense."""
+    static = {name: feature for name, feature in own.items() if feature.kind in ("number", "category")}
     named: list[tuple[str, Iterable[str], Mapping[str, Feature]]] = [
+        ("kinds", [key for key in analysis.kinds if not any(fnmatchcase(name, key) for name in static)], static),
         ("set", analysis.set, known),
         ("exclude", analysis.exclude, known),
         ("profile", analysis.profile, own),
@@ -114,15 +123,13 @@ def _check_names(
     for where, names, among in named:
         for name in names:
             if name not in among:
-                what = "series" if where == "order" else "feature"
-                raise UnknownFeatureError(
-                    f"analysis: {where}: '{name}' is not a {what} of {model}, which has {name_list(among)}."
-                    f"{did_you_mean(name, among)}"
-                )
+                what = {"order": "series", "kinds": "static feature"}.get(where, "feature")
+                told = f"analysis: {where}: '{name}' is not a {what} of {model}, which has {name_list(among)}."
+                problems.add(UnknownFeatureError(f"{told}{did_you_mean(name, among)}"))
 
 
-def _check_wishes(analysis: AnalysisConfig, groups: Groups, known: Mapping[str, Feature]) -> None:
-    """Refuse to leave a feature alone and to disturb it, and to join a series with a part of it."""
+def _check_wishes(analysis: AnalysisConfig, groups: Groups, known: Mapping[str, Feature], problems: Problems) -> None:
+    """Look for features that are left alone and disturbed as well, and for groups of a series and a part of it."""
     asked = [
         ("set", analysis.set),
         ("profile", analysis.profile),
@@ -133,17 +140,14 @@ def _check_wishes(analysis: AnalysisConfig, groups: Groups, known: Mapping[str, 
     for where, names in asked:
         for name in names:
             if name in analysis.exclude:
-                raise ConfigError(
-                    f"analysis: '{name}' is both excluded and under '{where}'; take it out of one of the two."
-                )
+                told = f"analysis: '{name}' is both excluded and under '{where}'; take it out of one of the two."
+                problems.add(ConfigError(told))
     for group, members in groups.items():
         for name in members:
             channel = known[name].members[0] if known[name].kind == "window" else ""
             if channel in members:
-                raise ConfigError(
-                    f"analysis: groups: {group}: '{name}' is a part of '{channel}', which is in the group as well; "
-                    "take one of the two out."
-                )
+                told = f"analysis: groups: {group}: '{name}' is a part of '{channel}', which is in the group as well"
+                problems.add(ConfigError(f"{told}; take one of the two out."))
 
 
 def _check_plan(perturbations: list[Perturbation], model: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from nnperm_mlflow.analysis.perturbation.kinds import Value, value_name
 from nnperm_mlflow.basics.errors import ConfigError, DataError
 from nnperm_mlflow.config.configuration import ALL, AnalysisConfig
 from nnperm_mlflow.inputs.bound import BoundInputs
-from nnperm_mlflow.inputs.slots import Feature, RowSource, read_slot
+from nnperm_mlflow.inputs.domains import strange_to
+from nnperm_mlflow.inputs.slots import Feature, read_slot
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def values_to_set(feature: Feature, inputs: BoundInputs, analysis: AnalysisConfi
     asked = analysis.set.get(feature.name, [])
     if asked == ALL:
         return _all_values(feature, inputs)
-    values = [_as_held(value, feature, inputs.sources) for value in asked]
+    values = [_as_held(value, feature, inputs) for value in asked]
     return list(dict.fromkeys([*values, *_rare_values(feature, inputs, analysis.rare_below)]))
 
 
@@ -113,8 +113,9 @@ def _rare_values(feature: Feature, inputs: BoundInputs, rare_below: float) -> li
     return rare[:MOST_RARE_VALUES]
 
 
-def _as_held(value: Value, feature: Feature, sources: Mapping[str, RowSource]) -> Value:
+def _as_held(value: Value, feature: Feature, inputs: BoundInputs) -> Value:
     """Return a value as text where all of the feature's inputs hold text, or refuse one that an input cannot hold."""
+    sources = inputs.sources
     for slot in feature.slots:
         dtype = sources[slot.input].dtype
         if dtype.kind != "O" and not _can_hold(dtype, value):
@@ -123,7 +124,13 @@ def _as_held(value: Value, feature: Feature, sources: Mapping[str, RowSource]) -
                 f"holds {dtype}."
             )
     is_text = all(sources[slot.input].dtype.kind == "O" for slot in feature.slots)
-    return value_name(value) if is_text else value
+    held = value_name(value) if is_text else value
+    if unknown := strange_to(inputs, feature, held):
+        logger.warning(
+            "'%s' is set to '%s', which %s does not know: the network takes it for any other unknown value, or fails",
+            feature.name, value_name(value), unknown[0],
+        )  # fmt: skip
+    return held
 
 
 def _can_hold(dtype: np.dtype, value: Value) -> bool:

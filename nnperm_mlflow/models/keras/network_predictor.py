@@ -12,6 +12,7 @@ import numpy as np
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
 from nnperm_mlflow.models.keras.branches import BranchPredictor
+from nnperm_mlflow.models.keras.domains import with_domains
 from nnperm_mlflow.models.keras.nodes import KerasGraph, unfold, with_lengths
 from nnperm_mlflow.models.predictions import rows_mix, same_numbers
 from nnperm_mlflow.models.predictor import Predictor
@@ -113,7 +114,7 @@ def keras_predictor(
             lambda tensors: dict(tensors) if len(tensors) > 1 else next(iter(tensors.values())),
             unfolded,
         )
-    own = _specs(structure)
+    own = with_domains(network, _specs(structure))
     return KerasPredictor(
         network,
         own,
