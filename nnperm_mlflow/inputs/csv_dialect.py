@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from nnperm_mlflow.basics.errors import DataError, name_list
-from nnperm_mlflow.config.configuration import CsvConfig
 
 OTHER_SEPARATORS = (";", "\t", "|")  # that are looked for where a header has no comma
 _SAMPLE_BYTES = 1 << 20
@@ -51,7 +50,7 @@ class Dialect:
         return _opened(path, self.packed)
 
 
-def find_dialect(path: Path, location: str, said: CsvConfig) -> Dialect:
+def find_dialect(path: Path, location: str, sep: str | None = None, decimal: str | None = None) -> Dialect:
     """Find out how a csv file is written.
 
     Parameters
@@ -59,8 +58,8 @@ def find_dialect(path: Path, location: str, said: CsvConfig) -> Dialect:
     path : Path
     location : str
         How messages call it. What ends in `.gz` is packed, and in `.tsv` has tabs.
-    said : CsvConfig
-        Goes before what the file shows.
+    sep, decimal : str, optional
+        As configured.
 
     Returns
     -------
@@ -76,8 +75,8 @@ def find_dialect(path: Path, location: str, said: CsvConfig) -> Dialect:
     name = location.lower()
     packed = name.endswith(_PACKED_SUFFIX)
     has_tabs = name.removesuffix(_PACKED_SUFFIX).endswith(_TAB_SUFFIX)
-    sep = said.sep or ("\t" if has_tabs else _plain_separator(path, location, packed))
-    return Dialect(sep, said.decimal or ("." if sep == "," else None), packed)
+    sep = sep or ("\t" if has_tabs else _plain_separator(path, location, packed))
+    return Dialect(sep, decimal or ("." if sep == "," else None), packed)
 
 
 def _plain_separator(path: Path, location: str, packed: bool) -> str:

@@ -52,6 +52,11 @@ _NOT_READ = "Not yet implemented"
 """So pyarrow begins to speak of texts in an encoding of version 2 that it shall read as codes of a dictionary."""
 
 
+def _said(csv: CsvConfig | None) -> tuple[str | None, str | None]:
+    """Return separator and decimal mark as configured."""
+    return (None, None) if csv is None else (csv.sep, csv.decimal)
+
+
 def read_table(location: str, fetch: Fetch, csv: CsvConfig | None = None, texts: Sequence[str] = ()) -> Table:
     """Read a static table.
 
@@ -85,7 +90,7 @@ def read_table(location: str, fetch: Fetch, csv: CsvConfig | None = None, texts:
     try:
         if suffix in _PARQUET:
             return _read_parquet(path, location)
-        return read_csv(path, location, find_dialect(path, location, csv or CsvConfig()), texts)
+        return read_csv(path, location, find_dialect(path, location, *_said(csv)), texts)
     except MemoryError as error:
         raise DataError(f"'{location}' does not fit into memory. Leave out columns or rows.") from error
     except _DAMAGED as error:
@@ -117,7 +122,7 @@ def read_written(
     if suffix in _PARQUET:
         return {}
     try:
-        return read_cells_of_csv(path, find_dialect(path, location, csv or CsvConfig()), names)
+        return read_cells_of_csv(path, find_dialect(path, location, *_said(csv)), names)
     except _DAMAGED as error:
         raise DataError(f"'{location}' cannot be read as {suffix[1:]}: {_reason(error)}.") from error
 

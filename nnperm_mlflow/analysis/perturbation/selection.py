@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
+from nnperm_mlflow.analysis.perturbation.association import Groups
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo, Shuffle
 from nnperm_mlflow.analysis.perturbation.value_counts import values_to_set
 from nnperm_mlflow.basics.errors import ConfigError, UnknownFeatureError, did_you_mean, name_list
@@ -13,9 +14,6 @@ from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.configuration import AnalysisConfig
 from nnperm_mlflow.inputs.bound import BoundInputs
 from nnperm_mlflow.inputs.slots import Feature, count_steps, window_of
-
-Groups = Mapping[str, Sequence[str]]
-"""For the name of each group its features."""
 
 
 def plan_perturbations(
