@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nnperm_mlflow.analysis.engine.job import Job
-from nnperm_mlflow.analysis.engine.noise import SelfNoise
+from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
 from nnperm_mlflow.analysis.perturbation.grouping import Companions
-from nnperm_mlflow.analysis.statistics.precision import MOST_REPEATS, Precision
 from nnperm_mlflow.analysis.statistics.scorers import Scores
-from nnperm_mlflow.config.configuration import AuditConfig
+from nnperm_mlflow.analysis.statistics.stopping_rule import MOST_REPEATS, Precision
+from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.inputs.specs import OutputSpec
 from nnperm_mlflow.models.model_uri import ModelReference

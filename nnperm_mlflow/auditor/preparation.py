@@ -15,10 +15,10 @@ from nnperm_mlflow.analysis.engine.decisions import Decision, choose_decision
 from nnperm_mlflow.analysis.engine.deviation import choose_measure, with_positive_class
 from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows, count_outputs
 from nnperm_mlflow.analysis.engine.missing import find_void_inputs
-from nnperm_mlflow.analysis.engine.noise import SelfNoise, measure_noise
+from nnperm_mlflow.analysis.engine.self_noise import SelfNoise, measure_noise
 from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_companions, point_out
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import check_strata, stratify
 from nnperm_mlflow.analysis.statistics.profile_grids import check_profiles
 from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
@@ -26,20 +26,20 @@ from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
 from nnperm_mlflow.basics.problems import Problems
-from nnperm_mlflow.config.configuration import AnalysisConfig, AuditConfig, load_config, parse_config
+from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, load_config, parse_config
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
-from nnperm_mlflow.inputs.bound import BoundInputs, probe_rows
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.inputs.specs import OutputSpec
 from nnperm_mlflow.models.loaders import download_model, load_predictor
 from nnperm_mlflow.models.model_files import ModelFiles
+from nnperm_mlflow.models.model_signature import columns_by_signature
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
-from nnperm_mlflow.models.predictions import are_probabilities
+from nnperm_mlflow.models.output_numbers import are_probabilities
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.models.signature import columns_by_signature
 from nnperm_mlflow.registry.artifacts import Fetcher
-from nnperm_mlflow.verdict.selection import watch
+from nnperm_mlflow.verdict.check_targets import watch
 
 _RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _FEWEST_ROWS = 2

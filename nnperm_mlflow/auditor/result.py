@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nnperm_mlflow.basics.display import as_html, in_a_line
-from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.basics.files import (
+from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
     BOXPLOT_FILE,
     HEATMAP_FILE,
@@ -27,12 +25,14 @@ from nnperm_mlflow.basics.files import (
     TABLE_FILE,
     WINDOWS_FILE,
 )
+from nnperm_mlflow.basics.display import as_html, in_a_line
+from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.paths import local_directory
 from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.report.boxplot import boxplot_figure
 from nnperm_mlflow.report.heatmap import heatmap_figure
-from nnperm_mlflow.report.profiles import profiles_figure
+from nnperm_mlflow.report.profile_curves import profiles_figure
 from nnperm_mlflow.verdict.verdict import Verdict
 
 try:

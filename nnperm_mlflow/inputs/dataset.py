@@ -13,11 +13,11 @@ from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.basics.problems import Problems
-from nnperm_mlflow.config.configuration import DataConfig, TemporalConfig
+from nnperm_mlflow.config.audit_config import DataConfig, TemporalConfig
 from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.cells import split_cells
+from nnperm_mlflow.inputs.row_sources import release
 from nnperm_mlflow.inputs.series import Series
-from nnperm_mlflow.inputs.sources import release
 from nnperm_mlflow.inputs.tables import Fetch, Table, column_values, read_table, read_written
 
 __all__ = ["Dataset", "Series", "dataset_from", "load_dataset", "row_chunks"]

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.inputs.bound import BoundInputs
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.inputs.specs import Domain, InputSpec
 

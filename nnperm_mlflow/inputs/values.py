@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import DataError
-from nnperm_mlflow.inputs.bound import Gap
+from nnperm_mlflow.inputs.bound_inputs import Gap
 from nnperm_mlflow.inputs.dataset import row_chunks
 from nnperm_mlflow.inputs.specs import InputSpec
 

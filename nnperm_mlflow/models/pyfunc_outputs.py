@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import PredictionError, name_list
-from nnperm_mlflow.models.predictions import are_probabilities, as_columns
+from nnperm_mlflow.models.output_numbers import are_probabilities, as_columns
 
 logger = logging.getLogger(__name__)
 

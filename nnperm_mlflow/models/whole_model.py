@@ -12,9 +12,9 @@ import numpy as np
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
-from nnperm_mlflow.models.batching import Exactness, StackingBlock, stack
-from nnperm_mlflow.models.predictions import rows_mix
+from nnperm_mlflow.models.output_numbers import rows_mix
 from nnperm_mlflow.models.predictor import Predictor
+from nnperm_mlflow.models.stacking import Exactness, StackingBlock, stack
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
 
-from nnperm_mlflow.basics.files import COMPARISON_TABLE
+from nnperm_mlflow.basics.audit_files import COMPARISON_TABLE
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.registry.metric_keys import metric_names

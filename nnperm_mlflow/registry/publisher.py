@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.basics.files import PUBLICATION_FILE
+from nnperm_mlflow.basics.audit_files import PUBLICATION_FILE
 from nnperm_mlflow.registry.audits import FINISHED, find_audits
 from nnperm_mlflow.registry.publication import Publication, VersionLink
 from nnperm_mlflow.registry.records import read_audit

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from nnperm_mlflow.report.text import (
+from nnperm_mlflow.report.picture_text import (
     LONGEST_LINE,
     MUTED,
     SUBTITLE_POINTS,

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import BboxTransformTo, ScaledTranslation
 
-from nnperm_mlflow.report.text import (
+from nnperm_mlflow.report.picture_text import (
     LONGEST_LINE,
     SUBTITLE_POINTS,
     TITLE_POINTS,

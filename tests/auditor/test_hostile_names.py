@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from mlflow.models import infer_signature
 
 from nnperm_mlflow import audit
-from nnperm_mlflow.approval.procedure import check
+from nnperm_mlflow.approval.policy_check import check
 from nnperm_mlflow.cli.audit_command import describe
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import LimitCheck, Policy
 from nnperm_mlflow.evidence.summary_file import read_summary, write_table
 from nnperm_mlflow.inputs.dataset import dataset_from
-from nnperm_mlflow.promotion.procedure import promote
+from nnperm_mlflow.promotion.alias_promotion import promote
 
 HOSTILE = [
     "../../etc/passwd", "..", ".", "a/b", "a//b", "it's", 'say "so"', "two\nlines", "tab\there", "🦊", "x" * 300,

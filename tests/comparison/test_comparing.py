@@ -369,7 +369,7 @@ def test_a_switch_may_stand_anywhere_and_take_a_value(monkeypatch):
         asked.append((a, b, more["paired"], more["trust_model"]))
         raise ConfigError("as a test wants it")
 
-    monkeypatch.setattr("nnperm_mlflow.comparison.procedure.compare", remember)
+    monkeypatch.setattr("nnperm_mlflow.comparison.version_comparison.compare", remember)
     for line in ("--unpaired x y", "x y --unpaired", "--unpaired TRUE --trust-model false x y", "--unpaired -- x y"):
         CliRunner().invoke(main, ["compare", *line.split()])
     CliRunner().invoke(main, ["compare", "--trust-model", "x", "y", "--unpaired", "false"])

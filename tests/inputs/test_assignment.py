@@ -200,7 +200,7 @@ def test_of_very_many_the_first_are_told():
 
 def test_roles_that_are_no_columns_are_told_with_the_rest(tmp_path):
     from nnperm_mlflow.basics.problems import Problems
-    from nnperm_mlflow.config.configuration import parse_config
+    from nnperm_mlflow.config.audit_config import parse_config
     from nnperm_mlflow.inputs.dataset import load_dataset
 
     TABLE.to_parquet(tmp_path / "t.parquet")

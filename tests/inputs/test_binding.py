@@ -10,9 +10,9 @@ import pytest
 
 from nnperm_mlflow.analysis.perturbation.grouping import find_companions
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo, Shuffle, disturb
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError, ShapeError, UnknownFeatureError
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.inputs.slots import read_slot
@@ -653,7 +653,7 @@ def test_numbers_with_more_than_two_values_and_series_are_not_set_by_themselves(
 
 
 def test_a_number_that_shows_its_third_value_late_is_not_binary(monkeypatch):
-    monkeypatch.setattr("nnperm_mlflow.analysis.perturbation.value_counts._CHUNK_ROWS", 10)
+    monkeypatch.setattr("nnperm_mlflow.analysis.perturbation.set_values._CHUNK_ROWS", 10)
     table = pd.DataFrame({"late": of_counts(97, 2, 1).astype(float), "two": of_counts(97, 3).astype(float)})
     assert names(plan(bind(spec("num_input", 2), table=table), rare_below=0.05)) == ["late", "two", "two=1"]
 

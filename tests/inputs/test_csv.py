@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from nnperm_mlflow.basics.errors import ConfigError, DataError
-from nnperm_mlflow.config.configuration import parse_config
+from nnperm_mlflow.config.audit_config import parse_config
 from nnperm_mlflow.inputs.dataset import dataset_from, load_dataset
 
 TABLE = pd.DataFrame(

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from nnperm_mlflow.basics.errors import DataError, ShapeError
-from nnperm_mlflow.config.configuration import DataConfig
+from nnperm_mlflow.config.audit_config import DataConfig
 from nnperm_mlflow.inputs import tables
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from, load_dataset
-from nnperm_mlflow.inputs.sources import ColumnGrid, StoredArray, release
+from nnperm_mlflow.inputs.row_sources import ColumnGrid, StoredArray, release
 from nnperm_mlflow.inputs.specs import InputSpec
 
 TABLE = pd.DataFrame(

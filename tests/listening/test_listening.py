@@ -22,19 +22,19 @@ from mlflow.webhooks.types import EVENT_TO_PAYLOAD_CLASS
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.listening.audit_process import AuditProgram, Outcome, audit_environment
+from nnperm_mlflow.listening.audit_work import Auditor
 from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.configs import configs_in
 from nnperm_mlflow.listening.connections import MOST_CONNECTIONS, PromptProtocol, web_config
+from nnperm_mlflow.listening.delivery_ledger import Deliveries, Failures, first_start
 from nnperm_mlflow.listening.intake import MOST_BODY_BYTES, Intake, build_app
-from nnperm_mlflow.listening.ledger import Deliveries, Failures, first_start
-from nnperm_mlflow.listening.lookups import standing
-from nnperm_mlflow.listening.program import AuditProgram, Outcome, audit_environment
 from nnperm_mlflow.listening.reconciliation import Reconciler
+from nnperm_mlflow.listening.registry_state import standing
 from nnperm_mlflow.listening.service import ListenSettings, listen, only_listener
 from nnperm_mlflow.listening.versions import Version
-from nnperm_mlflow.listening.work import Auditor
 from nnperm_mlflow.registry.connection import BOUNDS
-from nnperm_mlflow.registry.lookups import versions_of
+from nnperm_mlflow.registry.model_lookups import versions_of
 from tests.support.deliveries import SECRET, deliver, event, signed
 from tests.support.servers import free_port, wait_until
 
@@ -447,7 +447,7 @@ def test_an_audit_that_a_killed_listener_left_behind_is_waited_for(tmp_path, mon
     caplog.set_level("INFO", "nnperm_mlflow")
     listener = (
         "import os, sys, threading; from pathlib import Path\n"
-        "from nnperm_mlflow.listening.program import AuditProgram\n"
+        "from nnperm_mlflow.listening.audit_process import AuditProgram\n"
         "from nnperm_mlflow.listening.versions import Version\n"
         f"run = AuditProgram(Path('audit.lock'), 600, os.environ, threading.Event(), "
         f"(sys.executable, '-c', {ORPHAN!r}))\n"

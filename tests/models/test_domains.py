@@ -11,9 +11,9 @@ from keras import layers, ops
 from mlflow.models import infer_signature
 
 from nnperm_mlflow import audit
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.basics.errors import DataError
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.specs import InputSpec

@@ -10,7 +10,7 @@ from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 
-from nnperm_mlflow.report.profiles import profiles_figure
+from nnperm_mlflow.report.profile_curves import profiles_figure
 from tests.report.test_boxplot import global_style
 from tests.report.test_heatmap import HOSTILE, assert_every_text_can_be_read, is_literal
 
@@ -320,5 +320,5 @@ def test_drawing_leaves_no_figure_with_pyplot():
 @pytest.mark.slow
 def test_the_module_does_not_load_pyplot():
     """Which would choose a backend for the whole process of whoever imports it."""
-    code = "import sys, nnperm_mlflow.report.profiles; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, nnperm_mlflow.report.profile_curves; sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

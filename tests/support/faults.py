@@ -217,8 +217,8 @@ STAGES = {
     "start": ["auditor/workspace", "registry/run_session"],
     "blocks": ["analysis/engine/loop", "analysis/engine/block_result"],
     "journal": ["analysis/engine/journal"],
-    "table": ["analysis/engine/table", "analysis/engine/marks"],
-    "files": ["auditor/record", "auditor/result"],
+    "table": ["analysis/engine/table", "analysis/engine/row_marks"],
+    "files": ["auditor/record_assembly", "auditor/result"],
     "publishing": [
         "auditor/outbox", "registry/publication", "registry/publisher", "registry/run_content", "registry/verdicts"
     ],

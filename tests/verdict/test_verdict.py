@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 
 from nnperm_mlflow.analysis.difference.agreement import Interval
-from nnperm_mlflow.analysis.difference.differences import Comparison
+from nnperm_mlflow.analysis.difference.comparison_result import Comparison
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo, Shuffle
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, UnknownFeatureError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.report.audit_card import audit_card
+from nnperm_mlflow.verdict.check_targets import watch
 from nnperm_mlflow.verdict.checks import Baseline, apply
 from nnperm_mlflow.verdict.estimates import Estimate, estimates_of, rank_of, shares_of, unused_features
 from nnperm_mlflow.verdict.judgement import judge
-from nnperm_mlflow.verdict.selection import watch
 from nnperm_mlflow.verdict.verdict import Subject
 
 MODEL = "models:/credit/4"

@@ -14,7 +14,7 @@ from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
 from nnperm_mlflow.models.keras.branches import BranchPredictor
 from nnperm_mlflow.models.keras.domains import with_domains
 from nnperm_mlflow.models.keras.nodes import KerasGraph, unfold, with_lengths
-from nnperm_mlflow.models.predictions import rows_mix, same_numbers
+from nnperm_mlflow.models.output_numbers import rows_mix, same_numbers
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.tensor_predictor import TensorPredictor
 from nnperm_mlflow.models.tensors import Tensors, guarded, spec_from_tensor, to_tensor

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.differences import Comparison
+from nnperm_mlflow.analysis.difference.comparison_result import Comparison
 from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
+from nnperm_mlflow.auditor.audit_procedure import AnyConfig, audit
 from nnperm_mlflow.auditor.preparation import as_config
-from nnperm_mlflow.auditor.procedure import AnyConfig, audit
 from nnperm_mlflow.auditor.result import Folder
+from nnperm_mlflow.basics.audit_files import COMPARISON_CARD, COMPARISON_FILE, COMPARISON_PICTURE
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.basics.files import COMPARISON_CARD, COMPARISON_FILE, COMPARISON_PICTURE
 from nnperm_mlflow.basics.text import as_text
 from nnperm_mlflow.comparison.pairs import Archive, Pair, differences, find_pair
-from nnperm_mlflow.config.configuration import AuditConfig
+from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.registry.comparisons import ComparisonEvidence, log_comparison
 from nnperm_mlflow.registry.connection import connected, run_address
-from nnperm_mlflow.registry.refusals import explained
+from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.report.comparison_card import comparison_card, in_brackets
 from nnperm_mlflow.report.dumbbell import dumbbell_figure

@@ -14,8 +14,8 @@ from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.connection import command, run_address
+from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.publication import VerdictContent, VersionLink
-from nnperm_mlflow.registry.refusals import explained
 from nnperm_mlflow.registry.verdicts import verdict_content
 from nnperm_mlflow.registry.version_link import link_of
 from nnperm_mlflow.report.audit_card import audit_card

@@ -21,14 +21,14 @@ from mlflow.models.evaluation.artifacts import (
 from mlflow.pyfunc import FLAVOR_NAME, MODEL_CONFIG, PyFuncModel
 from pydantic import Field
 
+from nnperm_mlflow.auditor.audit_procedure import audit
 from nnperm_mlflow.auditor.memory import Rows, as_labels
 from nnperm_mlflow.auditor.preparation import as_config
-from nnperm_mlflow.auditor.procedure import audit
 from nnperm_mlflow.auditor.result import AuditResult
+from nnperm_mlflow.basics.audit_files import CARD_FILE, MEDIANS_FILE, VERDICT_FILE
 from nnperm_mlflow.basics.documents import Strict, validated
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError, name_list
-from nnperm_mlflow.basics.files import CARD_FILE, MEDIANS_FILE, VERDICT_FILE
-from nnperm_mlflow.config.configuration import AuditConfig, Names
+from nnperm_mlflow.config.audit_config import AuditConfig, Names
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.inputs.tables import Fetch
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 from nnperm_mlflow.basics.errors import TrackingError
+from nnperm_mlflow.listening.audit_process import Outcome
 from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.configs import configs_in, digest_of, policy_in
-from nnperm_mlflow.listening.ledger import MOST_TRIES, Failures
-from nnperm_mlflow.listening.lookups import is_audited, standing
-from nnperm_mlflow.listening.program import Outcome
+from nnperm_mlflow.listening.delivery_ledger import MOST_TRIES, Failures
+from nnperm_mlflow.listening.registry_state import is_audited, standing
 from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.registry.connection import connect
-from nnperm_mlflow.registry.refusals import explained
+from nnperm_mlflow.registry.error_explanation import explained
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from nnperm_mlflow.approval.application import try_to_judge
+from nnperm_mlflow.approval.audit_judgement import try_to_judge
 from nnperm_mlflow.approval.baselines import pin_baselines, refuse_itself
 from nnperm_mlflow.auditor.forecast import Forecast, forecast
 from nnperm_mlflow.auditor.measurement import measure, profile
@@ -16,15 +16,15 @@ from nnperm_mlflow.auditor.memory import AnyRows, Names, Rows, rows_given
 from nnperm_mlflow.auditor.outbox import kept_until_published, publish_audit, refuse_overwriting
 from nnperm_mlflow.auditor.preparation import prepare, what_was_asked, with_policy
 from nnperm_mlflow.auditor.progress import AnyProgress, watched
-from nnperm_mlflow.auditor.record import gather, publication_of, record_of, write_files
+from nnperm_mlflow.auditor.record_assembly import gather, publication_of, record_of, write_files
 from nnperm_mlflow.auditor.resources import check_room
 from nnperm_mlflow.auditor.result import AuditResult, Folder
 from nnperm_mlflow.auditor.workspace import Workspace, left_unmade
-from nnperm_mlflow.basics.files import TABLE_FILE
-from nnperm_mlflow.config.configuration import AuditConfig
+from nnperm_mlflow.basics.audit_files import TABLE_FILE
+from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.config.policy import AnyPolicy, Policy
 from nnperm_mlflow.registry.connection import connected
-from nnperm_mlflow.registry.refusals import explained
+from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG
 

@@ -17,13 +17,13 @@ from nnperm_mlflow.analysis.engine.job import Job, most_repeats
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.kept_predictions import Predictions
 from nnperm_mlflow.analysis.engine.loop import run_blocks
-from nnperm_mlflow.analysis.engine.marks import Marks
 from nnperm_mlflow.analysis.engine.progress import Progress, reporting
+from nnperm_mlflow.analysis.engine.row_marks import Marks
 from nnperm_mlflow.analysis.engine.table import TableReader, TableWriter, column_names, join_tables
 from nnperm_mlflow.analysis.perturbation.donors import shuffle_block_sizes
 from nnperm_mlflow.analysis.statistics.certainty import Certainties
 from nnperm_mlflow.analysis.statistics.findings import TOP, Findings
-from nnperm_mlflow.analysis.statistics.precision import Precision
+from nnperm_mlflow.analysis.statistics.stopping_rule import Precision
 from nnperm_mlflow.analysis.statistics.summary import summarize
 from nnperm_mlflow.analysis.statistics.tally import Tally
 

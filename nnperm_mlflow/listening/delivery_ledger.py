@@ -9,8 +9,8 @@ from typing import Any
 from huey.constants import EmptyData
 from huey.storage import SqliteStorage
 
-from nnperm_mlflow.listening.signature import MOST_AGE_SECONDS
 from nnperm_mlflow.listening.versions import Version
+from nnperm_mlflow.listening.webhook_signature import MOST_AGE_SECONDS
 
 MOST_TRIES = 3
 """How often the audit of one version may fail, with one configuration, before it is given up."""

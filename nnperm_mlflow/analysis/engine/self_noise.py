@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnperm_mlflow.analysis.engine.deviation import Measure
-from nnperm_mlflow.inputs.bound import BoundInputs, probe_rows
-from nnperm_mlflow.models.predictions import rounding_of
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
+from nnperm_mlflow.models.output_numbers import rounding_of
 from nnperm_mlflow.models.predictor import Predictor
 
 MOST_ROWS = 256

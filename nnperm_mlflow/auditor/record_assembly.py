@@ -13,10 +13,17 @@ import pyarrow.parquet as pq
 from nnperm_mlflow.analysis.engine.table import columns_by_perturbation
 from nnperm_mlflow.analysis.statistics.findings import Findings
 from nnperm_mlflow.analysis.statistics.summary import window_table
-from nnperm_mlflow.approval.application import contents_of
+from nnperm_mlflow.approval.audit_judgement import contents_of
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.result import AuditResult, Folder, write_findings
-from nnperm_mlflow.basics.files import CONFIG_FILE, MEDIANS_FILE, NAMES_FILE, SUMMARY_FILE, TABLE_FILE, file_digest
+from nnperm_mlflow.basics.audit_files import (
+    CONFIG_FILE,
+    MEDIANS_FILE,
+    NAMES_FILE,
+    SUMMARY_FILE,
+    TABLE_FILE,
+    file_digest,
+)
 from nnperm_mlflow.evidence.audit_record import CONFIG_DIGEST, SUMMARY_DIGEST, TABLE_DIGEST, AuditRecord, FolderFiles
 from nnperm_mlflow.registry.connection import run_address
 from nnperm_mlflow.registry.publication import Publication, RunContent

@@ -11,8 +11,8 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.perturbation.kinds import Value, value_name
 from nnperm_mlflow.basics.errors import ConfigError, DataError
-from nnperm_mlflow.config.configuration import ALL, AnalysisConfig
-from nnperm_mlflow.inputs.bound import BoundInputs
+from nnperm_mlflow.config.audit_config import ALL, AnalysisConfig
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.domains import strange_to
 from nnperm_mlflow.inputs.slots import Feature, read_slot
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.first_block import read_provenance
 from nnperm_mlflow.analysis.difference.recomputation import confirm_numbers, confirm_summary
+from nnperm_mlflow.analysis.difference.recorded_table import read_provenance
 from nnperm_mlflow.approval.baselines import find_baselines, pin_baselines
 from nnperm_mlflow.auditor.measurement import measure
 from nnperm_mlflow.auditor.preparation import prepare
+from nnperm_mlflow.basics.audit_files import TABLE_FILE, VERDICT_FILE
 from nnperm_mlflow.basics.errors import DataError, EvidenceError
-from nnperm_mlflow.basics.files import TABLE_FILE, VERDICT_FILE
-from nnperm_mlflow.config.configuration import AuditConfig, DataConfig, load_config
+from nnperm_mlflow.config.audit_config import AuditConfig, DataConfig, load_config
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.inputs.dataset import load_dataset

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 from nnperm_mlflow.analysis.perturbation.association import Groups
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo, Shuffle
-from nnperm_mlflow.analysis.perturbation.value_counts import values_to_set
+from nnperm_mlflow.analysis.perturbation.set_values import values_to_set
 from nnperm_mlflow.basics.errors import ConfigError, UnknownFeatureError, did_you_mean, name_list
 from nnperm_mlflow.basics.problems import Problems
-from nnperm_mlflow.config.configuration import AnalysisConfig
-from nnperm_mlflow.inputs.bound import BoundInputs
+from nnperm_mlflow.config.audit_config import AnalysisConfig
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.slots import Feature, count_steps, window_of
 
 

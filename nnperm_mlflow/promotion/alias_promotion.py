@@ -8,12 +8,12 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.approval.procedure import find_record, policy_for
+from nnperm_mlflow.approval.policy_check import find_record, policy_for
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError, RefusedError
 from nnperm_mlflow.config.policy import AnyPolicy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
-from nnperm_mlflow.promotion.confirmation import Rereading, confirm, confirm_verdict
+from nnperm_mlflow.promotion.rereading import Rereading, confirm, confirm_verdict
 from nnperm_mlflow.registry.aliases import Promotion, holder_of, move_alias
 from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected, current_user
