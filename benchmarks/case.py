@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.bound import BoundInputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
-from nnperm_mlflow.models.keras.network import keras_predictor
+from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.pyfunc import PyfuncPredictor

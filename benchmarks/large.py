@@ -31,7 +31,7 @@ from shapes import N_CODES, SHAPES, feature_names, save_model
 from nnperm_mlflow.config.configuration import parse_config
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import load_dataset
-from nnperm_mlflow.models.keras.network import keras_predictor
+from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 
 SHAPE = SHAPES["article"]
 _CHUNK_ROWS = 50_000

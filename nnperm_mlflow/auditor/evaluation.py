@@ -36,6 +36,7 @@ from nnperm_mlflow.registry.artifacts import Fetcher
 from nnperm_mlflow.registry.connection import connected
 
 _UNNAMED_TARGETS = "targets"
+_NETWORKS = {"keras", "tensorflow"}
 
 
 class EvaluatorConfig(Strict):
@@ -167,7 +168,12 @@ def _follow(config: AuditConfig, predictions: str | None, model: PyFuncModel) ->
             f"predictions: '{predictions}' is no output that the model's signature names, which are "
             f"{name_list(outputs)}. Say under 'analysis: output:' which one to follow."
         )
-    analysis = config.analysis.model_copy(update={"output": outputs.index(predictions)})
+    if len(outputs) == 1:
+        return config
+    # a network calls its outputs as its signature does, in an order of its own, and some may be of several numbers
+    is_network = not _NETWORKS.isdisjoint(model.metadata.flavors)
+    output = predictions if is_network else outputs.index(predictions)
+    analysis = config.analysis.model_copy(update={"output": output})
     return config.model_copy(update={"analysis": analysis})
 
 

@@ -35,6 +35,7 @@ from nnperm_mlflow.models.loaders import download_model, load_predictor
 from nnperm_mlflow.models.model_files import ModelFiles
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.models.predictor import Predictor
+from nnperm_mlflow.models.signature import columns_by_signature
 from nnperm_mlflow.registry.artifacts import Fetcher
 from nnperm_mlflow.verdict.selection import watch
 
@@ -220,7 +221,8 @@ def _load(
         config, data = data.read(predictor.inputs, config, fetch)
     if data.n_rows < _FEWEST_ROWS:
         raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
-    inputs = bind_inputs(predictor.inputs, data, config.inputs)
+    said = {**columns_by_signature(files.mlmodel, predictor.inputs, data.columns), **config.inputs}
+    inputs = bind_inputs(predictor.inputs, data, said)
     return _Loaded(config, reference, files, predictor, data, inputs)
 
 

@@ -17,6 +17,7 @@ import click
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.basics.locations import without_secrets, without_secrets_in
 from nnperm_mlflow.basics.text import printable, program
+from nnperm_mlflow.cli.native_stderr import quieten_tensorflow
 from nnperm_mlflow.cli.signals import stoppable
 
 EXIT_FAIL, EXIT_ERROR = 1, 2
@@ -91,6 +92,11 @@ class _Printable(logging.Formatter):
         return printable(super().formatMessage(record))
 
 
+def _is_no_small_talk(record: logging.LogRecord) -> bool:
+    """Tell whether a record is ours, or tells of an error: of tracing and optimizers TensorFlow speaks to modellers."""
+    return record.levelno >= logging.ERROR or record.name.partition(".")[0] not in ("tensorflow", "absl")
+
+
 def log_to_stderr(form: str, *, force: bool = False) -> None:
     """Let warnings, and what this program tells, go to standard error.
 
@@ -103,6 +109,7 @@ def log_to_stderr(form: str, *, force: bool = False) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable(form))
+    handler.addFilter(_is_no_small_talk)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=force)
 
 
@@ -112,6 +119,8 @@ def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
     _replace_closed_streams()
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    if not debug and os.environ["TF_CPP_MIN_LOG_LEVEL"] >= _QUIET["TF_CPP_MIN_LOG_LEVEL"]:
+        quieten_tensorflow()
     log_to_stderr("%(message)s")
     logging.getLogger("nnperm_mlflow").setLevel(logging.INFO)
     with stoppable(by_mlflow_run=bool(click.get_current_context().obj)), _told(debug):

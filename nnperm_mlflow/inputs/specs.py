@@ -88,3 +88,7 @@ def _shared_unit(heads: Iterable[Head]) -> str | None:
 
 
 Arrays = Mapping[str, np.ndarray]
+
+
+ALIGNMENT = 64
+"""Bytes; what numerical libraries want of the first address of an array, or they copy it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
+from nnperm_mlflow.inputs.specs import ALIGNMENT
 
 Outcome = np.ndarray | PredictionError
 KindT = TypeVar("KindT", bound=Hashable)
@@ -121,14 +123,24 @@ def stack(changes: Sequence[Change], name: str, unchanged: np.ndarray) -> np.nda
     Returns
     -------
     ndarray of shape (len(changes) * n_rows, ...)
-        A new array.
+        A new array; of numbers it begins at a multiple of `ALIGNMENT`.
     """
-    stacked = np.empty((len(changes), *unchanged.shape), dtype=unchanged.dtype)
+    stacked = _empty((len(changes), *unchanged.shape), unchanged.dtype)
     for copy, change in zip(stacked, changes, strict=True):
         if not change.replaces(name, unchanged.shape[1:]):
             copy[...] = unchanged
         change.write(name, copy)
     return stacked.reshape(-1, *unchanged.shape[1:])
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return a new array of any content; NumPy's own begin wherever there is room."""
+    if dtype.hasobject:
+        return np.empty(shape, dtype=dtype)
+    n_bytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(n_bytes + ALIGNMENT, dtype=np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
+    return memory[first : first + n_bytes].view(dtype).reshape(shape)
 
 
 class Exactness:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,12 +162,12 @@ def _network_files(files: ModelFiles) -> Iterator[Path]:
 def _network_loader(network: Path) -> Callable[[Path, ModelFiles, ModelReference, bool], Predictor]:
     if network.suffix in (".keras", ".h5"):
         _refuse_other_backend()
+        from nnperm_mlflow.models.keras.network import load_network  # noqa: PLC0415
+
         if is_of_keras_2(network):
             from nnperm_mlflow.models.keras2.network import load_network as load_of_keras_2  # noqa: PLC0415
 
-            return load_of_keras_2
-        from nnperm_mlflow.models.keras.network import load_network  # noqa: PLC0415
-
+            return partial(load_of_keras_2, by_keras_3=load_network)
         return load_network
     from nnperm_mlflow.models.saved_model import load_saved_model  # noqa: PLC0415
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,32 @@ def specs_from_signature(mlmodel: dict[str, Any], reference: ModelReference) -> 
             "Log it again with signature=infer_signature(inputs, predictions)."
         )
     return [_spec(part, reference) for part in signature.inputs.inputs]
+
+
+def columns_by_signature(
+    mlmodel: Mapping[str, Any], inputs: Sequence[InputSpec], known: Iterable[str]
+) -> dict[str, list[str]]:
+    """Return which columns a network's only input takes, in their order, where its signature is one of a DataFrame.
+
+    MLflow puts the columns of what it is given into that order.
+
+    Parameters
+    ----------
+    mlmodel : mapping
+        The MLmodel file.
+    inputs : sequence of InputSpec
+    known : iterable of str
+        Columns that there are; where one of the signature's is not among them, nothing is returned.
+    """
+    try:
+        signature = ModelSignature.from_dict(mlmodel["signature"]) if mlmodel.get("signature") else None
+    except (MlflowException, KeyError, TypeError, ValueError, AttributeError):
+        return {}
+    parts = signature.inputs.inputs if signature and signature.inputs else []
+    names = [part.name for part in parts if isinstance(part, ColSpec) and part.name]
+    if len(inputs) != 1 or inputs[0].shape not in ((None,), (len(names),)) or len(names) != len(parts):
+        return {}
+    return {inputs[0].name: names} if names and set(names) <= set(known) else {}
 
 
 def _spec(part: object, reference: ModelReference) -> InputSpec:

@@ -13,7 +13,8 @@ from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
 from nnperm_mlflow.models.predictions import same_numbers
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.models.tensors import WORKERS, Compiled, Tensors, guarded, to_columns, to_tensor
+from nnperm_mlflow.models.tensor_outputs import to_columns
+from nnperm_mlflow.models.tensors import WORKERS, Compiled, Tensors, guarded, to_tensor
 from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 logger = logging.getLogger(__name__)
@@ -74,18 +75,22 @@ class TensorPredictor(WholeModelPredictor):
         return super().fitted(probe, exact)
 
     def _is_the_model(self, probe: Arrays) -> bool:
-        """Tell whether the compiled function gives the model's numbers for some rows, as far as that can be told."""
+        """Tell whether the compiled function gives the model's numbers for some rows, as far as that can be told.
+
+        Rows in which something is missing are not compared: of no number, a compiled ReLU may make one.
+        """
         try:
             expected = self.call_original(probe)
         except PredictionError as error:
             logger.debug("the network cannot be called uncompiled: %s", type(error.__cause__).__name__)
             return True
+        known = np.isfinite(expected).all(axis=1)
         try:
-            if same_numbers(self.call(probe), expected):
+            if same_numbers(self.call(probe)[known], expected[known]):
                 return True
         except PredictionError as error:
             logger.debug("the network cannot be compiled: %s", type(error.__cause__).__name__)
-        return not same_numbers(self.call_original(probe), expected)  # of numbers drawn by chance none are the model's
+        return not same_numbers(self.call_original(probe)[known], expected[known])  # then chance makes the difference
 
     def _call(self, function: Callable[[Tensors], Any], inputs: Arrays) -> np.ndarray:
         tensors = {spec.name: to_tensor(inputs[spec.name], spec) for spec in self.inputs}

@@ -11,8 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from nnperm_mlflow.basics.errors import PredictionError
-from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.predictions import as_columns
+from nnperm_mlflow.inputs.specs import ALIGNMENT, InputSpec
 
 Tensors = Mapping[str, Any]
 WORKERS = max(2, min(4, (os.cpu_count() or 1) // 2))
@@ -48,13 +47,21 @@ def to_tensor(array: Any, spec: InputSpec) -> tf.Tensor:  # noqa: ANN401 - an ar
     return tf.convert_to_tensor(array, _tensor_type(spec.dtype))
 
 
-def to_columns(predicted: Any, n_rows: int) -> np.ndarray:  # noqa: ANN401 - a tensor, or a list or dict of them
-    """Return what a network gave as numbers of shape (n_rows, n_outputs); NumPy takes bfloat16 for none."""
-    return as_columns(tf.nest.map_structure(_known_to_numpy, predicted), n_rows)
+def lend_tensor(array: np.ndarray, spec: InputSpec) -> tf.Tensor:
+    """Return an input as a tensor that uses the array's own memory, where TensorFlow can; else a copy.
 
+    Of wide inputs the copy takes as long as a good part of the network.
 
-def _known_to_numpy(tensor: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tensor, tf.float32) if tensor.dtype == tf.bfloat16 else tensor
+    Parameters
+    ----------
+    array : ndarray of shape (n_rows, ...)
+        Nobody may change it afterwards.
+    spec : InputSpec
+    """
+    is_aligned = array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0
+    if not (is_aligned and array.flags.writeable and array.dtype == spec.dtype and array.dtype.kind in "iuf"):
+        return to_tensor(array, spec)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 class Compiled:

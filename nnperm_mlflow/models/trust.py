@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from nnperm_mlflow.models.unreached import (
+    RESTORING,
+    SAVING,
+    called_functions,
+    helper_functions,
+    named_functions,
+    saver_nodes,
+)
 
 _SAVER, _RESTORER = "__inference__traced_save", "__inference__traced_restore"
 """Names of the functions that each SavedModel has: for saving it again, which nobody calls, and for its weights."""
 
 _SAVING, _RESTORING = frozenset({"SaveV2", "MergeV2Checkpoints"}), frozenset({"RestoreV2"})
 """Operations that these two are made for."""
+
+_SAVER_OPERATIONS = {SAVING: _SAVING, RESTORING: _RESTORING}
 
 _REACHING = re.compile(
     r"ReadFile|MatchingFiles|ImmutableConst|Restore.*|PyFunc.*|EagerPyFunc|Debug.*|.*Dataset.*|.*Iterator.*|.*Reader.*"
@@ -20,19 +31,13 @@ _REACHING = re.compile(
 """Operations that reach further though TensorFlow may call them stateless."""
 
 _OWN_STATE = re.compile(
-    r"VarHandleOp|VarIsInitializedOp|ReadVariableOp|Assign\w*VariableOp|Resource(Gather|Scatter)\w*|DisableCopyOnRead"
+    r"Variable(V2)?|VarHandleOp|VarIsInitializedOp|ReadVariableOp|Assign\w*VariableOp|Resource(Gather|Scatter)\w*|DisableCopyOnRead"
     r"|\w*HashTable\w*|LookupTable(Find|Size|Import|Export|Insert|Remove)V2|InitializeTableV2"
     r"|(Stateful)?PartitionedCall|If|While|Case|Assert|Placeholder\w*|CudnnRNN\w*|TensorArray\w*"
     r"|Random\w*|Multinomial|TruncatedNormal|ParameterizedTruncatedNormal|Stateful(Uniform|Standard|Truncated|Random)\w*"
     r"|RngReadAndSkip|RngSkip"
 )
 """Operations with a state that stays inside the model: variables, tables, calls, random numbers."""
-
-_PLAIN_OBJECTS = re.compile("_generic_user_object|_tf_keras_.*")
-"""What TensorFlow makes objects without methods of: of their attributes it asks for none that has a public name."""
-
-_ADAPTING = "_adapt_function"
-"""Attribute of a layer of Keras 2 with the function that it once learned its statistics or words by."""
 
 _MODELLING = re.compile(
     r"keras(\.(activations|constraints|dtype_policies|initializers|layers|losses|metrics|models|ops|optimizers"
@@ -64,9 +69,16 @@ def reaching_operations(saved_model: Path) -> list[str]:
     graphs = [meta.graph_def for meta in saved.meta_graphs]
     functions = [function for graph in graphs for function in graph.library.function]
     names = {function.signature.name for function in functions}
-    uncalled = names - _named_functions(saved) - _called_functions(functions)
-    helpers = _helper_functions(saved, functions)
-    found = {node.op for graph in graphs for node in graph.node if not _stays_inside(node.op, names)}
+    uncalled = names - named_functions(saved) - called_functions(functions)
+    helpers = helper_functions(saved, functions)
+    found: set[str] = set()
+    for meta in saved.meta_graphs:
+        savers = saver_nodes(meta)
+        found.update(
+            node.op
+            for node in meta.graph_def.node
+            if node.op not in _SAVER_OPERATIONS.get(savers.get(node.name, ""), ()) and not _stays_inside(node.op, names)
+        )
     for function in functions:
         name = function.signature.name
         if name in helpers:
@@ -121,93 +133,6 @@ def _belongs_to_keras(part: Mapping[str, Any]) -> bool:
     module = str(part["module"])
     known = bool(_MODELLING.fullmatch(module)) or (is_function and module == "builtins")
     return known and name.isidentifier()
-
-
-def _named_functions(saved: Any) -> set[str]:  # noqa: ANN401 - a protocol buffer
-    """Return the functions that can be called once a SavedModel is loaded."""
-    if not _has_objects(saved):
-        return {name for meta in saved.meta_graphs for node in meta.graph_def.node for name in _callees(node)}
-    objects = saved.meta_graphs[0].object_graph_def
-    return set(objects.concrete_functions).union(*(_held_functions(node) for node in objects.nodes))
-
-
-def _has_objects(saved: Any) -> bool:  # noqa: ANN401
-    """Tell whether a SavedModel is loaded as objects with functions, and not as a graph of TensorFlow 1."""
-    return len(saved.meta_graphs) == 1 and saved.meta_graphs[0].HasField("object_graph_def")
-
-
-def _held_functions(node: Any) -> set[str]:  # noqa: ANN401
-    """Return the functions that an object of a SavedModel stands for."""
-    held = {node.bare_concrete_function.concrete_function_name, node.captured_tensor.concrete_function}
-    return {*node.function.concrete_functions, *held} - {""}
-
-
-def _helper_functions(saved: Any, functions: Sequence[Any]) -> set[str]:  # noqa: ANN401
-    """Return functions that nothing calls on loading or predicting: attributes of plain objects, and what these call.
-
-    Whatever has another way to them is none: the objects that TensorFlow looks into, the graph, gradients, and
-    implementations that it may take for one another.
-    """
-    if not _has_objects(saved):
-        return set()
-    (meta,) = saved.meta_graphs
-    helpers = _helper_objects(meta.object_graph_def)
-    nodes = enumerate(meta.object_graph_def.nodes)
-    held = {name for number, node in nodes if number in helpers for name in _held_functions(node)}
-    calls = {function.signature.name: _called_functions([function]) for function in functions}
-    theirs = _reached(held, calls)
-    others = {name for node in meta.graph_def.node for name in _callees(node)}
-    nodes = enumerate(meta.object_graph_def.nodes)
-    others |= {name for number, node in nodes if number not in helpers for name in _held_functions(node)}
-    others |= {gradient.gradient_func for gradient in meta.graph_def.library.gradient}
-    others |= {function.signature.name for function in functions if "api_implements" in function.attr}
-    return theirs - _reached(others | (set(calls) - theirs), calls)
-
-
-def _helper_objects(objects: Any) -> set[int]:  # noqa: ANN401
-    """Return the functions among a SavedModel's objects that are attributes of plain objects and nothing else."""
-    holders: dict[int, list[tuple[int, str]]] = {}
-    for number, node in enumerate(objects.nodes):
-        for child in (*node.children, *node.dependencies):
-            holders.setdefault(child.node_id, []).append((number, child.local_name))
-        for saver in node.saveable_objects.values():
-            for function in (saver.save_function, saver.restore_function):
-                holders.setdefault(function, []).append((number, "_saver"))
-    kinds = [node.WhichOneof("kind") for node in objects.nodes]
-    found = {number for number in holders if number and kinds[number] in ("function", "bare_concrete_function")}
-
-    def is_helper(holder: int, attribute: str) -> bool:
-        node = objects.nodes[holder]
-        is_plain = kinds[holder] == "user_object" and _PLAIN_OBJECTS.fullmatch(node.user_object.identifier)
-        is_public = not attribute.startswith("_") and attribute != "signatures"
-        is_attribute = is_plain and not node.registered_name and (is_public or attribute == _ADAPTING)
-        return bool(is_attribute) or holder in found
-
-    while more := {number for number in found if not all(is_helper(*holder) for holder in holders[number])}:
-        found -= more
-    return found
-
-
-def _reached(names: Iterable[str], calls: Mapping[str, set[str]]) -> set[str]:
-    """Return functions and all that they call, over however many steps."""
-    reached: set[str] = set()
-    waiting = set(names)
-    while waiting:
-        reached |= waiting
-        waiting = {callee for name in waiting for callee in calls.get(name, ())} - reached
-    return reached & set(calls)
-
-
-def _called_functions(functions: Iterable[Any]) -> set[str]:
-    """Return the functions that others call."""
-    return {name for function in functions for node in function.node_def for name in _callees(node)}
-
-
-def _callees(node: Any) -> set[str]:  # noqa: ANN401 - a protocol buffer
-    """Return what an operation may call, by name."""
-    attributes = list(node.attr.values())
-    names = {attribute.func.name for attribute in attributes}
-    return {node.op, *names, *(function.name for attribute in attributes for function in attribute.list.func)}
 
 
 def _stays_inside(operation: str, functions: set[str]) -> bool:

@@ -1,4 +1,4 @@
-"""A configuration in the making: what each input receives and why, what is assumed, and what is left to decide."""
+"""A configuration in the making: what each input receives and why, what is assumed and tried out, what is left open."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from nnperm_mlflow.inputs.bound import Wanted
 from nnperm_mlflow.inputs.dataset import Series
 from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.proposal.yardstick import Yardstick
 
 Columns = Mapping[str, np.ndarray]
 """The static table."""
@@ -52,6 +53,55 @@ class Assumption:
     kind: Literal["steps", "channels", "numbers"]
     of: str
     told_by: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of trying out an assumption.
+
+    Attributes
+    ----------
+    assumption : Assumption
+    is_told : bool
+        Whether the outcome tells the order that was taken from every other that was tried.
+    is_changed : bool
+        Whether that is another one than was assumed.
+    fit : float
+        Of the order that was taken.
+    rival : float or None
+        Of the best other one; None where none was tried.
+    """
+
+    assumption: Assumption
+    is_told: bool
+    is_changed: bool
+    fit: float
+    rival: float | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of trying out a draft.
+
+    Attributes
+    ----------
+    reading : Reading
+        The one that fits the outcome best, as far as it tells.
+    yardstick : Yardstick
+    n_rows : int
+    fit : float
+        Of that reading.
+    tells_nothing : bool
+        Whether predictions fit the outcome no better than chance.
+    findings : tuple of Finding
+    """
+
+    reading: Reading
+    yardstick: Yardstick
+    n_rows: int
+    fit: float
+    tells_nothing: bool
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from nnperm_mlflow.inputs.slots import Kind
 from nnperm_mlflow.models.loaders import download_model, load_predictor
 from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.proposal.draft import Assumption, Draft, Question
+from nnperm_mlflow.proposal.draft import Assumption, Draft, Question, Trial
 from nnperm_mlflow.proposal.pairing import pair
 from nnperm_mlflow.proposal.result import Proposal
-from nnperm_mlflow.proposal.trial import Trial, alternatives, try_out
+from nnperm_mlflow.proposal.trial import alternatives, try_out
 from nnperm_mlflow.registry.artifacts import Fetcher
 from nnperm_mlflow.registry.connection import connected
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations, permutations
 
 import numpy as np
@@ -12,7 +12,7 @@ from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import Dataset, Series
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.proposal.draft import Assumption, Reading
+from nnperm_mlflow.proposal.draft import Assumption, Finding, Reading, Trial
 from nnperm_mlflow.proposal.yardstick import Yardstick, is_better
 
 _MOST_ROWS = 8_192
@@ -20,55 +20,6 @@ _CALL_ROWS = 1_024
 _ALL_ORDERS, _ALL_PAIRS = 3, 6  # things of which every order, or each exchange of two, is tried
 _MOST_COMBINED = 48  # orders of several things at once
 _MOST_CHANGES = 8
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What came of trying out an assumption.
-
-    Attributes
-    ----------
-    assumption : Assumption
-    is_told : bool
-        Whether the outcome tells the order that was taken from every other that was tried.
-    is_changed : bool
-        Whether that is another one than was assumed.
-    fit : float
-        Of the order that was taken.
-    rival : float or None
-        Of the best other one; None where none was tried.
-    """
-
-    assumption: Assumption
-    is_told: bool
-    is_changed: bool
-    fit: float
-    rival: float | None
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What came of trying out a draft.
-
-    Attributes
-    ----------
-    reading : Reading
-        The one that fits the outcome best, as far as it tells.
-    yardstick : Yardstick
-    n_rows : int
-    fit : float
-        Of that reading.
-    tells_nothing : bool
-        Whether predictions fit the outcome no better than chance.
-    findings : tuple of Finding
-    """
-
-    reading: Reading
-    yardstick: Yardstick
-    n_rows: int
-    fit: float
-    tells_nothing: bool
-    findings: tuple[Finding, ...]
 
 
 class _Fits:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nnperm_mlflow.proposal.draft import Assumption, Draft
-from nnperm_mlflow.proposal.trial import Finding, Trial
+from nnperm_mlflow.proposal.draft import Assumption, Draft, Finding, Trial
 
 
 def is_told(assumption: Assumption, trial: Trial | None) -> bool:

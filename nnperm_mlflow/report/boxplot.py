@@ -16,6 +16,9 @@ from nnperm_mlflow.report.text import LONGEST_LINE, TITLE_POINTS, fit, inches_of
 TOP = 20
 """Perturbations that are marked off where there are more, as in the article."""
 
+MOST = 60
+"""Perturbations that are shown, those that move predictions most; of more it is said how many are left."""
+
 _COLOURS = {"shuffle": "#7aa6c2", "set": "#e0a458", "order": "#a596c8"}
 _WAYS = {"shuffle": "shuffled", "set": "all rows set to the value (rows that held it)", "order": "steps reordered"}
 _WHISKER, _EDGE = "#5b6770", "#37474f"
@@ -36,7 +39,7 @@ _SMALLEST_PROBABILITY = 0.01  # end of the shortest axis: what moves less is sma
 
 
 def boxplot_figure(summary: pd.DataFrame, subtitle: str, unit: str) -> Figure:
-    """Draw the boxplot on a figure of its own, high enough for every label.
+    """Draw the boxplot on a figure of its own, high enough for every label that is shown.
 
     Parameters
     ----------
@@ -50,17 +53,31 @@ def boxplot_figure(summary: pd.DataFrame, subtitle: str, unit: str) -> Figure:
     Returns
     -------
     matplotlib Figure
-        Of 10 inches (more for long names) by 0.3 inches a perturbation; save it with `savefig`.
+        Of 10 inches (more for long names) by 0.3 inches a perturbation, at most `MOST` of them; save it with `savefig`.
     """
-    longest = min(_LONGEST_NAME, max(map(len, summary["perturbation"])))
+    shown = choose_boxes(summary)
+    longest = min(_LONGEST_NAME, max(map(len, shown["perturbation"])))
     width = _WIDTH_INCHES + _LETTER_INCHES * max(0, longest - _FREE_LETTERS)
-    figure = Figure(figsize=(width, _MARGIN_INCHES + _ROW_INCHES * len(summary)), layout="constrained")
+    n_lines = len(shown) + (len(shown) < len(summary))
+    figure = Figure(figsize=(width, _MARGIN_INCHES + _ROW_INCHES * n_lines), layout="constrained")
     draw_boxplot(figure.subplots(), summary, subtitle, unit)
     return figure
 
 
+def choose_boxes(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows to show, ordered by median, ties by mean.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        As for `boxplot_figure`. Not modified.
+    """
+    ordered = summary.sort_values(["median", "mean"], ascending=False, kind="stable").reset_index(drop=True)
+    return ordered.head(MOST)
+
+
 def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str) -> Axes:
-    """Draw one box per perturbation, ordered by median, ties by mean.
+    """Draw one box per perturbation, those that move predictions most.
 
     Parameters
     ----------
@@ -74,9 +91,9 @@ def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str) ->
     -------
     matplotlib Axes
         Boxes from the lower to the upper quartile with a line at the median, whiskers from 5 % to 95 %, a diamond at
-        the mean and a point at the largest deviation.
+        the mean and a point at the largest deviation. Below the last box it is said how many are not shown.
     """
-    ordered = summary.sort_values(["median", "mean"], ascending=False, kind="stable").reset_index(drop=True)
+    ordered = choose_boxes(summary)
     boxes = axes.bxp(
         [_box(row) for row in ordered.to_dict("records")],
         positions=range(len(ordered)),
@@ -94,10 +111,12 @@ def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str) ->
     for box, way in zip(boxes["boxes"], ordered["way"], strict=True):
         box.set(facecolor=_COLOURS[way], edgecolor=_EDGE)
     _label(axes, ordered, subtitle, unit)
+    if len(ordered) < len(summary):
+        _tell_others(axes, len(ordered), len(summary) - len(ordered))
     return axes
 
 
-def _box(row: dict[str, Any]) -> dict[str, Any]:
+def _box(row: dict[Any, Any]) -> dict[str, Any]:
     return {
         "label": _label_of(row),
         "med": row["median"],
@@ -110,7 +129,7 @@ def _box(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _label_of(row: dict[str, Any]) -> str:
+def _label_of(row: dict[Any, Any]) -> str:
     """Return a perturbation's name, and behind a set value how many rows held it."""
     name, held = shorten(str(row["perturbation"]), _LONGEST_NAME), row.get("held", math.nan)
     return name if math.isnan(held) else f"{name} ({held:,.0f})"
@@ -153,21 +172,37 @@ def _deviation_in(unit: str) -> str:
 
 
 def _mark_top(axes: Axes) -> None:
-    """Set the first boxes off from the others, and repeat the scale above them."""
+    """Set the first boxes off from the others, named beside them, and repeat the scale above them."""
     axes.axhspan(-0.6, TOP - 0.5, color="#eef3f6", zorder=0)
     axes.axhline(TOP - 0.5, color=_EDGE, linewidth=1, linestyle="--")
     axes.annotate(
         f"TOP {TOP} FEATURES",
-        (1, TOP - 0.5),
+        (1, (TOP - 1) / 2),
         xycoords=axes.get_yaxis_transform(),
-        xytext=(-6, 5),
+        xytext=(6, 0),
         textcoords="offset points",
-        ha="right",
+        rotation=270,
+        va="center",
         fontsize=10,
         fontweight="bold",
         color=_EDGE,
     )
     axes.tick_params(labeltop=True, top=True)
+
+
+def _tell_others(axes: Axes, n_shown: int, n_left: int) -> None:
+    """Say in a line of its own, below the last box, how many there are besides."""
+    axes.set_ylim(n_shown + 0.6, -0.6)
+    axes.annotate(
+        f"and {n_left:,} more, none with a larger median (summary.csv)",
+        (0, n_shown),
+        xycoords=axes.get_yaxis_transform(),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=_AXIS_POINTS,
+        color=_EDGE,
+    )
 
 
 def _explain(axes: Axes, ways: set[str]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from scipy.stats.contingency import association, crosstab
 
-from nnperm_mlflow.analysis.perturbation.association import Association, associate, propose_groups, strong
+from nnperm_mlflow.analysis.perturbation.association import Associations, associate, propose_groups
 
 MARKS = {
     "algebra": [45, 70, 29, 15, 21],
@@ -64,9 +64,14 @@ def by_pair(associations):
     return {frozenset((each.first, each.second)): (each.measure, each.value) for each in associations}
 
 
-def rated(values, measure="spearman"):
-    """Return associations of features of one letter: `{"AB": 0.8}`."""
-    return [Association(first, second, measure, value) for (first, second), value in values.items()]
+def rated(values, names=None):
+    """Return associations of numbers, by two names: `{"AB": 0.8}`; those of pairs that are not told are 0."""
+    names = sorted({name for pair in values for name in pair}) if names is None else list(names)
+    matrix = np.eye(len(names))
+    for pair, value in values.items():
+        one, other = map(names.index, pair)
+        matrix[one, other] = matrix[other, one] = value
+    return Associations(tuple(names), frozenset(), matrix)
 
 
 def test_each_pair_is_told_once_in_the_order_of_the_columns_by_the_measure_of_its_kinds():
@@ -84,7 +89,7 @@ def test_each_pair_is_told_once_in_the_order_of_the_columns_by_the_measure_of_it
 
 @pytest.mark.parametrize("columns", [{}, {"age": np.arange(5.0)}])
 def test_where_there_are_no_two_features_there_is_no_pair(columns):
-    assert associate(columns, set()) == []
+    assert list(associate(columns, set())) == []
 
 
 # Two numbers
@@ -302,16 +307,20 @@ def test_the_columns_stay_as_they_were():
     columns = {"age": np.array([3.0, np.nan, 1, 2]), "area": np.array(["a", None, "b", "b"], dtype=object)}
     for column in columns.values():
         column.flags.writeable = False
-    assert len(associate(columns, {"area"})) == 1
+    assert len(list(associate(columns, {"area"}))) == 1
 
 
 # What is strong
 
 
+STRONGEST = {"BC": 0.95, "AC": -0.9, "AB": 0.7, "BD": -0.7}
+
+
 def test_strong_associations_are_those_at_the_limit_or_beyond_strongest_first():
     pairs = rated({"AB": 0.7, "AC": -0.9, "AD": 0.69, "BC": 0.95, "BD": -0.7, "CD": -0.69})
-    assert strong(pairs, 0.7) == [pairs[3], pairs[1], pairs[0], pairs[4]]
-    assert strong(pairs, 0.96) == []
+    found = [(pair.first + pair.second, pair.measure, pair.value) for pair in pairs.strong(0.7)]
+    assert found == [(names, "spearman", value) for names, value in STRONGEST.items()]
+    assert pairs.strong(0.96) == []
 
 
 # Groups
@@ -336,7 +345,7 @@ def test_planted_blocks_are_found_exactly():
         "SCORE": causes[4],
     }
     found = associate(columns, {"AREA", "TOWN", "REGION", "SHOP"})
-    assert propose_groups(found, list(columns), 0.7) == {
+    assert propose_groups(found, 0.7) == {
         "PAY and 3 others": ["PAY", "BILL", "LIMIT", "DEBT"],
         "AREA, TOWN and REGION": ["AREA", "TOWN", "REGION"],
         "SHOP and SALES": ["SHOP", "SALES"],
@@ -346,21 +355,21 @@ def test_planted_blocks_are_found_exactly():
 def test_a_chain_does_not_join_its_two_ends():
     """What joins by the nearest pair would make one group of all."""
     chain = rated({"AB": 0.9, "BC": 0.8, "AC": 0.0})
-    assert propose_groups(chain, "ABC", 0.5) == {"A and B": ["A", "B"]}
+    assert propose_groups(chain, 0.5) == {"A and B": ["A", "B"]}
 
 
 def test_a_chain_whose_mean_is_at_the_limit_is_one_group():
     """What joins by the farthest pair would leave C alone: with A it has 0.3, with A and B 0.55 on average."""
     chain = rated({"AB": 0.9, "BC": 0.8, "AC": 0.3})
-    assert list(propose_groups(chain, "ABC", 0.55)) == ["A, B and C"]
-    assert list(propose_groups(chain, "ABC", 0.56)) == ["A and B"]
+    assert list(propose_groups(chain, 0.55)) == ["A, B and C"]
+    assert list(propose_groups(chain, 0.56)) == ["A and B"]
 
 
 def test_each_feature_of_a_group_counts_as_much_as_the_others():
     """D has 0.63 with A, B and C on average, but 0.55 where A and B count as one."""
     pairs = rated({"AB": 0.95, "AC": 0.9, "BC": 0.9, "AD": 0.8, "BD": 0.8, "CD": 0.3})
-    assert list(propose_groups(pairs, "ABCD", 0.63)) == ["A and 3 others"]
-    assert list(propose_groups(pairs, "ABCD", 0.64)) == ["A, B and C"]
+    assert list(propose_groups(pairs, 0.63)) == ["A and 3 others"]
+    assert list(propose_groups(pairs, 0.64)) == ["A, B and C"]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -369,27 +378,25 @@ def test_features_that_are_all_at_the_limit_are_one_group(names, sign):
     """Rounding of the averages does not part them, whatever the limit."""
     for limit in np.arange(1, 101) / 100:
         pairs = rated({first + second: sign * limit for first, second in combinations(names, 2)})
-        assert list(propose_groups(pairs, names, limit).values()) == [list(names)]
-        assert propose_groups(pairs, names, limit + 0.001) == {}
+        assert list(propose_groups(pairs, limit).values()) == [list(names)]
+        assert propose_groups(pairs, limit + 0.001) == {}
 
 
 def test_ties_are_joined_in_one_way_whatever_the_order():
     """B may go with A or with C; and D with E or F."""
-    pairs = rated({"AB": 0.9, "BC": 0.9, "ED": 0.9, "DF": 0.9})
     for names in permutations("ABCDEF"):
-        groups = propose_groups(pairs, names, 0.7)
+        groups = propose_groups(rated({"AB": 0.9, "BC": 0.9, "ED": 0.9, "DF": 0.9}, names), 0.7)
         assert {frozenset(members) for members in groups.values()} == {frozenset("AB"), frozenset("DE")}
-        assert propose_groups(pairs[::-1], names, 0.7) == groups
 
 
 @pytest.mark.parametrize("names", [[], ["A"]])
 def test_one_feature_is_no_group(names):
-    assert propose_groups(rated({"AB": 1.0}), names, 0.5) == {}
+    assert propose_groups(rated({}, names), 0.5) == {}
 
 
-def test_features_that_are_not_asked_for_are_in_no_group_and_hold_none_together():
-    pairs = rated({"AB": 0.9, "BC": 0.9, "AC": 0.1, "CD": 0.9})
-    assert propose_groups(pairs, ["D", "A", "C"], 0.5) == {"D and C": ["D", "C"]}
+def test_groups_and_their_features_are_in_the_order_of_the_features():
+    pairs = rated({"AB": 0.9, "CD": 0.9}, "DBCA")
+    assert list(propose_groups(pairs, 0.5).items()) == [("D and C", ["D", "C"]), ("B and A", ["B", "A"])]
 
 
 @pytest.mark.parametrize(
@@ -402,14 +409,14 @@ def test_features_that_are_not_asked_for_are_in_no_group_and_hold_none_together(
     ],
 )
 def test_a_group_is_called_by_its_features(names, expected):
-    pairs = [Association(first, second, "cramers_v", 0.9) for first, second in combinations(names, 2)]
-    assert propose_groups(pairs, names, 0.7) == {expected: names}
+    pairs = rated(dict.fromkeys(combinations(names, 2), 0.9), names)
+    assert propose_groups(pairs, 0.7) == {expected: names}
 
 
 def test_no_group_is_called_as_another_or_as_a_feature():
     names = ["A", "B and C", "A and B", "C", "D", "E", "D and E", "D and E (2)"]
-    pairs = [Association(one, other, "spearman", 1.0) for one, other in zip(names[:6:2], names[1:6:2], strict=True)]
-    assert propose_groups(pairs, names, 0.7) == {
+    pairs = rated(dict.fromkeys(zip(names[:6:2], names[1:6:2], strict=True), 1.0), names)
+    assert propose_groups(pairs, 0.7) == {
         "A and B and C": ["A", "B and C"],
         "A and B and C (2)": ["A and B", "C"],
         "D and E (3)": ["D", "E"],
@@ -425,8 +432,7 @@ def test_no_group_is_called_as_another_or_as_a_feature():
 def test_groups_are_apart_and_no_two_of_them_should_be_one(values, order, limit):
     """What is joined has the limit on average; what is not, and so any two groups or loners, falls short of it."""
     value = {frozenset(names): tenths / 10 for names, tenths in zip(combinations("ABCDEFG", 2), values, strict=True)}
-    pairs = [Association(*sorted(names), "spearman", each) for names, each in value.items()]
-    groups = propose_groups(pairs, order, limit / 10)
+    groups = propose_groups(rated({tuple(names): each for names, each in value.items()}, order), limit / 10)
     grouped = [name for members in groups.values() for name in members]
     assert len(set(grouped)) == len(grouped)
     assert all(len(members) > 1 and members == sorted(members, key=order.index) for members in groups.values())

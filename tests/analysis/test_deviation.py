@@ -12,7 +12,7 @@ from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
 from nnperm_mlflow.config.configuration import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
-from nnperm_mlflow.models.keras.network import keras_predictor
+from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 
 ONE, L2, SUM = choose_measure(None, 1, ()), choose_measure("l2", 2, ()), choose_measure("total_variation", 2, ())
 

@@ -16,7 +16,7 @@ from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.bound import probe_rows
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.models.keras.branch_block import BranchBlock
-from nnperm_mlflow.models.keras.network import keras_predictor
+from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from tests.support.plain import deviations
 
 N_ROWS, N_STEPS = 90, 6

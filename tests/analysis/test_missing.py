@@ -30,7 +30,7 @@ from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.keras.branches import BranchPredictor
-from nnperm_mlflow.models.keras.network import keras_predictor
+from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from tests.support.plain import PlainPredictor, bound, deviations, run
 
 N_ROWS = 200
@@ -178,7 +178,7 @@ def test_a_number_that_a_compiled_relu_makes_of_nothing_is_no_prediction():
     """Compiled, the network gives 0.5 for a row of NaN; called as it is it gives NaN."""
     predictor, inputs = keras_inputs(network(fills=False))
     rows = inputs.read(inputs.gaps[0].first_rows)
-    assert not np.isfinite(predictor._eager(rows)).any()
+    assert not np.isfinite(predictor.call_original(rows)).any()
     with pytest.raises(DataError, match="column 'dose' holds NaN"):
         find_void_inputs(predictor, inputs, "the network", skips=False)
     assert find_void_inputs(predictor, inputs, "the network", skips=True) == {"num_input"}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import mlflow
 import numpy as np
 import pandas as pd
@@ -346,6 +347,25 @@ def test_predictions_names_the_output_to_follow(known, tracked):
     assert (second["b"] > 0).any()
     with pytest.raises(ConfigError, match="'three' is no output .* which are 'one', 'two'"):
         mlflow.models.evaluate(uri, table, predictions="three", **asked)
+
+
+def test_predictions_names_an_output_of_a_network_by_its_key(tracked):
+    """In whatever order the signature has them, and however many numbers the others are."""
+    given = keras.Input((2,), name="num_input")
+    late, early = keras.layers.Dense(1, name="one"), keras.layers.Dense(2, name="another")
+    network = keras.Model(given, {"late": late(given), "early": early(given)})
+    rows = np.random.default_rng(0).normal(size=(30, 2)).astype("float32")
+    predicted = network.predict(rows, verbose=0)
+    with mlflow.start_run():
+        signature = infer_signature({"num_input": rows}, {name: predicted[name] for name in ("late", "early")})
+        logged = mlflow.tensorflow.log_model(network, name="network", signature=signature, pip_requirements=["keras"])
+    asked = {"model_type": "nnperm", "evaluators": ["nnperm"]}
+    asked["evaluator_config"] = {"nnperm": {"channels": {"num_input": ["a", "b"]}}}
+    table = pd.DataFrame({"num_input": list(rows)})
+    followed = deviations(mlflow.models.evaluate(logged.model_uri, table, predictions="late", **asked))
+    np.testing.assert_allclose(followed["baseline"], predicted["late"][:, 0], rtol=1e-5)
+    with pytest.raises(ConfigError, match="no output 'early'; choose an output \\('early_0', 'early_1', 'late'"):
+        mlflow.models.evaluate(logged.model_uri, table, predictions="early", **asked)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.models.keras.branch_block import BranchBlock
 from nnperm_mlflow.models.keras.branches import BranchPredictor
-from nnperm_mlflow.models.keras.network import keras_predictor
+from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.keras.nodes import unfold
 
 N_ROWS = 96

@@ -1,5 +1,6 @@
 """SavedModels that would read, write or call Python when they are loaded or predict: refused, unless trusted."""
 
+import json
 import shutil
 
 import numpy as np
@@ -490,3 +491,85 @@ def test_several_graphs_have_no_helpers(tmp_path):
     saved.meta_graphs.add()
     (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
     assert reaching_operations(tmp_path) == ["WriteFile"]
+
+
+# Graphs of TensorFlow 1 have their saver among their operations
+
+
+def save_with_weights(path, lead=None):
+    """Store a graph with weights; `lead` may make something lead to its saver."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, (None, 2), name="x")
+        weights = v1.get_variable("weights", initializer=[[1.0], [10.0]], use_resource=False)
+        y = tf.identity(tf.matmul(x, weights), name="y")
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, str(path), inputs={"x": x}, outputs={"y": y})
+    file = path / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString(file.read_bytes())
+    if lead is not None:
+        lead(saved.meta_graphs[0])
+    file.write_bytes(saved.SerializeToString())
+    return path
+
+
+def test_the_saver_of_a_graph_of_tensorflow_1_needs_no_trust(tmp_path):
+    described = {"flavors": {"tensorflow": {"saved_model_dir": "network", "signature_def_key": "serving_default"}}}
+    (tmp_path / "MLmodel").write_text(json.dumps(described))
+    save_with_weights(tmp_path / "network")
+    found = predicted(load(tmp_path), {"x": numbers(2)})
+    np.testing.assert_allclose(found, numbers(2) @ [[1.0], [10.0]], rtol=1e-5)
+
+
+def node_of(meta, name):
+    return next(node for node in meta.graph_def.node if node.name == name)
+
+
+def by_the_main_operation(meta):
+    meta.collection_def["saved_model_main_op"].node_list.value.append("save/Identity")
+
+
+def by_the_first_value_of_a_variable(meta):
+    variable = tf.compat.v1.GraphKeys.LOCAL_VARIABLES
+    meta.collection_def[variable].bytes_list.value.append(b"\n\x03w:0\x12\x0dsave/Identity")
+
+
+def by_the_output(meta):
+    node_of(meta, "y").input.append("^save/Identity")
+
+
+def by_another_signature(meta):
+    meta.signature_def["other"].outputs["y"].name = "save/Identity:0"
+
+
+def by_restoring(meta):
+    node_of(meta, "save/restore_all").input.append("^save/SaveV2")
+
+
+def instead_of_restoring(meta):
+    meta.saver_def.restore_op_name = "save/Identity"
+
+
+@pytest.mark.parametrize(
+    "lead",
+    [by_the_main_operation, by_the_first_value_of_a_variable, by_the_output, by_another_signature, by_restoring,
+     instead_of_restoring],
+)  # fmt: skip
+def test_a_saver_of_tensorflow_1_to_which_something_leads_may_not_save(tmp_path, lead):
+    assert "SaveV2" in reaching_operations(save_with_weights(tmp_path / "network", lead))
+
+
+def test_weights_that_are_read_for_a_prediction_are_no_restoring(tmp_path):
+    def by_predicting(meta):
+        node_of(meta, "y").input.append("^save/RestoreV2")
+
+    assert reaching_operations(save_with_weights(tmp_path / "network", by_predicting)) == ["RestoreV2"]
+
+
+def test_a_saver_does_nothing_but_save(tmp_path):
+    def by_saving(meta):
+        meta.graph_def.node.add(op="WriteFile", name="save/Write")
+        node_of(meta, "save/Identity").input.append("^save/Write")
+
+    assert reaching_operations(save_with_weights(tmp_path / "network", by_saving)) == ["WriteFile"]

@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 import keras
+import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import yaml
@@ -13,7 +15,9 @@ from mlflow.models import infer_signature
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from nnperm_mlflow import audit
 from nnperm_mlflow.basics.errors import ModelError, ModelNotFoundError, PredictionError, UntrustedModelError
+from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.models.loaders import download_model
 from nnperm_mlflow.models.model_uri import ModelReference
@@ -209,6 +213,39 @@ def test_a_network_stored_as_hdf5_predicts_what_it_predicted_before(tmp_path):
     path = save(network, tmp_path / "model", keras_model_kwargs={"save_format": "h5"})
     assert (path / "data" / "model.h5").is_file()
     np.testing.assert_allclose(predicted(load(path), named), network(given, training=False), rtol=1e-5, atol=1e-6)
+
+
+def with_columns(network, path, table, flavour="tensorflow"):
+    """Store a network with the signature of a DataFrame, as MLflow did before version 2."""
+    told = infer_signature(table, numbers(1)).to_dict()
+    change_mlmodel(save(network, path, flavour), lambda mlmodel: mlmodel.update(signature=told))
+    return path
+
+
+@pytest.mark.parametrize("flavour", ["tensorflow", "keras"])
+def test_columns_reach_a_network_in_the_order_of_its_signature(tmp_path, tracked, flavour):
+    """As they do where MLflow serves it; the table may have them in another order, and more beside them."""
+    x = keras.Input((2,), name="dense_input")
+    network = keras.Model(x, keras.layers.Dense(1, kernel_initializer=keras.initializers.Constant([[1.0], [10.0]]))(x))
+    trained = pd.DataFrame(numbers(2).astype("float64"), columns=["second", "first"])
+    path = with_columns(network, tmp_path / "model", trained, flavour)
+    table = trained[["first"]].assign(unused=1.0, second=trained["second"])
+    served = mlflow.pyfunc.load_model(str(path)).predict(table)
+    result = audit({}, model_uri=str(path), data=dataset_from(table))
+    np.testing.assert_allclose(result.table["baseline"], np.asarray(served)[:, 0], rtol=1e-5)
+    assert not np.allclose(served, network(table[["first", "second"]].to_numpy()))
+    other = audit({"inputs": {"dense_input": ["first", "second"]}}, model_uri=str(path), data=dataset_from(table))
+    np.testing.assert_allclose(other.table["baseline"], network(table[["first", "second"]].to_numpy())[:, 0], rtol=1e-5)
+
+
+def test_columns_that_the_data_do_not_have_are_not_looked_for(tmp_path, tracked):
+    x = keras.Input((2,), name="dense_input")
+    trained = pd.DataFrame(numbers(2), columns=["second", "first"])
+    network = keras.Model(x, dense()(x))
+    path = with_columns(network, tmp_path / "model", trained)
+    table = trained.set_axis(["a", "b"], axis=1)
+    result = audit({}, model_uri=str(path), data=dataset_from(table))
+    np.testing.assert_allclose(result.table["baseline"], network(table.to_numpy())[:, 0], rtol=1e-5)
 
 
 # SavedModels

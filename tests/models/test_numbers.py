@@ -8,7 +8,7 @@ import tensorflow as tf
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.keras.network import keras_predictor
+from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.predictions import as_columns, rounding_of, rows_mix, same_numbers
 from nnperm_mlflow.models.pyfunc import PyfuncPredictor
 from tests.support.stored import N_ROWS, load, numbers, predicted, save

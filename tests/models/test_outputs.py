@@ -11,7 +11,7 @@ from nnperm_mlflow.analysis.engine.decisions import Decision, choose_decision
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.specs import Head, InputSpec
-from nnperm_mlflow.models.keras.network import keras_predictor
+from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from tests.support.stored import save
 
 AMOUNT, SURE, CLASS = ("amount", "linear"), ("sure", "sigmoid"), ("class", "softmax")

@@ -15,7 +15,7 @@ from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.inputs.specs import InputSpec, OutputSpec
 from nnperm_mlflow.models.keras.branches import BranchPredictor
-from nnperm_mlflow.models.keras.network import keras_predictor
+from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.tensor_predictor import TensorPredictor
 from tests.support.stored import load, save
 
@@ -265,6 +265,11 @@ def failing_compiled(x):
     return x["x"]
 
 
+def filling_compiled(x):
+    """As a compiled ReLU may do."""
+    return tf.where(tf.math.is_nan(x["x"]), 0.5, x["x"]) if tf.inside_function() else x["x"]
+
+
 @pytest.mark.parametrize("function", [function_of, failing_compiled])
 def test_what_is_another_function_when_it_is_compiled_is_called_as_it_is(function, caplog):
     rows = {"x": np.arange(8.0, dtype="float32")[:, None]}
@@ -280,6 +285,13 @@ def test_what_draws_numbers_by_chance_is_not_called_another_function(caplog):
     rows = {"x": np.arange(8.0, dtype="float32")[:, None]}
     specs = [InputSpec("x", (1,), np.dtype("float32"))]
     TensorPredictor(specs, OutputSpec(), lambda x: x["x"] + tf.random.normal(tf.shape(x["x"]))).fitted(rows)
+    assert not is_told(caplog)
+
+
+def test_a_number_that_compiling_makes_of_a_missing_one_is_no_difference(caplog):
+    rows = {"x": np.array([[1.0], [np.nan], [3.0]], dtype="float32")}
+    specs = [InputSpec("x", (1,), np.dtype("float32"))]
+    TensorPredictor(specs, OutputSpec(), filling_compiled).fitted(rows)
     assert not is_told(caplog)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.models.keras.affine import find_exits
-from nnperm_mlflow.models.keras.network import keras_predictor
+from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.keras.nodes import unfold
 from nnperm_mlflow.models.keras.shortcut import Shortcut
 from tests.models.test_branches import code, embedded, history, numbers, rows_for

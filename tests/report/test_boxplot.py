@@ -227,6 +227,35 @@ def test_the_top_20_are_marked_off_where_there_are_more(n_perturbations, is_mark
     assert len(labels) == is_marked
     for label in labels:
         assert label.get_window_extent().y0 > axes.transData.transform((0, 19.5))[1]
+        assert label.get_window_extent().x0 > axes.bbox.x1, "it lies on a box"
+
+
+@pytest.mark.parametrize(("n_perturbations", "left"), [(60, None), (61, "1"), (1500, "1,440")])
+def test_the_60_that_move_predictions_most_are_shown_and_the_others_are_counted(n_perturbations, left):
+    """By median, ties by mean; the line that counts them stands below the last box."""
+    summary = summary_of(n_perturbations, "f{}").assign(median=np.arange(n_perturbations) // 2 / n_perturbations)
+    axes = drawn(summary)
+    ordered = summary.sort_values(["median", "mean"], ascending=False)["perturbation"]
+    assert labels_from_the_top(axes) == list(ordered[:60])
+    assert len(axes.patches) == 60 + 1, "a box for each, and the ground of the top 20"
+    lines = [text for text in texts_of(axes) if "more, none with a larger median" in text.get_text()]
+    assert [line.get_text().split()[1] for line in lines] == ([] if left is None else [left])
+    for line in lines:
+        assert line.get_window_extent().y1 < axes.transData.transform((0, 59.31))[1]
+    assert_can_be_read(axes)
+
+
+def test_the_axis_ends_where_what_is_shown_ends():
+    """A feature far down that moves a single row by much leaves the others their room."""
+    summary = summary_of(61)
+    summary[NUMBERS] *= 0.1
+    summary.loc[summary["median"].idxmin(), "max"] = 0.9
+    assert drawn(summary).get_xlim()[1] == pytest.approx(0.102)
+
+
+def test_the_picture_grows_with_no_more_than_60():
+    sizes = [boxplot_figure(summary_of(n), SUBTITLE, UNIT).get_size_inches() for n in (61, 3000)]
+    assert (sizes[0] == sizes[1]).all()
 
 
 @pytest.mark.parametrize("n_perturbations", [1, 8, 150])
@@ -234,7 +263,7 @@ def test_the_top_20_are_marked_off_where_there_are_more(n_perturbations, is_mark
 def test_every_text_can_be_read(n_perturbations, name):
     summary = summary_of(n_perturbations, name)
     axes = drawn(summary)
-    assert sorted(labels_from_the_top(axes)) == sorted(summary["perturbation"])
+    assert set(labels_from_the_top(axes)) == set(summary.nlargest(60, "median")["perturbation"])
     assert_can_be_read(axes)
 
 

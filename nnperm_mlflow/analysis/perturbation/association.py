@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, combinations_with_replacement, count
 
@@ -19,6 +19,7 @@ from scipy.spatial.distance import squareform
 FEWEST_ROWS = 3
 """Rows complete in both features below which nothing is said of a pair: any two rows lie on a line."""
 
+_MEASURES = ("spearman", "correlation_ratio", "cramers_v")  # of none, one and both that are categories
 _ROUNDING = 1e-12  # of distances that are averaged, which would part pairs that are exactly at the limit
 
 
@@ -42,7 +43,43 @@ class Association:
     value: float
 
 
-def associate(columns: Mapping[str, np.ndarray], categories: Collection[str]) -> list[Association]:
+@dataclass(frozen=True, eq=False)
+class Associations:
+    """How far each of some features goes with each other one.
+
+    Iterating over them gives each pair once, in the order of `names`: of 1,500 features more than a million.
+
+    Attributes
+    ----------
+    names : tuple of str
+    categories : frozenset of str
+        Features whose values are names.
+    values : ndarray of shape (n_features, n_features)
+        Symmetric; the diagonal has no meaning.
+    """
+
+    names: tuple[str, ...]
+    categories: frozenset[str]
+    values: np.ndarray
+
+    def __iter__(self) -> Iterator[Association]:
+        return (self.pair(*places) for places in combinations(range(len(self.names)), 2))
+
+    def pair(self, one: int, other: int) -> Association:
+        """Return the association of two features, by their positions."""
+        first, second = self.names[one], self.names[other]
+        measure = _MEASURES[(first in self.categories) + (second in self.categories)]
+        return Association(first, second, measure, float(self.values[one, other]))
+
+    def strong(self, limit: float) -> list[Association]:
+        """Return the pairs whose value is `limit` or more, or as far below 0: strongest first, ties in order."""
+        sizes = np.abs(self.values)
+        places = np.argwhere(np.triu(sizes >= limit, 1))
+        strongest = np.argsort(-sizes[tuple(places.T)], kind="stable")
+        return [self.pair(*pair) for pair in places[strongest].tolist()]
+
+
+def associate(columns: Mapping[str, np.ndarray], categories: Collection[str]) -> Associations:
     """Measure how far each feature goes with each other one.
 
     Parameters
@@ -55,9 +92,8 @@ def associate(columns: Mapping[str, np.ndarray], categories: Collection[str]) ->
 
     Returns
     -------
-    list of Association
-        One for each pair, in the order of `columns`. 0 where a feature is constant, or fewer than `FEWEST_ROWS` rows
-        are complete.
+    Associations
+        In the order of `columns`. 0 where a feature is constant, or fewer than `FEWEST_ROWS` rows are complete.
 
     Notes
     -----
@@ -81,35 +117,31 @@ def associate(columns: Mapping[str, np.ndarray], categories: Collection[str]) ->
     """
     codes = {name: pd.factorize(column)[0] for name, column in columns.items() if name in categories}
     numbers = {name: column.astype(np.float64) for name, column in columns.items() if name not in categories}
-    correlations = _rank_correlations(numbers)
-    found = []
-    for first, second in combinations(columns, 2):
-        if first in codes and second in codes:
-            measure, value = "cramers_v", _cramers_v(codes[first], codes[second])
-        elif first in codes:
-            measure, value = "correlation_ratio", _correlation_ratio(codes[first], numbers[second])
-        elif second in codes:
-            measure, value = "correlation_ratio", _correlation_ratio(codes[second], numbers[first])
-        else:
-            measure, value = "spearman", correlations[first, second]
-        found.append(Association(first, second, measure, value))
-    return found
+    place = {name: position for position, name in enumerate(columns)}
+    values = np.zeros((len(columns), len(columns)))
+    among_numbers = [place[name] for name in numbers]
+    values[np.ix_(among_numbers, among_numbers)] = _rank_correlations([*numbers.values()])
+    mixed = {(name, other): _correlation_ratio(codes[name], numbers[other]) for name in codes for other in numbers}
+    named = {(one, other): _cramers_v(codes[one], codes[other]) for one, other in combinations(codes, 2)}
+    for (one, other), value in (mixed | named).items():
+        values[place[one], place[other]] = values[place[other], place[one]] = value
+    return Associations(tuple(columns), frozenset(codes), values)
 
 
-def _rank_correlations(numbers: Mapping[str, np.ndarray]) -> dict[tuple[str, str], float]:
-    """Return Spearman's correlation of all pairs, both ways round; columns that miss the same rows are done at once."""
-    levels = {name: _levels(column) for name, column in numbers.items()}
-    alike: dict[bytes, list[str]] = defaultdict(list)
-    for name, column in levels.items():
-        alike[(column >= 0).tobytes()].append(name)
-    found: dict[tuple[str, str], float] = {}
+def _rank_correlations(numbers: Sequence[np.ndarray]) -> np.ndarray:
+    """Return Spearman's correlation of all pairs; columns that miss the same rows are done at once."""
+    levels = [_levels(column) for column in numbers]
+    alike: dict[bytes, list[int]] = defaultdict(list)
+    for place, column in enumerate(levels):
+        alike[(column >= 0).tobytes()].append(place)
+    found = np.zeros((len(numbers), len(numbers)))
     for ours, others in combinations_with_replacement(alike.values(), 2):
         rows = (levels[ours[0]] >= 0) & (levels[others[0]] >= 0)
-        one = np.array([_centred_ranks(levels[name][rows]) for name in ours])
-        other = one if ours is others else np.array([_centred_ranks(levels[name][rows]) for name in others])
-        for name, correlations in zip(ours, _correlations(one, other).tolist(), strict=True):
-            for other_name, correlation in zip(others, correlations, strict=True):
-                found[name, other_name] = found[other_name, name] = correlation
+        one = np.array([_centred_ranks(levels[place][rows]) for place in ours])
+        other = one if ours is others else np.array([_centred_ranks(levels[place][rows]) for place in others])
+        correlations = _correlations(one, other)
+        found[np.ix_(ours, others)] = correlations
+        found[np.ix_(others, ours)] = correlations.T
     return found
 
 
@@ -171,13 +203,7 @@ def _is_constant(values: np.ndarray) -> bool:
     return bool((values == values[0]).all())
 
 
-def strong(associations: Sequence[Association], limit: float) -> list[Association]:
-    """Return the associations whose value is `limit` or more, or as far below 0: strongest first, ties as given."""
-    found = [association for association in associations if abs(association.value) >= limit]
-    return sorted(found, key=lambda association: -abs(association.value))
-
-
-def propose_groups(associations: Sequence[Association], names: Sequence[str], limit: float) -> dict[str, list[str]]:
+def propose_groups(associations: Associations, limit: float) -> dict[str, list[str]]:
     """Return groups of features that go together, for shuffles with one donor for the whole group.
 
     Two groups are joined as long as the mean association of the features of one with those of the other is `limit` or
@@ -185,46 +211,43 @@ def propose_groups(associations: Sequence[Association], names: Sequence[str], li
 
     Parameters
     ----------
-    associations : sequence of Association
-        Pairs that are not among them are not associated.
-    names : sequence of str
-        The features that may be in groups. Their order changes no group.
+    associations : Associations
+        The order of their features changes no group.
     limit : float
         Between 0 and 1.
 
     Returns
     -------
     dict of str to list of str
-        For each group of two or more its features in the order of `names`; groups are in the order of their first
+        For each group of two or more its features in their order; groups are in the order of their first
         feature. No group is called as another one or as a feature.
 
     Examples
     --------
-    >>> pairs = [Association("PAY", "LIMIT", "spearman", 0.2), Association("PAY", "BILL", "spearman", -0.9)]
-    >>> propose_groups(pairs, ["LIMIT", "PAY", "BILL"], 0.7)
+    >>> values = np.array([[1, 0.2, 0], [0.2, 1, -0.9], [0, -0.9, 1]])
+    >>> propose_groups(Associations(("LIMIT", "PAY", "BILL"), frozenset(), values), 0.7)
     {'PAY and BILL': ['PAY', 'BILL']}
     """
     groups: dict[str, list[str]] = {}
-    for members in _clusters(associations, names, limit):
+    for members in _clusters(associations, limit):
         if len(members) > 1:
-            groups[_free_name(_joined(members), {*names, *groups})] = members
+            groups[_free_name(_joined(members), {*associations.names, *groups})] = members
     return groups
 
 
-def _clusters(associations: Sequence[Association], names: Sequence[str], limit: float) -> list[list[str]]:
-    """Return the features of each cluster in the order of `names`."""
+def _clusters(associations: Associations, limit: float) -> list[list[str]]:
+    """Return the features of each cluster in their order."""
+    names = associations.names
     if len(names) < 2:
         return []
-    position = {name: place for place, name in enumerate(sorted(names))}  # ties are then joined in one way only
-    distances = 1 - np.eye(len(names))
-    for pair in associations:
-        if pair.first in position and pair.second in position:
-            one, other = position[pair.first], position[pair.second]
-            distances[one, other] = distances[other, one] = 1 - abs(pair.value)
-    labels = fcluster(linkage(squareform(distances), "average"), 1 - limit + _ROUNDING, "distance")
+    by_name = sorted(range(len(names)), key=names.__getitem__)  # ties are then joined in one way only
+    distances = 1 - np.abs(associations.values[np.ix_(by_name, by_name)])
+    np.fill_diagonal(distances, 0)
+    labels = np.empty(len(names), dtype=int)
+    labels[by_name] = fcluster(linkage(squareform(distances), "average"), 1 - limit + _ROUNDING, "distance")
     clusters = defaultdict(list)
-    for name in names:
-        clusters[labels[position[name]]].append(name)
+    for name, label in zip(names, labels.tolist(), strict=True):
+        clusters[label].append(name)
     return list(clusters.values())
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.perturbation.association import associate, propose_groups, strong
+from nnperm_mlflow.analysis.perturbation.association import associate, propose_groups
 from nnperm_mlflow.analysis.perturbation.selection import Groups
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.inputs.bound import BoundInputs, probe_rows
@@ -60,11 +60,11 @@ def find_companions(inputs: BoundInputs, exclude: list[str], limit: float) -> Co
     columns = {name: _column(feature, inputs, rows) for name, feature in features.items()}
     categories = [name for name, feature in features.items() if feature.kind == "category"]
     associations = associate(columns, categories)
-    groups = propose_groups(associations, list(columns), limit)
+    groups = propose_groups(associations, limit)
     group_of = {member: name for name, members in groups.items() for member in members}
     pairs = [
         (pair.first, pair.second, pair.measure, pair.value, _common(group_of, pair.first, pair.second))
-        for pair in strong(associations, limit)
+        for pair in associations.strong(limit)
     ]
     return Companions(pd.DataFrame(pairs, columns=list(ASSOCIATION_COLUMNS)), groups)
 

@@ -46,6 +46,8 @@ def distinct_values(feature: Feature, inputs: BoundInputs, most: int | None = No
         rows = np.arange(start, min(start + _CHUNK_ROWS, inputs.n_rows))
         held = read_slot(inputs.sources, feature.slots[0], rows).ravel()
         values, found = np.unique(held[~pd.isna(held)], return_counts=True)
+        if most is not None and len(values) > most:
+            return None
         for value, count in zip(values, found.tolist(), strict=True):
             counts[value] = counts.get(value, 0) + count
         if most is not None and len(counts) > most:

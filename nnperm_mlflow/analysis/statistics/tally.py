@@ -219,8 +219,7 @@ class _Counted:
 
 def _totals(sums: np.ndarray) -> list[int]:
     """Return sums of mantissas as whole numbers of the smallest float32."""
-    exponents = [max(exponent, 1) - 1 for exponent in range(_EXPONENTS)]
-    return [sum(int(part) << exponent for part, exponent in zip(row, exponents, strict=True)) for row in sums]
+    return [sum(part << max(exponent, 1) - 1 for exponent, part in enumerate(row) if part) for row in sums.tolist()]
 
 
 def _mantissa_sums(bits: np.ndarray) -> np.ndarray:

@@ -16,7 +16,8 @@ from nnperm_mlflow.models.graph import Key
 from nnperm_mlflow.models.keras.nodes import Packed, repeated
 from nnperm_mlflow.models.keras.parts import Cluster, NetworkParts, Route
 from nnperm_mlflow.models.keras.pieces import Border
-from nnperm_mlflow.models.tensors import WORKERS, to_columns, to_tensor
+from nnperm_mlflow.models.tensor_outputs import to_columns
+from nnperm_mlflow.models.tensors import WORKERS, lend_tensor, to_tensor
 
 _MOST_ROWS = 16_384  # of a call
 _FEWEST_ROWS = 1_024  # of a call, below which the call itself costs as much as its rows
@@ -109,7 +110,8 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
         borders, frontier = self._unchanged(kind.cluster, copies)
         for name in changed:
             if name in kind.run:
-                borders[name] = parts.run_own(name, stack(changes, name, self.inputs[name]), self.inputs)
+                stacked = lend_tensor(stack(changes, name, self.inputs[name]), parts.specs[name])
+                borders[name] = parts.run_own(name, stacked, self.inputs)
             else:
                 borders[name] = self._from_donors(name, changes)
         return to_columns(parts.joint[kind.cluster](borders, frontier)[0], copies * len(self.baseline))

@@ -7,27 +7,29 @@ import logging
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import mlflow
-import numpy as np
 
-from nnperm_mlflow.basics.errors import ModelError, PredictionError, name_list
-from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
-from nnperm_mlflow.models.keras.branches import BranchPredictor
-from nnperm_mlflow.models.keras.nodes import KerasGraph, unfold, with_lengths
-from nnperm_mlflow.models.keras.refusals import refuse_stateful, refuse_what_hdf5_loses
+from nnperm_mlflow.basics.errors import ModelError, name_list
+from nnperm_mlflow.models.keras.network_predictor import (
+    KerasPredictor,
+    input_structure,
+    keras_predictor,
+)
+from nnperm_mlflow.models.keras.refusals import (
+    _stores_code,
+    _what_trust_lacks,
+    refuse_stateful,
+    refuse_what_hdf5_loses,
+    unloadable,
+)
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import read_configuration
-from nnperm_mlflow.models.predictions import rows_mix, same_numbers
-from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.signature import specs_from_signature
-from nnperm_mlflow.models.tensor_predictor import TensorPredictor
-from nnperm_mlflow.models.tensors import Tensors, spec_from_tensor, to_tensor
 from nnperm_mlflow.models.trust import reaching_layers
 
 logger = logging.getLogger(__name__)
@@ -35,17 +37,8 @@ logger = logging.getLogger(__name__)
 _KERAS_2_ONLY = {"time_major": False, "groups": 1}
 """Arguments that Keras 2 wrote for layers which no longer take them, with the value that meant nothing."""
 
-_OTHER_GRAPH = (AttributeError, KeyError, TypeError, ValueError, PredictionError)
-"""What a Keras that keeps its graph in another way than the ones known would end in."""
 
 _NEEDS_CODE = ("could not locate", "unknown layer", "unknown object", "lambda", "safe_mode", "register_keras")
-_WITH_CODE = "Log it again with what it needs: code_paths=[...] or custom_objects={...}."
-_WITHOUT_CODE = (
-    "mlflow.keras stores no code with a network. Log it with mlflow.keras.log_model(..., save_exported_model=True), "
-    "which stores what it computes and needs none; or import its classes, registered with "
-    "keras.saving.register_keras_serializable, and audit from Python."
-)
-"""What helps where a network's own classes are not found, by the flavour that it was logged with."""
 
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError, zipfile.BadZipFile)
 
@@ -96,7 +89,7 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
             raise refuse_untrusted(reference, why + _what_trust_lacks(files)) from error
         network = _load_trusted(files, reference)
     refuse_stateful(network, reference)
-    specs = None if _input_structure(network) is not None else specs_from_signature(files.mlmodel, reference)
+    specs = None if input_structure(network) is not None else specs_from_signature(files.mlmodel, reference)
     return keras_predictor(network, specs)
 
 
@@ -151,183 +144,3 @@ def _load_trusted(files: ModelFiles, reference: ModelReference) -> keras.Model:
         raise
     except Exception as error:  # code of a trusted model may raise anything
         raise unloadable(files, reference, error) from error
-
-
-def unloadable(files: ModelFiles, reference: ModelReference, error: Exception) -> ModelError:
-    """Return the error for a trusted network that its own code could not load."""
-    advice = _WITH_CODE if _stores_code(files) else _WITHOUT_CODE
-    return ModelError(f"{reference} cannot be loaded with its own code either ({type(error).__name__}). {advice}")
-
-
-def _stores_code(files: ModelFiles) -> bool:
-    """Tell whether a network was logged by a flavour that can store the code of its classes; mlflow.keras cannot."""
-    told = files.mlmodel["flavors"].get("keras")
-    return not (isinstance(told, dict) and "save_exported_model" in told)
-
-
-def _what_trust_lacks(files: ModelFiles) -> str:
-    """Return what to add to a refusal where trust alone need not help."""
-    if _stores_code(files):
-        return ""
-    return " (mlflow.keras stores no classes; its save_exported_model=True stores what the network computes instead)"
-
-
-class KerasPredictor(TensorPredictor):
-    """A Keras network, called as a whole until it is fitted.
-
-    Parameters
-    ----------
-    network : keras.Model
-    inputs : sequence of InputSpec
-        In the order in which the network flattens its inputs.
-    feed : callable
-        Puts tensors by name into the structure that the network takes.
-    unfolded : callable
-        Returns the network's graph, or None for one that has none.
-    """
-
-    def __init__(
-        self,
-        network: keras.Model,
-        inputs: Sequence[InputSpec],
-        feed: Callable[[Tensors], Any],
-        unfolded: Callable[[Any], KerasGraph | None] = unfold,
-    ) -> None:
-        own_predict = self._predict if _predicts_otherwise(network) else None
-        super().__init__(inputs, _outputs(network), self._run, own_predict)
-        self._network = network
-        self._feed = feed
-        self._unfolded = unfolded
-
-    def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
-        """Run the network by branches where some rows show that it can be, and as a whole otherwise."""
-        try:
-            graph = self._unfolded(self._network)
-            if graph is None or len(graph.inputs) != len(self.inputs):
-                logger.info("the network has no graph of layers: each perturbation is a call of the whole")
-                return super().fitted(probe, exact)
-            rows = [to_tensor(probe[spec.name][:1], spec) for spec in self.inputs]
-            branches = BranchPredictor(self.inputs, self.outputs, with_lengths(graph, rows), exact)
-            found = branches.call(probe)
-            if same_numbers(found, self.call_original(probe)) and not rows_mix(branches, probe, found):
-                return branches.fitted(probe, exact)
-        except _OTHER_GRAPH as error:
-            logger.debug("running by branches failed: %s", type(error).__name__)  # its message may hold values
-        logger.info("the network cannot be run by branches: each perturbation is a call of the whole")
-        return super().fitted(probe, exact)
-
-    def takes(self, rows: Arrays) -> bool:
-        """Tell whether the network predicts rows in which something is missing by finite numbers, compiled or not.
-
-        A compiled ReLU may make a number of what is none, which would look like a prediction.
-        """
-        return super().takes(rows) and bool(np.isfinite(self.call_original(rows)).all())
-
-    def _run(self, tensors: Tensors) -> list[Any]:
-        """Return the outputs in the order of their names."""
-        return list(keras.tree.flatten(self._network(self._feed(tensors), training=False)))
-
-    def _predict(self, tensors: Tensors) -> list[Any]:
-        """Return what the network's own `predict` gives, which is what MLflow calls."""
-        n_rows = len(next(iter(tensors.values())))
-        return list(keras.tree.flatten(self._network.predict(self._feed(tensors), batch_size=n_rows, verbose=0)))
-
-
-def keras_predictor(
-    network: keras.Model,
-    specs: Sequence[InputSpec] | None = None,
-    unfolded: Callable[[Any], KerasGraph | None] = unfold,
-) -> KerasPredictor:
-    """Return a network as a predictor.
-
-    Parameters
-    ----------
-    network : keras.Model
-        Of Keras 3, or of Keras 2 with its own way to unfold it.
-    specs : sequence of InputSpec, optional
-        Inputs of a network that does not say them itself (a subclass).
-    unfolded : callable
-        Returns the network's graph, or None for one that has none.
-
-    Returns
-    -------
-    KerasPredictor
-    """
-    structure = _input_structure(network)
-    if structure is None:
-        return KerasPredictor(
-            network,
-            specs or [],
-            lambda tensors: dict(tensors) if len(tensors) > 1 else next(iter(tensors.values())),
-            unfolded,
-        )
-    own = _specs(structure)
-    return KerasPredictor(
-        network,
-        own,
-        lambda tensors: keras.tree.pack_sequence_as(structure, [tensors[spec.name] for spec in own]),
-        unfolded,
-    )
-
-
-def _predicts_otherwise(network: keras.Model) -> bool:
-    """Tell whether a network brings a `predict` of its own, which need not be what a call of it gives."""
-    own = (getattr(type(network), name).__module__ for name in ("predict", "predict_step", "make_predict_function"))
-    return not all(module.startswith(("keras.", "tf_keras.")) for module in own)
-
-
-def _input_structure(network: keras.Model) -> Any:  # noqa: ANN401 - a tensor, or a list or dict of them
-    """Return the inputs as the network wants them handed over; None for one that does not say (a subclass)."""
-    try:
-        return network.input
-    except (AttributeError, ValueError):
-        return getattr(network, "inputs", None) or None
-
-
-def _specs(structure: Any) -> list[InputSpec]:  # noqa: ANN401
-    """Return one spec per input, in the structure's own order; a dict's keys are the names, else the tensors'."""
-    specs = []
-    for path, tensor in keras.tree.flatten_with_path(structure):
-        name = path[-1] if path and isinstance(path[-1], str) else tensor.name
-        specs.append(spec_from_tensor(name, tensor))
-    return specs
-
-
-def _outputs(network: keras.Model) -> OutputSpec:
-    """Return what a network tells of its outputs: their names, and what the layer behind each makes of them."""
-    tensors = getattr(network, "outputs", None) or []
-    layers = [_layer_behind(tensor) for tensor in tensors] or network.layers[-1:]
-    if not tensors or any(len(tensor.shape) != 2 or tensor.shape[1] is None for tensor in tensors):
-        return OutputSpec((), tuple(_head(layer, 0, 0) for layer in layers))
-    names: list[str] = []
-    heads = []
-    for name, tensor, layer in zip(_output_names(network), tensors, layers, strict=True):
-        width = tensor.shape[1]
-        heads.append(_head(layer, len(names), width))
-        names += [str(name)] if width == 1 else [f"{name}_{position}" for position in range(width)]
-    return OutputSpec(tuple(names), tuple(heads))
-
-
-def _output_names(network: keras.Model) -> list[str]:
-    """Return what a network calls each tensor of its outputs: the keys of a dict, else the names of its layers."""
-    structure = getattr(network, "_outputs_struct", None)  # not a public part of Keras
-    paths = [path for path, _ in keras.tree.flatten_with_path(structure)] if isinstance(structure, dict) else []
-    if len(paths) == len(network.outputs):
-        return ["_".join(map(str, path)) for path in paths]
-    return list(getattr(network, "output_names", [network.layers[-1].name]))
-
-
-def _layer_behind(tensor: Any) -> Any:  # noqa: ANN401
-    """Return the layer or operation that gives an output; of a network inside, the one that gives its own."""
-    operation, _, place = getattr(tensor, "_keras_history", (None, 0, 0))  # not a public part of Keras
-    inner = getattr(operation, "outputs", None) if hasattr(operation, "layers") else None
-    return _layer_behind(inner[place]) if inner else operation
-
-
-def _head(layer: Any, first: int, width: int) -> Head:  # noqa: ANN401
-    """Return what a layer's last act makes of its outputs; some layers and operations are an activation themselves."""
-    symbol = getattr(layer, "symbol", type(layer).__name__)  # what an operator of Keras 2 calls
-    own = str(symbol).rpartition(".")[2].lower()
-    activation = getattr(getattr(layer, "activation", None), "__name__", own)
-    unit = "probability" if activation in ("sigmoid", "softmax") else None
-    return Head(tuple(range(first, first + width)), unit, activation == "softmax" and width > 1)

@@ -13,7 +13,6 @@ import keras
 import tensorflow as tf
 
 from nnperm_mlflow.models.graph import Graph, Key
-from nnperm_mlflow.models.tensors import guarded
 
 _OF_KERAS = re.compile(r"(tf_)?keras\.src\.layers\.")
 
@@ -104,15 +103,10 @@ def with_lengths(graph: KerasGraph, rows: Sequence[Any]) -> KerasGraph:
     -------
     KerasGraph
         Without it, a layer over a series would be taken for one over a single step.
-
-    Raises
-    ------
-    PredictionError
-        If the network fails on the rows.
     """
     if all(None not in shape[1:] for shape, _ in graph.shapes.values()):
         return graph
-    values = guarded(run_steps, graph.steps, dict(zip(graph.inputs, rows, strict=True)))
+    values = run_steps(graph.steps, dict(zip(graph.inputs, rows, strict=True)))
     shapes = {key: ((None, *values[key].shape[1:]), dtype) for key, (_, dtype) in graph.shapes.items()}
     return replace(graph, steps=tuple(step.weighed(shapes) for step in graph.steps), shapes=shapes)
 

@@ -16,7 +16,7 @@ from nnperm_mlflow.models.keras.affine import find_exits
 from nnperm_mlflow.models.keras.nodes import KerasGraph, Packed
 from nnperm_mlflow.models.keras.pieces import Border, JointSteps, OwnSteps
 from nnperm_mlflow.models.keras.shortcut import Shortcut
-from nnperm_mlflow.models.tensors import to_columns
+from nnperm_mlflow.models.tensor_outputs import to_columns
 
 _MOST_EXTRA = 0.25
 """How much dearer a change may be with a suffix that inputs share, since each takes a while to compile."""

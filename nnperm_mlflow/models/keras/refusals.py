@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from nnperm_mlflow.basics.errors import ModelError, name_list
+from nnperm_mlflow.models.model_files import ModelFiles
 from nnperm_mlflow.models.model_uri import ModelReference
 
 
@@ -83,3 +84,33 @@ def _is_operation(part: dict[str, Any]) -> bool:
     kinds = keras.Operation.__subclasses__()
     names = {kind.__name__ for kind in kinds if kind.__module__.startswith("keras.src.ops.")}
     return part.get("class_name") in names and "trainable" not in part["config"]
+
+
+def unloadable(files: ModelFiles, reference: ModelReference, error: Exception) -> ModelError:
+    """Return the error for a trusted network that its own code could not load."""
+    advice = _WITH_CODE if _stores_code(files) else _WITHOUT_CODE
+    return ModelError(f"{reference} cannot be loaded with its own code either ({type(error).__name__}). {advice}")
+
+
+def _stores_code(files: ModelFiles) -> bool:
+    """Tell whether a network was logged by a flavour that can store the code of its classes; mlflow.keras cannot."""
+    told = files.mlmodel["flavors"].get("keras")
+    return not (isinstance(told, dict) and "save_exported_model" in told)
+
+
+def _what_trust_lacks(files: ModelFiles) -> str:
+    """Return what to add to a refusal where trust alone need not help."""
+    if _stores_code(files):
+        return ""
+    return " (mlflow.keras stores no classes; its save_exported_model=True stores what the network computes instead)"
+
+
+_WITH_CODE = "Log it again with what it needs: code_paths=[...] or custom_objects={...}."
+
+
+_WITHOUT_CODE = (
+    "mlflow.keras stores no code with a network. Log it with mlflow.keras.log_model(..., save_exported_model=True), "
+    "which stores what it computes and needs none; or import its classes, registered with "
+    "keras.saving.register_keras_serializable, and audit from Python."
+)
+"""What helps where a network's own classes are not found, by the flavour that it was logged with."""

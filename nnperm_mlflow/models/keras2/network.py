@@ -10,13 +10,13 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from nnperm_mlflow.basics.errors import ModelError, name_list
-from nnperm_mlflow.models.keras.network import KerasPredictor, keras_predictor, unloadable
-from nnperm_mlflow.models.keras.network import load_network as load_by_keras_3
-from nnperm_mlflow.models.keras.refusals import refuse_stateful
+from nnperm_mlflow.models.keras.network_predictor import KerasPredictor, keras_predictor
+from nnperm_mlflow.models.keras.refusals import refuse_stateful, unloadable
 from nnperm_mlflow.models.keras2.kinds import exchanged_halves, kinds_read_otherwise
 from nnperm_mlflow.models.keras2.nodes import unfold
 from nnperm_mlflow.models.keras2.trust import reaching_parts, uncompiled
@@ -33,7 +33,12 @@ _OTHER_VERSION = (ValueError, TypeError, KeyError, AttributeError, AssertionErro
 _UNREADABLE = (*_OTHER_VERSION, OSError, RecursionError, zipfile.BadZipFile)
 
 
-def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool) -> KerasPredictor:
+Loader = Callable[[Path, ModelFiles, ModelReference, bool], KerasPredictor]
+
+
+def load_network(
+    path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool, *, by_keras_3: Loader
+) -> KerasPredictor:
     """Load a network that Keras 2 wrote.
 
     Parameters
@@ -44,6 +49,8 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
     reference : ModelReference
     trust_model : bool
         Allow Lambda layers, and where the file alone does not do, the code and pickles beside it.
+    by_keras_3 : callable
+        Loads it where Keras 2 is not installed and nothing in it is known to be read otherwise.
 
     Returns
     -------
@@ -68,14 +75,15 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
         raise refuse_untrusted(reference, f"the network has {name_list(reaching)}, which would run code or read files")
     if exchanged:
         logger.warning(
-            "%s: one half of %s was frozen when the network was saved, and HDF5 files hold such halves in exchanged "
-            "places; Keras, 2 and 3, reads them so. What is audited is the network as it is read and served, which is "
-            "not the one that was trained",
+            "%s: one half of %s was frozen when the network was saved, and HDF5 files of Keras 2 hold such halves in "
+            "exchanged places; Keras, 2 and 3, reads them so. What is audited is the network as it is read and served, "
+            "which is not the one that was trained",
             reference,
             name_list(exchanged),
         )
     if not _is_installed():
-        return _load_by_keras_3(path, files, reference, trust_model, kinds)
+        _refuse_kinds(path, reference, kinds)
+        return _loaded_by_keras_3(path, files, reference, trust_model, by_keras_3)
     network = _load_by_keras_2(path, config, files, reference, trust_model)
     refuse_stateful(network, reference)
     specs = None if network.inputs else specs_from_signature(files.mlmodel, reference)
@@ -86,17 +94,20 @@ def _is_installed() -> bool:
     return importlib.util.find_spec(_KERAS_2) is not None
 
 
-def _load_by_keras_3(
-    path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool, kinds: list[str]
-) -> KerasPredictor:
-    """Load a network by Keras 3, if nothing in it is known to be read otherwise."""
+def _refuse_kinds(path: Path, reference: ModelReference, kinds: list[str]) -> None:
+    """Refuse a network of which something is known to be read otherwise by Keras 3."""
     if kinds:
         raise ModelError(
             f"{reference} was written by Keras {keras_version(path)} and holds {name_list(kinds)}, of which Keras 3 "
             f"makes something else or nothing. {_advice()}"
         )
+
+
+def _loaded_by_keras_3(
+    path: Path, files: ModelFiles, reference: ModelReference, trust_model: bool, by_keras_3: Loader
+) -> KerasPredictor:
     try:
-        return load_by_keras_3(path, files, reference, trust_model)
+        return by_keras_3(path, files, reference, trust_model)
     except ModelError as error:
         raise ModelError(
             f"{reference} was written by Keras {keras_version(path)}, and Keras 3 cannot read it. {_advice()}"
