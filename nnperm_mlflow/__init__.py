@@ -5,7 +5,8 @@ The tour, in the order of a model's life:
 `audit` loads a version by its URI, shuffles one feature after the other (or sets it to a rare value), predicts again,
 and writes how far each prediction moved into an MLflow run that is linked to the version; an `AuditResult` holds the
 same. `plan_audit` checks everything and tells what that will take (a `Forecast`), without a run. What is asked for is
-an `AuditConfig`: `load_config` reads one from YAML. Rows that are in memory already are given as they are (a DataFrame,
+an `AuditConfig`: `load_config` reads one from YAML, and `propose` finds one out from a model and its data (a
+`Proposal`, which `write_config` writes as YAML). Rows that are in memory already are given as they are (a DataFrame,
 arrays by the names of the model's inputs), or as a `Dataset` of columns and `Series`, which `dataset_from` makes.
 
 A `Policy` (`load_policy`) says what a version must keep. `audit` and `check` make a `Verdict` of it: `check` applies a
@@ -61,6 +62,9 @@ if TYPE_CHECKING:
     from nnperm_mlflow.config.policy import Policy, load_policy
     from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from
     from nnperm_mlflow.promotion.alias_promotion import promote
+    from nnperm_mlflow.proposal.config_proposal import propose
+    from nnperm_mlflow.proposal.document import write_config
+    from nnperm_mlflow.proposal.result import Proposal
     from nnperm_mlflow.registry.aliases import Promotion
     from nnperm_mlflow.verdict.verdict import Verdict
 
@@ -86,6 +90,9 @@ _HOME = {
     "Promotion": "registry.aliases",
     "Verdict": "verdict.verdict",
     "promote": "promotion.alias_promotion",
+    "Proposal": "proposal.result",
+    "propose": "proposal.config_proposal",
+    "write_config": "proposal.document",
 }
 """For each public name the module that makes it."""
 
@@ -109,6 +116,7 @@ __all__ = [
     "Policy",
     "PredictionError",
     "Promotion",
+    "Proposal",
     "PublishResult",
     "RefusedError",
     "RoomError",
@@ -127,7 +135,9 @@ __all__ = [
     "load_policy",
     "plan_audit",
     "promote",
+    "propose",
     "publish",
+    "write_config",
 ]
 
 

@@ -35,10 +35,11 @@ ROOMS = {
         NETWORKS | DRAWING,
     ),
     "comparison": ("basics config inputs models analysis verdict evidence report registry auditor", NETWORKS),
+    "proposal": ("basics config inputs models registry", NETWORKS | TRACKING | DRAWING),
     "evaluator": ("auditor", NETWORKS | DRAWING | ARRAYS),
     "listening": ("basics config registry", NETWORKS | DRAWING),
     "demo": ("basics registry", DRAWING),
-    "cli": ("basics registry auditor listening demo", NETWORKS | DRAWING),
+    "cli": ("basics registry auditor proposal listening demo", NETWORKS | DRAWING),
 }  # fmt: skip
 """For each room those that it builds on, and the libraries that are others' business; a room stands below all that it
 builds on. `evaluator` is the one module at the root that is not a door (`__init__`, `__main__`). What `demo` and `cli`
@@ -193,6 +194,7 @@ def loaded_by(statement):
         ("import nnperm_mlflow.cli.main", NETWORKS | TRACKING | DRAWING),
         ("import nnperm_mlflow.cli.listen_command", NETWORKS | TRACKING | DRAWING | {"fastapi", "uvicorn", "huey"}),
         ("import nnperm_mlflow.evaluator", NETWORKS | DRAWING),
+        ("import nnperm_mlflow.proposal.document", NETWORKS | DRAWING),
     ],
     ids=lambda value: value.removeprefix("import ") if isinstance(value, str) else "",
 )
@@ -212,6 +214,8 @@ VERBS = {
     "history": lambda history: history("models:/none"),
     "load_config": lambda load_config: load_config("nowhere.yaml"),
     "load_policy": lambda load_policy: load_policy("nowhere.yaml"),
+    "propose": lambda propose: propose("models:/none/1"),
+    "write_config": lambda write_config: write_config(None, __file__),
     "dataset_from": lambda dataset_from: dataset_from({"age": [[1]]}),
 }
 """For each public function a call that it refuses in words."""

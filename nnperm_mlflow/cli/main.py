@@ -10,6 +10,7 @@ from nnperm_mlflow.cli.check_command import check_command
 from nnperm_mlflow.cli.compare_command import compare_command
 from nnperm_mlflow.cli.demo_command import demo_command
 from nnperm_mlflow.cli.history_command import history_command
+from nnperm_mlflow.cli.init_command import init_command
 from nnperm_mlflow.cli.listen_command import listen_command
 from nnperm_mlflow.cli.promote_command import promote_command
 from nnperm_mlflow.cli.publish_command import publish_command
@@ -24,6 +25,7 @@ def main(context: click.Context, by_mlflow_run: bool) -> None:
     context.obj = by_mlflow_run  # for `cli.common.prepared`
 
 
+main.add_command(init_command)
 main.add_command(audit_command)
 main.add_command(check_command)
 main.add_command(compare_command)
