@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from nnperm_mlflow.auditor.audit_procedure import audit, plan_audit
     from nnperm_mlflow.auditor.forecast import Forecast
     from nnperm_mlflow.auditor.outbox import PublishResult, publish
+    from nnperm_mlflow.auditor.proposal.config_proposal import propose
+    from nnperm_mlflow.auditor.proposal.document import write_config
+    from nnperm_mlflow.auditor.proposal.result import Proposal
     from nnperm_mlflow.auditor.result import AuditResult
     from nnperm_mlflow.basics.errors import (
         AuditError,
@@ -62,9 +65,6 @@ if TYPE_CHECKING:
     from nnperm_mlflow.config.policy import Policy, load_policy
     from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from
     from nnperm_mlflow.promotion.alias_promotion import promote
-    from nnperm_mlflow.proposal.config_proposal import propose
-    from nnperm_mlflow.proposal.document import write_config
-    from nnperm_mlflow.proposal.result import Proposal
     from nnperm_mlflow.registry.aliases import Promotion
     from nnperm_mlflow.verdict.verdict import Verdict
 
@@ -90,9 +90,9 @@ _HOME = {
     "Promotion": "registry.aliases",
     "Verdict": "verdict.verdict",
     "promote": "promotion.alias_promotion",
-    "Proposal": "proposal.result",
-    "propose": "proposal.config_proposal",
-    "write_config": "proposal.document",
+    "Proposal": "auditor.proposal.result",
+    "propose": "auditor.proposal.config_proposal",
+    "write_config": "auditor.proposal.document",
 }
 """For each public name the module that makes it."""
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from nnperm_mlflow.auditor.proposal.draft import Assumption, Reading
+from nnperm_mlflow.auditor.proposal.trial import order_of, try_out
+from nnperm_mlflow.auditor.proposal.yardstick import Yardstick, is_better
 from nnperm_mlflow.inputs.dataset import Dataset, Series
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.proposal.draft import Assumption, Reading
-from nnperm_mlflow.proposal.trial import order_of, try_out
-from nnperm_mlflow.proposal.yardstick import Yardstick, is_better
 from tests.support.plain import PlainPredictor
 
 N_ROWS = 3_000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nnperm_mlflow.auditor.proposal.draft import Draft, Trial
 from nnperm_mlflow.basics.display import in_a_line
 from nnperm_mlflow.inputs.slots import Kind
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.proposal.draft import Draft, Trial
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from itertools import combinations, permutations
 
 import numpy as np
 
+from nnperm_mlflow.auditor.proposal.draft import Assumption, Finding, Reading, Trial
+from nnperm_mlflow.auditor.proposal.yardstick import Yardstick, is_better
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import Dataset, Series
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.proposal.draft import Assumption, Finding, Reading, Trial
-from nnperm_mlflow.proposal.yardstick import Yardstick, is_better
 
 _MOST_ROWS = 8_192
 _CALL_ROWS = 1_024

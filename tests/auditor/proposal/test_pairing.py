@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from nnperm_mlflow.auditor.proposal.pairing import pair
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.proposal.pairing import pair
 
 N_ROWS = 40
 NUMBER, CODE, TEXT = (np.dtype(kind) for kind in ("float32", "int32", "object"))

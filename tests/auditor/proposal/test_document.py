@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import yaml
 
+from nnperm_mlflow.auditor.proposal.document import config_text, write_config
+from nnperm_mlflow.auditor.proposal.draft import Assumption, Draft, Question
+from nnperm_mlflow.auditor.proposal.result import Proposal
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.audit_config import load_config
 from nnperm_mlflow.inputs.dataset import Series
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.proposal.document import config_text, write_config
-from nnperm_mlflow.proposal.draft import Assumption, Draft, Question
-from nnperm_mlflow.proposal.result import Proposal
 
 HOSTILE = [
     "a: b", "yes", "null", "1.5", "1e5", "# no comment", "- item", "[", "{a}", "a, b", "*alias", "&anchor", "!tag", "'",

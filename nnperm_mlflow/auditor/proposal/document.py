@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from nnperm_mlflow.auditor.proposal.draft import Draft, Section
+from nnperm_mlflow.auditor.proposal.result import Proposal
+from nnperm_mlflow.auditor.proposal.words import basis_of, fit_of
+from nnperm_mlflow.auditor.proposal.yaml_text import in_a_line, in_lines
 from nnperm_mlflow.basics.errors import ConfigError, name_list
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.basics.text import printable
 from nnperm_mlflow.inputs.dataset import Series
-from nnperm_mlflow.proposal.draft import Draft, Section
-from nnperm_mlflow.proposal.result import Proposal
-from nnperm_mlflow.proposal.words import basis_of, fit_of
-from nnperm_mlflow.proposal.yaml_text import in_a_line, in_lines
 
 _COMMENTS_AT = 46  # letters before a comment behind a line
 _WIDTH = 116

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nnperm_mlflow.auditor.proposal.draft import NUMBERS, TEXT, Columns, Draft, Question
+from nnperm_mlflow.auditor.proposal.families import find_families
+from nnperm_mlflow.auditor.proposal.yaml_text import in_a_line
 from nnperm_mlflow.basics.errors import did_you_mean, name_list
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.proposal.draft import NUMBERS, TEXT, Columns, Draft, Question
-from nnperm_mlflow.proposal.families import find_families
-from nnperm_mlflow.proposal.yaml_text import in_a_line
 
 
 def takes_one(spec: InputSpec) -> bool:

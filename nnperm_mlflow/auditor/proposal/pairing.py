@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from nnperm_mlflow.auditor.proposal.draft import NUMBERS, TEXT, Assumption, Columns, Draft, Question, Section
+from nnperm_mlflow.auditor.proposal.families import Family, Order, find_families
+from nnperm_mlflow.auditor.proposal.questions import ask, kinds_of, takes_one
+from nnperm_mlflow.auditor.proposal.roles import is_row_id, sounds_like_label
+from nnperm_mlflow.auditor.proposal.yaml_text import in_a_line
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.inputs.dataset import Series
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.proposal.draft import NUMBERS, TEXT, Assumption, Columns, Draft, Question, Section
-from nnperm_mlflow.proposal.families import Family, Order, find_families
-from nnperm_mlflow.proposal.questions import ask, kinds_of, takes_one
-from nnperm_mlflow.proposal.roles import is_row_id, sounds_like_label
-from nnperm_mlflow.proposal.yaml_text import in_a_line
 
 _SIGNS = re.compile(r"[^0-9a-z]")
 _TOLD_BY = {"dates": "dates in their names", "steps": "the steps in their names", "lags": "the lags in their names"}

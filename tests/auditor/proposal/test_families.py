@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nnperm_mlflow.proposal.families import find_families
-from nnperm_mlflow.proposal.roles import is_row_id, sounds_like_label
+from nnperm_mlflow.auditor.proposal.families import find_families
+from nnperm_mlflow.auditor.proposal.roles import is_row_id, sounds_like_label
 
 
 def test_the_columns_of_the_credit_card_clients_are_three_families_though_one_lacks_a_number():

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from nnperm_mlflow.auditor.proposal.draft import Assumption, Draft, Question, Trial
+from nnperm_mlflow.auditor.proposal.pairing import pair
+from nnperm_mlflow.auditor.proposal.result import Proposal
+from nnperm_mlflow.auditor.proposal.trial import alternatives, try_out
 from nnperm_mlflow.basics.errors import AuditError, ConfigError
 from nnperm_mlflow.config.audit_config import DataConfig
 from nnperm_mlflow.inputs.arrays import read_array
@@ -19,10 +23,6 @@ from nnperm_mlflow.inputs.slots import Kind
 from nnperm_mlflow.models.loaders import download_model, load_predictor
 from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.proposal.draft import Assumption, Draft, Question, Trial
-from nnperm_mlflow.proposal.pairing import pair
-from nnperm_mlflow.proposal.result import Proposal
-from nnperm_mlflow.proposal.trial import alternatives, try_out
 from nnperm_mlflow.registry.artifacts import Fetcher
 from nnperm_mlflow.registry.connection import connected
 

@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from nnperm_mlflow.auditor.proposal.yardstick import Yardstick
 from nnperm_mlflow.inputs.bound_inputs import Wanted
 from nnperm_mlflow.inputs.dataset import Series
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.proposal.yardstick import Yardstick
 
 Columns = Mapping[str, np.ndarray]
 """The static table."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nnperm_mlflow.proposal.draft import Assumption, Draft, Finding, Trial
+from nnperm_mlflow.auditor.proposal.draft import Assumption, Draft, Finding, Trial
 
 
 def is_told(assumption: Assumption, trial: Trial | None) -> bool:
