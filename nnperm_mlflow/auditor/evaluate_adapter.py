@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import mlflow
@@ -25,7 +24,6 @@ from nnperm_mlflow.auditor.audit_procedure import audit
 from nnperm_mlflow.auditor.memory import Rows, as_labels
 from nnperm_mlflow.auditor.preparation import as_config
 from nnperm_mlflow.auditor.result import AuditResult
-from nnperm_mlflow.basics.audit_files import CARD_FILE, MEDIANS_FILE, VERDICT_FILE
 from nnperm_mlflow.basics.documents import Strict, validated
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError, name_list
 from nnperm_mlflow.config.audit_config import AuditConfig, Names
@@ -225,7 +223,6 @@ def _rows_of_files(
     return rows
 
 
-_IN_THE_RUN_ALONE = (MEDIANS_FILE, CARD_FILE, VERDICT_FILE)
 _KINDS = {
     ".csv": CsvEvaluationArtifact,
     ".json": JsonEvaluationArtifact,
@@ -236,13 +233,12 @@ _KINDS = {
 
 def _artifacts(client: MlflowClient, result: AuditResult) -> dict[str, EvaluationArtifact]:
     """Return the audit's files by name, with what they hold; the deviation table is read when it is asked for."""
-    written = {file.path for file in client.list_artifacts(result.run_id)} & set(_IN_THE_RUN_ALONE)
-    names = written | {file.name for file in result.directory.iterdir() if file.is_file()}
+    written = {file.path for file in client.list_artifacts(result.run_id)}
     artifacts = {}
-    for name in sorted(names):
-        kind = _KINDS.get(Path(name).suffix, TextEvaluationArtifact)
-        artifacts[name] = kind(f"runs:/{result.run_id}/{name}")
-        if kind is not StoredTable:  # what is not loaded is not saved with the result
-            local = result.directory / name
-            artifacts[name]._load(str(local) if local.is_file() else None)
+    for file in sorted(result.directory.iterdir()):
+        if file.is_file() and file.name in written:
+            kind = _KINDS.get(file.suffix, TextEvaluationArtifact)
+            artifacts[file.name] = kind(f"runs:/{result.run_id}/{file.name}")
+            if kind is not StoredTable:  # what is not loaded is not saved with the result
+                artifacts[file.name]._load(str(file))
     return artifacts

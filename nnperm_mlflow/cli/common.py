@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -162,6 +162,23 @@ def _told(debug: bool) -> Iterator[None]:
             told = [f"unexpected {kind}: --debug shows what it says and where it comes from; please report it"]
         click.echo(in_lines(told), err=True)
         sys.exit(EXIT_ERROR)
+
+
+def files_lines(directory: Path | None, pictures: Sequence[str], tables: Sequence[str]) -> list[str]:
+    """Return lines that say where pictures and tables lie.
+
+    Parameters
+    ----------
+    directory : Path or None
+        Where all files of the run lie as well; None where they are in the run alone.
+    pictures, tables : sequence of str
+        Names of files.
+    """
+    if directory is None:
+        in_run = [f"{', '.join(names)} in the run" for names in (pictures, tables)]
+        return [f"picture: {in_run[0]}", f"tables: {in_run[1]} (with --output DIR there, too)"]
+    here = [", ".join(str(directory / name) for name in names) for names in (pictures, tables)]
+    return [f"picture: {here[0]}", f"tables: {here[1]}, beside all other files of the run"]
 
 
 def ui_command(store: str) -> str:

@@ -16,16 +16,16 @@ from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.auditor.audit_procedure import AnyConfig, audit
 from nnperm_mlflow.auditor.preparation import as_config
 from nnperm_mlflow.auditor.result import Folder
-from nnperm_mlflow.basics.audit_files import COMPARISON_CARD, COMPARISON_FILE, COMPARISON_PICTURE
+from nnperm_mlflow.basics.audit_files import COMPARISON_CARD, COMPARISON_FILE, COMPARISON_PICTURE, COMPARISON_TABLE
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.basics.text import as_text
+from nnperm_mlflow.basics.text import as_text, rows_to_show
 from nnperm_mlflow.comparison.pairs import Archive, Pair, differences, find_pair
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
-from nnperm_mlflow.registry.comparisons import ComparisonEvidence, log_comparison
+from nnperm_mlflow.registry.comparisons import ComparisonEvidence, log_comparison, shown_table
 from nnperm_mlflow.registry.connection import connected, run_address
 from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.run_session import RunSession
@@ -104,7 +104,8 @@ class ComparisonResult:
 
     def _repr_html_(self) -> str:
         first, second = self.names
-        shown = self.comparison.differences.head(_SHOWN_ROWS)
+        differences = self.comparison.differences
+        shown = differences.head(rows_to_show(len(differences), _SHOWN_ROWS))
         rows = [
             (row.perturbation, f"{row.median_a:.4f}", f"{row.median_b:.4f}", f"{row.difference:.4f}",
              f"{row.difference_low:.4f} to {row.difference_high:.4f}")
@@ -259,6 +260,7 @@ def _evidence(result: ComparisonResult, pair: Pair) -> ComparisonEvidence:
     write_table(result.table, files[COMPARISON_FILE])
     result.figure.savefig(files[COMPARISON_PICTURE], dpi=_DPI)
     files[COMPARISON_CARD].write_text(_card(result, pair), encoding="utf-8")
+    shown_table(result.table).to_json(result.directory / COMPARISON_TABLE, orient="split", index=False)
     comparison = result.comparison
     return ComparisonEvidence(
         references=result.models,

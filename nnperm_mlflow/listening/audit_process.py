@@ -28,7 +28,8 @@ AUDIT_PROGRAM = (sys.executable, "-m", "nnperm_mlflow", "audit")
 
 _POLL_SECONDS = 0.2
 _END_SECONDS = 30.0  # for an audit that was told to stop to end its run
-_MOST_TAIL_BYTES, _MOST_TAIL_LINES = 4000, 12
+_MOST_BYTES, _MOST_LINES = 8000, 30  # of what an audit says, at its beginning and at its end
+_LONGEST = 500  # letters of a line
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class Outcome:
         Exit status; negative for the signal that ended it.
     ended : {'by itself', 'stopped', 'timed out'}
         `stopped` where the listener itself was.
-    tail : list of str
-        The last lines of what it said.
+    said : list of str
+        What it said, line by line; of very much the beginning, which holds the table, and the end.
     """
 
     status: int
     ended: Literal["by itself", "stopped", "timed out"] = "by itself"
-    tail: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
 
 class AuditProgram:
@@ -134,7 +135,7 @@ class AuditProgram:
                     pass_fds=[lock.fileno()] if lock and sys.platform != "win32" else (),
                 )
             ended = self._watch(process)
-            return Outcome(process.returncode, ended, _tail(said))
+            return Outcome(process.returncode, ended, _lines_of(said))
 
     def _watch(self, process: subprocess.Popen[bytes]) -> Literal["by itself", "stopped", "timed out"]:
         end = time.monotonic() + self._most_seconds
@@ -179,8 +180,17 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _tail(said: IO[bytes]) -> list[str]:
+def _lines_of(said: IO[bytes]) -> list[str]:
     size = said.seek(0, os.SEEK_END)
-    said.seek(max(0, size - _MOST_TAIL_BYTES))
-    lines = said.read().decode("utf-8", "replace").splitlines()
-    return [printable(line) for line in lines if line.strip()][-_MOST_TAIL_LINES:]
+    is_whole = size <= 2 * _MOST_BYTES
+    first, last = (_read(said, at, size if is_whole else _MOST_BYTES) for at in (0, max(0, size - _MOST_BYTES)))
+    if is_whole and len(first) <= 2 * _MOST_LINES:
+        return first
+    return [*first[:_MOST_LINES], "...", *last[-_MOST_LINES:]]
+
+
+def _read(said: IO[bytes], start: int, n_bytes: int) -> list[str]:
+    """Return the lines of a part, without empty ones."""
+    said.seek(start)
+    lines = said.read(n_bytes).decode("utf-8", "replace").splitlines()
+    return [printable(line)[:_LONGEST] for line in lines if line.strip()]

@@ -80,7 +80,7 @@ class Auditor:
             return
         logger.info("%s: audit begins, with %s", version, config.name)
         outcome = self._program(version, config)
-        for line in outcome.tail:
+        for line in outcome.said:
             logger.info("    %s", line)
         self._note(version, digest, policy, outcome)
 

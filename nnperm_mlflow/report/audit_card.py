@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pandas as pd
 
-from nnperm_mlflow.basics.text import as_table, as_text
+from nnperm_mlflow.basics.text import as_table, as_text, rows_to_show
 from nnperm_mlflow.verdict.verdict import Subject, Verdict, stamp
 
 _TOP = 10
@@ -109,11 +109,10 @@ def _kept(passed: bool, state: str) -> str:
 
 def _top_lines(summary: pd.DataFrame) -> list[str]:
     columns = {column: title for column, title in _COLUMNS.items() if summary[column].notna().any()}
-    rows = [
-        [row["perturbation"], *[_number(row, column) for column in columns]] for _, row in summary.head(_TOP).iterrows()
-    ]
+    shown = summary.head(rows_to_show(len(summary), _TOP))
+    rows = [[row["perturbation"], *[_number(row, column) for column in columns]] for _, row in shown.iterrows()]
     table = as_table(["feature", *columns.values()], rows)
-    more = len(summary) - _TOP
+    more = len(summary) - len(shown)
     return [*table, *(["", f"{_count(more, 'more')} in summary.csv."] if more > 0 else [])]
 
 
