@@ -43,6 +43,16 @@ def rows_to_show(total: int, most: int) -> int:
     return total if total <= most + 1 else most
 
 
+def some_of(names: Sequence[str], most: int) -> str:
+    """Return names in a line, of very many the first and how many more there are.
+
+    >>> some_of(["age", "dose", "bmi", "sex"], 2)
+    'age, dose and 2 more'
+    """
+    shown = rows_to_show(len(names), most)
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if shown < len(names) else "")
+
+
 def program(name: str) -> str:
     """Return how a program of this environment is called: by its name where the shell finds it, else by its path."""
     return name if shutil.which(name) else shlex.quote(str(Path(sys.executable).with_name(name)))

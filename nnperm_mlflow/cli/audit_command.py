@@ -61,6 +61,9 @@ def audit_command(
 ) -> None:
     """Disturb one feature after the other and log how far each prediction moves.
 
+    A deviation needs no labels and is no importance. Beside it, where the configuration asks for them: permutation
+    importance (scores), also within strata (within), partial dependence (profile), temporal occlusion (windows).
+
     URI is models:/name/3, models:/name@alias, models:/m-..., runs:/... or a local path; it goes before the
     configuration's 'model:'. With a policy: exit status 0 pass, 1 fail, 2 error.
     """

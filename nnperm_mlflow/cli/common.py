@@ -174,11 +174,13 @@ def files_lines(directory: Path | None, pictures: Sequence[str], tables: Sequenc
     pictures, tables : sequence of str
         Names of files.
     """
-    if directory is None:
-        in_run = [f"{', '.join(names)} in the run" for names in (pictures, tables)]
-        return [f"picture: {in_run[0]}", f"tables: {in_run[1]} (with --output DIR there, too)"]
-    here = [", ".join(str(directory / name) for name in names) for names in (pictures, tables)]
-    return [f"picture: {here[0]}", f"tables: {here[1]}, beside all other files of the run"]
+    lines = []
+    for what, names in (("picture", pictures), ("table", tables)):
+        places = [name if directory is None else str(directory / name) for name in names]
+        in_run = " in the run" if directory is None else ""
+        lines.append(f"{what}{'s' * (len(names) > 1)}: {', '.join(places)}{in_run}")
+    lines[-1] += " (with --output DIR there, too)" if directory is None else ", beside all other files of the run"
+    return lines
 
 
 def ui_command(store: str) -> str:

@@ -129,11 +129,12 @@ class AnalysisConfig(Strict):
     associated_above : float
         From which association (rank correlation, Cramer's V, correlation ratio) features are pointed out.
     windows : int, dict or None
-        Into how many windows the steps of each series are cut, or for each window its first and last step, from 1.
+        Temporal occlusion: into how many windows the steps of each series are cut, or for each window its first and
+        last step, from 1.
     order : bool or list of str
         Series, or all of them, whose steps are also put in another order.
     within : list of str
-        Columns of the static table; a row's donor has the same values there.
+        Columns of the static table; a row's donor has the same values there, as in a conditional importance.
     exclude : list of str
         Features not to disturb.
     kinds : dict
@@ -146,9 +147,9 @@ class AnalysisConfig(Strict):
     missing : "error" or "skip"
         What happens where the model predicts NaN: the audit ends, or such rows are left out of that perturbation.
     profile : list of str
-        Features for which the mean prediction is told over a grid of values.
+        Features for which the mean prediction is told over a grid of values: partial dependence.
     scores : list of str
-        scikit-learn scorers whose drop is told, where the data have labels.
+        scikit-learn scorers whose drop is told, where the data have labels: permutation importance.
     p_values : bool
         Test whether the drop of each score is more than chance.
     unit : str or None

@@ -28,7 +28,10 @@ from nnperm_mlflow.report.picture_text import (
 MOST_BESIDE = 3
 """Panels beside each other."""
 
-_TITLE = "Mean prediction once every row holds the same value"
+MOST_PANELS = 60
+"""Features that are shown, the first of the table; of more the title tells how many there are."""
+
+_TITLE = "Partial dependence: mean prediction once all rows hold the value"
 _GRID_LINE = "#d9dee2"
 _MEAN: dict[str, Any] = {"color": "#2f6690", "marker": "o", "markersize": 4}
 _INTERVAL: dict[str, Any] = {"color": "#b3cfe0", "linewidth": 0}
@@ -65,7 +68,8 @@ def profiles_figure(profiles: pd.DataFrame, subtitle: str, unit: str) -> Figure:
         Features and categories in the order of the table, numbers from the smallest to the largest. A tick stands at
         the first value of the grid that 10 %, 20 %, ... of the rows do not exceed. Save it with `savefig`.
     """
-    panels = [panel for _, panel in profiles.groupby("feature", sort=False)]
+    every = [panel for _, panel in profiles.groupby("feature", sort=False)]
+    panels = every[:MOST_PANELS]
     rows, width = _arrange(panels)
     y_label = f"mean prediction ({fit(unit, _UNIT_INCHES, _AXIS_POINTS, 'bold')})"
     figure = _empty_figure(rows, width, y_label)
@@ -74,7 +78,7 @@ def profiles_figure(profiles: pd.DataFrame, subtitle: str, unit: str) -> Figure:
         _draw_panel(axes, panel, width)
     for axes in grid[len(panels) :]:
         axes.remove()
-    _label(figure, profiles, subtitle, y_label)
+    _label(figure, profiles, subtitle, y_label, len(every))
     _explain(figure, profiles)
     return figure
 
@@ -165,8 +169,9 @@ def _draw_numbers(axes: Axes, numbers: pd.DataFrame) -> None:
     axes.ticklabel_format(axis="x", **_PLAIN)
 
 
-def _label(figure: Figure, profiles: pd.DataFrame, subtitle: str, y_label: str) -> None:
-    figure.text(*_place(figure, 0.15), _TITLE, fontsize=TITLE_POINTS, fontweight="bold", va="top")
+def _label(figure: Figure, profiles: pd.DataFrame, subtitle: str, y_label: str, n_features: int) -> None:
+    title = _TITLE if n_features <= MOST_PANELS else f"{_TITLE} ({MOST_PANELS} of {n_features:,} features)"
+    figure.text(*_place(figure, 0.15), title, fontsize=TITLE_POINTS, fontweight="bold", va="top")
     inches = figure.get_figwidth() - 2 * _GAP_INCHES
     line = fit(subtitle, inches, SUBTITLE_POINTS, longest=LONGEST_LINE)
     figure.text(*_place(figure, 0.45), line, fontsize=SUBTITLE_POINTS, color=MUTED, va="top", parse_math=False)

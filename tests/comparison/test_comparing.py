@@ -194,15 +194,15 @@ def test_the_command_prints_the_table_and_where_the_run_is(audits, store, tracke
     assert f"only in {NAME} 1: 'west'" in done.output
     run_id = re.search(r"run (\w{32})", done.output)[1]
     assert tracked.get_run(run_id).data.tags["nnperm.kind"] == "comparison"
-    places = ["picture: comparison.png in the run", "tables: comparison.csv in the run (with --output DIR there, too)"]
+    places = ["picture: comparison.png in the run", "table: comparison.csv in the run (with --output DIR there, too)"]
     assert done.output.splitlines()[-2:] == places
 
 
 def test_the_command_ends_with_where_picture_and_tables_lie(audits, store, tmp_path):
     done = invoke(store, f"models:/{NAME}/1", f"models:/{NAME}/3", "--output", str(tmp_path))
-    *_, picture, tables = done.output.splitlines()
+    *_, picture, table = done.output.splitlines()
     assert picture == f"picture: {tmp_path / 'comparison.png'}"
-    assert tables == f"tables: {tmp_path / 'comparison.csv'}, beside all other files of the run"
+    assert table == f"table: {tmp_path / 'comparison.csv'}, beside all other files of the run"
     assert (tmp_path / "comparison.png").is_file()
 
 

@@ -348,3 +348,13 @@ def test_the_card_tells_the_verdict_the_features_and_what_it_stands_on():
     assert "sha256" in card
     without = audit_card(SUMMARY, SUBJECT, unit="probability", when=when)
     assert "No policy was applied: there is no verdict." in without
+
+
+@pytest.mark.parametrize(("n_silent", "last", "rest"), [(61, "f60", ""), (1500, "f59", " and 1,440 more")])
+def test_a_card_of_very_many_features_stays_a_page(n_silent, last, rest):
+    top, silent = SUMMARY.iloc[[0]], SUMMARY.loc[np.full(n_silent, len(SUMMARY) - 1)]
+    silent = silent.assign(perturbation=[f"f{number}" for number in range(n_silent)])
+    summary = pd.concat([top, silent], ignore_index=True)
+    card = audit_card(summary, SUBJECT, unit="probability", when=datetime.now(timezone.utc))
+    (line,) = [line for line in card.splitlines() if line.startswith("No measurable effect: ")]
+    assert line.endswith(f", {last}{rest}.")
