@@ -96,6 +96,8 @@ def _roles(draft: Draft) -> list[str]:
     lines = [f"row id    {draft.row_id} (each row has its own)"] if draft.row_id else []
     lines += [f"label     {draft.label} (by {draft.label_told_by})"] if draft.label else []
     left_out = [name for name in draft.left_out if name != draft.row_id]
+    if any(section == "inputs" for question in draft.questions for section, _ in question.lines):
+        return lines  # what is left is told with the question
     return [*lines, *([f"left out  {name_list(left_out)}"] if left_out else [])]
 
 
@@ -118,8 +120,13 @@ def _open(draft: Draft, path: Path) -> list[str]:
     lines = ["", f"open, and marked in {path}"]
     for question in draft.questions:
         lines += _items([f"{question.what.rstrip('.')}."])
-        lines += [f"      {section}: {{{line}}}" for section, line in question.lines]
+        lines += [_cut(f"      {section}: {{{line}}}") for section, line in question.lines]
     return lines
+
+
+def _cut(line: str) -> str:
+    """Return a line as far as a terminal shows it well; the whole stands in the file."""
+    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 4]} ..."
 
 
 def _shown(proposal: nnperm_mlflow.Proposal, name: str) -> str:

@@ -56,7 +56,7 @@ def test_what_it_writes_is_audited_without_an_edit_and_gives_what_a_configuratio
 def test_predictions_that_do_not_fit_the_outcome_are_told(run, files):
     """The network of the tests knows nothing of its labels, which were drawn."""
     _, said = run("init", HOUSE, *files)
-    assert "predictions do NOT fit the outcome 'label': AUC 0.5" in said
+    assert "predictions do NOT fit the outcome 'label' better than chance might: AUC 0.5" in said
     assert "numbers of num_input: in the order of the file; that the model takes them so is assumed." in said
     assert "1. " not in said
 

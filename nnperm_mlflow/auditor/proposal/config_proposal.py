@@ -66,7 +66,7 @@ def propose(
         table = _read(data, fetch, predictor)
         files = _named(histories, list(table.columns))
         arrays = {name: read_array(name, location, fetch) for name, location in files.items()}
-        draft = pair(predictor.inputs, table.columns, arrays)
+        draft = pair(predictor.inputs, table.columns, arrays, _count_outputs(predictor))
         draft.files.update(files)
         dataset = _together(table, draft, data or histories[0])
         trial = _try_out(predictor, dataset, draft)
@@ -92,6 +92,12 @@ def _named(histories: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
     return named
 
 
+def _count_outputs(predictor: Predictor) -> int | None:
+    """Return how many outputs a model says it has; None where only a call tells."""
+    columns = [column for head in predictor.outputs.heads for column in head.columns]
+    return len(set(columns)) or len(predictor.outputs.names) or None
+
+
 def _together(table: Dataset, draft: Draft, source: str) -> Dataset:
     """Return table and temporal data as one; they must have the same rows."""
     series = dict(draft.temporal)
@@ -105,7 +111,8 @@ def _try_out(predictor: Predictor, dataset: Dataset, draft: Draft) -> Trial | No
     if draft.label is None or draft.waiting(predictor.inputs):
         return None
     labels = dataset.columns[draft.label]
-    logger.info("trying out on '%s' what is assumed", draft.label)
+    if draft.assumptions:
+        logger.info("trying out what is assumed, by the outcome '%s'", draft.label)
     try:
         trial = try_out(predictor, dataset, draft.reading, labels, draft.assumptions)
     except AuditError:  # it is told by the look at predictions

@@ -8,7 +8,7 @@ from pathlib import Path
 from nnperm_mlflow.auditor.proposal.draft import Draft, Section
 from nnperm_mlflow.auditor.proposal.result import Proposal
 from nnperm_mlflow.auditor.proposal.words import basis_of, fit_of
-from nnperm_mlflow.auditor.proposal.yaml_text import in_a_line, in_lines
+from nnperm_mlflow.auditor.proposal.yaml_text import in_a_line, in_lines, inside
 from nnperm_mlflow.basics.errors import ConfigError, name_list
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.basics.paths import local_path
@@ -153,10 +153,18 @@ def _inputs(proposal: Proposal) -> list[str]:
     notes = []
     if columns:
         notes += _comment(f"{len(columns)} columns of the model are found in the table by their names.")
-    left_out = {name: why for name, why in draft.left_out.items() if name != draft.row_id}
-    if left_out:
-        notes += _comment(f"Left out: {name_list([f'{printable(name)} ({why})' for name, why in left_out.items()])}.")
+    if not draft.waiting(proposal.specs):
+        notes += _left_out(draft)
     return [*notes, *_section("inputs", lines, draft)]
+
+
+def _left_out(draft: Draft) -> list[str]:
+    """Return why columns are left out, those together of which the same is true."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in draft.left_out.items():
+        if name != draft.row_id:
+            reasons.setdefault(why, []).append(name)
+    return [line for why, names in reasons.items() for line in _comment(f"Left out, since {why}: {name_list(names)}.")]
 
 
 def _analysis(proposal: Proposal) -> list[str]:
@@ -184,7 +192,7 @@ def _more_to_ask(proposal: Proposal) -> list[tuple[str, str]]:
     if "series" in of_kind:
         asked += [("windows: 3", "when does a channel matter?"), ("order: true", "does the order of its steps matter?")]
     if categories:
-        sets = ", ".join(f"{in_a_line(name)}: all" for name in categories)
+        sets = ", ".join(f"{inside(name)}: all" for name in categories)
         asked.append((f"set: {{{sets}}}", "what if everybody had this value?"))
     if numbers:
         asked.append((f"profile: {in_a_line(numbers)}", "the mean prediction over its values"))
@@ -203,7 +211,7 @@ def _section(name: Section, lines: Iterable[str], draft: Draft) -> list[str]:
             opened += [f"  # {line}" for line in own]
     if not known and not opened:
         return []
-    return [f"# {name}:" if is_empty else f"{name}:", *known, *opened]
+    return [f"# {name}:                # remove its #, too" if is_empty else f"{name}:", *known, *opened]
 
 
 def _sentence(text: str) -> str:

@@ -22,6 +22,9 @@ Section = Literal["data", "inputs", "analysis"]
 NUMBERS, TEXT = "iufb", "O"
 """Kinds of dtype."""
 
+NO_INPUT = "no input takes it"
+"""Why a column is left out for which there is no other reason."""
+
 
 @dataclass(frozen=True)
 class Reading:

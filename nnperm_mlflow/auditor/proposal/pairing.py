@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from nnperm_mlflow.auditor.proposal.draft import NUMBERS, TEXT, Assumption, Columns, Draft, Question, Section
+from nnperm_mlflow.auditor.proposal.draft import NO_INPUT, NUMBERS, TEXT, Assumption, Columns, Draft, Question, Section
 from nnperm_mlflow.auditor.proposal.families import Family, Order, find_families
 from nnperm_mlflow.auditor.proposal.questions import ask, kinds_of, takes_one
 from nnperm_mlflow.auditor.proposal.roles import is_row_id, sounds_like_label
@@ -20,7 +20,9 @@ _SIGNS = re.compile(r"[^0-9a-z]")
 _TOLD_BY = {"dates": "dates in their names", "steps": "the steps in their names", "lags": "the lags in their names"}
 
 
-def pair(specs: Sequence[InputSpec], columns: Columns, arrays: Mapping[str, np.ndarray]) -> Draft:
+def pair(
+    specs: Sequence[InputSpec], columns: Columns, arrays: Mapping[str, np.ndarray], n_outputs: int | None = None
+) -> Draft:
     """Find data for each input, and roles for what is left.
 
     Parameters
@@ -31,6 +33,8 @@ def pair(specs: Sequence[InputSpec], columns: Columns, arrays: Mapping[str, np.n
         The static table.
     arrays : mapping of str to ndarray of shape (n_rows, a, b) or (n_rows, n_steps)
         Histories from files, by what they shall be called.
+    n_outputs : int, optional
+        Of the model, where that is known before it is called: an outcome may have as many values.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def pair(specs: Sequence[InputSpec], columns: Columns, arrays: Mapping[str, np.n
     _pair_families(specs, columns, draft)
     _find_row_id(columns, draft)
     labels = [name for name in draft.left(columns, NUMBERS + TEXT) if sounds_like_label(name)]
-    _pair_blocks(specs, columns, draft, labels)
+    _pair_blocks(specs, columns, draft, labels, {2, n_outputs or 2})
     _find_label(columns, draft, labels)
     _tell_what_is_left(columns, draft)
     ask(specs, columns, draft)
@@ -174,8 +178,13 @@ def _channel_name(family: Family, columns: Columns) -> str:
 # Blocks of columns
 
 
-def _pair_blocks(specs: Sequence[InputSpec], columns: Columns, draft: Draft, labels: Sequence[str]) -> None:
-    """Give all columns that are left to the only input that is left for them and takes so many."""
+def _pair_blocks(
+    specs: Sequence[InputSpec], columns: Columns, draft: Draft, labels: Sequence[str], classes: Collection[int]
+) -> None:
+    """Give all columns that are left to the only input that is left for them and takes so many.
+
+    `classes` are how many values an outcome may have that is known by nothing but its place.
+    """
     for kinds in (TEXT, NUMBERS):
         waiting = [spec for spec in draft.waiting(specs) if _takes_block(spec, specs) and kinds_of(spec) == kinds]
         if len(waiting) != 1:
@@ -184,9 +193,11 @@ def _pair_blocks(specs: Sequence[InputSpec], columns: Columns, draft: Draft, lab
         features = [name for name in left if name not in labels]
         if features and _fits((len(features),), spec.shape):
             _give_block(spec, features, kinds, draft)
-        elif not labels and left[1:] and _fits((len(left) - 1,), spec.shape) and _is_last_of_two_values(left, columns):
-            draft.label, draft.label_told_by = left[-1], "it is the last column, has two values, and is one too many"
-            _give_block(spec, left[:-1], kinds, draft)
+        elif not labels and left[1:] and _fits((len(left) - 1,), spec.shape) and left[-1] == list(columns)[-1]:
+            n_values = len(np.unique(columns[left[-1]].astype(str)))
+            if n_values in classes:
+                draft.label, draft.label_told_by = left[-1], f"its place, the last, with {n_values} values"
+                _give_block(spec, left[:-1], kinds, draft)
 
 
 def _takes_block(spec: InputSpec, specs: Sequence[InputSpec]) -> bool:
@@ -199,10 +210,6 @@ def _give_block(spec: InputSpec, names: Sequence[str], kinds: str, draft: Draft)
     draft.give(spec.name, list(names), f"all {what} that nothing else takes")
     if len(names) > 1:
         draft.assumptions.append(Assumption("numbers", spec.name, "the order of the file"))
-
-
-def _is_last_of_two_values(left: Sequence[str], columns: Columns) -> bool:
-    return left[-1] == list(columns)[-1] and len(np.unique(columns[left[-1]].astype(str))) == 2
 
 
 # Roles of what is left
@@ -228,7 +235,7 @@ def _find_label(columns: Columns, draft: Draft, labels: Sequence[str]) -> None:
 def _tell_what_is_left(columns: Columns, draft: Draft) -> None:
     for name in columns:
         if name not in draft.taken and name not in draft.left_out and name != draft.label:
-            draft.left_out[name] = "no input takes it"
+            draft.left_out[name] = NO_INPUT
 
 
 def _fits(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:

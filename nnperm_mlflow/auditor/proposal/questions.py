@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nnperm_mlflow.auditor.proposal.draft import NUMBERS, TEXT, Columns, Draft, Question
+from nnperm_mlflow.auditor.proposal.draft import NO_INPUT, NUMBERS, TEXT, Columns, Draft, Question
 from nnperm_mlflow.auditor.proposal.families import find_families
-from nnperm_mlflow.auditor.proposal.yaml_text import in_a_line
+from nnperm_mlflow.auditor.proposal.yaml_text import in_a_line, inside
 from nnperm_mlflow.basics.errors import did_you_mean, name_list
 from nnperm_mlflow.inputs.specs import InputSpec
 
@@ -24,7 +24,8 @@ def kinds_of(spec: InputSpec) -> str:
 def ask(specs: Sequence[InputSpec], columns: Columns, draft: Draft) -> None:
     """Ask for what each input shall receive that nothing was found for."""
     for spec in draft.waiting(specs):
-        left = [name for name in columns if name in draft.left_out and columns[name].dtype.kind in kinds_of(spec)]
+        there = [name for name, why in draft.left_out.items() if why == NO_INPUT]
+        left = [name for name in there if columns[name].dtype.kind in kinds_of(spec)]
         if spec.is_column:
             what = f"which column is the model's '{spec.name}', which the data lack.{did_you_mean(spec.name, left)}"
             draft.questions.append(Question(what, (("inputs", f"{in_a_line(spec.name)}: COLUMN"),)))
@@ -37,7 +38,7 @@ def ask(specs: Sequence[InputSpec], columns: Columns, draft: Draft) -> None:
 def _ask_history(spec: InputSpec, columns: Columns, draft: Draft) -> Question:
     families = find_families([name for name in columns if name not in draft.taken])
     there = "; ".join(f"{family.name}: {len(family.columns)} columns" for family in families) or "none"
-    name = in_a_line(draft.free_name("history", columns))
+    name = inside(draft.free_name("history", columns))
     return Question(
         f"the histories for {spec}: from a file (--history FILE), or from columns that are numbered alike (there are "
         f"{there})",

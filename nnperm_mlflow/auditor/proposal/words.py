@@ -42,8 +42,8 @@ def fit_of(draft: Draft, trial: Trial) -> str:
     if not trial.tells_nothing:
         return f"predictions fit the outcome '{draft.label}': {told}."
     return (
-        f"predictions do NOT fit the outcome '{draft.label}': {told}. Does the model take its inputs in these units, "
-        "and in this order?"
+        f"predictions do NOT fit the outcome '{draft.label}' better than chance might: {told}. Does the model take its "
+        "inputs in these units, and in this order?"
     )
 
 

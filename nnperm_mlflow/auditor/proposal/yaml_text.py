@@ -17,10 +17,23 @@ def in_a_line(value: str | Sequence[str]) -> str:
     "[PAY_0, 'yes', 'a: b']"
     """
     if not isinstance(value, str):
-        return f"[{', '.join(map(in_a_line, value))}]"
-    style = None if value.isprintable() else '"'  # else a line's end would be one in the file, too
-    text = yaml.safe_dump([value], default_flow_style=True, default_style=style, width=_ENDLESS, allow_unicode=True)
-    return text.strip().removeprefix("[").removesuffix("]")
+        return f"[{', '.join(map(inside, value))}]"
+    return _dump(value, value).removesuffix("\n...")
+
+
+def inside(name: str) -> str:
+    """Return a name as it stands in a line of YAML between brackets, where more letters mean something.
+
+    >>> in_a_line("models:/credit/3"), inside("models:/credit/3")
+    ('models:/credit/3', "'models:/credit/3'")
+    """
+    return _dump([name], name).removeprefix("[").removesuffix("]")
+
+
+def _dump(content: object, name: str) -> str:
+    style = None if name.isprintable() else '"'  # else a line's end would be one in the file, too
+    text = yaml.safe_dump(content, default_flow_style=True, default_style=style, width=_ENDLESS, allow_unicode=True)
+    return text.strip()
 
 
 def in_lines(key: str, names: Sequence[str], indent: str) -> list[str]:
@@ -35,7 +48,7 @@ def in_lines(key: str, names: Sequence[str], indent: str) -> list[str]:
     lines = [f"{indent}{in_a_line(key)}: ["]
     line = f"{indent}  "
     for name in names:
-        part = f"{in_a_line(name)}, "
+        part = f"{inside(name)}, "
         if len(line) + len(part) > _WIDTH and line.strip():
             lines.append(line.rstrip())
             line = f"{indent}  "

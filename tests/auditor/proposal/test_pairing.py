@@ -87,11 +87,13 @@ def test_an_outcome_is_never_taken_for_a_feature_though_it_would_fill_the_input(
     assert draft.questions[0].lines == (("inputs", "num_input: [age, dose]"),)
 
 
-def test_the_last_column_of_two_values_is_the_outcome_where_it_is_one_too_many():
+def test_the_last_column_is_the_outcome_where_it_is_one_too_many_and_has_as_many_values_as_there_are_classes():
     draft = pair([spec("num_input", 2)], table("age", "dose", bought=codes(2)), {})
     assert draft.inputs == {"num_input": ["age", "dose"]}
-    assert draft.label == "bought"
-    assert pair([spec("num_input", 2)], table("age", "dose", bought=codes(3)), {}).label is None
+    assert (draft.label, draft.label_told_by) == ("bought", "its place, the last, with 2 values")
+    three = table("age", "dose", bought=codes(3))
+    assert pair([spec("num_input", 2)], three, {}).label is None
+    assert pair([spec("num_input", 2)], three, {}, n_outputs=3).label == "bought"
     assert pair([spec("num_input", 2)], table("age", bought=codes(2), dose=codes(5)), {}).label is None
 
 
