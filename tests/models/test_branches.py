@@ -390,6 +390,19 @@ def test_a_network_that_computes_nothing_is_run_all_the_same():
     assert np.array_equal(found, base["num_input"][::-1])
 
 
+def test_predictions_that_are_the_input_itself_stay_when_the_next_change_is_made():
+    """Changes are written into the same memory one after the other; what was predicted before must not lie there."""
+    given = numbers(width=3)
+    rows = np.random.default_rng(3).normal(size=(2_000, 3)).astype(np.float32)
+    block = keras_predictor(keras.Model(given, given)).fitted({"num_input": rows}).begin([{"num_input": rows}])[0]
+    values = np.random.default_rng(4).normal(size=(40, 2_000)).astype(np.float32)
+    changes = [Change((Slot("num_input", (number % 3,)),), (held,)) for number, held in enumerate(values)]
+    for number, found in enumerate(list(block.predict(changes))):
+        expected = rows.copy()
+        expected[:, number % 3] = values[number]
+        assert np.array_equal(found, expected)
+
+
 def one_channel():
     given = [numbers(), code(), history(channels=1)]
     joined = [given[0], embedded(given[1]), layers.LSTM(8)(given[2])]

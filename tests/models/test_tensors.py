@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.stacking import stack
+from nnperm_mlflow.models.stacking import Stacks, stack
 from nnperm_mlflow.models.tensors import lend_tensor
 
 
@@ -24,6 +26,53 @@ def test_what_is_stacked_for_a_call_is_the_tensor_s_own_memory(dtype, n_rows):
         assert np.array_equal(tensor.numpy(), expected)
         stacked[0, 1] = 99
         assert tensor.numpy()[0, 1] == 99, "a copy"
+
+
+def expected_of(changes, unchanged):
+    stacked = np.stack([unchanged] * len(changes))
+    for part, change in zip(stacked, changes, strict=True):
+        change.write("x", part)
+    return stacked.reshape(-1, *unchanged.shape[1:])
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_stacks_hold_what_the_changes_of_this_call_make_and_nothing_of_earlier_ones(data):
+    """Single columns, several at once, other inputs, all columns, and other numbers of copies, in any order."""
+    unchanged = np.arange(12.0).reshape(4, 3)
+    stacks = Stacks({"x": unchanged.copy(), "other": np.zeros((4, 1))})
+    columns = st.lists(st.sampled_from([0, 1, 2]), unique=True, max_size=3)
+    for _ in range(5):
+        changes = []
+        for places in data.draw(st.lists(columns, min_size=1, max_size=3)):
+            slots = (*(Slot("x", (place,)) for place in places), Slot("other", (0,)))
+            changes.append(Change(slots, tuple(data.draw(st.just(np.full(4, 7.5))) for _ in slots)))
+        with stacks.lent("x", changes) as stacked:
+            assert np.array_equal(stacked, expected_of(changes, unchanged))
+            with stacks.lent("x", changes) as another:  # as another thread has it at the same time
+                assert not np.shares_memory(stacked, another)
+                assert np.array_equal(another, expected_of(changes, unchanged))
+
+
+def test_a_stack_is_used_again_and_let_go_in_the_end():
+    stacks = Stacks({"x": np.zeros((4, 3))})
+    change = Change((Slot("x", (0,)),), (np.ones(4),))
+    with stacks.lent("x", [change]) as first:
+        pass
+    with stacks.lent("x", [change]) as second:
+        assert second is first
+    stacks.clear()
+    with stacks.lent("x", [change]) as third:
+        assert third is not first
+
+
+def test_a_stack_that_something_went_wrong_with_is_not_used_again():
+    stacks = Stacks({"x": np.zeros((4, 3))})
+    change = Change((Slot("x", (0,)),), (np.ones(4),))
+    with pytest.raises(ValueError, match="broken"), stacks.lent("x", [change]):
+        raise ValueError("broken")
+    with stacks.lent("x", [Change((), ())]) as stacked:
+        assert not stacked.any()
 
 
 def read_only(array):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -15,7 +16,7 @@ from nnperm_mlflow.models.graph import Key
 from nnperm_mlflow.models.keras.compiled_steps import Border
 from nnperm_mlflow.models.keras.network_parts import Cluster, NetworkParts, Route
 from nnperm_mlflow.models.keras.nodes import Packed, repeated
-from nnperm_mlflow.models.stacking import StackingBlock, stack
+from nnperm_mlflow.models.stacking import StackingBlock, Stacks
 from nnperm_mlflow.models.tensor_outputs import to_columns
 from nnperm_mlflow.models.tensors import WORKERS, lend_tensor, to_tensor
 
@@ -64,6 +65,10 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
     workers: int = WORKERS
     _repeated: dict[tuple[Cluster, int], tuple[dict[str, Border], list[Packed]]] = field(default_factory=dict)
     _prepared: dict[object, Any] = field(default_factory=dict)
+    _stacks: Stacks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._stacks = Stacks(self.inputs)
 
     def kind_of(self, change: Change) -> Route | ShortcutRoute:
         """Return the route of a change: own steps are run where the border is not to be had from the donors."""
@@ -100,6 +105,7 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
         finally:
             self._repeated.clear()
             self._prepared.clear()
+            self._stacks.clear()
 
     def call(self, kind: Route | ShortcutRoute, changes: Sequence[Change]) -> np.ndarray:
         """Return predictions for changes that take the same route, one below the other."""
@@ -108,13 +114,15 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
         parts, copies = self.parts, len(changes)
         changed = {name for change in changes for name in change.inputs}
         borders, frontier = self._unchanged(kind.cluster, copies)
-        for name in changed:
-            if name in kind.run:
-                stacked = lend_tensor(stack(changes, name, self.inputs[name]), parts.specs[name])
-                borders[name] = parts.run_own(name, stacked, self.inputs)
-            else:
-                borders[name] = self._from_donors(name, changes)
-        return to_columns(parts.joint[kind.cluster](borders, frontier)[0], copies * len(self.baseline))
+        with ExitStack() as lent:
+            for name in changed:
+                if name in kind.run:
+                    stacked = lent.enter_context(self._stacks.lent(name, changes))
+                    borders[name] = parts.run_own(name, lend_tensor(stacked, parts.specs[name]), self.inputs)
+                else:
+                    borders[name] = self._from_donors(name, changes)
+            found = to_columns(parts.joint[kind.cluster](borders, frontier)[0], copies * len(self.baseline))
+            return np.array(found)  # its own memory, where a network passes an input on as it is
 
     def _unchanged(self, cluster: Cluster, copies: int) -> tuple[dict[str, Border], list[Packed]]:
         """Return what the joint steps of a cluster take where nothing has changed, for copies of the rows."""
