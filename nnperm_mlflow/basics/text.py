@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+_LONGEST_CELL = 80  # letters
 _IN_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>&~-])")
 _IN_QUOTES = re.compile(r"['\\]")
 _IN_PATTERNS = re.compile(r"[^\w .:/\-]")
@@ -32,6 +33,23 @@ def in_lines(lines: Iterable[str]) -> str:
     b\nc
     """
     return "\n".join(map(printable, lines))
+
+
+def cut_middle(line: str, longest: int) -> str:
+    """Return a line of at most so many letters, its middle left out where it is longer.
+
+    >>> cut_middle("amount of the bill in September", 20)
+    'amount of…September'
+    """
+    if len(line) <= longest:
+        return line
+    kept = longest - 1
+    return f"{line[: kept - kept // 2].rstrip()}…{line[len(line) - kept // 2 :].lstrip()}"
+
+
+def in_a_cell(text: str) -> str:
+    """Return a text as a terminal's table shows it: printable, and no longer than leaves the numbers in the line."""
+    return cut_middle(printable(text), _LONGEST_CELL)
 
 
 def rows_to_show(total: int, most: int) -> int:

@@ -9,7 +9,7 @@ import click
 import nnperm_mlflow
 from nnperm_mlflow.basics.audit_files import BOXPLOT_FILE, HEATMAP_FILE, PROFILES_PICTURE, SUMMARY_FILE, TABLE_FILE
 from nnperm_mlflow.basics.errors import ConfigError, name_list
-from nnperm_mlflow.basics.text import in_lines, printable, rows_to_show
+from nnperm_mlflow.basics.text import in_a_cell, in_lines, rows_to_show
 from nnperm_mlflow.cli.check_command import describe_verdict
 from nnperm_mlflow.cli.common import (
     EXIT_FAIL,
@@ -114,7 +114,7 @@ def describe_findings(result: nnperm_mlflow.AuditResult) -> list[str]:
     shown = result.summary.head(rows_to_show(len(result.summary), _SHOWN_ROWS))
     more_columns = [name for name in shown if name == "flipped_share" or name.endswith("_drop")]
     columns = [*_SHOWN_COLUMNS, *(name for name in more_columns if shown[name].notna().any())]
-    named = shown[columns].assign(perturbation=shown["perturbation"].map(printable))
+    named = shown[columns].assign(perturbation=shown["perturbation"].map(in_a_cell))
     table = named.to_string(index=False, float_format=lambda number: f"{number:.4f}")
     more = len(result.summary) - len(shown)
     untested = result.summary.loc[~result.summary["tested"], "perturbation"]

@@ -10,7 +10,7 @@ import click
 import nnperm_mlflow
 from nnperm_mlflow.basics.audit_files import COMPARISON_FILE, COMPARISON_PICTURE
 from nnperm_mlflow.basics.errors import name_list
-from nnperm_mlflow.basics.text import in_lines, printable, rows_to_show
+from nnperm_mlflow.basics.text import in_a_cell, in_lines, printable, rows_to_show
 from nnperm_mlflow.cli.common import WithSwitches, files_lines, prepared, run_option, tracking_options, ui_command
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _table(differences: pd.DataFrame) -> list[str]:
     """Return the rows as lines; without one, words."""
     if differences.empty:
         return ["no feature is in both"]
-    named = differences.assign(perturbation=differences["perturbation"].map(printable))
+    named = differences.assign(perturbation=differences["perturbation"].map(in_a_cell))
     return named.to_string(index=False, float_format=lambda number: f"{number:.4f}").split("\n")
 
 

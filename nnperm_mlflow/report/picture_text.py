@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from nnperm_mlflow.basics.text import cut_middle
+
 LONGEST = 40
 """Letters of a name that a picture shows."""
 
@@ -47,11 +49,7 @@ def shorten(name: str, longest: int = LONGEST) -> str:
     >>> print(shorten("two\nlines"))
     two\nlines
     """
-    line = "".join(map(_drawable, name))
-    if len(line) <= longest:
-        return line
-    kept = longest - 1
-    return f"{line[: kept - kept // 2].rstrip()}…{line[len(line) - kept // 2 :].lstrip()}"
+    return cut_middle("".join(map(_drawable, name)), longest)
 
 
 def fit(name: str, inches: float, points: float, weight: str = "normal", longest: int = LONGEST) -> str:
