@@ -449,11 +449,11 @@ def test_results_that_wait_are_not_written_over_by_another_audit(settings, work,
         patch.setattr(publisher, "log_run_content", give_way)
         with pytest.raises(TrackingError, match="nnperm publish"):
             audit(settings, model_uri="models:/house/1", work_dir=work, output=output)
-    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    before = {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()}
     run_id = json.loads(before["publication.json"])["run_id"]
     with pytest.raises(ConfigError, match=rf"another audit \(run {run_id}\) wait in .*publish {output.resolve()}"):
         audit(another_seed(settings), model_uri="models:/house/1", work_dir=work, output=output)
-    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
     assert Workspace.at(work).unpublished() == [output]
     publish(output)
     assert mlflow.MlflowClient().get_run(run_id).info.status == "FINISHED"
