@@ -45,8 +45,7 @@ class Forecast:
     @property
     def subject(self) -> str:
         """What would be audited, on how many rows."""
-        plan = self.plan
-        return f"{plan.job.model} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}"
+        return f"{self.plan.job.model} on {self.plan.dataset.in_words}"
 
     @property
     def facts(self) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_
 from nnperm_mlflow.config.audit_config import AuditConfig, DataConfig
 from nnperm_mlflow.inputs.bound_inputs import Wanted
 from nnperm_mlflow.inputs.cells import Cells, read_arrays, read_cells
-from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from, load_dataset
+from nnperm_mlflow.inputs.dataset import MEMORY, Dataset, Series, dataset_from, load_dataset
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.inputs.tables import Fetch, column_values
 
@@ -47,7 +47,7 @@ class Rows:
     data: Any
     labels: pd.Series | None = None
     channels: Names = field(default_factory=dict)
-    source: str = "memory"
+    source: str = MEMORY
 
     def read(self, specs: Sequence[InputSpec], config: AuditConfig, fetch: Fetch) -> tuple[AuditConfig, Dataset]:
         """Return the rows, and a configuration that says which input receives what of them.

@@ -59,7 +59,7 @@ def gather(
         summary=found.summary,
         folder=folder,
         unit=plan.unit,
-        subtitle=f"{plan.reference.uri} on {plan.dataset.n_rows:,} rows of {Path(plan.dataset.source).name}",
+        subtitle=f"{plan.reference.uri} on {plan.dataset.in_words}",
         windows=window_table(plan.job.perturbations, found.summary),
         profiles=profiles,
         associations=plan.companions.pairs,

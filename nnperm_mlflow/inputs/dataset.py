@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,9 @@ from nnperm_mlflow.inputs.series import Series
 from nnperm_mlflow.inputs.tables import Fetch, Table, column_values, read_table, read_written
 
 __all__ = ["Dataset", "Series", "dataset_from", "load_dataset", "row_chunks"]
+
+MEMORY = "memory"
+"""Source of rows that come from no file."""
 
 _CHUNK_BYTES = 1 << 26  # of an array looked at in one go: 64 MiB
 
@@ -55,15 +59,20 @@ class Dataset:
     row_ids: np.ndarray | None = None
     label: str | None = None
     row_id: str | None = None
-    source: str = "memory"
+    source: str = MEMORY
     written: Mapping[str, np.ndarray] = field(default_factory=dict)
     split: Mapping[str, list[str]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return in_a_line("Dataset", f"{self.n_rows:,} rows of {self.source}", *(map(" ".join, self._facts.items())))
+        return in_a_line("Dataset", self.in_words, *(map(" ".join, self._facts.items())))
 
     def _repr_html_(self) -> str:
-        return as_html(f"{self.n_rows:,} rows of {self.source}", facts=self._facts.items())
+        return as_html(self.in_words, facts=self._facts.items())
+
+    @property
+    def in_words(self) -> str:
+        """How many rows there are, and where they came from."""
+        return f"{self.n_rows:,} rows {'in memory' if self.source == MEMORY else f'of {Path(self.source).name}'}"
 
     @property
     def _facts(self) -> dict[str, str]:
@@ -107,7 +116,7 @@ def dataset_from(
     temporal: Mapping[str, Series] | None = None,
     row_id: str | None = None,
     label: str | None = None,
-    source: str = "memory",
+    source: str = MEMORY,
     *,
     problems: Problems | None = None,
 ) -> Dataset:
@@ -147,7 +156,10 @@ def dataset_from(
     else:
         counts |= {f"column '{name}'": len(values) for name, values in columns.items()}
     if not counts:
-        raise DataError("there are no data: name a static table (data: static) or temporal arrays (data: temporal).")
+        raise DataError(
+            "there are no data: name a static table (data: static) or temporal arrays (data: temporal) in a "
+            "configuration, which nnperm init writes."
+        )
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{what} has {count}" for what, count in counts.items())
         raise DataError(f"all data must have the same rows, but {listed}. Export them again together.")
@@ -193,7 +205,7 @@ def load_dataset(
         told = f"'{name}' is both temporal data and a column of arrays in the static table; rename the former."
         found.add(ConfigError(told))
     files = [config.static, *(spec.file for spec in config.temporal.values())]
-    source = next((location for location in files if location), "memory")
+    source = next((location for location in files if location), MEMORY)
     named = without_secrets(source)
     dataset = dataset_from(static, {**series, **temporal}, config.row_id, config.label, named, problems=found)
     if problems is None:

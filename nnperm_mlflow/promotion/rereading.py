@@ -150,7 +150,7 @@ def _judge(
 
 def _digest_now(record: AuditRecord, folder: Path, rereading: Rereading) -> str:
     data = rereading.source(record)
-    if data.static is None and not data.temporal:
+    if data.static is None and not any(spec.file for spec in data.temporal.values()):
         raise EvidenceError(
             "the data were given in memory, and cannot be read again. Say where they are (--config FILE), or that "
             "what is on record of them is to be relied on (--no-data)."

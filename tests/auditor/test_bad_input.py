@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from nnperm_mlflow.basics.errors import TrackingError
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.registry import connection
-from nnperm_mlflow.registry import refusals as explaining
+from nnperm_mlflow.registry import error_explanation as explaining
 
 
 def change(settings, *path, to):

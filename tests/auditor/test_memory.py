@@ -75,6 +75,10 @@ def test_without_names_features_are_called_by_their_input_and_their_place(house,
     assert features == {*numbers, *channels, "region_input"}
 
 
+def test_what_was_audited_is_told_as_rows_in_memory(house, tracked):
+    assert audit(HOUSE, data=house.inputs).subtitle == f"{HOUSE} on 400 rows in memory"
+
+
 def test_nothing_that_was_given_is_changed(house, tracked):
     before = {name: array.copy() for name, array in house.inputs.items()}
     audit(HOUSE, data=house.inputs)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import keras
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ def rows():
 @pytest.fixture(scope="module")
 def results(store):
     """A result of each kind, by its class, of two versions of a linear network."""
+    mlflow.set_tracking_uri(store)
     inputs = keras.Input((2,), name="num_input")
     network = keras.Model({"num_input": inputs}, keras.layers.Dense(1)(inputs))
     network.set_weights([np.array([[2.0], [1.0]]), np.zeros(1)])

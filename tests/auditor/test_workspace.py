@@ -118,7 +118,7 @@ def test_who_stops_an_audit_while_it_is_written_is_told_how_to_go_on(settings, w
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("nnperm_mlflow.auditor.audit_procedure.publish_record", stop)
+        patch.setattr("nnperm_mlflow.auditor.audit_procedure.publish_audit", stop)
         with pytest.raises(KeyboardInterrupt):
             audit(settings, model_uri="models:/house/1", work_dir=work)
     said = caplog.messages[-1]
@@ -395,15 +395,15 @@ def without(key):
 
 
 DAMAGES = {
-    "a later format": lambda told: {**told, "format": 2},
+    "a later format": lambda told: {**told, "format": 3},
     "no format": without("format"),
     "no run": without("run_id"),
     "no digests": without("digests"),
     "more than is known": lambda told: {**told, "more": 1},
     "a list": lambda told: [told],
     "a number for a path": lambda told: {**told, "work_dir": 7},
-    "a path": lambda told: {**told, "evidence": {**told["evidence"], "files": ["../../secret"]}},
-    "no object": lambda told: {**told, "evidence": "evidence"},
+    "a path": lambda told: {**told, "run": {**told["run"], "files": ["../../secret"]}},
+    "no object": lambda told: {**told, "run": "run"},
 }
 
 
@@ -449,11 +449,11 @@ def test_results_that_wait_are_not_written_over_by_another_audit(settings, work,
         patch.setattr(publisher, "log_run_content", give_way)
         with pytest.raises(TrackingError, match="nnperm publish"):
             audit(settings, model_uri="models:/house/1", work_dir=work, output=output)
-    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    before = {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()}
     run_id = json.loads(before["publication.json"])["run_id"]
     with pytest.raises(ConfigError, match=rf"another audit \(run {run_id}\) wait in .*publish {output.resolve()}"):
         audit(another_seed(settings), model_uri="models:/house/1", work_dir=work, output=output)
-    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
     assert Workspace.at(work).unpublished() == [output]
     publish(output)
     assert mlflow.MlflowClient().get_run(run_id).info.status == "FINISHED"

@@ -250,6 +250,15 @@ def test_data_that_were_in_memory_cannot_be_read_again(home, version):
     promote(uri_of(version), "champion", reads_data=False)
 
 
+def test_a_table_that_was_in_memory_with_histories_of_its_columns_cannot_be_read_again(home, version):
+    steps = {f"{channel}{step}": home.history[:, row, step] for row, channel in enumerate("ab") for step in range(6)}
+    columns = {channel: [f"{channel}{step}" for step in range(6)] for channel in "ab"}
+    data = {"row_id": "client", "temporal": {"history": {"columns": columns}}}
+    asked = {**home.settings(), "data": data, "checks": [KEPT]}
+    audit(uri_of(version), data=home.table.assign(**steps), config=asked)
+    refused(version, "the data were given in memory.*--no-data")
+
+
 def test_a_table_that_was_kept_out_must_be_brought(home, version, tracked, tmp_path):
     settings = {**home.settings(), "checks": [KEPT]}
     audited = audit(settings, model_uri=uri_of(version), logs_table=False, output=tmp_path)

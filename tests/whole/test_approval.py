@@ -17,7 +17,8 @@ checks:
   - {name: flag has a say, feature: flag=1, min: 0.001}
 """
 AGAINST_CHAMPION = """
-  - {name: much like the champion, against: "models:/credit@champion", min_rank_correlation: 0.7, max_shift: 0.1}
+  - {name: much like the champion, against: "models:/credit@champion", statistic: mean,
+     min_rank_correlation: 0.7, max_shift: 0.1}
 """
 
 

@@ -123,7 +123,7 @@ def test_an_audit_that_is_terminated_ends_its_run_as_killed(server, client, serv
     run = client.create_run(client.get_experiment_by_name("risk").experiment_id)
     command = [
         sys.executable, "-c",
-        "import sys, time; from nnperm_mlflow.analysis import engine\n"
+        "import sys, time; from nnperm_mlflow.analysis.engine import loop as engine\n"
         "real = engine.audit_block\n"
         "def slow(*given, **more):\n    print('in the middle', flush=True); time.sleep(600)\n"
         "engine.audit_block = slow\n"

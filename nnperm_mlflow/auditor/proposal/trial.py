@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import combinations, permutations
 
 import numpy as np
+import pandas as pd
 
 from nnperm_mlflow.auditor.proposal.draft import Assumption, Finding, Reading, Trial
 from nnperm_mlflow.auditor.proposal.yardstick import Yardstick, is_better
@@ -59,13 +60,15 @@ def try_out(
     Returns
     -------
     Trial or None
-        None where outcomes and predictions cannot be compared.
+        Of the rows that have both an outcome and a prediction; None where these cannot be compared.
     """
     rows = np.unique(np.linspace(0, dataset.n_rows - 1, min(dataset.n_rows, _MOST_ROWS)).astype(np.int64))
     sample = _sample(dataset, reading, rows)
+    predicted = predict(predictor, sample, replace(reading, temporal=sample.temporal))
+    rows = rows[np.isfinite(predicted).all(axis=1) & ~pd.isna(labels[rows])]
+    sample = _sample(dataset, reading, rows)
     of_sample = replace(reading, temporal=sample.temporal)
-    n_outputs = predict(predictor, sample, of_sample, most_rows=1).shape[1]
-    yardstick = Yardstick.of(labels[rows], n_outputs)
+    yardstick = Yardstick.of(labels[rows], predicted.shape[1])
     if yardstick is None:
         return None
     fits = _Fits(predictor, sample, yardstick)
@@ -79,8 +82,8 @@ def try_out(
     return Trial(replace(best, temporal=temporal), yardstick, len(rows), float(fit.mean()), tells_nothing, findings)
 
 
-def predict(predictor: Predictor, dataset: Dataset, reading: Reading, most_rows: int | None = None) -> np.ndarray:
-    """Return predictions of the first rows, or of all, of shape (n_rows, n_outputs).
+def predict(predictor: Predictor, dataset: Dataset, reading: Reading) -> np.ndarray:
+    """Return predictions of shape (n_rows, n_outputs).
 
     Raises
     ------
@@ -89,9 +92,8 @@ def predict(predictor: Predictor, dataset: Dataset, reading: Reading, most_rows:
     """
     specs = predictor.inputs
     inputs = bind_inputs(specs, replace(dataset, temporal=dict(reading.temporal)), reading.inputs)
-    n_rows = dataset.n_rows if most_rows is None else min(most_rows, dataset.n_rows)
-    starts = range(0, n_rows, _CALL_ROWS)
-    parts = [np.arange(start, min(start + _CALL_ROWS, n_rows)) for start in starts]
+    starts = range(0, dataset.n_rows, _CALL_ROWS)
+    parts = [np.arange(start, min(start + _CALL_ROWS, dataset.n_rows)) for start in starts]
     return np.concatenate([predictor.begin([inputs.read(rows)])[0].baseline for rows in parts])
 
 

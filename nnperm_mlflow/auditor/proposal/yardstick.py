@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
@@ -37,9 +36,10 @@ class Yardstick:
         Parameters
         ----------
         labels : ndarray of shape (n_rows,)
+            None of which is missing.
         n_outputs : int
         """
-        if pd.isna(labels).any():
+        if not len(labels):
             return None
         values, positions = np.unique(labels.astype(str) if labels.dtype.kind == "O" else labels, return_inverse=True)
         if len(values) == 2 and n_outputs <= 2:

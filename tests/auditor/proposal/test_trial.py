@@ -82,7 +82,17 @@ def test_a_model_that_calls_the_good_outcome_1_is_tried_out_all_the_same():
     assert trial.reading == reading()
 
 
-def test_predictions_that_are_not_finite_are_compared_with_nothing():
+def test_rows_without_a_prediction_or_an_outcome_are_left_out_and_without_any_nothing_is_compared():
+    def partial(inputs):
+        return np.where(inputs["num_input"][:, 1] > 1, np.nan, network(inputs))
+
+    data = rows()
+    trial = tried(reading(a=("a2", "a1"), b=("b2", "b1")), function=partial)
+    assert trial.reading == reading()
+    assert trial.n_rows == (data.columns["dose"].astype("float32") <= 1).sum()
+    labels = np.where(np.arange(N_ROWS) < 100, np.nan, truth(data) > 0)
+    found = try_out(PlainPredictor(SPECS, network), data, reading(), labels, [STEPS])
+    assert found.n_rows == N_ROWS - 100
     assert tried(reading(), function=lambda inputs: network(inputs) + np.nan) is None
 
 
@@ -114,13 +124,13 @@ def test_what_outcome_and_outputs_are_decides_by_what_they_are_compared(labels, 
 @pytest.mark.parametrize(
     ("labels", "n_outputs"),
     [
-        (np.array([0.0, 1.0, np.nan] * 40), 1),
+        (np.zeros(0), 1),
         (np.array([1] + [0] * 99), 1),
         (np.arange(100) % 3, 2),
         (np.zeros(100), 1),
         (np.array(["a", "b", "c", "d"] * 25, dtype=object), 1),
     ],
-    ids=["missing", "rare", "other outputs", "constant", "text"],
+    ids=["none", "rare", "other outputs", "constant", "text"],
 )
 def test_where_nothing_can_be_compared_nothing_is(labels, n_outputs):
     assert Yardstick.of(labels, n_outputs) is None
