@@ -6,19 +6,10 @@ from collections.abc import Sequence
 
 from nnperm_mlflow.basics.errors import did_you_mean, name_list
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.proposal.draft import NO_INPUT, NUMBERS, TEXT, Columns, Draft, Question
+from nnperm_mlflow.proposal.draft import NO_INPUT, Columns, Draft, Question
 from nnperm_mlflow.proposal.families import find_families
+from nnperm_mlflow.proposal.shapes import kinds_of, takes_one
 from nnperm_mlflow.proposal.yaml_text import in_a_line, inside
-
-
-def takes_one(spec: InputSpec) -> bool:
-    """Tell whether an input takes one value a row."""
-    return all(length == 1 for length in spec.shape)
-
-
-def kinds_of(spec: InputSpec) -> str:
-    """Return the kinds of column that an input can be filled with."""
-    return TEXT if spec.dtype.kind == TEXT else NUMBERS
 
 
 def ask(specs: Sequence[InputSpec], columns: Columns, draft: Draft) -> None:
