@@ -23,15 +23,15 @@ from sklearn.linear_model import LinearRegression
 
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.importance import with_scores
-from nnperm_mlflow.analysis.statistics.repeats import find
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
+from nnperm_mlflow.analysis.statistics.repeat_loop import find
+from nnperm_mlflow.analysis.statistics.score_columns import with_scores
 from nnperm_mlflow.analysis.statistics.scorers import choose_scorers
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
-from nnperm_mlflow.models.predictions import as_columns
+from nnperm_mlflow.models.output_numbers import as_columns
 from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 N_ROWS, N_REPEATS = 400, 50

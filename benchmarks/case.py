@@ -16,13 +16,13 @@ from shapes import Shape, feature_names, make_data
 from sklearn.base import BaseEstimator
 
 from nnperm_mlflow.inputs.binding import bind_inputs
-from nnperm_mlflow.inputs.bound import BoundInputs
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
+from nnperm_mlflow.models.model_signature import specs_from_signature
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.pyfunc import PyfuncPredictor
-from nnperm_mlflow.models.signature import specs_from_signature
 
 _BATCH_ROWS = 3_000  # of a call of `predict`, in the article's script
 

@@ -29,12 +29,12 @@ from shapes import SHAPES
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows
 from nnperm_mlflow.analysis.engine.journal import Journal
-from nnperm_mlflow.analysis.engine.noise import measure_noise
+from nnperm_mlflow.analysis.engine.self_noise import measure_noise
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_blocks
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.repeats import find
-from nnperm_mlflow.config.configuration import AnalysisConfig
-from nnperm_mlflow.inputs.bound import BoundInputs, probe_rows
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
+from nnperm_mlflow.analysis.statistics.repeat_loop import find
+from nnperm_mlflow.config.audit_config import AnalysisConfig
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.slots import Change, in_all_rows
 from nnperm_mlflow.models.keras.branch_block import BranchBlock, Route
 from nnperm_mlflow.models.keras.branches import BranchPredictor

@@ -28,7 +28,7 @@ from contenders import audit
 from memory import peak_mib
 from shapes import N_CODES, SHAPES, feature_names, save_model
 
-from nnperm_mlflow.config.configuration import parse_config
+from nnperm_mlflow.config.audit_config import parse_config
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import load_dataset
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor

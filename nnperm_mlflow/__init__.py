@@ -33,10 +33,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nnperm_mlflow.approval.procedure import CheckResult, check
+    from nnperm_mlflow.approval.policy_check import CheckResult, check
+    from nnperm_mlflow.auditor.audit_procedure import audit, plan_audit
     from nnperm_mlflow.auditor.forecast import Forecast
     from nnperm_mlflow.auditor.outbox import PublishResult, publish
-    from nnperm_mlflow.auditor.procedure import audit, plan_audit
+    from nnperm_mlflow.auditor.proposal.config_proposal import propose
+    from nnperm_mlflow.auditor.proposal.document import write_config
+    from nnperm_mlflow.auditor.proposal.result import Proposal
     from nnperm_mlflow.auditor.result import AuditResult
     from nnperm_mlflow.basics.errors import (
         AuditError,
@@ -57,14 +60,11 @@ if TYPE_CHECKING:
         UntrustedModelError,
     )
     from nnperm_mlflow.comparison.model_history import History, history
-    from nnperm_mlflow.comparison.procedure import ComparisonResult, compare
-    from nnperm_mlflow.config.configuration import AuditConfig, load_config
+    from nnperm_mlflow.comparison.version_comparison import ComparisonResult, compare
+    from nnperm_mlflow.config.audit_config import AuditConfig, load_config
     from nnperm_mlflow.config.policy import Policy, load_policy
     from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from
-    from nnperm_mlflow.promotion.procedure import promote
-    from nnperm_mlflow.proposal.document import write_config
-    from nnperm_mlflow.proposal.procedure import propose
-    from nnperm_mlflow.proposal.result import Proposal
+    from nnperm_mlflow.promotion.alias_promotion import promote
     from nnperm_mlflow.registry.aliases import Promotion
     from nnperm_mlflow.verdict.verdict import Verdict
 
@@ -77,22 +77,22 @@ _ERRORS = (
 )  # fmt: skip
 _HOME = {
     **dict.fromkeys(_ERRORS, "basics.errors"),
-    **dict.fromkeys(("CheckResult", "check"), "approval.procedure"),
-    **dict.fromkeys(("audit", "plan_audit"), "auditor.procedure"),
+    **dict.fromkeys(("CheckResult", "check"), "approval.policy_check"),
+    **dict.fromkeys(("audit", "plan_audit"), "auditor.audit_procedure"),
     "AuditResult": "auditor.result",
     "Forecast": "auditor.forecast",
     **dict.fromkeys(("PublishResult", "publish"), "auditor.outbox"),
     **dict.fromkeys(("History", "history"), "comparison.model_history"),
-    **dict.fromkeys(("ComparisonResult", "compare"), "comparison.procedure"),
-    **dict.fromkeys(("AuditConfig", "load_config"), "config.configuration"),
+    **dict.fromkeys(("ComparisonResult", "compare"), "comparison.version_comparison"),
+    **dict.fromkeys(("AuditConfig", "load_config"), "config.audit_config"),
     **dict.fromkeys(("Policy", "load_policy"), "config.policy"),
     **dict.fromkeys(("Dataset", "Series", "dataset_from"), "inputs.dataset"),
     "Promotion": "registry.aliases",
     "Verdict": "verdict.verdict",
-    "promote": "promotion.procedure",
-    "Proposal": "proposal.result",
-    "propose": "proposal.procedure",
-    "write_config": "proposal.document",
+    "promote": "promotion.alias_promotion",
+    "Proposal": "auditor.proposal.result",
+    "propose": "auditor.proposal.config_proposal",
+    "write_config": "auditor.proposal.document",
 }
 """For each public name the module that makes it."""
 

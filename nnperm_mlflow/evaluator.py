@@ -16,9 +16,9 @@ NAME = "nnperm"
 """Of the evaluator, and of the type of model that asks for nothing else."""
 
 KEYS = ("config", "channels")
-"""What may stand under `evaluator_config={"nnperm": ...}`; see `auditor.evaluation.EvaluatorConfig`."""
+"""What may stand under `evaluator_config={"nnperm": ...}`; see `auditor.evaluate_adapter.EvaluatorConfig`."""
 
-_CONFIG_MODULE = "nnperm_mlflow.config.configuration"  # told by its name: to load it would be heavy
+_CONFIG_MODULE = "nnperm_mlflow.config.audit_config"  # told by its name: to load it would be heavy
 _SUFFIXES = (".yaml", ".yml")
 _LIKENESS = 0.8  # of a misspelt key, which is refused with a message instead of being passed over
 
@@ -46,8 +46,8 @@ class NnpermEvaluator(ModelEvaluator):  # type: ignore[misc]  # MLflow is not ty
         predictions: str | None = None,
         **_: Any,  # noqa: ANN401
     ) -> EvaluationResult:
-        """Audit a model; see `auditor.evaluation.audit_evaluation`."""
-        from nnperm_mlflow.auditor.evaluation import audit_evaluation  # noqa: PLC0415 - heavy
+        """Audit a model; see `auditor.evaluate_adapter.audit_evaluation`."""
+        from nnperm_mlflow.auditor.evaluate_adapter import audit_evaluation  # noqa: PLC0415 - heavy
 
         return audit_evaluation(
             model, dataset, run_id=run_id, model_id=model_id, settings=evaluator_config or {}, predictions=predictions

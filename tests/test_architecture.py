@@ -17,6 +17,7 @@ FOLDER = Path(nnperm_mlflow.__file__).parent
 
 NETWORKS, TRACKING, DRAWING = {"tensorflow", "keras"}, {"mlflow"}, {"matplotlib", "seaborn", "plotly"}
 ARRAYS = {"numpy", "pandas"}
+APART = NETWORKS | DRAWING
 
 ROOMS = {
     "basics": ("", NETWORKS | TRACKING | DRAWING | ARRAYS),
@@ -27,25 +28,20 @@ ROOMS = {
     "verdict": ("basics config analysis", NETWORKS | TRACKING | DRAWING),
     "evidence": ("basics config verdict", NETWORKS | TRACKING | DRAWING),
     "report": ("basics verdict", NETWORKS | TRACKING),
-    "registry": ("basics models verdict evidence", NETWORKS | DRAWING),
-    "approval": ("basics config models analysis verdict evidence report registry", NETWORKS | DRAWING),
+    "registry": ("basics models verdict evidence", APART),
+    "approval": ("basics config models analysis verdict evidence report registry", APART),
     "auditor": ("basics config inputs models analysis verdict evidence report registry approval", NETWORKS),
-    "promotion": (
-        "basics config inputs models analysis verdict evidence registry approval auditor",
-        NETWORKS | DRAWING,
-    ),
+    "promotion": ("basics config inputs models analysis verdict evidence registry approval auditor", APART),
     "comparison": ("basics config inputs models analysis verdict evidence report registry auditor", NETWORKS),
-    "proposal": ("basics config inputs models registry", NETWORKS | TRACKING | DRAWING),
-    "evaluator": ("auditor", NETWORKS | DRAWING | ARRAYS),
-    "listening": ("basics config registry", NETWORKS | DRAWING),
+    "listening": ("basics config registry", APART),
     "demo": ("basics registry", DRAWING),
-    "cli": ("basics registry auditor proposal listening demo", NETWORKS | DRAWING),
+    "cli": ("basics registry auditor listening demo", APART),
 }  # fmt: skip
 """For each room those that it builds on, and the libraries that are others' business; a room stands below all that it
-builds on. `evaluator` is the one module at the root that is not a door (`__init__`, `__main__`). What `demo` and `cli`
-do they do through the front door, as a user would: `nnperm_mlflow.audit`."""
+builds on. What `demo` and `cli` do they do through the front door, as a user would: `nnperm_mlflow.audit`."""
 
-DOORS = {"", "__main__"}
+DOORS = {"", "__main__", "evaluator"}
+"""The modules at the root; the last is MLflow's plugin, and light."""
 
 
 def is_for_types_only(node):
@@ -182,19 +178,19 @@ def loaded_by(statement):
             NETWORKS | TRACKING | DRAWING,
         ),
         (
-            "import nnperm_mlflow.analysis.statistics.importance, nnperm_mlflow.analysis.perturbation.grouping",
+            "import nnperm_mlflow.analysis.statistics.score_columns, nnperm_mlflow.analysis.perturbation.grouping",
             NETWORKS | TRACKING | DRAWING,
         ),
         ("from nnperm_mlflow import AuditConfig, Dataset, load_config", NETWORKS | TRACKING | DRAWING),
         ("import nnperm_mlflow.report.boxplot, nnperm_mlflow.report.heatmap", NETWORKS | TRACKING),
-        ("import nnperm_mlflow.report.profiles", NETWORKS | TRACKING),
+        ("import nnperm_mlflow.report.profile_curves", NETWORKS | TRACKING),
         ("import nnperm_mlflow.report.dumbbell, nnperm_mlflow.report.comparison_card", NETWORKS | TRACKING),
         ("import nnperm_mlflow.report.timeline", NETWORKS | TRACKING),
         ("import nnperm_mlflow.registry.publisher, nnperm_mlflow.registry.version_link", NETWORKS | DRAWING),
         ("import nnperm_mlflow.cli.main", NETWORKS | TRACKING | DRAWING),
         ("import nnperm_mlflow.cli.listen_command", NETWORKS | TRACKING | DRAWING | {"fastapi", "uvicorn", "huey"}),
         ("import nnperm_mlflow.evaluator", NETWORKS | DRAWING),
-        ("import nnperm_mlflow.proposal.document", NETWORKS | DRAWING),
+        ("import nnperm_mlflow.auditor.proposal.document", NETWORKS | DRAWING),
     ],
     ids=lambda value: value.removeprefix("import ") if isinstance(value, str) else "",
 )

@@ -34,7 +34,7 @@ def test_entry_points_leave_quoting_to_mlflow_and_give_every_path_a_default():
 
 
 def test_the_shipped_configurations_are_read_strictly():
-    from nnperm_mlflow.config.configuration import load_config
+    from nnperm_mlflow.config.audit_config import load_config
     from nnperm_mlflow.config.policy import load_policy
 
     for path in (PROJECT / "configs").glob("*.yaml"):

@@ -12,7 +12,7 @@ from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.basics.errors import AuditError, CheckError, ConfigError, EvidenceError, MissingBaselineError
 from nnperm_mlflow.config.policy import AgainstCheck, Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
-from nnperm_mlflow.evidence.basis import Basis
+from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.registry.audits import find_comparable_audits
 from nnperm_mlflow.registry.records import read_audit

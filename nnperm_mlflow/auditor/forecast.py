@@ -13,7 +13,9 @@ from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS
 from nnperm_mlflow.analysis.statistics.profile_grids import profile_job
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.display import as_html, in_a_line
+from nnperm_mlflow.basics.text import some_of
 
+_MOST_NAMES = 12  # of inputs, in a line
 _STATUS = Path("/proc/self/status")
 
 
@@ -61,7 +63,7 @@ class Forecast:
             ("blocks", f"{self.n_blocks:,} of at most {plan.block_rows:,} rows"),
             ("model calls", calls),
             *[
-                ("run again", f"{share} % of the model when one of these changes: {', '.join(names)}")
+                ("run again", f"{share} % of the model when one of these changes: {some_of(names, _MOST_NAMES)}")
                 for share, names in sorted(shares.items())
             ],
             ("memory", f"{used} expected for the process; beyond 65,536 rows deviations take no more"),

@@ -10,9 +10,9 @@ import pandas as pd
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.progress import Progress, nobody
 from nnperm_mlflow.analysis.statistics.findings import Findings
-from nnperm_mlflow.analysis.statistics.importance import with_scores
 from nnperm_mlflow.analysis.statistics.profiles import find_profiles
-from nnperm_mlflow.analysis.statistics.repeats import find
+from nnperm_mlflow.analysis.statistics.repeat_loop import find
+from nnperm_mlflow.analysis.statistics.score_columns import with_scores
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import NonFinitePredictionError, name_list
 

@@ -13,7 +13,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.approval.application import Judgement, contents_of
+from nnperm_mlflow.approval.audit_judgement import Judgement, contents_of
 from nnperm_mlflow.auditor.result import Folder
 from nnperm_mlflow.auditor.workspace import State, Workspace
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, TrackingError, says_missing
@@ -21,9 +21,9 @@ from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.connection import command, connected, run_address
+from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.publication import Publication, load_publication
 from nnperm_mlflow.registry.publisher import publish as write
-from nnperm_mlflow.registry.refusals import explained
 from nnperm_mlflow.registry.run_session import MOST_MESSAGE
 from nnperm_mlflow.registry.tags import ERROR_TAG
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nnperm_mlflow.analysis.engine.job import Job
-from nnperm_mlflow.analysis.engine.noise import SelfNoise
+from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
 from nnperm_mlflow.analysis.perturbation.grouping import Companions
-from nnperm_mlflow.analysis.statistics.precision import MOST_REPEATS, Precision
 from nnperm_mlflow.analysis.statistics.scorers import Scores
-from nnperm_mlflow.config.configuration import AuditConfig
+from nnperm_mlflow.analysis.statistics.stopping_rule import MOST_REPEATS, Precision
+from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.inputs.dataset import Dataset
+from nnperm_mlflow.inputs.specs import OutputSpec
 from nnperm_mlflow.models.model_uri import ModelReference
 
 
@@ -38,6 +39,8 @@ class Plan:
         What to compute from labels.
     watched : frozenset of str
         Perturbations that the policy looks at.
+    outputs : OutputSpec
+        What is known of the model's outputs.
     """
 
     reference: ModelReference
@@ -50,6 +53,7 @@ class Plan:
     companions: Companions
     scores: Scores | None
     watched: frozenset[str]
+    outputs: OutputSpec
 
     @property
     def precision(self) -> Precision | None:
@@ -61,5 +65,5 @@ class Plan:
     @property
     def unit(self) -> str:
         """Unit of the prediction that is followed, as configured or as the network tells."""
-        told = self.job.predictor.outputs.unit_of(self.job.measure.columns)
+        told = self.outputs.unit_of(self.job.measure.columns)
         return self.used.analysis.unit or told or "unit of the prediction"

@@ -8,36 +8,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from mlflow import MlflowClient
 
 from nnperm_mlflow import __version__
-from nnperm_mlflow.analysis.engine.decisions import choose_decision
-from nnperm_mlflow.analysis.engine.deviation import choose_measure
+from nnperm_mlflow.analysis.engine.decisions import Decision, choose_decision
+from nnperm_mlflow.analysis.engine.deviation import choose_measure, with_positive_class
 from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows, count_outputs
 from nnperm_mlflow.analysis.engine.missing import find_void_inputs
-from nnperm_mlflow.analysis.engine.noise import SelfNoise, measure_noise
+from nnperm_mlflow.analysis.engine.self_noise import SelfNoise, measure_noise
 from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_companions, point_out
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.perturbation.strata import stratify
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.strata import check_strata, stratify
 from nnperm_mlflow.analysis.statistics.profile_grids import check_profiles
 from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
 from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
-from nnperm_mlflow.config.configuration import AnalysisConfig, AuditConfig, load_config, parse_config
+from nnperm_mlflow.basics.problems import Problems
+from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, load_config, parse_config
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
-from nnperm_mlflow.inputs.bound import BoundInputs, probe_rows
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
+from nnperm_mlflow.inputs.specs import OutputSpec
 from nnperm_mlflow.models.loaders import download_model, load_predictor
 from nnperm_mlflow.models.model_files import ModelFiles
+from nnperm_mlflow.models.model_signature import columns_by_signature
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
+from nnperm_mlflow.models.output_numbers import are_probabilities
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.models.signature import columns_by_signature
 from nnperm_mlflow.registry.artifacts import Fetcher
-from nnperm_mlflow.verdict.selection import watch
+from nnperm_mlflow.verdict.check_targets import watch
 
 _RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _FEWEST_ROWS = 2
@@ -144,17 +146,21 @@ def prepare(
         For whatever would hinder the audit, except what only a row can show.
     """
     loaded = _load(client, config, model_uri, data=data, trust_model=trust_model, scratch=scratch)
-    config, dataset, inputs = loaded.config, loaded.dataset, loaded.inputs
+    config, dataset = loaded.config, loaded.dataset
     analysis, uri = config.analysis, loaded.reference.uri
+    inputs = loaded.inputs.with_kinds(analysis.kinds)
     companions, perturbations = _choose_perturbations(inputs, analysis, uri)
     void = find_void_inputs(loaded.predictor, inputs, uri, analysis.missing == "skip")
     predictor = loaded.predictor.fitted(inputs.read(probe_rows(dataset.n_rows)), analysis.exact)
     n_outputs = count_outputs(predictor, inputs)
-    measure = choose_measure(analysis.output, n_outputs, predictor.outputs.names)
+    outputs = _known_outputs(predictor, inputs, n_outputs)
+    analysis = analysis.model_copy(update={"output": with_positive_class(analysis.output, outputs, n_outputs)})
+    measure = choose_measure(analysis.output, n_outputs, outputs.names)
     noise = measure_noise(predictor, inputs, measure)
     if not analysis.random:
         _refuse_random(noise, uri)
-    scores = _scores(dataset, analysis, predictor, inputs)
+    decision = choose_decision(analysis.decision, measure, n_outputs, outputs)
+    scores = _scores(dataset, analysis, outputs, n_outputs, None if analysis.decision is None else decision)
     job = Job(
         predictor=predictor,
         inputs=inputs,
@@ -163,14 +169,15 @@ def prepare(
         model=uri,
         seed=analysis.seed,
         repeats=1 if analysis.repeats == "auto" else analysis.repeats,
-        decision=choose_decision(analysis.decision, measure, n_outputs, predictor.outputs),
+        decision=decision,
         strata=stratify(analysis.within, dataset.columns, dataset.steps),
         skips_missing=analysis.missing == "skip",
         void_inputs=void,
         keeps_predictions=scores is not None,
     )
     check_profiles(analysis.profile, job)
-    used = config.without_secrets().model_copy(update={"model": uri, "inputs": dict(inputs.wanted)})
+    found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
+    used = config.without_secrets().model_copy(update=found)
     return Plan(
         reference=loaded.reference,
         dataset=dataset,
@@ -182,6 +189,7 @@ def prepare(
         companions=companions,
         scores=scores,
         watched=watch(config.policy, perturbations, [] if scores is None else scores.names, uri),
+        outputs=outputs,
     )
 
 
@@ -214,15 +222,17 @@ def _load(
     (scratch / "model").mkdir()
     files = download_model(reference, scratch / "model")
     predictor = load_predictor(files, reference, trust_model)
-    fetch = Fetcher(scratch / "data")
+    fetch, problems = Fetcher(scratch / "data"), Problems()
     if data is None:
-        data = load_dataset(config.data, fetch, text_columns(predictor.inputs, config.inputs))
+        texts = text_columns(predictor.inputs, config.inputs)
+        data = load_dataset(config.data, fetch, texts, problems)
     elif isinstance(data, Rows):
         config, data = data.read(predictor.inputs, config, fetch)
     if data.n_rows < _FEWEST_ROWS:
         raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
+    check_strata(config.analysis.within, data.columns, data.steps, problems)
     said = {**columns_by_signature(files.mlmodel, predictor.inputs, data.columns), **config.inputs}
-    inputs = bind_inputs(predictor.inputs, data, said)
+    inputs = bind_inputs(predictor.inputs, data, said, problems)
     return _Loaded(config, reference, files, predictor, data, inputs)
 
 
@@ -264,7 +274,18 @@ def _record(loaded: _Loaded, used: AuditConfig, noise: SelfNoise, trust_model: b
     }
 
 
-def _scores(dataset: Dataset, analysis: AnalysisConfig, predictor: Predictor, inputs: BoundInputs) -> Scores | None:
+def _known_outputs(predictor: Predictor, inputs: BoundInputs, n_outputs: int) -> OutputSpec:
+    """Return what is known of the outputs: as the model says, or as some predictions show."""
+    outputs = predictor.outputs
+    if n_outputs == 1 or any(head.exclusive for head in outputs.heads):
+        return outputs
+    some = predictor.begin([inputs.read(probe_rows(inputs.n_rows))])[0].baseline
+    return outputs.as_probabilities(n_outputs) if are_probabilities(some) else outputs
+
+
+def _scores(
+    dataset: Dataset, analysis: AnalysisConfig, outputs: OutputSpec, n_outputs: int, decision: Decision | None
+) -> Scores | None:
     """Return what to compute from labels, where scores are asked for."""
     if not analysis.scores:
         return None
@@ -273,11 +294,14 @@ def _scores(dataset: Dataset, analysis: AnalysisConfig, predictor: Predictor, in
             "analysis: scores compare predictions with labels: name their column under 'data: label', or give them "
             "with rows in memory (labels=...)."
         )
-    some = predictor.begin([inputs.read(probe_rows(dataset.n_rows))])[0].baseline
-    sums_to_one = some.shape[1] > 1 and np.allclose(np.nansum(some, axis=1), 1, atol=1e-3) and np.nanmin(some) >= 0
-    are_probabilities = sums_to_one or "probability" in (analysis.unit, predictor.outputs.unit)
-    labels = dataset.columns[dataset.label]
-    return choose_scorers(analysis.scores, labels, some.shape[1], bool(are_probabilities), predictor.outputs.names)
+    return choose_scorers(
+        analysis.scores,
+        dataset.columns[dataset.label],
+        n_outputs,
+        are_probabilities="probability" in (analysis.unit, outputs.unit),
+        output_names=outputs.names,
+        decision=decision,
+    )
 
 
 def _package_versions() -> dict[str, str]:

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nnperm_mlflow.basics.display import as_html, in_a_line
-from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.basics.files import (
+from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
     BOXPLOT_FILE,
     HEATMAP_FILE,
@@ -27,12 +25,15 @@ from nnperm_mlflow.basics.files import (
     TABLE_FILE,
     WINDOWS_FILE,
 )
+from nnperm_mlflow.basics.display import as_html, in_a_line
+from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.paths import local_directory
+from nnperm_mlflow.basics.text import rows_to_show
 from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.report.boxplot import boxplot_figure
 from nnperm_mlflow.report.heatmap import heatmap_figure
-from nnperm_mlflow.report.profiles import profiles_figure
+from nnperm_mlflow.report.profile_curves import profiles_figure
 from nnperm_mlflow.verdict.verdict import Verdict
 
 try:
@@ -103,6 +104,11 @@ class Folder:
             yield
         finally:
             os.close(handle)  # which gives the lock back, as the end of the process would
+
+    @property
+    def asked_for(self) -> Path | None:
+        """The directory, where somebody named it; None where it goes with this object."""
+        return self.path if self.vanishes is None else None
 
     def keep(self) -> Path:
         """Let the directory stay, and return it."""
@@ -197,7 +203,7 @@ class AuditResult:
         return in_a_line("AuditResult", self.subtitle, largest, *verdict, f"run {self.run_id}")
 
     def _repr_html_(self) -> str:
-        shown = self.summary.head(_SHOWN_ROWS)
+        shown = self.summary.head(rows_to_show(len(self.summary), _SHOWN_ROWS))
         rows = [
             (row.perturbation, row.way, f"{row.median:.4f}", f"{row.median_low:.4f} to {row.median_high:.4f}",
              f"{row.mean:.4f}", f"{row.changed_share:.1%}")

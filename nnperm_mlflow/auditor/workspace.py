@@ -21,8 +21,8 @@ import psutil
 
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.auditor.plan import Plan
+from nnperm_mlflow.basics.audit_files import PUBLICATION_FILE
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.basics.files import PUBLICATION_FILE
 from nnperm_mlflow.basics.paths import local_directory
 
 logger = logging.getLogger(__name__)

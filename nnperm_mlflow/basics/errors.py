@@ -12,7 +12,14 @@ class AuditError(Exception):
     """An audit that cannot be done, or not finished; the message is meant for the person who asked for it.
 
     URIs in it are shown without what is secret in them.
+
+    Attributes
+    ----------
+    lines : tuple of str
+        The message line by line, where it tells several things; a name in one of them may itself hold a line's end.
     """
+
+    lines: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return without_secrets_in(super().__str__())

@@ -34,6 +34,25 @@ def in_lines(lines: Iterable[str]) -> str:
     return "\n".join(map(printable, lines))
 
 
+def rows_to_show(total: int, most: int) -> int:
+    """Return how many rows of a table to show; a single one more takes the line that would count it.
+
+    >>> rows_to_show(15, 15), rows_to_show(16, 15), rows_to_show(17, 15)
+    (15, 16, 15)
+    """
+    return total if total <= most + 1 else most
+
+
+def some_of(names: Sequence[str], most: int) -> str:
+    """Return names in a line, of very many the first and how many more there are.
+
+    >>> some_of(["age", "dose", "bmi", "sex"], 2)
+    'age, dose and 2 more'
+    """
+    shown = rows_to_show(len(names), most)
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if shown < len(names) else "")
+
+
 def program(name: str) -> str:
     """Return how a program of this environment is called: by its name where the shell finds it, else by its path."""
     return name if shutil.which(name) else shlex.quote(str(Path(sys.executable).with_name(name)))

@@ -7,12 +7,14 @@ import sys
 import click
 
 import nnperm_mlflow
+from nnperm_mlflow.basics.audit_files import BOXPLOT_FILE, HEATMAP_FILE, PROFILES_PICTURE, SUMMARY_FILE, TABLE_FILE
 from nnperm_mlflow.basics.errors import ConfigError, name_list
-from nnperm_mlflow.basics.text import in_lines, printable
+from nnperm_mlflow.basics.text import in_lines, printable, rows_to_show
 from nnperm_mlflow.cli.check_command import describe_verdict
 from nnperm_mlflow.cli.common import (
     EXIT_FAIL,
     WithSwitches,
+    files_lines,
     one_uri,
     prepared,
     run_option,
@@ -59,6 +61,9 @@ def audit_command(
 ) -> None:
     """Disturb one feature after the other and log how far each prediction moves.
 
+    A deviation needs no labels and is no importance. Beside it, where the configuration asks for them: permutation
+    importance (scores), also within strata (within), partial dependence (profile), temporal occlusion (windows).
+
     URI is models:/name/3, models:/name@alias, models:/m-..., runs:/... or a local path; it goes before the
     configuration's 'model:'. With a policy: exit status 0 pass, 1 fail, 2 error.
     """
@@ -101,7 +106,12 @@ def describe_forecast(forecast: nnperm_mlflow.Forecast) -> str:
 
 def describe(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> str:
     """Return what a person wants to know at the end: the features that count, and where the rest is."""
-    shown = result.summary.head(_SHOWN_ROWS)
+    return in_lines([*describe_findings(result), "", *describe_places(result, tracking_uri)])
+
+
+def describe_findings(result: nnperm_mlflow.AuditResult) -> list[str]:
+    """Return lines on the features that count, and on the verdict."""
+    shown = result.summary.head(rows_to_show(len(result.summary), _SHOWN_ROWS))
     more_columns = [name for name in shown if name == "flipped_share" or name.endswith("_drop")]
     columns = [*_SHOWN_COLUMNS, *(name for name in more_columns if shown[name].notna().any())]
     named = shown[columns].assign(perturbation=shown["perturbation"].map(printable))
@@ -109,8 +119,7 @@ def describe(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> str
     more = len(result.summary) - len(shown)
     untested = result.summary.loc[~result.summary["tested"], "perturbation"]
     silent = result.summary.loc[~result.summary["measurable"] & result.summary["tested"], "perturbation"]
-    where = result.address or ui_command(tracking_uri or "sqlite:///mlflow.db")
-    lines = [
+    return [
         "",
         f"{result.subtitle}: deviation of the prediction ({result.unit})",
         "",
@@ -118,9 +127,17 @@ def describe(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> str
         *([f"... and {more} more in summary.csv"] if more > 0 else []),
         *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
         *([f"not tested, since no row's value changed: {name_list(untested)}"] if len(untested) else []),
-        "",
-        f"run {result.run_id}, experiment {result.experiment_id}: {where}",
         *(describe_verdict(result.verdict) if result.verdict else []),
         *[f"not written for want of permission: {what}" for what in result.not_linked],
     ]
-    return in_lines(lines)
+
+
+def describe_places(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> list[str]:
+    """Return lines that say where run, pictures and tables are."""
+    where = result.address or ui_command(tracking_uri or "sqlite:///mlflow.db")
+    drawn = {HEATMAP_FILE: result.windows, PROFILES_PICTURE: result.profiles}
+    pictures = [BOXPLOT_FILE, *(name for name, numbers in drawn.items() if numbers is not None)]
+    return [
+        f"run {result.run_id}, experiment {result.experiment_id}: {where}",
+        *files_lines(result.folder.asked_for, pictures, [SUMMARY_FILE, TABLE_FILE]),
+    ]

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ import click
 
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.basics.locations import without_secrets, without_secrets_in
-from nnperm_mlflow.basics.text import printable, program
+from nnperm_mlflow.basics.text import in_lines, printable, program
 from nnperm_mlflow.cli.native_stderr import quieten_tensorflow
 from nnperm_mlflow.cli.signals import stoppable
 
@@ -155,11 +155,32 @@ def _told(debug: bool) -> Iterator[None]:
         if debug:
             click.echo(without_secrets_in("".join(traceback.format_exception(error))), err=True)
         kind = type(error).__name__
-        told = f"{kind}: {error}"
-        if not isinstance(error, AuditError):  # its words may hold data
-            told = f"unexpected {kind}: --debug shows what it says and where it comes from; please report it"
-        click.echo(printable(told), err=True)
+        if isinstance(error, AuditError):
+            first, *more = error.lines or (str(error),)
+            told = [f"{kind}: {first}", *more]
+        else:  # its words may hold data
+            told = [f"unexpected {kind}: --debug shows what it says and where it comes from; please report it"]
+        click.echo(in_lines(told), err=True)
         sys.exit(EXIT_ERROR)
+
+
+def files_lines(directory: Path | None, pictures: Sequence[str], tables: Sequence[str]) -> list[str]:
+    """Return lines that say where pictures and tables lie.
+
+    Parameters
+    ----------
+    directory : Path or None
+        Where all files of the run lie as well; None where they are in the run alone.
+    pictures, tables : sequence of str
+        Names of files.
+    """
+    lines = []
+    for what, names in (("picture", pictures), ("table", tables)):
+        places = [name if directory is None else str(directory / name) for name in names]
+        in_run = " in the run" if directory is None else ""
+        lines.append(f"{what}{'s' * (len(names) > 1)}: {', '.join(places)}{in_run}")
+    lines[-1] += " (with --output DIR there, too)" if directory is None else ", beside all other files of the run"
+    return lines
 
 
 def ui_command(store: str) -> str:

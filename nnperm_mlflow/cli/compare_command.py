@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 import nnperm_mlflow
+from nnperm_mlflow.basics.audit_files import COMPARISON_FILE, COMPARISON_PICTURE
 from nnperm_mlflow.basics.errors import name_list
-from nnperm_mlflow.basics.text import in_lines, printable
-from nnperm_mlflow.cli.common import WithSwitches, prepared, run_option, tracking_options, ui_command
+from nnperm_mlflow.basics.text import in_lines, printable, rows_to_show
+from nnperm_mlflow.cli.common import WithSwitches, files_lines, prepared, run_option, tracking_options, ui_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ def describe(result: nnperm_mlflow.ComparisonResult, tracking_uri: str | None) -
     comparison = result.comparison
     first, second = result.names
     correlation, shift = comparison.rank_correlation, comparison.largest_shift
-    shown = comparison.differences.head(_SHOWN_ROWS)
+    shown = comparison.differences.head(rows_to_show(len(comparison.differences), _SHOWN_ROWS))
     titles = {
         "perturbation": "perturbation",
         "median_a": printable(first),
@@ -97,6 +98,7 @@ def describe(result: nnperm_mlflow.ComparisonResult, tracking_uri: str | None) -
         *([f"without a median in one of them: {name_list(comparison.undefined)}"] if comparison.undefined else []),
         "",
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",
+        *files_lines(result.folder.asked_for, [COMPARISON_PICTURE], [COMPARISON_FILE]),
     ]
     return in_lines(lines)
 

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-import nnperm_mlflow
-from nnperm_mlflow.basics.text import program
-from nnperm_mlflow.cli.audit_command import describe
+from nnperm_mlflow.basics.text import in_lines, program
+from nnperm_mlflow.cli.audit_command import describe_findings, describe_places
 from nnperm_mlflow.cli.common import (
     prepared,
     run_option,
     shown,
     tracking_options,
-    ui_command,
 )
 
 if TYPE_CHECKING:
@@ -48,17 +46,18 @@ def demo_command(
         click.echo(f"training a network on {example} ...")
         made = _make_example(example, csv_file)
         result = run_example(made, folder, run_id or None)
-        click.echo(describe(result, store))
+        click.echo(in_lines(describe_findings(result)))
         if example == "students":
             from nnperm_mlflow.demo.words import students_in_words  # noqa: PLC0415
 
             click.echo(f"\n{students_in_words(result.summary)}")
-        click.echo(
-            f"\nThe boxplot: {result.directory / 'boxplot.png'}\n"
-            f"In the UI: {_in_the_ui(result, store)}\n"
-            f"Again: {program('nnperm')} audit {result.model.uri} --config {shlex.quote(str(folder / example))}.yaml "
+        run, *files = describe_places(result, store)
+        page = f"    then http://127.0.0.1:5000/#/experiments/{result.experiment_id}/runs/{result.run_id}"
+        again = (
+            f"again: {program('nnperm')} audit {result.model.uri} --config {shlex.quote(str(folder / example))}.yaml "
             f"--tracking-uri {shown(store)}"
         )
+        click.echo(in_lines(["", run, *([] if result.address else [page]), *files, again]))
 
 
 def _make_example(example: str, csv_file: str | None) -> Example:
@@ -69,8 +68,3 @@ def _make_example(example: str, csv_file: str | None) -> Example:
     from nnperm_mlflow.demo.students import students_example  # noqa: PLC0415
 
     return students_example()
-
-
-def _in_the_ui(result: nnperm_mlflow.AuditResult, store: str) -> str:
-    page = f"http://127.0.0.1:5000/#/experiments/{result.experiment_id}/runs/{result.run_id}"
-    return result.address or f"{ui_command(store)}\n    then {page}"

@@ -16,7 +16,7 @@ from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.common import WithSwitches, one_uri, prepared, tracking_options
 
 if TYPE_CHECKING:
-    from nnperm_mlflow.proposal.draft import Draft
+    from nnperm_mlflow.auditor.proposal.draft import Draft
 
 _REGISTERED = re.compile(r"models:/([^/@]+)[/@].+")
 _WIDTH = 112
@@ -52,7 +52,7 @@ def init_command(
     """
     model = one_uri(uri, model_uri)
     with prepared(tracking_uri, debug):
-        from nnperm_mlflow.proposal.document import refuse_existing  # noqa: PLC0415 - numpy takes a second
+        from nnperm_mlflow.auditor.proposal.document import refuse_existing  # noqa: PLC0415 - numpy takes a second
         from nnperm_mlflow.registry.connection import command  # noqa: PLC0415 - MLflow takes seconds
 
         if not model:
@@ -103,7 +103,7 @@ def _roles(draft: Draft) -> list[str]:
 
 def _basis(proposal: nnperm_mlflow.Proposal) -> list[str]:
     """Return what the outcome tells, and what nothing tells."""
-    from nnperm_mlflow.proposal.words import basis_of, fit_of, is_told  # noqa: PLC0415
+    from nnperm_mlflow.auditor.proposal.words import basis_of, fit_of, is_told  # noqa: PLC0415
 
     draft, trial = proposal.draft, proposal.trial
     decided = [one for one in draft.assumptions if one.of not in draft.undecided or one.kind != "steps"]

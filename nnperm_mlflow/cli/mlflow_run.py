@@ -47,7 +47,7 @@ def call_killed_afterwards(caller: psutil.Process) -> None:
     """Leave a process behind that calls the run of this one killed once MLflow has called it failed."""
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if run_id and _lives(caller):
-        command = [sys.executable, "-m", "nnperm_mlflow.registry.aftermath", str(caller.pid), run_id]
+        command = [sys.executable, "-m", "nnperm_mlflow.registry.killed_runs", str(caller.pid), run_id]
         quiet = subprocess.DEVNULL
         subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell
             command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True

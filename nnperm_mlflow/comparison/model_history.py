@@ -20,7 +20,7 @@ from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.audits import ended, holds_audit
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.events import KINDS, Event, events_of
-from nnperm_mlflow.registry.lookups import aliases_of, not_found, runs_of, versions_of
+from nnperm_mlflow.registry.model_lookups import aliases_of, not_found, runs_of, versions_of
 from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.report.timeline import history_figure
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
-from nnperm_mlflow.config.configuration import AuditConfig
+from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.evidence.audit_record import AuditRecord
-from nnperm_mlflow.evidence.basis import Basis
+from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.inputs.dataset import load_dataset
 from nnperm_mlflow.registry.artifacts import Fetcher
 from nnperm_mlflow.registry.audits import find_audits, find_comparable_audits

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 import nnperm_mlflow
 from nnperm_mlflow.registry.connection import connect
-from nnperm_mlflow.registry.refusals import explained
+from nnperm_mlflow.registry.error_explanation import explained
 
 logger = logging.getLogger(__name__)
 

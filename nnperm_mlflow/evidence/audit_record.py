@@ -12,11 +12,11 @@ from typing import Protocol, TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
+from nnperm_mlflow.basics.audit_files import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDICT_FILE, file_digest
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
-from nnperm_mlflow.basics.files import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDICT_FILE, file_digest
-from nnperm_mlflow.config.configuration import AuditConfig, load_config
-from nnperm_mlflow.evidence.basis import Basis
+from nnperm_mlflow.config.audit_config import AuditConfig, load_config
+from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.evidence.summary_file import read_summary
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Subject
 
@@ -27,7 +27,7 @@ AnyTold = TypeVar("AnyTold", bound=Tolerant)
 
 
 class Files(Protocol):
-    """The files of an audit, by the names in `basics.files`."""
+    """The files of an audit, by the names in `basics.audit_files`."""
 
     def fetch(self, name: str) -> Path:
         """Return where a file lies on this machine; raises `EvidenceError` if it is not there."""

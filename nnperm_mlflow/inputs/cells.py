@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
-from nnperm_mlflow.inputs.dataset import Series
-from nnperm_mlflow.inputs.tables import column_values
+from nnperm_mlflow.inputs.series import Series
+from nnperm_mlflow.inputs.tables import Table, column_values
+from nnperm_mlflow.inputs.texts import as_text
 
 _ARRAYS = (np.ndarray, list, tuple)
 
@@ -181,6 +182,48 @@ def _add(cells: Cells, stacked: Mapping[str, np.ndarray], channels: Mapping[str,
         add(cells, name, array, list(channels.get(name, [])))
 
 
+def split_cells(
+    table: Table | None, whole: Sequence[str]
+) -> tuple[Table | None, dict[str, list[str]], dict[str, Series]]:
+    """Make columns and temporal data of the arrays in a table that was read from a file.
+
+    Parameters
+    ----------
+    table : DataFrame, mapping of str to ndarray of shape (n_rows,), or None
+    whole : sequence of str
+        Columns whose cells stay one value, as text.
+
+    Returns
+    -------
+    table
+        Without such columns, those of their numbers in their places.
+    split : dict of str to list of str
+        For each column whose cells were several numbers what these are called.
+    series : dict of str to Series
+        Those whose cells were steps and channels.
+    """
+    names = [] if table is None else list(map(str, table))
+    if table is None or len(set(names)) < len(names):
+        return table, {}, {}
+    arrays = [name for name in names if table[name].dtype.kind == "O" and _holds_arrays(_as_series(table[name]))]
+    if not arrays:
+        return table, {}, {}
+    cells = read_cells(pd.DataFrame({name: table[name] for name in arrays if name not in whole}), {})
+    columns: dict[str, Any] = {}
+    for name in names:
+        for own in cells.numbers.get(name, [] if name in cells.series else [name]):
+            if own in columns:
+                raise DataError(f"the data name '{own}' twice; each column and number needs a name of its own.")
+            columns[own] = cells.columns[own] if name in cells.numbers else table[name]
+    for name in set(whole).intersection(arrays):
+        columns[name] = np.array([as_text(cell.tolist()) for cell in table[name]], dtype=object)
+    return (pd.DataFrame(columns) if isinstance(table, pd.DataFrame) else columns), cells.numbers, cells.series
+
+
+def _as_series(column: np.ndarray | pd.Series) -> pd.Series:
+    return column if isinstance(column, pd.Series) else pd.Series(column, dtype=object)
+
+
 def _holds_arrays(column: pd.Series) -> bool:
     if column.dtype.kind != "O":
         return False
@@ -232,5 +275,5 @@ def _add_series(cells: Cells, name: str, array: np.ndarray, names: list[str]) ->
     names = names or ([name] if last == 1 else [f"{name} channel {number}" for number in range(1, last + 1)])
     axis = 1 if len(names) == first != last else 2
     cells.series[name] = Series(
-        tuple(names), array, channel_axis=axis, model_channel_axis=axis if first == last else None
+        tuple(names), array, channel_axis=axis, model_channel_axis=axis if first == last else None, is_of_cells=True
     )

@@ -13,51 +13,20 @@ import pandas as pd
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import without_secrets
-from nnperm_mlflow.config.configuration import DataConfig, TemporalConfig
+from nnperm_mlflow.basics.problems import Problems
+from nnperm_mlflow.config.audit_config import DataConfig, TemporalConfig
 from nnperm_mlflow.inputs.arrays import read_array
-from nnperm_mlflow.inputs.sources import release
+from nnperm_mlflow.inputs.cells import split_cells
+from nnperm_mlflow.inputs.row_sources import release
+from nnperm_mlflow.inputs.series import Series
 from nnperm_mlflow.inputs.tables import Fetch, Table, column_values, read_table, read_written
+
+__all__ = ["Dataset", "Series", "dataset_from", "load_dataset", "row_chunks"]
 
 MEMORY = "memory"
 """Source of rows that come from no file."""
 
 _CHUNK_BYTES = 1 << 26  # of an array looked at in one go: 64 MiB
-
-
-@dataclass(frozen=True)
-class Series:
-    """Temporal data of all rows, in a stored array or in columns of the table.
-
-    Attributes
-    ----------
-    channels : tuple of str
-        What is measured at each step, in stored order.
-    array : ndarray of shape (n_rows, a, b) or (n_rows, n_steps), or None
-        Stored array; None where the history is made of columns.
-    columns : mapping of str to tuple of str
-        For each channel the table's columns, oldest step first; empty where there is an array.
-    channel_axis : {1, 2} or None
-        Axis of `array` that runs over the channels.
-    model_channel_axis : {1, 2} or None
-        The same axis in the model's input, where the shapes do not tell.
-    """
-
-    channels: tuple[str, ...]
-    array: np.ndarray | None = None
-    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    channel_axis: int | None = None
-    model_channel_axis: int | None = None
-
-    @property
-    def n_steps(self) -> int:
-        """Steps of each row's history."""
-        if self.array is None:
-            return len(self.columns[self.channels[0]])
-        return int(self.array.shape[1 if self.channel_axis is None else 3 - self.channel_axis])
-
-    def __repr__(self) -> str:
-        place = "columns" if self.array is None else f"an array of shape {self.array.shape}"
-        return in_a_line("Series", f"{len(self.channels)} channels ({name_list(self.channels)}) in {place}")
 
 
 @dataclass(frozen=True)
@@ -80,6 +49,8 @@ class Dataset:
         Where the data came from, as asked for.
     written : mapping of str to ndarray of shape (n_rows,), object
         Columns of a csv file as they are written there, for inputs that take them as text.
+    split : mapping of str to list of str
+        For each column whose cells were several numbers what these are called among `columns`.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -90,6 +61,7 @@ class Dataset:
     row_id: str | None = None
     source: str = MEMORY
     written: Mapping[str, np.ndarray] = field(default_factory=dict)
+    split: Mapping[str, list[str]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return in_a_line("Dataset", self.in_words, *(map(" ".join, self._facts.items())))
@@ -145,6 +117,8 @@ def dataset_from(
     row_id: str | None = None,
     label: str | None = None,
     source: str = MEMORY,
+    *,
+    problems: Problems | None = None,
 ) -> Dataset:
     """Check a table and temporal arrays against each other and make one data set of them.
 
@@ -157,6 +131,8 @@ def dataset_from(
         Columns of `static` with the rows' names and with the observed outcome; neither is fed to the model by itself.
     source : str
         Where the data came from, for the record.
+    problems : Problems, optional
+        Takes in columns for rows' names and outcome that there are not, instead of an error; others are told with it.
 
     Returns
     -------
@@ -169,7 +145,11 @@ def dataset_from(
     """
     columns = _columns(pd.DataFrame() if static is None else static)
     temporal = {name: _checked_series(name, series) for name, series in (temporal or {}).items()}
-    _check_columns(columns, temporal, row_id, label)
+    found = Problems() if problems is None else problems
+    row_id, label = (_role(what, name, columns, found) for what, name in (("row_id", row_id), ("label", label)))
+    _check_steps(columns, temporal, found)
+    if problems is None:
+        found.settle()
     counts = {f"temporal data '{name}'": len(s.array) for name, s in temporal.items() if s.array is not None}
     if isinstance(static, pd.DataFrame):
         counts["the static table"] = len(static)
@@ -189,7 +169,9 @@ def dataset_from(
     return Dataset(columns, temporal, n_rows, columns[row_id] if row_id else None, label, row_id, source)
 
 
-def load_dataset(config: DataConfig, fetch: Fetch, as_written: Collection[str] = ()) -> Dataset:
+def load_dataset(
+    config: DataConfig, fetch: Fetch, as_written: Collection[str] = (), problems: Problems | None = None
+) -> Dataset:
     """Read the files that a configuration names.
 
     Parameters
@@ -200,6 +182,8 @@ def load_dataset(config: DataConfig, fetch: Fetch, as_written: Collection[str] =
     as_written : collection of str
         Columns that may feed inputs of text: of a csv file their text is kept as well. Names that are no column do not
         matter.
+    problems : Problems, optional
+        Takes in names of columns that there are not, as far as the rest can be read without them.
 
     Returns
     -------
@@ -213,32 +197,40 @@ def load_dataset(config: DataConfig, fetch: Fetch, as_written: Collection[str] =
     DataError
         If a file is missing, of another format, or does not hold what the configuration says.
     """
-    static, written = _read_static(config, fetch, as_written)
+    found = Problems() if problems is None else problems
+    static, written = _read_static(config, fetch, as_written, found)
     temporal = {name: _read_series(name, spec, fetch) for name, spec in config.temporal.items()}
+    static, split, series = split_cells(static, [*config.text, *filter(None, [config.row_id, config.label])])
+    for name in temporal.keys() & series.keys():
+        told = f"'{name}' is both temporal data and a column of arrays in the static table; rename the former."
+        found.add(ConfigError(told))
     files = [config.static, *(spec.file for spec in config.temporal.values())]
     source = next((location for location in files if location), MEMORY)
-    dataset = dataset_from(static, temporal, config.row_id, config.label, without_secrets(source))
+    named = without_secrets(source)
+    dataset = dataset_from(static, {**series, **temporal}, config.row_id, config.label, named, problems=found)
+    if problems is None:
+        found.settle()
     ids, spelled = dataset.row_ids, written.get(config.row_id or "")
     if ids is not None and spelled is not None and not (pd.Series(ids).astype(str) == spelled).all():
         ids = spelled  # as 007
-    return replace(dataset, row_ids=ids, written={name: written[name] for name in as_written if name in written})
+    texts = {name: written[name] for name in as_written if name in written}
+    return replace(dataset, row_ids=ids, written=texts, split=split)
 
 
 def _read_static(
-    config: DataConfig, fetch: Fetch, as_written: Collection[str]
+    config: DataConfig, fetch: Fetch, as_written: Collection[str], problems: Problems
 ) -> tuple[Table | None, dict[str, np.ndarray]]:
     """Return the static table, and of a csv file the text of some columns."""
     if config.static is None:
         return None, {}
-    table = read_table(config.static, fetch)
+    table = read_table(config.static, fetch, config.csv, config.text)
     names = [str(name) for name in table]
     for name in config.text:
         if name not in names:
-            raise ConfigError(
-                f"data: text names '{name}', which is no column of the static table.{did_you_mean(name, names)}"
-            )
+            told = f"data: text names '{name}', which is no column of the static table."
+            problems.add(ConfigError(f"{told}{did_you_mean(name, names)}"))
     wanted = {*config.text, *as_written, config.row_id}
-    written = read_written(config.static, fetch, [name for name in names if name in wanted])
+    written = read_written(config.static, fetch, [name for name in names if name in wanted], config.csv)
     for name in config.text:
         if name in written:
             table[name] = written[name]
@@ -269,21 +261,33 @@ def _columns(table: pd.DataFrame | Mapping[str, np.ndarray]) -> dict[str, np.nda
     return {name: it if it.dtype.kind in "iufbM" else it.astype(object) for name, it in columns.items()}
 
 
-def _check_columns(
-    columns: Mapping[str, np.ndarray], temporal: Mapping[str, Series], row_id: str | None, label: str | None
-) -> None:
-    wanted = {"data: row_id": [row_id] if row_id else [], "data: label": [label] if label else []}
+def _role(what: str, name: str | None, columns: Mapping[str, np.ndarray], problems: Problems) -> str | None:
+    """Return the name of a column with a role, or None where there is none."""
+    if name is None or name in columns:
+        return name or None
+    problems.add(_no_column(f"data: {what}", name, columns))
+    return None
+
+
+def _check_steps(columns: Mapping[str, np.ndarray], temporal: Mapping[str, Series], problems: Problems) -> None:
+    """Refuse temporal data that are called as a column, or made of columns that there are not."""
+    before = len(problems)
     for name, series in temporal.items():
-        wanted[f"data: temporal: {name}"] = [column for group in series.columns.values() for column in group]
         if name in columns:
-            raise ConfigError(f"'{name}' is both a column of the static table and temporal data; rename the latter.")
-    for where, names in wanted.items():
-        for column in names:
+            told = f"'{name}' is both a column of the static table and temporal data; rename the latter."
+            problems.add(ConfigError(told))
+        for column in dict.fromkeys(column for steps in series.columns.values() for column in steps):
             if column not in columns:
-                raise DataError(
-                    f"{where} names the column '{column}', which the static table does not have. "
-                    f"It has {name_list(columns)}.{did_you_mean(column, columns)}"
-                )
+                problems.add(_no_column(f"data: temporal: {name}", column, columns))
+    if len(problems) > before:
+        problems.settle()  # what an input is to receive is not known without them
+
+
+def _no_column(where: str, column: str, columns: Mapping[str, np.ndarray]) -> DataError:
+    return DataError(
+        f"{where} names the column '{column}', which the static table does not have. "
+        f"It has {name_list(columns)}.{did_you_mean(column, columns)}"
+    )
 
 
 def _read_series(name: str, spec: TemporalConfig, fetch: Fetch) -> Series:

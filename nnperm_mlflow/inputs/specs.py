@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a network can tell apart of an input's values: the words of a lookup, the codes of an embedding.
+
+    Attributes
+    ----------
+    layer : str
+        How messages call what takes the values, as `StringLookup 'city_lookup'`.
+    known : frozenset of str or int, or range
+        Those that it knows. What else it gets is to it all the same, another code, or an error.
+    places : tuple of int, or None
+        Which cells of the input it gets, counted in C order behind the row axis; None for all.
+    """
+
+    layer: str
+    known: frozenset[str] | frozenset[int] | range
+    places: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -21,12 +41,23 @@ class InputSpec:
         `object` stands for strings.
     is_column : bool
         Whether it is a column of a DataFrame, and not a tensor.
+    domains : tuple of Domain
+        Which of its values the model can tell apart, as far as known.
+    is_optional : bool
+        Whether the model can do without it.
     """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: np.dtype
     is_column: bool = False
+    domains: tuple[Domain, ...] = ()
+    is_optional: bool = False
+
+    @property
+    def n_cells(self) -> int:
+        """Values of a row; an axis of any length counts as one."""
+        return math.prod(length or 1 for length in self.shape)
 
     def __str__(self) -> str:
         axes = ", ".join(["rows", *("any" if length is None else str(length) for length in self.shape)])
@@ -71,6 +102,10 @@ class OutputSpec:
     def unit(self) -> str | None:
         """Unit of all outputs, where they share one."""
         return _shared_unit(self.heads)
+
+    def as_probabilities(self, n_outputs: int) -> OutputSpec:
+        """Return what is known once all outputs have turned out to be the probabilities of classes."""
+        return OutputSpec(self.names, (Head(tuple(range(n_outputs)), "probability", exclusive=True),))
 
     def unit_of(self, columns: Iterable[int]) -> str | None:
         """Return the unit of some outputs, where they share one."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
+
 import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import DataError
-from nnperm_mlflow.inputs.bound import Gap
+from nnperm_mlflow.inputs.bound_inputs import Gap
 from nnperm_mlflow.inputs.dataset import row_chunks
 from nnperm_mlflow.inputs.specs import InputSpec
 
+_MEND = "Mend the data, or leave such rows out of the audit."
+_WAY_OUT = (
+    "So says its signature, as MLflow infers it of an example that holds nothing else (a single row, say): log the "
+    "model again with the signature of real rows, or with float64 for this column; or mend the data."
+)
 _SHOWN_ROWS = 64  # of those in which something is missing, on which the model is tried out
 
 
@@ -40,9 +47,14 @@ def check_values(what: str, array: np.ndarray, spec: InputSpec) -> list[Gap]:
     if unfit.n_rows:
         raise DataError(
             f"{what} holds {unfit.reason} in {unfit.n_rows} of {len(array)} rows (first: row {unfit.first_rows[0]}), "
-            f"but the model's input is {spec}. Mend the data, or leave such rows out of the audit."
+            f"but the model's input is {spec}. {_WAY_OUT if _is_inferred(spec) else _MEND}"
         )
     return [Gap(spec.name, what, missing.n_rows, np.array(missing.first_rows))] if missing.n_rows else []
+
+
+def _is_inferred(spec: InputSpec) -> bool:
+    """Tell whether an input is one of whole numbers because MLflow saw no others in an example."""
+    return spec.is_column and spec.dtype.kind in "iu"
 
 
 class _Found:
@@ -74,7 +86,9 @@ def _unfit(values: np.ndarray, dtype: np.dtype) -> tuple[str, np.ndarray]:
     if values.dtype.kind == "M":
         return "dates", np.ones(values.shape, dtype=bool)
     if values.dtype.kind == "O":
-        return "text", np.full(values.shape, dtype.kind != "O")
+        held = next((value for value in values.ravel() if not pd.isna(value)), None)
+        what = "dates" if isinstance(held, (datetime.date, datetime.time)) else "text"
+        return what, np.full(values.shape, dtype.kind != "O")
     if values.dtype.kind == "f" and np.isinf(values).any():
         return "infinity", np.isinf(values)
     if dtype.kind == "O" or values.dtype.kind == "b":

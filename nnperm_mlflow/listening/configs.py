@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.config.configuration import load_config
+from nnperm_mlflow.config.audit_config import load_config
 
 SUFFIX = ".yaml"
 

@@ -19,9 +19,9 @@ from starlette.requests import ClientDisconnect
 from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.configs import configs_in
 from nnperm_mlflow.listening.delivery import read_event
-from nnperm_mlflow.listening.ledger import Deliveries
-from nnperm_mlflow.listening.signature import RefusedDeliveryError, verify
+from nnperm_mlflow.listening.delivery_ledger import Deliveries
 from nnperm_mlflow.listening.versions import Version
+from nnperm_mlflow.listening.webhook_signature import RefusedDeliveryError, verify
 
 logger = logging.getLogger(__name__)
 

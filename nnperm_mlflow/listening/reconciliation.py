@@ -14,12 +14,12 @@ from mlflow import MlflowClient
 from nnperm_mlflow.basics.errors import TrackingError
 from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.configs import configs_in, digest_of, policy_in
-from nnperm_mlflow.listening.ledger import MOST_TRIES, Deliveries, Failures
-from nnperm_mlflow.listening.lookups import is_audited
+from nnperm_mlflow.listening.delivery_ledger import MOST_TRIES, Deliveries, Failures
+from nnperm_mlflow.listening.registry_state import is_audited
 from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.registry.connection import connect
-from nnperm_mlflow.registry.lookups import versions_of
-from nnperm_mlflow.registry.refusals import explained
+from nnperm_mlflow.registry.error_explanation import explained
+from nnperm_mlflow.registry.model_lookups import versions_of
 
 logger = logging.getLogger(__name__)
 

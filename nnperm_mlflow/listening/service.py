@@ -17,15 +17,15 @@ import mlflow
 import uvicorn
 
 from nnperm_mlflow.basics.errors import ConfigError, name_list
-from nnperm_mlflow.config.configuration import load_config
+from nnperm_mlflow.config.audit_config import load_config
+from nnperm_mlflow.listening.audit_process import AuditProgram, audit_environment
+from nnperm_mlflow.listening.audit_work import Auditor, keep_working
 from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.configs import SUFFIX, configs_in
 from nnperm_mlflow.listening.connections import web_config
+from nnperm_mlflow.listening.delivery_ledger import Deliveries, Failures, first_start
 from nnperm_mlflow.listening.intake import WEBHOOK_PATH, Intake, build_app
-from nnperm_mlflow.listening.ledger import Deliveries, Failures, first_start
-from nnperm_mlflow.listening.program import AuditProgram, audit_environment
 from nnperm_mlflow.listening.reconciliation import REGISTRY_OK, Reconciler, keep_reconciling
-from nnperm_mlflow.listening.work import Auditor, keep_working
 from nnperm_mlflow.registry.connection import bounded
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.basics.errors import ModelError, UntrustedModelError, name_list
-from nnperm_mlflow.basics.files import file_digest
 from nnperm_mlflow.models.model_uri import ModelReference
 
 TRUST_SWITCH = "--trust-model (in Python: trust_model=True)"

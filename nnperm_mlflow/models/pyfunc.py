@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from nnperm_mlflow.basics.errors import ModelError, PredictionError, name_list
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
 from nnperm_mlflow.models.formats import SKLEARN_KEYS, what_is_read
 from nnperm_mlflow.models.model_files import refuse_untrusted
+from nnperm_mlflow.models.model_signature import output_names, refuse_fixed_rows, specs_from_signature
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.models.predictions import as_columns
+from nnperm_mlflow.models.output_numbers import as_columns
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.models.signature import specs_from_signature
+from nnperm_mlflow.models.pyfunc_failures import explain_failure
+from nnperm_mlflow.models.pyfunc_outputs import joined, named_columns, places_to_follow
 from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 logger = logging.getLogger(__name__)
@@ -50,23 +52,40 @@ class PyfuncPredictor(WholeModelPredictor):
     ----------
     model : mlflow.pyfunc.PyFuncModel
     inputs : sequence of InputSpec
+    flavours : collection of str
+        Of MLflow, in which it was logged.
+    output_names : sequence of str
+        As its signature has them, for outputs that it gives without names.
     """
 
-    def __init__(self, model: Any, inputs: Sequence[InputSpec]) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 - MLflow is not typed
+        inputs: Sequence[InputSpec],
+        flavours: Collection[str] = (),
+        output_names: Sequence[str] = (),
+    ) -> None:
         super().__init__(inputs, OutputSpec(), _MOST_ROWS)
         self._model = model
+        self._flavours = tuple(flavours)
+        self._output_names = tuple(output_names)
+        self._places: tuple[int, ...] | None = None
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
-        try:
-            predicted = _written_out(self._model.predict(self._as_taken(inputs)))
-        except Exception as error:  # foreign code may raise anything, and its words may hold data
-            raise PredictionError(f"the model failed ({type(error).__name__}).") from error
-        return as_columns(predicted, len(inputs[self.inputs[0].name]))
+        predicted, n_rows = self._predict(inputs), len(next(iter(inputs.values())))
+        columns = named_columns(predicted, n_rows)
+        return as_columns(predicted, n_rows) if columns is None else joined(columns, self._places, n_rows)
 
     def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
         """Stack several changes in one DataFrame from now on, unless some rows show that rows mix."""
+        columns = named_columns(self._predict(probe), len(next(iter(probe.values()))))
+        if columns is not None:
+            self._places = places_to_follow(columns)
+            self.outputs = OutputSpec(tuple(columns[place][0] for place in self._places))
         predicted = self.call(probe)
+        if columns is None and predicted.shape[1] == len(self._output_names):
+            self.outputs = OutputSpec(self._output_names)
         if np.array_equal(predicted, np.rint(predicted)):
             logger.warning(
                 "all predictions are whole numbers: if they number classes, the distance between them means nothing; "
@@ -74,16 +93,33 @@ class PyfuncPredictor(WholeModelPredictor):
             )
         return super().fitted(probe, exact)
 
+    def _predict(self, inputs: Arrays) -> Any:  # noqa: ANN401 - whatever pyfunc lets a model return
+        try:
+            return _written_out(self._model.predict(self._as_taken(inputs)))
+        except Exception as error:  # foreign code may raise anything, and its words may hold data
+            why = explain_failure(error, self.inputs, self._flavours)
+            raise PredictionError(f"the model failed ({type(error).__name__}). {why}") from error
+
     def _as_taken(self, inputs: Arrays) -> pd.DataFrame | dict[str, np.ndarray] | np.ndarray:
         if self.inputs[0].is_column:
-            return pd.DataFrame({spec.name: inputs[spec.name] for spec in self.inputs})
+            given = [spec for spec in self.inputs if spec.name in inputs]
+            return pd.DataFrame({spec.name: _as_cells(inputs[spec.name], spec) for spec in given})
         arrays = {spec.name: inputs[spec.name].copy() for spec in self.inputs}  # foreign code may edit what it gets
         return arrays if len(arrays) > 1 else next(iter(arrays.values()))
 
 
+def _as_cells(array: np.ndarray, spec: InputSpec) -> np.ndarray | pd.Series:
+    """Return an input of shape (n_rows, ...) as a column of a DataFrame, whose cells may be arrays."""
+    if not spec.shape:
+        return array
+    return pd.Series(array.tolist() if spec.dtype.kind == "O" else list(array), dtype=object)
+
+
 def _written_out(predicted: Any) -> Any:  # noqa: ANN401 - whatever pyfunc lets a model return
     """Return a list of numbers, or of lists of them, as the array that it spells; a list of arrays holds heads."""
-    spells = isinstance(predicted, list) and all(isinstance(row, list) or np.ndim(row) == 0 for row in predicted)
+    spells = isinstance(predicted, list) and all(
+        isinstance(row, list) or (np.ndim(row) == 0 and not isinstance(row, Mapping)) for row in predicted
+    )
     return np.asarray(predicted) if spells else predicted
 
 
@@ -118,11 +154,13 @@ def load_pyfunc(path: Path, mlmodel: dict[str, Any], reference: ModelReference, 
             f"but {name_list(mlmodel['flavors'])}. Log it so that MLflow can serve it (a pt2 archive: with one input)."
         )
     specs = specs_from_signature(mlmodel, reference)
+    refuse_fixed_rows(mlmodel, reference)
     if not trust_model and not _holds_no_code(path, mlmodel):
         why = f"its flavour is loaded by '{conf.get('loader_module')}' from {what_is_read(path, mlmodel)}"
         raise refuse_untrusted(reference, why)
     try:
-        return PyfuncPredictor(mlflow.pyfunc.load_model(str(path), suppress_warnings=True), specs)
+        model = mlflow.pyfunc.load_model(str(path), suppress_warnings=True)
+        return PyfuncPredictor(model, specs, mlmodel["flavors"], output_names(mlmodel))
     except ImportError:
         raise
     except Exception as error:  # code of a trusted model may raise anything

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nnperm_mlflow.models.predictions import as_columns
+from nnperm_mlflow.models.output_numbers import as_columns
 
 
 def to_columns(predicted: Any, n_rows: int) -> np.ndarray:  # noqa: ANN401 - a tensor, or a list or dict of them

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
-from nnperm_mlflow.models.predictions import same_numbers
+from nnperm_mlflow.models.output_numbers import same_numbers
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.tensor_outputs import to_columns
 from nnperm_mlflow.models.tensors import WORKERS, Compiled, Tensors, guarded, to_tensor

@@ -12,9 +12,9 @@ import numpy as np
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
-from nnperm_mlflow.models.batching import Exactness, StackingBlock, stack
-from nnperm_mlflow.models.predictions import rows_mix
+from nnperm_mlflow.models.output_numbers import rows_mix
 from nnperm_mlflow.models.predictor import Predictor
+from nnperm_mlflow.models.stacking import Exactness, StackingBlock, stack
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +63,17 @@ class WholeModelPredictor(ABC):
     def begin(self, parts: Sequence[Arrays]) -> list[WholeModelBlock]:
         """Predict parts of rows as they are."""
         self.calls += len(parts)
-        own = [{spec.name: part[spec.name] for spec in self.inputs} for part in parts]
+        own = [self._own(part) for part in parts]
         return [WholeModelBlock(self, inputs, self.call(inputs)) for inputs in own]
+
+    def _own(self, rows: Arrays) -> dict[str, np.ndarray]:
+        """Return the inputs in the model's order; one that it can do without may lack."""
+        return {spec.name: rows[spec.name] for spec in self.inputs if spec.name in rows or not spec.is_optional}
 
     def takes(self, rows: Arrays) -> bool:
         """Tell whether the model predicts rows in which something is missing by finite numbers."""
         try:
-            return bool(np.isfinite(self.call({spec.name: rows[spec.name] for spec in self.inputs})).all())
+            return bool(np.isfinite(self.call(self._own(rows))).all())
         except PredictionError:
             return False
 

@@ -10,9 +10,9 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelInput
 from mlflow.exceptions import MlflowException
 
+from nnperm_mlflow.basics.audit_files import PROMOTION_FILE
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import RefusedError, says_missing
-from nnperm_mlflow.basics.files import PROMOTION_FILE
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.registry.tags import KIND_TAG, MODEL_TAG, PROMOTION

@@ -12,7 +12,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
 
-from nnperm_mlflow.basics.files import COMPARISON_TABLE
+from nnperm_mlflow.basics.audit_files import COMPARISON_TABLE
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.registry.metric_keys import metric_names
@@ -63,14 +63,19 @@ def log_comparison(client: MlflowClient, run_id: str, evidence: ComparisonEviden
     """
     for file in evidence.files:
         client.log_artifact(run_id, str(file))
-    shown = evidence.table[_SHOWN_COLUMNS]
-    client.log_table(run_id, shown.astype(object).where(shown.notna(), None), COMPARISON_TABLE)
+    client.log_table(run_id, shown_table(evidence.table), COMPARISON_TABLE)
     params = [Param(key, value) for key, value in _params(evidence).items()]
     tags = [RunTag(key, value) for key, value in _tags(evidence).items()]
     client.log_batch(run_id, params=params, tags=tags)
     client.log_inputs(run_id, datasets=_datasets(evidence), models=_models(evidence))
     now = int(time.time() * 1000)
     log_metrics(client, run_id, [Metric(key, value, now, 0) for key, value in _metrics(evidence)])
+
+
+def shown_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what MLflow's table view shows of a comparison; what is missing is None."""
+    shown = table[_SHOWN_COLUMNS]
+    return shown.astype(object).where(shown.notna(), None)
 
 
 def _params(evidence: ComparisonEvidence) -> dict[str, str]:

@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 from nnperm_mlflow.basics.errors import TrackingError
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.basics.text import program
-from nnperm_mlflow.registry.refusals import explained
+from nnperm_mlflow.registry.error_explanation import explained
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from typing import Literal
 
 from mlflow.entities import Run
 
+from nnperm_mlflow.basics.audit_files import PROMOTION_FILE, VERDICTS_FOLDER
 from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import AuditError, EvidenceError
-from nnperm_mlflow.basics.files import PROMOTION_FILE, VERDICTS_FOLDER
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.audits import status_of
 from nnperm_mlflow.registry.records import RunFiles, record_in

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from nnperm_mlflow.basics.audit_files import PUBLICATION_FILE, file_digest
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
-from nnperm_mlflow.basics.files import PUBLICATION_FILE, file_digest
 from nnperm_mlflow.verdict.verdict import Status
 
 _FORMAT = 2  # the first called its parts otherwise

@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.basics.files import PUBLICATION_FILE
+from nnperm_mlflow.basics.audit_files import PUBLICATION_FILE, VERDICT_FILE
 from nnperm_mlflow.registry.audits import FINISHED, find_audits
-from nnperm_mlflow.registry.publication import Publication, VersionLink
+from nnperm_mlflow.registry.publication import Publication, VerdictContent, VersionLink
 from nnperm_mlflow.registry.records import read_audit
 from nnperm_mlflow.registry.run_content import log_run_content
 from nnperm_mlflow.registry.tags import ERROR_TAG, WHOLE_TAG
@@ -35,6 +35,7 @@ def publish(client: MlflowClient, folder: Path, publication: Publication) -> lis
         What could not be written for want of permission.
     """
     run_id = publication.run_id
+    _keep_verdict(folder, publication.verdict)
     denied = log_run_content(client, run_id, publication.model_id, folder, publication.run)
     denied += log_verdict(client, run_id, publication.verdict)
     client.set_tag(run_id, WHOLE_TAG, "true")
@@ -44,6 +45,15 @@ def publish(client: MlflowClient, folder: Path, publication: Publication) -> lis
         denied += link_newest(client, publication.name, publication.version, run_id, publication.link)
     (folder / PUBLICATION_FILE).unlink(missing_ok=True)
     return denied
+
+
+def _keep_verdict(folder: Path, content: VerdictContent) -> None:
+    """Write card and verdict beside the other files, too; one that an earlier audit has left there says nothing now."""
+    (folder / VERDICT_FILE).unlink(missing_ok=True)
+    for name, text in content.texts.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 def _finish(client: MlflowClient, publication: Publication) -> None:

@@ -14,7 +14,7 @@ from nnperm_mlflow.basics.errors import EvidenceError, TrackingError, says_missi
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import asked_store
 from nnperm_mlflow.registry.audits import FINISHED, holds_audit, status_of
-from nnperm_mlflow.registry.refusals import explained
+from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.tags import TABLE_TAG
 
 

@@ -14,12 +14,12 @@ from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.basics.files import MEDIANS_FILE
+from nnperm_mlflow.basics.audit_files import MEDIANS_FILE
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
+from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.metric_keys import metric_names
 from nnperm_mlflow.registry.metrics import log_metrics
 from nnperm_mlflow.registry.publication import RunContent
-from nnperm_mlflow.registry.refusals import refused
 
 MEDIANS_COLUMNS = [
     "perturbation", "median", "median_low", "median_high", "mean", "mean_low", "mean_high", "q95", "changed_share",

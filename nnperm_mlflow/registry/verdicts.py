@@ -10,10 +10,10 @@ from mlflow.exceptions import MlflowException
 from requests import HTTPError
 
 from nnperm_mlflow import __version__
-from nnperm_mlflow.basics.files import CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER
+from nnperm_mlflow.basics.audit_files import CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER
 from nnperm_mlflow.registry.connection import current_user
+from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.publication import VerdictContent
-from nnperm_mlflow.registry.refusals import refused
 from nnperm_mlflow.registry.tags import ERROR_TAG, VERDICT_TAGS
 from nnperm_mlflow.verdict.verdict import Verdict, stamp
 

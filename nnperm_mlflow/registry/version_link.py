@@ -12,8 +12,8 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.text import as_text
 from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.publication import VersionLink
-from nnperm_mlflow.registry.refusals import refused
 from nnperm_mlflow.registry.tags import RUN_TAG, VERDICT_TAGS
 from nnperm_mlflow.registry.verdicts import verdict_tags
 from nnperm_mlflow.verdict.verdict import Status, Verdict, stamp

@@ -8,10 +8,11 @@ from datetime import datetime
 
 import pandas as pd
 
-from nnperm_mlflow.basics.text import as_table, as_text
+from nnperm_mlflow.basics.text import as_table, as_text, rows_to_show, some_of
 from nnperm_mlflow.verdict.verdict import Subject, Verdict, stamp
 
 _TOP = 10
+_MOST_SILENT = 60  # features that are named; summary.csv has all
 _COLUMNS = {
     "median": "median",
     "mean": "mean",
@@ -109,11 +110,10 @@ def _kept(passed: bool, state: str) -> str:
 
 def _top_lines(summary: pd.DataFrame) -> list[str]:
     columns = {column: title for column, title in _COLUMNS.items() if summary[column].notna().any()}
-    rows = [
-        [row["perturbation"], *[_number(row, column) for column in columns]] for _, row in summary.head(_TOP).iterrows()
-    ]
+    shown = summary.head(rows_to_show(len(summary), _TOP))
+    rows = [[row["perturbation"], *[_number(row, column) for column in columns]] for _, row in shown.iterrows()]
     table = as_table(["feature", *columns.values()], rows)
-    more = len(summary) - _TOP
+    more = len(summary) - len(shown)
     return [*table, *(["", f"{_count(more, 'more')} in summary.csv."] if more > 0 else [])]
 
 
@@ -131,7 +131,7 @@ def _silent_lines(summary: pd.DataFrame) -> list[str]:
         "No measurable effect": summary.loc[~summary["measurable"] & ~untested, "perturbation"],
         "Not tested, since no row's value changed": summary.loc[untested, "perturbation"],
     }
-    lines = [f"{what}: {', '.join(map(as_text, names))}." for what, names in told.items() if len(names)]
+    lines = [f"{what}: {some_of([*map(as_text, names)], _MOST_SILENT)}." for what, names in told.items() if len(names)]
     return [part for line in lines for part in (line, "")]
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from nnperm_mlflow.report.text import LONGEST_LINE, TITLE_POINTS, fit, inches_of, shorten
+from nnperm_mlflow.report.picture_text import LONGEST_LINE, TITLE_POINTS, fit, inches_of, shorten
 
 TOP = 20
 """Perturbations that are marked off where there are more, as in the article."""

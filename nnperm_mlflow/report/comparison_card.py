@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from nnperm_mlflow.basics.text import as_table, as_text
+from nnperm_mlflow.basics.text import as_table, as_text, rows_to_show
 
 _TOP = 10
 _SIDES = ("a", "b")
@@ -67,11 +67,12 @@ def comparison_card(
 
 
 def _changes(common: pd.DataFrame, names: tuple[str, str]) -> list[str]:
+    shown = common.head(rows_to_show(len(common), _TOP))
     rows = [
         (row["perturbation"], *(_number(row[f"median_{side}"]) for side in _SIDES), _difference(row))
-        for row in common.head(_TOP).to_dict("records")
+        for row in shown.to_dict("records")
     ]
-    more = len(common) - _TOP
+    more = len(common) - len(shown)
     lines = as_table(["feature", *map(as_text, names), "difference"], rows)
     return [*lines, *(["", f"{more:,} more, which differ less, in comparison.csv."] if more > 0 else [])]
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from nnperm_mlflow.report.text import (
+from nnperm_mlflow.report.picture_text import (
     LONGEST_LINE,
     MUTED,
     SUBTITLE_POINTS,
@@ -186,7 +186,7 @@ def _explain(axes: Axes, table: pd.DataFrame, shown: pd.DataFrame) -> None:
     if not is_changed(shown[shown["only_in"] == ""]).all():
         notes.append("pale: the interval of the difference holds 0")
     left_out = (table["only_in"] == "").value_counts().sub((shown["only_in"] == "").value_counts(), fill_value=0)
-    words = {True: "{:.0f} more differ less", False: "{:.0f} more are in only one version"}
+    words = {True: "{:,.0f} more differ less", False: "{:,.0f} more are in only one version"}
     notes += [words[in_both].format(left_out[in_both]) for in_both in words if left_out.get(in_both, 0) > 0]
     below: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
     axes.annotate("; ".join(notes), (0, 0), xytext=(0, -46), fontsize=_NOTE_POINTS, color=MUTED, **below)

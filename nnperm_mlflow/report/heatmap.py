@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import BboxTransformTo, ScaledTranslation
 
-from nnperm_mlflow.report.text import (
+from nnperm_mlflow.report.picture_text import (
     LONGEST_LINE,
     SUBTITLE_POINTS,
     TITLE_POINTS,
@@ -27,6 +27,12 @@ from nnperm_mlflow.report.text import (
 
 MOST_NUMBERED = 25
 """Windows beside each other up to which each cell has its number."""
+
+MOST_CHANNELS = 60
+"""Channels that are shown, those with the largest deviations; of more the title tells how many there are."""
+
+MOST_NAMED = 80
+"""Windows beside each other up to which each has its name and the usual width; more of them share the same room."""
 
 _COLOURS = colormaps["Blues"]  # one hue, ever darker: safe for colour-blind readers and on grey prints
 _NOT_MEASURED: dict[str, Any] = {"facecolor": "#e9ebed", "edgecolor": "#b4bac0", "hatch": "////", "linewidth": 0}
@@ -47,6 +53,7 @@ class _Grid(NamedTuple):
     cells: np.ndarray
     channels: list[str]
     windows: list[str]
+    n_channels: int  # with those that are not drawn
 
 
 def heatmap_figure(windows: pd.DataFrame, subtitle: str, unit: str) -> Figure:
@@ -65,10 +72,11 @@ def heatmap_figure(windows: pd.DataFrame, subtitle: str, unit: str) -> Figure:
     Returns
     -------
     matplotlib Figure
-        Of 0.34 inches a channel and at least 0.3 inches a window; save it with `savefig`.
+        Of 0.34 inches a channel and at least 0.3 inches a window, up to `MOST_CHANNELS` and `MOST_NAMED` of them; save
+        it with `savefig`.
     """
     grid = _order(windows)
-    title = inches_of(_title(grid.statistic), TITLE_POINTS, "bold")
+    title = inches_of(_title(grid), TITLE_POINTS, "bold")
     subtitle_inches = inches_of(shorten(subtitle, LONGEST_LINE), SUBTITLE_POINTS) + _LEGEND_INCHES
     right = max(len(grid.windows) * _cell_inches(grid), title, subtitle_inches)
     left = max(inches_of(name, _LABEL_POINTS) for name in grid.channels)
@@ -106,7 +114,7 @@ def draw_heatmap(axes: Axes, windows: pd.DataFrame, subtitle: str, unit: str) ->
         vmin=0,
         vmax=largest if largest > 0 else 1,
         edgecolors=_GRID_LINE,
-        linewidth=0.8,
+        linewidth=0.8 if len(grid.windows) <= MOST_NAMED else 0,
         antialiased=True,
     )
     axes.invert_yaxis()
@@ -127,9 +135,10 @@ def _order(windows: pd.DataFrame) -> _Grid:
     }
     largest = pd.DataFrame({"shown": wide[statistic].max(axis=1), "mean": wide["mean"].max(axis=1)})
     largest = largest.reindex(windows["channel"].unique())
-    cells = wide[statistic].loc[largest.sort_values(["shown", "mean"], ascending=False, kind="stable").index]
+    order = largest.sort_values(["shown", "mean"], ascending=False, kind="stable").index
+    cells = wide[statistic].loc[order[:MOST_CHANNELS]]
     names = [_window_name(*column) for column in cells.columns]
-    return _Grid(statistic, cells.to_numpy(dtype=float), [shorten(name) for name in cells.index], names)
+    return _Grid(statistic, cells.to_numpy(dtype=float), [shorten(name) for name in cells.index], names, len(order))
 
 
 def _window_name(first: int, last: int, name: str) -> str:
@@ -138,12 +147,17 @@ def _window_name(first: int, last: int, name: str) -> str:
     return shorten(name) if name in {steps, f"step {steps}", f"steps {steps}"} else f"{shorten(name)} ({steps})"
 
 
-def _title(statistic: str) -> str:
-    note = "" if statistic == "median" else " (all medians are 0)"
-    return f"When a channel matters: {statistic} deviation by window{note}"
+def _title(grid: _Grid) -> str:
+    notes = [] if grid.statistic == "median" else ["all medians are 0"]
+    if grid.n_channels > len(grid.channels):
+        notes.append(f"the leading {len(grid.channels)} of {grid.n_channels:,} channels")
+    note = f" ({'; '.join(notes)})" if notes else ""
+    return f"When a channel matters (temporal occlusion): {grid.statistic} deviation by window{note}"
 
 
 def _cell_inches(grid: _Grid) -> float:
+    if len(grid.windows) > MOST_NAMED:
+        return MOST_NAMED * _NARROWEST_INCHES / len(grid.windows)
     texts = [] if len(grid.windows) > MOST_NUMBERED else [three_digits(cell) for cell in grid.cells.flat]
     widths = [inches_of(text, _NUMBER_POINTS) for text in texts]
     if not _is_upright(grid):
@@ -179,10 +193,11 @@ def _letter_colour(cell_colour: np.ndarray) -> str:
 
 
 def _label(axes: Axes, grid: _Grid, subtitle: str) -> None:
-    write_title(axes, _title(grid.statistic), subtitle)
+    write_title(axes, _title(grid), subtitle)
     literal: dict[str, Any] = {"fontsize": _LABEL_POINTS, "parse_math": False}
     rotation = 90 if _is_upright(grid) else 0
-    axes.set_xticks(np.arange(len(grid.windows)) + 0.5, grid.windows, rotation=rotation, **literal)
+    named = slice(None, None, -(-len(grid.windows) // MOST_NAMED))
+    axes.set_xticks(np.arange(len(grid.windows))[named] + 0.5, grid.windows[named], rotation=rotation, **literal)
     axes.set_yticks(np.arange(len(grid.channels)) + 0.5, grid.channels, **literal)
     axes.set_xlabel("steps", fontsize=11, fontweight="bold")
     axes.set_ylabel("channel", fontsize=11, fontweight="bold")

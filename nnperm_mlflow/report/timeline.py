@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from sklearn.isotonic import isotonic_regression
 
-from nnperm_mlflow.report.text import (
+from nnperm_mlflow.report.picture_text import (
     LONGEST_LINE,
     MUTED,
     SUBTITLE_POINTS,

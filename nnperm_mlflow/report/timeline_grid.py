@@ -10,6 +10,9 @@ import pandas as pd
 TOP = 8
 """Perturbations that have a colour and a name; the others are grey."""
 
+MOST = 60
+"""Perturbations that are drawn; more grey lines could not be told from each other."""
+
 MOST_VERSIONS = 40
 """Versions that are drawn, the newest; a picture of more could not be read."""
 
@@ -24,13 +27,15 @@ class HistoryGrid:
     Attributes
     ----------
     names : list of str
-        Perturbations, the one with the largest median over all versions first.
+        Perturbations that are drawn, the one with the largest median over all versions first.
     median, low, high : ndarray of shape (n_perturbations, n_versions)
         NaN where a version lacks a perturbation.
     versions : DataFrame
         A row per version, with all columns that `history_figure` tells of versions.
     n_audited : int
         How many versions there are, with those that are too many to draw.
+    n_perturbations : int
+        The same of perturbations.
     """
 
     names: list[str]
@@ -39,6 +44,7 @@ class HistoryGrid:
     high: np.ndarray
     versions: pd.DataFrame
     n_audited: int
+    n_perturbations: int
 
     @property
     def top(self) -> int:
@@ -97,7 +103,7 @@ def grid_of(medians: pd.DataFrame) -> HistoryGrid:
     }
     median = wide["median"]
     rank = pd.DataFrame({"largest": median.max(axis=1), "newest": median.iloc[:, -1].fillna(0)})
-    order = rank.sort_values(["largest", "newest"], ascending=False, kind="stable").index
+    order = rank.sort_values(["largest", "newest"], ascending=False, kind="stable").index[:MOST]
     arrays = {name: wide[name].loc[order].to_numpy(dtype=float) for name in _STATISTICS}
     return HistoryGrid(
         names=[str(name) for name in order],
@@ -106,6 +112,7 @@ def grid_of(medians: pd.DataFrame) -> HistoryGrid:
         high=arrays["median_high"],
         versions=shown,
         n_audited=len(versions),
+        n_perturbations=len(rank),
     )
 
 
@@ -117,6 +124,8 @@ def caption_of(grid: HistoryGrid) -> list[str]:
     sentences = ["Points are medians of the deviation, bars their 95 % intervals."]
     if more := len(grid.names) - grid.top:
         sentences.append(f"Grey: {more} more, which never moved predictions as far.")
+    if left_out := grid.n_perturbations - len(grid.names):
+        sentences.append(f"{left_out:,} others, whose medians were never larger than these, are not drawn.")
     differs = versions.loc[is_drawn & (versions["basis"] != 0), "differs"]
     if len(differs):
         reasons = " or ".join(dict.fromkeys(part for text in differs for part in str(text).split(", ")))

@@ -8,13 +8,13 @@ from functools import singledispatch
 
 import pandas as pd
 
-from nnperm_mlflow.analysis.difference.differences import DIFFERENCE_OF, Comparison
+from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
 from nnperm_mlflow.config.policy import AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
+from nnperm_mlflow.verdict.check_targets import asked_of, choose
 from nnperm_mlflow.verdict.estimates import Estimate, State, estimates_of, rank_of, untested_features, unused_features
 from nnperm_mlflow.verdict.informative import refuse_uninformative
-from nnperm_mlflow.verdict.selection import asked_of, choose
 from nnperm_mlflow.verdict.verdict import Finding
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from nnperm_mlflow.analysis.statistics.columns import QUANTILES
 from nnperm_mlflow.analysis.statistics.intervals import REACH
+from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.basics.errors import CheckError, name_list
 
 _FLIPS = "flipped_share"

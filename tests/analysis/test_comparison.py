@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from nnperm_mlflow.analysis.difference.agreement import largest_shift, rank_correlation
-from nnperm_mlflow.analysis.difference.differences import DIFFERENCE_COLUMNS
+from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_COLUMNS
 from nnperm_mlflow.analysis.difference.influences import (
     Errors,
     find_influences,
@@ -24,14 +24,14 @@ from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_blocks
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import stratify
 from nnperm_mlflow.analysis.statistics.intervals import Sample, ranks_of
-from nnperm_mlflow.analysis.statistics.precision import Precision
-from nnperm_mlflow.analysis.statistics.repeats import find
+from nnperm_mlflow.analysis.statistics.repeat_loop import find
+from nnperm_mlflow.analysis.statistics.stopping_rule import Precision
 from nnperm_mlflow.analysis.statistics.variance import receivers_of, variance
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
 
 REACH = 1.959963984540054

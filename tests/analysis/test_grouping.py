@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.perturbation.grouping import ASSOCIATION_COLUMNS, find_companions, point_out
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import bound, deviations
 
 N_ROWS = 400

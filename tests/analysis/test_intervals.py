@@ -11,13 +11,13 @@ from nnperm_mlflow.analysis.engine.decisions import choose_decision
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.columns import SURE
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.statistics.intervals import Sample, ends_of, quantile_ranks, ranks_of, share_ends
-from nnperm_mlflow.analysis.statistics.repeats import find
+from nnperm_mlflow.analysis.statistics.repeat_loop import find
 from nnperm_mlflow.analysis.statistics.summary import summarize
+from nnperm_mlflow.analysis.statistics.summary_columns import SURE
 from nnperm_mlflow.analysis.statistics.variance import receivers_of, variance
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.specs import OutputSpec
 from tests.support.plain import PlainPredictor, bound, tallied
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.loop import run_blocks
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import stratify
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
-from nnperm_mlflow.inputs.bound import probe_rows
+from nnperm_mlflow.inputs.bound_inputs import probe_rows
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.models.keras.branch_block import BranchBlock
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor

@@ -8,7 +8,7 @@ from mlflow.models import infer_signature
 
 from nnperm_mlflow import audit
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
-from nnperm_mlflow.analysis.engine.noise import measure_noise
+from nnperm_mlflow.analysis.engine.self_noise import measure_noise
 from nnperm_mlflow.basics.errors import ModelError
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from tests.support.plain import PlainPredictor, bound

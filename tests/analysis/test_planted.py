@@ -7,12 +7,12 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
-from nnperm_mlflow.analysis.engine.noise import measure_noise
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.importance import with_scores
-from nnperm_mlflow.analysis.statistics.repeats import find
+from nnperm_mlflow.analysis.engine.self_noise import measure_noise
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
+from nnperm_mlflow.analysis.statistics.repeat_loop import find
+from nnperm_mlflow.analysis.statistics.score_columns import with_scores
 from nnperm_mlflow.analysis.statistics.scorers import choose_scorers
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
 
 N_MODELS, N_ROWS = 200, 60

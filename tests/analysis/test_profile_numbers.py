@@ -6,11 +6,11 @@ import pytest
 
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.statistics.profile_grids import GRID, check_profiles
 from nnperm_mlflow.analysis.statistics.profiles import PROFILE_COLUMNS, find_profiles
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
 
 N_ROWS = 400

@@ -6,12 +6,12 @@ import pytest
 
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.statistics.findings import Findings
-from nnperm_mlflow.analysis.statistics.precision import Precision
-from nnperm_mlflow.analysis.statistics.repeats import find
+from nnperm_mlflow.analysis.statistics.repeat_loop import find
+from nnperm_mlflow.analysis.statistics.stopping_rule import Precision
 from nnperm_mlflow.analysis.statistics.tally import Tally
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
 
 RNG = np.random.default_rng(0)

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo, Shuffle
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.statistics import tally as tally_module
-from nnperm_mlflow.analysis.statistics.columns import QUANTILES, SUMMARY_COLUMNS
-from nnperm_mlflow.analysis.statistics.repeats import find
+from nnperm_mlflow.analysis.statistics.repeat_loop import find
 from nnperm_mlflow.analysis.statistics.summary import summarize
+from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES, SUMMARY_COLUMNS
 from nnperm_mlflow.analysis.statistics.tally import Tally
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.slots import Feature
 from tests.support.plain import PlainPredictor, bound
 

@@ -10,11 +10,11 @@ from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, step_orders
 from nnperm_mlflow.analysis.perturbation.kinds import Reorder, Shuffle
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.repeats import find
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
+from nnperm_mlflow.analysis.statistics.repeat_loop import find
 from nnperm_mlflow.analysis.statistics.summary import window_table
 from nnperm_mlflow.basics.errors import ConfigError, UnknownFeatureError
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.inputs.specs import InputSpec

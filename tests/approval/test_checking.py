@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 from nnperm_mlflow import audit
-from nnperm_mlflow.approval.procedure import check
+from nnperm_mlflow.approval.policy_check import check
 from nnperm_mlflow.basics.errors import (
     CheckError,
     ConfigError,
@@ -237,7 +237,9 @@ def test_a_version_is_not_compared_with_itself(home, tracked, monkeypatch):
     itself = "models:/checked@champion, which is models:/checked/1 itself"
     before = len(find_audits(tracked, "models:/checked/1"))
     with monkeypatch.context() as patch:
-        patch.setattr("nnperm_mlflow.auditor.procedure.measure", None)  # it is refused before anything is computed
+        patch.setattr(
+            "nnperm_mlflow.auditor.audit_procedure.measure", None
+        )  # it is refused before anything is computed
         with pytest.raises(CheckError, match=itself):
             audit(settings_of(home, against), model_uri="models:/checked/1")
     assert len(find_audits(tracked, "models:/checked/1")) == before
@@ -281,7 +283,7 @@ def test_what_nobody_foresaw_is_no_verdict(home, store, monkeypatch):
     def fail(*args, **more):
         raise ZeroDivisionError("first line\nsecond")
 
-    monkeypatch.setattr("nnperm_mlflow.approval.procedure.find_record", fail)
+    monkeypatch.setattr("nnperm_mlflow.approval.policy_check.find_record", fail)
     result = invoke(store, "check", "--model-uri", "models:/checked/1")
     assert result.exit_code == 2
     assert result.output.startswith("unexpected ZeroDivisionError: --debug shows what it says")

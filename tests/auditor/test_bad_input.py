@@ -116,6 +116,23 @@ def test_bad_input_ends_with_one_message_and_status_2(case, house, store, tmp_pa
     assert_one_message(result, message)
 
 
+def test_several_things_that_are_wrong_are_told_together_each_in_a_line_of_its_own(
+    house, store, tmp_path, nothing_left
+):
+    settings = house.settings()
+    change(settings, "data", "label", to="lable")
+    change(settings, "inputs", "num_input", to=["age", "incom\n2. done"])
+    change(settings, "analysis", "within", to=["regoin"])
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    result = nnperm("--model-uri", "models:/house/1", "--config", str(tmp_path / "config.yaml"), store=store)
+    assert result.exit_code == 2
+    lines = result.stderr.strip().splitlines()[-4:]
+    assert lines[0] == "DataError: 3 things are to be mended:"
+    for number, words in enumerate(["'lable'", "'regoin'", r"'incom\n2. done'"], start=1):
+        assert lines[number].startswith(f"{number}. ")
+        assert words in lines[number]
+
+
 @pytest.mark.parametrize(
     ("uri", "message"),
     [

@@ -17,7 +17,7 @@ from mlflow.models.evaluation.validation import ModelValidationFailedException
 from sklearn.linear_model import LinearRegression
 
 from nnperm_mlflow import AuditConfig, audit, dataset_from
-from nnperm_mlflow.auditor.evaluation import EvaluatorConfig
+from nnperm_mlflow.auditor.evaluate_adapter import EvaluatorConfig
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError, ModelError, TrackingError
 from nnperm_mlflow.evaluator import KEYS, NnpermEvaluator
 from tests.support.house import register

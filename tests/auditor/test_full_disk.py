@@ -13,8 +13,8 @@ import yaml
 from nnperm_mlflow import audit
 from nnperm_mlflow.analysis.engine.block_result import BlockResult
 from nnperm_mlflow.analysis.engine.kept_predictions import Predictions
+from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.basics.errors import ConfigError, RoomError, TrackingError
-from nnperm_mlflow.basics.files import file_digest
 from tests.support.faults import PROJECT, SmallDisk, commands_in, message_in, nnperm
 from tests.support.house import build_house, register
 from tests.support.servers import running_server

@@ -118,7 +118,7 @@ def test_who_stops_an_audit_while_it_is_written_is_told_how_to_go_on(settings, w
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("nnperm_mlflow.auditor.procedure.publish_record", stop)
+        patch.setattr("nnperm_mlflow.auditor.audit_procedure.publish_record", stop)
         with pytest.raises(KeyboardInterrupt):
             audit(settings, model_uri="models:/house/1", work_dir=work)
     said = caplog.messages[-1]

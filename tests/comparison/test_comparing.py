@@ -151,7 +151,10 @@ def test_the_run_says_what_was_compared_and_what_came_out(compared, audits, trac
 def test_the_files_lie_at_the_root_of_the_run_and_in_the_output(compared, tracked):
     names = {"comparison.csv", "comparison.png", "comparison.md", "comparison.json"}
     assert {file.path for file in tracked.list_artifacts(compared.run_id)} == names
-    assert {path.name for path in compared.directory.iterdir()} == names - {"comparison.json"}
+    assert {path.name for path in compared.directory.iterdir()} == names
+    for path in compared.directory.iterdir():
+        in_run = mlflow.artifacts.download_artifacts(f"runs:/{compared.run_id}/{path.name}")
+        assert path.read_bytes() == Path(in_run).read_bytes(), path
     read = pd.read_csv(compared.directory / "comparison.csv")
     assert read["difference"].tolist() == pytest.approx(compared.table["difference"].tolist(), rel=1e-12)
     assert read["perturbation"][0] == "south"
@@ -191,6 +194,16 @@ def test_the_command_prints_the_table_and_where_the_run_is(audits, store, tracke
     assert f"only in {NAME} 1: 'west'" in done.output
     run_id = re.search(r"run (\w{32})", done.output)[1]
     assert tracked.get_run(run_id).data.tags["nnperm.kind"] == "comparison"
+    places = ["picture: comparison.png in the run", "table: comparison.csv in the run (with --output DIR there, too)"]
+    assert done.output.splitlines()[-2:] == places
+
+
+def test_the_command_ends_with_where_picture_and_tables_lie(audits, store, tmp_path):
+    done = invoke(store, f"models:/{NAME}/1", f"models:/{NAME}/3", "--output", str(tmp_path))
+    *_, picture, table = done.output.splitlines()
+    assert picture == f"picture: {tmp_path / 'comparison.png'}"
+    assert table == f"table: {tmp_path / 'comparison.csv'}, beside all other files of the run"
+    assert (tmp_path / "comparison.png").is_file()
 
 
 def test_an_alias_is_pinned_to_the_version_it_means(audits, tracked):
@@ -369,7 +382,7 @@ def test_a_switch_may_stand_anywhere_and_take_a_value(monkeypatch):
         asked.append((a, b, more["paired"], more["trust_model"]))
         raise ConfigError("as a test wants it")
 
-    monkeypatch.setattr("nnperm_mlflow.comparison.procedure.compare", remember)
+    monkeypatch.setattr("nnperm_mlflow.comparison.version_comparison.compare", remember)
     for line in ("--unpaired x y", "x y --unpaired", "--unpaired TRUE --trust-model false x y", "--unpaired -- x y"):
         CliRunner().invoke(main, ["compare", *line.split()])
     CliRunner().invoke(main, ["compare", "--trust-model", "x", "y", "--unpaired", "false"])

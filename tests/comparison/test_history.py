@@ -18,12 +18,12 @@ from click.testing import CliRunner
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow import audit, history
-from nnperm_mlflow.approval.procedure import check
+from nnperm_mlflow.approval.policy_check import check
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, ModelNotFoundError, RefusedError, TrackingError
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.models.model_uri import pin_model
-from nnperm_mlflow.promotion.procedure import promote
+from nnperm_mlflow.promotion.alias_promotion import promote
 from nnperm_mlflow.registry.aliases import move_alias
 from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.events import Event
@@ -229,7 +229,7 @@ def test_failed_and_killed_tries_are_told_with_what_hindered_them(past, tracked,
     def interrupted(*args, **more):
         raise stop
 
-    monkeypatch.setattr("nnperm_mlflow.auditor.procedure.measure", interrupted)
+    monkeypatch.setattr("nnperm_mlflow.auditor.audit_procedure.measure", interrupted)
     for stop in (TrackingError("the store is full."), KeyboardInterrupt()):
         with pytest.raises(type(stop)):
             audit_version(home, 1)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.config.configuration import AuditConfig, is_uri, load_config, parse_config
+from nnperm_mlflow.config.audit_config import AuditConfig, is_uri, load_config, parse_config
 
 EXAMPLE = """
 model: models:/credit/3

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.config.configuration import AuditConfig, parse_config
+from nnperm_mlflow.config.audit_config import AuditConfig, parse_config
 from nnperm_mlflow.config.policy import AgainstCheck, LimitCheck, Policy, RankCheck, UnusedCheck, load_policy
 
 CHECKS = """

@@ -96,7 +96,7 @@ def test_rare_codes_are_set_for_everybody(clients, deviations):
 
 def test_the_command_that_the_demo_names_repeats_it(demo, deviations):
     folder, output = demo
-    command = next(line for line in output.splitlines() if line.startswith("Again: "))
+    command = next(line for line in output.splitlines() if line.startswith("again: "))
     arguments = shlex.split(command)[2:]
     again = CliRunner().invoke(main, [*arguments, "--output", str(folder / "again")])
     assert again.exit_code == 0, again.output

@@ -47,6 +47,10 @@ def test_store_data_and_files_are_where_it_says(demo):
     version = mlflow.MlflowClient().get_model_version("students", "1")
     assert version.tags["nnperm.top_feature"] == "cheater=1"
     assert version.tags["nnperm.run_id"] in output
+    *_, picture, tables, again = output.splitlines()
+    assert picture == f"picture: {folder / 'students-audit' / 'boxplot.png'}"
+    assert str(folder / "students-audit" / "summary.csv") in tables
+    assert again.startswith("again: ")
     assert (folder / "students-audit" / "boxplot.png").stat().st_size > 10_000
     assert yaml.safe_load((folder / "students.yaml").read_text())["data"]["static"] == "students.parquet"
 

@@ -1,5 +1,6 @@
 """Which data each input receives, the features this makes, and what is planned to be done to them."""
 
+import datetime
 import logging
 import re
 
@@ -7,14 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nnperm_mlflow.analysis.perturbation.grouping import find_companions
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo, Shuffle, disturb
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError, ShapeError, UnknownFeatureError
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.inputs.slots import read_slot
-from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.inputs.specs import Domain, InputSpec
 
 N_ROWS = 5
 EVERY_ROW = np.arange(N_ROWS)
@@ -384,6 +386,8 @@ def of_age(*values):
         ([1, 98765, 0], "float16", "numbers beyond float16 in 1 of 3 rows (first: row 1)"),
         ([1, 0, 98765], "bool", "in 1 of 3 rows (first: row 2)"),
         (pd.to_datetime(["2024-01-01", "2024-01-02"]), "float64", "dates in 2 of 2 rows (first: row 0)"),
+        (pd.to_datetime(["2024-01-01", "2024-01-02"], utc=True), "float64", "dates in 2 of 2 rows (first: row 0)"),
+        ([None, datetime.date(2024, 1, 1)], "float64", "dates in 1 of 2 rows (first: row 1)"),
     ],
 )
 def test_values_that_the_input_cannot_take_are_refused_by_place_and_not_told(values, dtype, reason):
@@ -649,7 +653,7 @@ def test_numbers_with_more_than_two_values_and_series_are_not_set_by_themselves(
 
 
 def test_a_number_that_shows_its_third_value_late_is_not_binary(monkeypatch):
-    monkeypatch.setattr("nnperm_mlflow.analysis.perturbation.value_counts._CHUNK_ROWS", 10)
+    monkeypatch.setattr("nnperm_mlflow.analysis.perturbation.set_values._CHUNK_ROWS", 10)
     table = pd.DataFrame({"late": of_counts(97, 2, 1).astype(float), "two": of_counts(97, 3).astype(float)})
     assert names(plan(bind(spec("num_input", 2), table=table), rare_below=0.05)) == ["late", "two", "two=1"]
 
@@ -687,3 +691,63 @@ def test_twenty_rare_values_need_no_warning(caplog):
     bound = bind(spec("sex", 1, dtype="int32"), table=pd.DataFrame({"sex": of_counts(1000, *[1] * 20)}))
     assert len(plan(bound, rare_below=0.05)) == 21
     assert not caplog.records
+
+
+# Numbers or categories
+
+
+def kinds_of(spec_, table, said=None):
+    return {name: feature.kind for name, feature in bind(spec_, table=table, said=said).features.items()}
+
+
+MATRIX = pd.DataFrame(
+    {
+        "few": np.arange(120) % 50,
+        "many": np.arange(120) % 51,
+        "yes": np.arange(120) % 2 == 0,
+        "tenths": np.arange(120) % 3,
+    }
+)
+
+
+def test_columns_of_a_matrix_of_codes_are_categories_where_they_hold_few():
+    """As PyTorch takes them; a column of counts is a number."""
+    codes = kinds_of(spec("codes", 4, dtype="int64"), MATRIX)
+    assert codes == {"few": "category", "many": "number", "yes": "category", "tenths": "category"}
+    numbers = kinds_of(spec("numbers", 4), MATRIX)
+    assert numbers == {"few": "number", "many": "number", "yes": "category", "tenths": "number"}
+    assert kinds_of(spec("codes", 1, dtype="int32"), MATRIX[["many"]]) == {"many": "category"}
+
+
+def test_what_a_network_looks_up_is_a_category_whatever_its_type_and_however_much_there_is_of_it():
+    known = Domain("Embedding 'e'", range(60), (0, 1))
+    for dtype in ("float32", "int32"):
+        looked_up = InputSpec("x", (3,), np.dtype(dtype), domains=(known,))
+        found = kinds_of(looked_up, MATRIX.assign(tenths=MATRIX["many"]), {"x": ["many", "few", "tenths"]})
+        assert found == {"many": "category", "few": "category", "tenths": "number"}
+
+
+def test_rare_codes_of_a_matrix_are_set_and_associated_as_categories():
+    table = pd.DataFrame({"sex": of_counts(96, 4), "area": of_counts(96, 4) + 7})
+    bound = bind(spec("codes", 2, dtype="int64"), table=table)
+    assert names(plan(bound, rare_below=0.05)) == ["sex", "sex=1", "area", "area=8"]
+    assert find_companions(bound, [], 0.7).pairs["measure"].tolist() == ["cramers_v"]
+
+
+def test_kinds_say_what_types_and_values_do_not():
+    table = pd.DataFrame({"floors": of_counts(90, 4, 6), "area": of_counts(90, 4, 6).astype(float), "city": "Ulm"})
+    bound = bind(spec("floors", 1, dtype="int32"), spec("area", 1), spec("city", 1, dtype="object"), table=table)
+    assert names(plan(bound, rare_below=0.05)) == ["floors", "floors=1", "area", "city"]
+    other = bound.with_kinds({"f*": "number", "area": "category"})
+    assert names(plan(other, rare_below=0.05)) == ["floors", "area", "area=1", "city"]
+    with pytest.raises(ConfigError, match="'city' reaches the model as text"):
+        bound.with_kinds({"city": "number"})
+    assert names(plan(other, kinds={"f*": "number"})) == names(plan(other))
+    with pytest.raises(UnknownFeatureError, match="kinds: 'floor' is not a static feature .* Did you mean 'floors'"):
+        plan(bound, kinds={"floor": "number"})
+
+
+def test_several_names_that_are_no_features_are_told_together():
+    with pytest.raises(UnknownFeatureError) as caught:
+        plan(bind(spec("num_input", 3)), exclude=["agee"], set={"incom": [1]}, groups={"g": ["sexx", "age"]})
+    assert len(caught.value.lines) == 4

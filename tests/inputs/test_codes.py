@@ -17,7 +17,7 @@ from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.promotion.procedure import promote
+from nnperm_mlflow.promotion.alias_promotion import promote
 
 POLICY = Policy(checks=[{"feature": "age", "max": 100}])
 

@@ -16,7 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError, ShapeError
-from nnperm_mlflow.config.configuration import parse_config
+from nnperm_mlflow.config.audit_config import parse_config
 from nnperm_mlflow.inputs import arrays, csv_files
 from nnperm_mlflow.inputs.dataset import Series, dataset_from, load_dataset
 from nnperm_mlflow.registry.artifacts import Fetcher

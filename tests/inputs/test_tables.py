@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from nnperm_mlflow.basics.errors import DataError, ShapeError
-from nnperm_mlflow.config.configuration import DataConfig
+from nnperm_mlflow.config.audit_config import DataConfig
 from nnperm_mlflow.inputs import tables
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from, load_dataset
-from nnperm_mlflow.inputs.sources import ColumnGrid, StoredArray, release
+from nnperm_mlflow.inputs.row_sources import ColumnGrid, StoredArray, release
 from nnperm_mlflow.inputs.specs import InputSpec
 
 TABLE = pd.DataFrame(
@@ -191,15 +191,29 @@ def test_cells_of_bytes_and_of_several_values_are_text(tmp_path, monkeypatch, li
     assert [pd.isna(values[3]) for values in data.columns.values()] == [True, True]
 
 
+WORD = "Ulm" * 1_000
+
+
 @pytest.mark.parametrize("limit", [0, 1 << 28])
-@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary()])
-def test_a_text_that_is_repeated_is_in_memory_once(tmp_path, monkeypatch, kind, limit):
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [
+        (pa.string(), {}),
+        (pa.large_string(), {}),
+        (pa.binary(), {}),
+        (pa.string_view(), {}),
+        (pa.string(), {"use_dictionary": False, "column_encoding": {"city": "DELTA_BYTE_ARRAY"}}),
+    ],
+    ids=["string", "large string", "binary", "view", "delta"],
+)
+def test_a_text_that_is_repeated_is_in_memory_once(tmp_path, monkeypatch, kind, way, limit):
     """A file of some ten thousand bytes could else take gigabytes."""
     monkeypatch.setattr(tables, "_IN_MEMORY_BYTES", limit)
     path = tmp_path / "clients.parquet"
-    word = "Ulm" * 1_000
-    pq.write_table(pa.table({"city": pa.array([word, None, "Bonn"] * 50_000).cast(kind)}), path, row_group_size=40_000)
-    assert path.stat().st_size < 50_000
+    other = f"{WORD}!" if way else "Bonn"  # in this encoding a text is short where it begins as the one before
+    table = pa.table({"city": pa.array([WORD, None, other] * 50_000).cast(kind)})
+    pq.write_table(table, path, row_group_size=40_000, **way)
+    assert path.stat().st_size < 100_000
     before = pa.default_memory_pool()
     pool = pa.proxy_memory_pool(before)
     pa.set_memory_pool(pool)
@@ -208,9 +222,67 @@ def test_a_text_that_is_repeated_is_in_memory_once(tmp_path, monkeypatch, kind, 
     finally:
         pa.set_memory_pool(before)
     assert pool.max_memory() < 20 << 20  # of 150 MB
-    assert list(cities[::3]) == [word] * 50_000
+    assert list(cities[::3]) == [WORD] * 50_000
     assert len({id(city) for city in cities[2::3]}) <= len(cities) / 40_000 + 1
     assert pd.isna(cities[1::3]).all()
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 28], ids=["mapped", "in memory"])
+def test_texts_that_unpack_to_far_more_than_their_file_are_refused(tmp_path, monkeypatch, limit):
+    """Each different, but for its end the one before: 3 kB that take a few bytes of the file."""
+    monkeypatch.setattr(tables, "_IN_MEMORY_BYTES", limit)
+    monkeypatch.setattr("nnperm_mlflow.inputs.texts._FREE_BYTES", 1 << 20)
+    path = tmp_path / "clients.parquet"
+    names = pa.table({"name": [f"{WORD}{number}" for number in range(10_000)]})
+    delta = {"use_dictionary": False, "column_encoding": {"name": "DELTA_BYTE_ARRAY"}}
+    pq.write_table(names, path, **delta)
+    with pytest.raises(DataError, match="the texts of 'name' in '.*' unpack to more than 200 times the size"):
+        load_dataset(DataConfig(static=str(path)), lambda location: path)
+    pq.write_table(names.slice(0, 300), path, **delta)
+    assert load_dataset(DataConfig(static=str(path)), lambda location: path).n_rows == 300
+
+
+TYPED = pd.DataFrame(
+    {
+        "city": ["Ulm", None, "Köln", "Ulm"] * 25, "name": [f"client {number}" for number in range(100)],
+        "flag": [True, False, False, True] * 25, "age": np.arange(100) % 90, "dose": np.arange(100) / 7,
+        "amount": [Decimal("1.25"), None, Decimal("-3.50"), Decimal("0.00")] * 25, "day": pd.Timestamp("2024-01-01"),
+    }
+)  # fmt: skip
+VERSION_2 = {"age": "DELTA_BINARY_PACKED", "dose": "BYTE_STREAM_SPLIT", "flag": "RLE", "amount": "DELTA_BYTE_ARRAY"}
+"""What writers of version 2 (Spark, Rust, DuckDB) make of columns that hold no text."""
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 28], ids=["mapped", "in memory"])
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), pa.string_view(), pa.binary_view()])
+@pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_however_a_parquet_file_encodes_its_columns_they_are_the_same_data(
+    tmp_path, monkeypatch, encoding, kind, limit
+):
+    monkeypatch.setattr(tables, "_IN_MEMORY_BYTES", limit)
+    path, plain = tmp_path / "clients.parquet", tmp_path / "plain.parquet"
+    table = pa.Table.from_pandas(TYPED, preserve_index=False)
+    pq.write_table(table, plain)
+    for name in ("city", "name"):
+        table = table.set_column(table.schema.names.index(name), name, table[name].cast(pa.string()).cast(kind))
+    way = {
+        "use_dictionary": False,
+        "column_encoding": {"city": encoding, "name": encoding, "day": "PLAIN", **VERSION_2},
+    }
+    for version, knows_arrow in (("1.0", True), ("2.0", False)):
+        pq.write_table(table, path, row_group_size=40, data_page_version=version, store_schema=knows_arrow, **way)
+        read, expected = (load_dataset(DataConfig(static=str(file)), Path) for file in (path, plain))
+        assert list(read.columns) == list(TYPED)
+        assert read.columns["city"][[0, 2, 3]].tolist() == ["Ulm", "Köln", "Ulm"]
+        assert read.digest() == expected.digest()
+
+
+def test_a_category_that_pyarrow_itself_does_not_read_is_not_called_damaged(tmp_path):
+    table = pa.table({"city": pa.array(["Ulm", "Bonn"]).dictionary_encode()})
+    delta = {"use_dictionary": False, "column_encoding": {"city": "DELTA_BYTE_ARRAY"}}
+    pq.write_table(table, tmp_path / "clients.parquet", **delta)
+    with pytest.raises(DataError, match="pyarrow does not read how it is encoded: write its categories as text"):
+        load_dataset(DataConfig(static=str(tmp_path / "clients.parquet")), Path)
 
 
 def test_a_value_that_pyarrow_names_in_its_error_is_not_passed_on(tmp_path):

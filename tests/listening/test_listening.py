@@ -22,19 +22,19 @@ from mlflow.webhooks.types import EVENT_TO_PAYLOAD_CLASS
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.listening.audit_process import AuditProgram, Outcome, audit_environment
+from nnperm_mlflow.listening.audit_work import Auditor
 from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.configs import configs_in
 from nnperm_mlflow.listening.connections import MOST_CONNECTIONS, PromptProtocol, web_config
+from nnperm_mlflow.listening.delivery_ledger import Deliveries, Failures, first_start
 from nnperm_mlflow.listening.intake import MOST_BODY_BYTES, Intake, build_app
-from nnperm_mlflow.listening.ledger import Deliveries, Failures, first_start
-from nnperm_mlflow.listening.lookups import standing
-from nnperm_mlflow.listening.program import AuditProgram, Outcome, audit_environment
 from nnperm_mlflow.listening.reconciliation import Reconciler
+from nnperm_mlflow.listening.registry_state import standing
 from nnperm_mlflow.listening.service import ListenSettings, listen, only_listener
 from nnperm_mlflow.listening.versions import Version
-from nnperm_mlflow.listening.work import Auditor
 from nnperm_mlflow.registry.connection import BOUNDS
-from nnperm_mlflow.registry.lookups import versions_of
+from nnperm_mlflow.registry.model_lookups import versions_of
 from tests.support.deliveries import SECRET, deliver, event, signed
 from tests.support.servers import free_port, wait_until
 
@@ -388,18 +388,30 @@ def test_an_audit_is_told_the_store_and_neither_the_secret_nor_a_run_of_the_list
     told = "import os; print(*(os.environ.get(n) for n in ('MLFLOW_TRACKING_URI', 'KEPT', 'MLFLOW_RUN_ID', 'HOOK')))"
     environment = audit_environment("http://me:word@house", "HOOK")
     outcome = program(tmp_path, told, environment=environment)(HOUSE, tmp_path)
-    assert outcome.tail == ["http://me:word@house yes None None"]
+    assert outcome.said == ["http://me:word@house yes None None"]
     assert SECRET not in environment.values()
 
 
-def test_the_last_lines_of_an_audit_and_its_exit_status_are_kept(tmp_path):
+def test_all_that_an_audit_says_is_kept_with_its_exit_status(tmp_path):
+    """The table's head above all: without it nobody knows what the numbers are."""
     code = (
-        "import sys; print('x' * 10**6, *range(100), sep='\\n', flush=True)\n"
+        "import sys; print('perturbation median', *range(40), '', sep='\\n', flush=True)\n"
         "print('\\x1b[31mred', file=sys.stderr); sys.exit(2)"
     )
     outcome = program(tmp_path, code)(HOUSE, tmp_path)
     assert (outcome.status, outcome.ended) == (2, "by itself")
-    assert outcome.tail == [*(str(number) for number in range(89, 100)), "\\x1b[31mred"]
+    assert outcome.said == ["perturbation median", *(str(number) for number in range(40)), "\\x1b[31mred"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(60, 1), (0, 10**6), (20_000, 20_000)])
+def test_of_very_much_the_beginning_and_the_end_are_kept(before, after, tmp_path):
+    lines = [*(f"head {number}" for number in range(40)), *(f"end {number}" for number in range(40))]
+    code = f"lines = {lines}; print(*lines[:40], 'x' * {before}, 'y' * {after}, *lines[40:], sep='\\n')"
+    assert program(tmp_path, code)(HOUSE, tmp_path).said == [*lines[:30], "...", *lines[-30:]]
+
+
+def test_a_line_without_an_end_is_cut(tmp_path):
+    assert program(tmp_path, "print('x' * 10**6)")(HOUSE, tmp_path).said == ["x" * 500, "...", "x" * 500]
 
 
 def test_an_audit_that_takes_too_long_is_stopped(tmp_path):
@@ -447,7 +459,7 @@ def test_an_audit_that_a_killed_listener_left_behind_is_waited_for(tmp_path, mon
     caplog.set_level("INFO", "nnperm_mlflow")
     listener = (
         "import os, sys, threading; from pathlib import Path\n"
-        "from nnperm_mlflow.listening.program import AuditProgram\n"
+        "from nnperm_mlflow.listening.audit_process import AuditProgram\n"
         "from nnperm_mlflow.listening.versions import Version\n"
         f"run = AuditProgram(Path('audit.lock'), 600, os.environ, threading.Event(), "
         f"(sys.executable, '-c', {ORPHAN!r}))\n"

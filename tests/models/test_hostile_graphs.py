@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from nnperm_mlflow.basics.errors import UntrustedModelError
-from nnperm_mlflow.models.trust import reaching_operations
+from nnperm_mlflow.models.foreign_code import reaching_operations
 from tests.support.stored import load, numbers, predicted, save
 
 REFUSED = r"which reach for the disk or for Python.*--trust-model"

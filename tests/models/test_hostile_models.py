@@ -23,7 +23,7 @@ from sklearn.linear_model import LinearRegression
 
 from nnperm_mlflow import audit
 from nnperm_mlflow.basics.errors import ModelError, UntrustedModelError
-from nnperm_mlflow.models.trust import reaching_layers
+from nnperm_mlflow.models.foreign_code import reaching_layers
 from tests.support.stored import (
     Trap,
     by_column,

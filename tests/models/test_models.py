@@ -21,7 +21,7 @@ from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.models.loaders import download_model
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.models.predictions import as_columns
+from nnperm_mlflow.models.output_numbers import as_columns
 from tests.support.stored import (
     N_ROWS,
     Trap,

@@ -9,7 +9,7 @@ from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
-from nnperm_mlflow.models.predictions import as_columns, rounding_of, rows_mix, same_numbers
+from nnperm_mlflow.models.output_numbers import as_columns, rounding_of, rows_mix, same_numbers
 from nnperm_mlflow.models.pyfunc import PyfuncPredictor
 from tests.support.stored import N_ROWS, load, numbers, predicted, save
 

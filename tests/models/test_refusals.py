@@ -19,7 +19,7 @@ from sklearn.ensemble import RandomForestClassifier
 from nnperm_mlflow import audit
 from nnperm_mlflow.basics.errors import ModelError, TrackingError, UntrustedModelError
 from nnperm_mlflow.inputs.dataset import dataset_from
-from nnperm_mlflow.registry.refusals import explained
+from nnperm_mlflow.registry.error_explanation import explained
 from tests.support.stored import change_mlmodel, clients, encoded, load, numbers, predicted, save, save_pipeline, single
 
 # Files that are neither code nor pickles

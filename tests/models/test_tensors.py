@@ -5,7 +5,7 @@ import pytest
 
 from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.batching import stack
+from nnperm_mlflow.models.stacking import stack
 from nnperm_mlflow.models.tensors import lend_tensor
 
 

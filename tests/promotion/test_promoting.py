@@ -17,15 +17,15 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from nnperm_mlflow import audit
 from nnperm_mlflow.analysis.engine.table import METADATA_KEY
-from nnperm_mlflow.approval.procedure import check
+from nnperm_mlflow.approval.policy_check import check
+from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.basics.errors import ConfigError, ModelError, RefusedError
-from nnperm_mlflow.basics.files import file_digest
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.summary_file import read_summary
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.models.model_uri import pin_model
-from nnperm_mlflow.promotion.procedure import promote
+from nnperm_mlflow.promotion.alias_promotion import promote
 from nnperm_mlflow.registry.aliases import move_alias
 from nnperm_mlflow.registry.audits import find_runs
 from tests.support.house import build_house, register

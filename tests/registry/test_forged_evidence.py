@@ -14,19 +14,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nnperm_mlflow import audit
-from nnperm_mlflow.analysis.difference.first_block import read_provenance
 from nnperm_mlflow.analysis.difference.recomputation import confirm_summary
+from nnperm_mlflow.analysis.difference.recorded_table import read_provenance
 from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.table import METADATA_KEY
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
-from nnperm_mlflow.analysis.statistics.repeats import find
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
+from nnperm_mlflow.analysis.statistics.repeat_loop import find
 from nnperm_mlflow.basics.errors import EvidenceError
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.summary_file import read_summary
-from nnperm_mlflow.promotion.confirmation import confirm_verdict
+from nnperm_mlflow.promotion.rereading import confirm_verdict
 from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Verdict
 from tests.support.house import build_house, register
@@ -121,7 +121,7 @@ def judged(store, tmp_path_factory):
 
     found = confirm(text.encode())
     with pytest.MonkeyPatch.context() as patch:  # what the numbers give is the same each time
-        patch.setattr("nnperm_mlflow.promotion.confirmation._judge", lambda *args, **more: found)
+        patch.setattr("nnperm_mlflow.promotion.rereading._judge", lambda *args, **more: found)
         yield SimpleNamespace(told=json.loads(text), found=found, confirm=confirm)
 
 

@@ -201,6 +201,31 @@ def test_many_windows_leave_out_the_numbers(n_windows, has_numbers):
     assert len(numbers_in(drawn(windows_of(2, n_windows)))) == 2 * n_windows * has_numbers
 
 
+@pytest.mark.parametrize(("n_channels", "note"), [(60, ""), (61, " (the leading 60 of 61 channels)")])
+def test_the_60_channels_with_the_largest_deviations_are_shown_and_the_title_counts_all(n_channels, note):
+    windows = windows_of(n_channels, 3)
+    axes = drawn(windows)
+    largest = windows.groupby("channel")["median"].max().sort_values(ascending=False)
+    assert channels_from_the_top(axes) == list(largest.index[:60])
+    assert axes.get_title(loc="left").endswith(f"median deviation by window{note}")
+
+
+def test_a_picture_of_very_many_channels_and_windows_is_no_larger_than_one_of_many():
+    sizes = [heatmap_figure(windows_of(*many), SUBTITLE, UNIT).get_size_inches() for many in ((70, 90), (700, 400))]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.05)
+
+
+def test_of_very_many_windows_some_are_named_and_each_name_stands_at_its_own():
+    windows = windows_of(2, 200)
+    axes = drawn(windows)
+    names = windows.sort_values("first")["window"].unique()
+    labels = {label.get_text(): label.get_position()[0] for label in axes.get_xticklabels()}
+    assert len(labels) == 67
+    assert all(names[int(place)] == name for name, place in labels.items())
+    assert axes.get_xlim() == (0, 200)
+    assert_every_text_can_be_read(axes.get_figure())
+
+
 def test_numbers_can_be_read_on_every_colour():
     """A contrast of 4.5 is what WCAG 2 asks of small letters."""
     windows = frame_of(*[("a", place, place, place / 24) for place in range(25)])

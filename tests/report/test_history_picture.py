@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from nnperm_mlflow.report.text import inches_of, three_digits
+from nnperm_mlflow.report.picture_text import inches_of, three_digits
 from nnperm_mlflow.report.timeline import draw_history, history_figure
 from tests.report.test_boxplot import global_style
 from tests.report.test_heatmap import HOSTILE, LONG, assert_every_text_can_be_read, is_literal
@@ -152,6 +152,17 @@ def test_the_eight_that_ever_moved_predictions_most_have_names_and_the_others_ar
     )
     assert "Grey: 5 more, which never moved predictions as far." in caption_of(axes)
     assert "Grey" not in caption_of(drawn(frame_of({"only": [0.1]})))
+
+
+def test_of_very_many_features_60_are_drawn_and_the_others_counted():
+    """A picture of 1,500 grey lines shows none of them, and takes minutes to draw."""
+    medians = medians_of(3, named(1500))
+    axes = drawn(medians)
+    largest = medians.groupby("perturbation")["median"].max().sort_values(ascending=False)
+    grey = {tuple(line.get_ydata()) for line in lines_of(axes, GREY, "o") if len(line.get_ydata())}
+    drawn_grey = medians[medians["perturbation"].isin(largest.index[8:60])].groupby("perturbation")["median"]
+    assert grey == {tuple(values) for _, values in drawn_grey}
+    assert "1,440 others, whose medians were never larger than these, are not drawn." in caption_of(axes)
 
 
 def test_of_features_that_are_tied_the_one_that_matters_now_has_a_name():

@@ -10,7 +10,7 @@ from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 
-from nnperm_mlflow.report.profiles import profiles_figure
+from nnperm_mlflow.report.profile_curves import profiles_figure
 from tests.report.test_boxplot import global_style
 from tests.report.test_heatmap import HOSTILE, assert_every_text_can_be_read, is_literal
 
@@ -89,6 +89,14 @@ def test_up_to_three_panels_are_beside_each_other_and_go_on_below(n_features, n_
     for place, axes in enumerate(figure.axes):
         assert round(axes.bbox.y1) == tops[place // 3]
         assert round(axes.bbox.x0) == lefts[place % 3]
+
+
+@pytest.mark.parametrize(("n_features", "note"), [(60, ""), (61, " (60 of 61 features)")])
+def test_at_most_60_panels_are_drawn_and_the_title_counts_all(n_features, note):
+    figure = profiles_figure(pd.concat([number(f"f{place}") for place in range(n_features)]), SUBTITLE, UNIT)
+    assert [name_of(axes) for axes in figure.axes] == [f"f{place}" for place in range(60)]
+    (title,) = [text.get_text() for text in figure.texts if "Partial dependence" in text.get_text()]
+    assert title == f"Partial dependence: mean prediction once all rows hold the value{note}"
 
 
 def test_panels_with_very_many_categories_are_below_each_other():
@@ -228,7 +236,7 @@ def test_the_axes_name_the_quantities_and_the_unit():
     assert figure.get_supxlabel() == "value (in brackets: share of rows that hold it)"
     assert drawn(number()).get_supxlabel() == "value"
     texts = [text.get_text() for text in figure.texts]
-    assert "Mean prediction once every row holds the same value" in texts
+    assert "Partial dependence: mean prediction once all rows hold the value" in texts
     assert SUBTITLE in texts
 
 
@@ -320,5 +328,5 @@ def test_drawing_leaves_no_figure_with_pyplot():
 @pytest.mark.slow
 def test_the_module_does_not_load_pyplot():
     """Which would choose a backend for the whole process of whoever imports it."""
-    code = "import sys, nnperm_mlflow.report.profiles; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, nnperm_mlflow.report.profile_curves; sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

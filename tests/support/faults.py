@@ -1,6 +1,7 @@
 """Faults on purpose: a proxy that disturbs what passes it, processes that are killed, and disks that are full."""
 
 import http.client
+import importlib
 import json
 import os
 import re
@@ -217,8 +218,8 @@ STAGES = {
     "start": ["auditor/workspace", "registry/run_session"],
     "blocks": ["analysis/engine/loop", "analysis/engine/block_result"],
     "journal": ["analysis/engine/journal"],
-    "table": ["analysis/engine/table", "analysis/engine/marks"],
-    "files": ["auditor/record", "auditor/result"],
+    "table": ["analysis/engine/table", "analysis/engine/row_marks"],
+    "files": ["auditor/record_assembly", "auditor/result"],
     "publishing": [
         "auditor/outbox", "registry/publication", "registry/publisher", "registry/run_content", "registry/verdicts"
     ],
@@ -279,7 +280,8 @@ class Launcher:
 
 def launch():
     """Be the process that forks: a line of JSON in for each command, and one out for how it has ended."""
-
+    for module in ("auditor.audit_procedure", "auditor.outbox", "models.keras.network"):
+        importlib.import_module(f"nnperm_mlflow.{module}")
     for line in sys.stdin:
         asked = json.loads(line)
         ending, moments = Ending(**asked["ending"]), Path(f"{asked['said']}.moments")

@@ -9,14 +9,14 @@ from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.loop import run_blocks
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
-from nnperm_mlflow.analysis.perturbation.selection import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.statistics.tally import Tally
-from nnperm_mlflow.config.configuration import AnalysisConfig
+from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
-from nnperm_mlflow.inputs.bound import BoundInputs
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.inputs.specs import InputSpec, OutputSpec
-from nnperm_mlflow.models.predictions import as_columns
+from nnperm_mlflow.models.output_numbers import as_columns
 from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 Function = Callable[[Mapping[str, np.ndarray]], np.ndarray]

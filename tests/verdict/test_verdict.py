@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 
 from nnperm_mlflow.analysis.difference.agreement import Interval
-from nnperm_mlflow.analysis.difference.differences import Comparison
+from nnperm_mlflow.analysis.difference.comparison_result import Comparison
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo, Shuffle
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, UnknownFeatureError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.report.audit_card import audit_card
+from nnperm_mlflow.verdict.check_targets import watch
 from nnperm_mlflow.verdict.checks import Baseline, apply
 from nnperm_mlflow.verdict.estimates import Estimate, estimates_of, rank_of, shares_of, unused_features
 from nnperm_mlflow.verdict.judgement import judge
-from nnperm_mlflow.verdict.selection import watch
 from nnperm_mlflow.verdict.verdict import Subject
 
 MODEL = "models:/credit/4"
@@ -348,3 +348,13 @@ def test_the_card_tells_the_verdict_the_features_and_what_it_stands_on():
     assert "sha256" in card
     without = audit_card(SUMMARY, SUBJECT, unit="probability", when=when)
     assert "No policy was applied: there is no verdict." in without
+
+
+@pytest.mark.parametrize(("n_silent", "last", "rest"), [(61, "f60", ""), (1500, "f59", " and 1,440 more")])
+def test_a_card_of_very_many_features_stays_a_page(n_silent, last, rest):
+    top, silent = SUMMARY.iloc[[0]], SUMMARY.loc[np.full(n_silent, len(SUMMARY) - 1)]
+    silent = silent.assign(perturbation=[f"f{number}" for number in range(n_silent)])
+    summary = pd.concat([top, silent], ignore_index=True)
+    card = audit_card(summary, SUBJECT, unit="probability", when=datetime.now(timezone.utc))
+    (line,) = [line for line in card.splitlines() if line.startswith("No measurable effect: ")]
+    assert line.endswith(f", {last}{rest}.")

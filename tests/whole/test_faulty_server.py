@@ -12,7 +12,7 @@ import mlflow
 import pytest
 import yaml
 
-from nnperm_mlflow.basics.files import file_digest
+from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.registry import connection
 from nnperm_mlflow.registry.connection import BOUNDS, PROBE_SECONDS, bounded
 from nnperm_mlflow.registry.publication import load_publication

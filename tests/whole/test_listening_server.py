@@ -34,7 +34,7 @@ SERVER = {
 }
 HOLDS_AUDITS = """
 import time
-from nnperm_mlflow.listening.program import AuditProgram
+from nnperm_mlflow.listening.audit_process import AuditProgram
 def held(*given):
     print("the audit is held", flush=True)
     time.sleep(3600)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from mlflow.server.auth.client import AuthServiceClient
 
 from nnperm_mlflow import AuditResult, audit
-from nnperm_mlflow.basics.files import file_digest
+from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.cli.main import main
 from tests.support.databases import PASSWORD, PROGRAMS, running_postgres
 from tests.support.house import build_house, register

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from mlflow.server.auth.client import AuthServiceClient
 
 from nnperm_mlflow import audit
-from nnperm_mlflow.approval.procedure import check
+from nnperm_mlflow.approval.policy_check import check
 from nnperm_mlflow.cli.main import main
-from nnperm_mlflow.registry.refusals import refused
+from nnperm_mlflow.registry.error_explanation import refused
 from tests.support.house import build_house, register
 from tests.support.servers import guarded, running_server
 

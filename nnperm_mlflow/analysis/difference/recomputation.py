@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.difference.first_block import DisturbedColumn, read_provenance
+from nnperm_mlflow.analysis.difference.recorded_table import DisturbedColumn, read_provenance
 from nnperm_mlflow.analysis.engine.table import TableReader
-from nnperm_mlflow.analysis.statistics.columns import QUANTILES
+from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 
 _CLOSE = 1e-6  # relative: far more than rounding, far less than anybody would forge

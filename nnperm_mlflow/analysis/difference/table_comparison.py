@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.difference.agreement import largest_shift, rank_correlation
-from nnperm_mlflow.analysis.difference.differences import DIFFERENCE_COLUMNS, DIFFERENCE_OF, Comparison
-from nnperm_mlflow.analysis.difference.first_block import FirstBlock
+from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_COLUMNS, DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.influences import (
     Errors,
     Influences,
@@ -21,9 +20,10 @@ from nnperm_mlflow.analysis.difference.influences import (
     paired_errors,
     unpaired_errors,
 )
+from nnperm_mlflow.analysis.difference.recorded_table import FirstBlock
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
-from nnperm_mlflow.analysis.statistics.columns import COMPOSED
 from nnperm_mlflow.analysis.statistics.intervals import REACH
+from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
 from nnperm_mlflow.basics.errors import ConfigError
 
 _SAME = ["perturbation", "way"]

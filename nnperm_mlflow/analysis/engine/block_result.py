@@ -10,7 +10,7 @@ import numpy as np
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo
 from nnperm_mlflow.basics.errors import NonFinitePredictionError
-from nnperm_mlflow.models.predictions import rounding_of
+from nnperm_mlflow.models.output_numbers import rounding_of
 
 Place = tuple[int, slice]
 """Position of a perturbation, and the repeats, from the job's first, that one prediction is for."""

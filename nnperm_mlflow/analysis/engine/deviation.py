@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from nnperm_mlflow.basics.errors import ConfigError, did_you_mean, name_list
+from nnperm_mlflow.inputs.specs import OutputSpec
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,31 @@ class Measure:
     def fell(self, baseline: np.ndarray, perturbed: np.ndarray) -> np.ndarray:
         """Return which rows' prediction has fallen, of shape (n_rows,), bool; none where a distance is measured."""
         return (perturbed < baseline)[:, 0] & (self.distance is None)
+
+
+def with_positive_class(output: int | str | None, outputs: OutputSpec, n_outputs: int) -> int | str | None:
+    """Return the output to follow where none is asked for and the two there are speak for two classes: the second one.
+
+    That is what scikit-learn's scorers follow. Either moves as far as the other.
+
+    Parameters
+    ----------
+    output : int, str or None
+        As configured.
+    outputs : OutputSpec
+        What is known of the outputs.
+    n_outputs : int
+    """
+    heads = outputs.heads
+    if output is not None or n_outputs != 2 or len(heads) != 1 or not heads[0].exclusive:
+        return output
+    second = outputs.names[1] if len(outputs.names) == 2 else 1
+    logger.info(
+        "the two outputs are the probabilities of two classes: '%s' is followed, the second or positive one, as by "
+        "scikit-learn's scorers; 'analysis: output' names another",
+        second,
+    )
+    return second
 
 
 def choose_measure(output: int | str | None, n_outputs: int, names: tuple[str, ...]) -> Measure:

@@ -13,7 +13,7 @@ from nnperm_mlflow.analysis.engine.deviation import Measure
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, step_orders
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo
 from nnperm_mlflow.analysis.perturbation.strata import Strata
-from nnperm_mlflow.inputs.bound import BoundInputs
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.row_cache import row_bytes
 from nnperm_mlflow.inputs.slots import count_steps
 from nnperm_mlflow.models.predictor import Predictor

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import DataError, name_list
-from nnperm_mlflow.inputs.bound import BoundInputs, Gap
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs, Gap
 from nnperm_mlflow.inputs.slots import Change, in_all_rows
 from nnperm_mlflow.models.predictor import Predictor
 

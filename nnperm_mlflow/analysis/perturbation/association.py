@@ -266,3 +266,7 @@ def _free_name(name: str, taken: Collection[str]) -> str:
     """Return the name, numbered where it is taken."""
     numbered = (f"{name} ({number})" for number in count(2))
     return next(free for free in chain([name], numbered) if free not in taken)
+
+
+Groups = Mapping[str, Sequence[str]]
+"""For the name of each group its features."""

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.perturbation.association import associate, propose_groups
-from nnperm_mlflow.analysis.perturbation.selection import Groups
+from nnperm_mlflow.analysis.perturbation.association import Groups, associate, propose_groups
 from nnperm_mlflow.basics.errors import name_list
-from nnperm_mlflow.inputs.bound import BoundInputs, probe_rows
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.slots import Feature, read_slot
 
 logger = logging.getLogger(__name__)

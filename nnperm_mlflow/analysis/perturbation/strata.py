@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import ConfigError, DataError, did_you_mean, name_list
+from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.inputs.slots import Feature
 
 logger = logging.getLogger(__name__)
@@ -94,17 +95,9 @@ def stratify(within: Sequence[str], columns: Mapping[str, np.ndarray], steps: Co
         If no row is left another one to exchange values with, or a column is a step of a series, which would stay as it
         is whenever its channel is shuffled.
     """
-    for name in within:
-        if name in steps:
-            raise ConfigError(
-                f"analysis: within: '{name}' is a step of a series, and would stay as it is whenever that is shuffled. "
-                "Use a column that is none."
-            )
-        if name not in columns:
-            raise DataError(
-                f"analysis: within names the column '{name}', which the static table does not have. It has "
-                f"{name_list(columns)}.{did_you_mean(name, columns)}"
-            )
+    problems = Problems()
+    check_strata(within, columns, steps, problems)
+    problems.settle()
     if not within:
         return None
     strata = Strata({name: columns[name] for name in within})
@@ -125,3 +118,26 @@ def stratify(within: Sequence[str], columns: Mapping[str, np.ndarray], steps: Co
             small.sum(),
         )
     return strata
+
+
+def check_strata(
+    within: Sequence[str], columns: Mapping[str, np.ndarray], steps: Collection[str], problems: Problems
+) -> None:
+    """Look for columns that cannot part the rows: there are none of that name, or they are steps of a series.
+
+    Parameters
+    ----------
+    within, columns, steps
+        As for `stratify`.
+    problems : Problems
+        Takes in what is found.
+    """
+    for name in within:
+        if name in steps:
+            told = (
+                f"analysis: within: '{name}' is a step of a series, and would stay as it is whenever that is shuffled."
+            )
+            problems.add(ConfigError(f"{told} Use a column that is none."))
+        elif name not in columns:
+            told = f"analysis: within names the column '{name}', which the static table does not have. It has "
+            problems.add(DataError(f"{told}{name_list(columns)}.{did_you_mean(name, columns)}"))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nnperm_mlflow.analysis.engine.job import Job
-from nnperm_mlflow.analysis.engine.marks import Marks
+from nnperm_mlflow.analysis.engine.row_marks import Marks
 from nnperm_mlflow.analysis.engine.table import TableReader
 from nnperm_mlflow.analysis.perturbation.donors import shuffle_blocks
 from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS, Sample, ends_of, ranks_of

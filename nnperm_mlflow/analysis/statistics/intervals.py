@@ -15,7 +15,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from nnperm_mlflow.analysis.statistics.columns import QUANTILES, SURE_QUANTILES
+from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES, SURE_QUANTILES
 from nnperm_mlflow.analysis.statistics.variance import variance
 
 LEVEL = 0.95

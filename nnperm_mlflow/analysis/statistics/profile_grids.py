@@ -9,9 +9,9 @@ import numpy as np
 
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo, Value
-from nnperm_mlflow.analysis.perturbation.value_counts import distinct_values, shortest
+from nnperm_mlflow.analysis.perturbation.set_values import distinct_values, shortest
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.inputs.bound import BoundInputs
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.slots import Feature, read_slot
 
 GRID = 20

@@ -18,6 +18,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer, get_scorer_names
 
+from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.basics.errors import ConfigError, DataError, did_you_mean, name_list
 
 logger = logging.getLogger(__name__)
@@ -88,14 +89,16 @@ def choose_scorers(
     n_outputs: int,
     are_probabilities: bool,
     output_names: Sequence[str] = (),
+    *,
+    decision: Decision | None = None,
 ) -> Scores:
     """Find scikit-learn's scorers and try them on the labels.
 
     A scorer of regressions takes the outputs as they are: the mean squared error of a probability is its Brier score.
     Any other scorer takes classes. One output speaks for the second of two labels in ascending order: as a probability
-    above 0.5, otherwise only by the order in which it puts the rows. Of several outputs the largest decides. They
-    belong to the labels of their names, or to the labels 0, 1, ... by position, or else to as many labels in ascending
-    order.
+    above 0.5, otherwise by the order in which it puts the rows alone. Of several outputs the largest decides. A
+    configured threshold goes before both, for one output or one of two. Outputs belong to the labels of their names, or
+    to the labels 0, 1, ... by position, or else to as many labels in ascending order.
 
     Parameters
     ----------
@@ -109,6 +112,8 @@ def choose_scorers(
         Whether they are probabilities of classes; several are divided by their sum in each row.
     output_names : sequence of str
         Names of the outputs, as far as known.
+    decision : Decision, optional
+        What the configuration says that classes follow from.
 
     Returns
     -------
@@ -135,7 +140,7 @@ def choose_scorers(
             example = np.full((len(known), n_outputs), known.mean())
         else:
             known, n_classes = _as_classes(name, labels, n_outputs, output_names)
-            stand_in = _Probabilities(n_classes) if are_probabilities else _Ranks(n_classes)
+            stand_in = (_Probabilities if are_probabilities else _Ranks)(n_classes, decision)
             example = np.full((len(known), n_outputs), 1 / n_classes)
         scorers[name] = partial(scorer, stand_in), known
         _try(name, scorers[name][0], example, known)
@@ -237,9 +242,17 @@ class _Numbers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier whose classes are numbers from 0."""
 
-    def __init__(self, n_classes: int) -> None:
+    def __init__(self, n_classes: int, decision: Decision | None = None) -> None:
         self.n_classes = n_classes
+        self.decision = decision
         self.classes_ = np.arange(n_classes)
+
+    def predict(self, predictions: np.ndarray) -> np.ndarray:
+        """Return the class of each row: by the threshold for one output that speaks for or against it, or its own."""
+        if self.decision is None or len(self.decision.columns) > 1 or self.n_classes > 2:
+            return self.own_classes(predictions)
+        speaks_for = self.decision.columns[0] if predictions.shape[1] == 2 else 1
+        return np.where(self.decision.decide(predictions) == 1, speaks_for, 1 - speaks_for)
 
 
 class _Probabilities(_Classifier):
@@ -250,7 +263,7 @@ class _Probabilities(_Classifier):
             return np.hstack([1 - predictions, predictions])
         return predictions / predictions.sum(axis=1, keepdims=True)
 
-    def predict(self, predictions: np.ndarray) -> np.ndarray:
+    def own_classes(self, predictions: np.ndarray) -> np.ndarray:
         return self.predict_proba(predictions).argmax(axis=1)
 
 
@@ -262,7 +275,10 @@ class _Ranks(_Classifier):
             return predictions
         return predictions[:, -1] - (predictions[:, 0] if predictions.shape[1] == 2 else 0)
 
-    def predict(self, predictions: np.ndarray) -> np.ndarray:
+    def own_classes(self, predictions: np.ndarray) -> np.ndarray:
         if predictions.shape[1] == 1:
-            raise ValueError("it needs classes, which follow from a probability, but the model's output is none")
+            raise ValueError(
+                "it needs classes, which follow from a probability, or from a threshold as the decision, and there is "
+                "neither"
+            )
         return predictions.argmax(axis=1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
-from nnperm_mlflow.analysis.statistics.columns import (
+from nnperm_mlflow.analysis.statistics.summary_columns import (
     QUANTILES,
     SUMMARY_COLUMNS,
     SURE,

@@ -11,11 +11,11 @@ import numpy as np
 
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import Arrays
-from nnperm_mlflow.models.batching import StackingBlock, stack
 from nnperm_mlflow.models.graph import Key
+from nnperm_mlflow.models.keras.compiled_steps import Border
+from nnperm_mlflow.models.keras.network_parts import Cluster, NetworkParts, Route
 from nnperm_mlflow.models.keras.nodes import Packed, repeated
-from nnperm_mlflow.models.keras.parts import Cluster, NetworkParts, Route
-from nnperm_mlflow.models.keras.pieces import Border
+from nnperm_mlflow.models.stacking import StackingBlock, stack
 from nnperm_mlflow.models.tensor_outputs import to_columns
 from nnperm_mlflow.models.tensors import WORKERS, lend_tensor, to_tensor
 

@@ -17,8 +17,8 @@ from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.inputs.specs import Arrays
 from nnperm_mlflow.models.keras.branch_block import BranchBlock, ShortcutRoute, Together
-from nnperm_mlflow.models.keras.parts import NetworkParts, Route
-from nnperm_mlflow.models.predictions import rounding_of
+from nnperm_mlflow.models.keras.network_parts import NetworkParts, Route
+from nnperm_mlflow.models.output_numbers import rounding_of
 
 logger = logging.getLogger(__name__)
 

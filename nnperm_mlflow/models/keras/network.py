@@ -14,6 +14,7 @@ import keras
 import mlflow
 
 from nnperm_mlflow.basics.errors import ModelError, name_list
+from nnperm_mlflow.models.foreign_code import reaching_layers
 from nnperm_mlflow.models.keras.network_predictor import (
     KerasPredictor,
     input_structure,
@@ -27,10 +28,9 @@ from nnperm_mlflow.models.keras.refusals import (
     unloadable,
 )
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
+from nnperm_mlflow.models.model_signature import specs_from_signature
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import read_configuration
-from nnperm_mlflow.models.signature import specs_from_signature
-from nnperm_mlflow.models.trust import reaching_layers
 
 logger = logging.getLogger(__name__)
 

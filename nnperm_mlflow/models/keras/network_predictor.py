@@ -12,8 +12,9 @@ import numpy as np
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
 from nnperm_mlflow.models.keras.branches import BranchPredictor
+from nnperm_mlflow.models.keras.domains import with_domains
 from nnperm_mlflow.models.keras.nodes import KerasGraph, unfold, with_lengths
-from nnperm_mlflow.models.predictions import rows_mix, same_numbers
+from nnperm_mlflow.models.output_numbers import rows_mix, same_numbers
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.tensor_predictor import TensorPredictor
 from nnperm_mlflow.models.tensors import Tensors, guarded, spec_from_tensor, to_tensor
@@ -113,7 +114,7 @@ def keras_predictor(
             lambda tensors: dict(tensors) if len(tensors) > 1 else next(iter(tensors.values())),
             unfolded,
         )
-    own = _specs(structure)
+    own = with_domains(network, _specs(structure))
     return KerasPredictor(
         network,
         own,

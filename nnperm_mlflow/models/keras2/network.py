@@ -21,9 +21,9 @@ from nnperm_mlflow.models.keras2.kinds import exchanged_halves, kinds_read_other
 from nnperm_mlflow.models.keras2.nodes import unfold
 from nnperm_mlflow.models.keras2.trust import reaching_parts, uncompiled
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
+from nnperm_mlflow.models.model_signature import specs_from_signature
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import keras_version, read_configuration
-from nnperm_mlflow.models.signature import specs_from_signature
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nnperm_mlflow.models.foreign_code import only_computes
 from nnperm_mlflow.models.keras2.names import (
     ACTIVATIONS,
     FUNCTIONS,
@@ -20,7 +21,6 @@ from nnperm_mlflow.models.keras2.names import (
     SETTINGS,
     VALUES,
 )
-from nnperm_mlflow.models.trust import only_computes
 
 _KERAS = re.compile(
     r"(tf_)?keras(\.(activations|constraints|initializers|layers|mixed_precision|models|regularizers|engine|src)(\.\w+)*)?"

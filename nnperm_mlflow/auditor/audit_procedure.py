@@ -1,0 +1,208 @@
+"""The audit, step by step: a model version and data in; a table, its statistics and a linked MLflow run out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from nnperm_mlflow.approval.audit_judgement import try_to_judge
+from nnperm_mlflow.approval.baselines import pin_baselines, refuse_itself
+from nnperm_mlflow.auditor.forecast import Forecast, forecast
+from nnperm_mlflow.auditor.measurement import measure, profile
+from nnperm_mlflow.auditor.memory import AnyRows, Names, Rows, rows_given
+from nnperm_mlflow.auditor.outbox import kept_until_published, publish_audit, refuse_overwriting
+from nnperm_mlflow.auditor.preparation import prepare, what_was_asked, with_policy
+from nnperm_mlflow.auditor.progress import AnyProgress, watched
+from nnperm_mlflow.auditor.record_assembly import gather, publication_of, record_of, write_files
+from nnperm_mlflow.auditor.resources import check_room
+from nnperm_mlflow.auditor.result import AuditResult, Folder
+from nnperm_mlflow.auditor.workspace import Workspace, left_unmade
+from nnperm_mlflow.basics.audit_files import TABLE_FILE
+from nnperm_mlflow.config.audit_config import AuditConfig
+from nnperm_mlflow.config.policy import AnyPolicy, Policy
+from nnperm_mlflow.registry.connection import connected
+from nnperm_mlflow.registry.error_explanation import explained
+from nnperm_mlflow.registry.run_session import RunSession
+from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG
+
+AnyConfig = AuditConfig | Mapping[str, object] | str | Path | None
+
+
+def audit(
+    asked: AnyConfig = None,
+    *,
+    model_uri: str | None = None,
+    config: AnyConfig = None,
+    policy: AnyPolicy = None,
+    data: AnyRows | Rows | None = None,
+    labels: object = None,
+    channels: Names | None = None,
+    output: str | Path | None = None,
+    trust_model: bool = False,
+    experiment: str | None = None,
+    run_id: str | None = None,
+    ends_run: bool = True,
+    logs_metrics: bool = True,
+    logs_table: bool = True,
+    work_dir: str | Path | None = None,
+    fresh: bool = False,
+    progress: AnyProgress = None,
+) -> AuditResult:
+    """Measure how far each prediction of a registered model moves when one feature is disturbed.
+
+    Parameters
+    ----------
+    asked : str, Path, AuditConfig or mapping, optional
+        The model (`models:/name/3`, `models:/name@alias`, `models:/m-...`, `runs:/...`, a local directory), or the
+        configuration; the other one goes behind its own name.
+    model_uri : str, optional
+        The model; goes before the configuration's `model`.
+    config : AuditConfig, mapping, str or Path, optional
+        What to do, or the YAML file that says it.
+    policy : Policy, str or Path, optional
+        What the version must keep, or the file that says it; goes before the configuration's checks.
+    data : DataFrame, dict of arrays, ndarray, (DataFrame, ndarray) or Dataset, optional
+        Rows in memory, instead of the files that the configuration names: a table; arrays by the names of the model's
+        inputs, as Keras takes them; the array of the only input; a table with an array of histories of shape
+        (n_rows, n_steps, n_channels); or what `dataset_from` makes. Not modified.
+    labels : array of shape (n_rows,), optional
+        The observed outcomes of such rows, for scores.
+    channels : dict of str to list of str, optional
+        For such arrays, by the name of the input, names for its numbers or channels; those of a DataFrame are its
+        columns, others are called `num_input 1`, `temporal_input channel 1`.
+    output : str or Path, optional
+        Directory for a copy of the files.
+    trust_model : bool
+        Allow code that came with the model to run.
+    experiment : str, optional
+        Name of the experiment for the run; by default the one that the model was logged in.
+    run_id : str, optional
+        A run to continue, instead of a new one.
+    ends_run : bool
+        Whether the run ends with the audit; False leaves that to whoever began it.
+    logs_metrics : bool
+        Whether metrics are logged; False leaves that to whoever gets them with the result.
+    logs_table : bool
+        Whether the deviation table goes into the run; False keeps it out of the tracking server, and in `output`.
+    work_dir : str or Path, optional
+        Where finished parts and unpublished results lie, from which an audit that was interrupted goes on; by default
+        this user's cache directory.
+    fresh : bool
+        Start over, whatever has been computed of the same audit before.
+    progress : callable or False, optional
+        Is told the rows done and the rows in all, at first with none done; False tells nobody. By default a bar is
+        shown at a terminal and in a notebook, and lines are logged elsewhere.
+
+    Returns
+    -------
+    AuditResult
+
+    Raises
+    ------
+    AuditError
+        For whatever hinders the audit. The run, if one was begun, is then marked as failed.
+
+    Notes
+    -----
+    What disturbs the data is `analysis.perturbation.kinds`, which rows exchange values `analysis.perturbation.donors`,
+    and what the columns of the summary mean `analysis.statistics.summary.summarize`.
+    """
+    with (
+        connected(run_id if ends_run else None) as (client, scratch),
+        RunSession(client, run_id, ends=ends_run) as session,
+        explained(),
+        ExitStack() as held,
+    ):
+        session.refuse_used()
+        rows = rows_given(data, labels, channels)
+        settings, model_uri = what_was_asked(asked, config, model_uri)
+        settings = with_policy(settings, policy)
+        workspace = Workspace.at(work_dir)
+        folder = Folder.at(output, workspace.results)
+        held.enter_context(folder.held())
+        plan = prepare(client, settings, model_uri, data=rows, trust_model=trust_model, scratch=scratch)
+        check_room(plan, folder.path, workspace.root)
+        refuse_overwriting(folder.path, plan.record)
+        pinned = pin_baselines(client, settings.policy)
+        refuse_itself(pinned, plan.reference.uri)
+        session.refuse_used({**plan.record, "unit": plan.unit})
+        session.start(plan.reference, experiment, tags={KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri})
+        state = workspace.open(plan, fresh)
+        calls = plan.job.predictor.calls
+        tell = held.enter_context(watched(progress))
+        found = measure(plan, folder.path / TABLE_FILE, tell, state.journal)
+        profiles = profile(plan, tell, state.journal)
+        result = gather(plan, found, session, folder, profiles=profiles, calls=plan.job.predictor.calls - calls)
+        files = write_files(plan, result)
+        record = record_of(plan, found.repeats, result)
+        publication = publication_of(
+            plan,
+            record,
+            result,
+            files,
+            ends_run=ends_run,
+            logs_metrics=logs_metrics,
+            logs_table=logs_table,
+            work_dir=workspace.root,
+        )
+        alike = settings.with_policy(Policy()).with_repeats(found.repeats)
+        again = partial(audit, alike, data=rows, trust_model=trust_model, experiment=experiment, work_dir=work_dir)
+        with kept_until_published(publication, folder, state, settings.policy.applies):
+            judgement = try_to_judge(
+                client,
+                record,
+                settings.policy,
+                pinned,
+                folder=scratch / "baselines",
+                audit_now=(lambda uri: again(model_uri=uri).run_id) if logs_table else None,
+            )
+            denied = publish_audit(client, folder.path, publication, record, judgement)
+            session.leave()
+        state.remove()
+    return replace(result, verdict=judgement.settled(), not_linked=denied)
+
+
+def plan_audit(
+    asked: AnyConfig = None,
+    *,
+    model_uri: str | None = None,
+    config: AnyConfig = None,
+    policy: AnyPolicy = None,
+    data: AnyRows | None = None,
+    labels: object = None,
+    channels: Names | None = None,
+    output: str | Path | None = None,
+    trust_model: bool = False,
+    work_dir: str | Path | None = None,
+) -> Forecast:
+    """Check an audit and tell what it will take, without a run and without disturbing more than one block of rows.
+
+    Parameters
+    ----------
+    asked, model_uri, config, policy, data, labels, channels, output, trust_model, work_dir
+        As for `audit`. Directories that are not there are made, to see whether they can be written, and removed again.
+
+    Returns
+    -------
+    Forecast
+
+    Raises
+    ------
+    AuditError
+        For what is wrong with model, data, policy or directories, or too little memory or disk.
+    """
+    given = [] if output is None else [Path(output)]
+    with connected(None) as (client, scratch), left_unmade([*given, *Workspace.named(work_dir).folders]):
+        rows = rows_given(data, labels, channels)
+        settings, model_uri = what_was_asked(asked, config, model_uri)
+        settings = with_policy(settings, policy)
+        workspace = Workspace.at(work_dir)
+        folder = workspace.results if output is None else Folder.at(output).path
+        plan = prepare(client, settings, model_uri, data=rows, trust_model=trust_model, scratch=scratch)
+        check_room(plan, folder, workspace.root)
+        refuse_overwriting(folder, plan.record)
+        refuse_itself(pin_baselines(client, settings.policy), plan.reference.uri)
+        return forecast(plan)

@@ -1,0 +1,177 @@
+"""What is recorded of an audit: its files, its record, and all that is to be written of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from nnperm_mlflow.analysis.engine.table import columns_by_perturbation
+from nnperm_mlflow.analysis.statistics.findings import Findings
+from nnperm_mlflow.analysis.statistics.summary import window_table
+from nnperm_mlflow.approval.audit_judgement import contents_of
+from nnperm_mlflow.auditor.plan import Plan
+from nnperm_mlflow.auditor.result import AuditResult, Folder, write_findings
+from nnperm_mlflow.basics.audit_files import (
+    CONFIG_FILE,
+    MEDIANS_FILE,
+    NAMES_FILE,
+    SUMMARY_FILE,
+    TABLE_FILE,
+    file_digest,
+)
+from nnperm_mlflow.evidence.audit_record import CONFIG_DIGEST, SUMMARY_DIGEST, TABLE_DIGEST, AuditRecord, FolderFiles
+from nnperm_mlflow.registry.connection import run_address
+from nnperm_mlflow.registry.publication import Publication, RunContent
+from nnperm_mlflow.registry.run_content import describe_dataset, describe_names, metrics_of, write_medians
+from nnperm_mlflow.registry.run_session import RunSession
+from nnperm_mlflow.registry.tags import AUDIT, DATA_TAG, KIND_TAG, MODEL_TAG, TABLE_TAG
+
+
+def gather(
+    plan: Plan, found: Findings, session: RunSession, folder: Folder, *, profiles: pd.DataFrame | None, calls: int
+) -> AuditResult:
+    """Gather what was found, with what is drawn and told of it.
+
+    Parameters
+    ----------
+    plan : Plan
+    found : Findings
+    session : RunSession
+        Of the run that shall hold it.
+    folder : Folder
+        With the deviation table; the other files go there.
+    profiles : DataFrame or None
+        As `auditor.measurement.profile` returns it.
+    calls : int
+        Of the model, that the audit made.
+    """
+    strata = None if plan.job.strata is None else plan.job.strata.sizes
+    return AuditResult(
+        model=plan.reference,
+        run_id=session.run_id,
+        experiment_id=session.experiment_id,
+        address=run_address(session.experiment_id, session.run_id),
+        summary=found.summary,
+        folder=folder,
+        unit=plan.unit,
+        subtitle=f"{plan.reference.uri} on {plan.dataset.in_words}",
+        windows=window_table(plan.job.perturbations, found.summary),
+        profiles=profiles,
+        associations=plan.companions.pairs,
+        strata=strata,
+        metrics=metrics_of(found.summary, _aggregates(plan, found, strata, calls)),
+    )
+
+
+def record_of(plan: Plan, repeats: int, result: AuditResult) -> AuditRecord:
+    """Return the record of an audit whose files have been written.
+
+    Parameters
+    ----------
+    plan : Plan
+    repeats : int
+        That were made.
+    result : AuditResult
+    """
+    folder = result.directory
+    digests = {TABLE_DIGEST: TABLE_FILE, SUMMARY_DIGEST: SUMMARY_FILE, CONFIG_DIGEST: CONFIG_FILE}
+    told = {
+        **plan.record,
+        "repeats_made": repeats,
+        "unit": result.unit,
+        **{key: file_digest(folder / name) for key, name in digests.items()},
+    }
+    params = {key: str(value) for key, value in told.items()}
+    tags = {KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri, DATA_TAG: params["data_digest"]}
+    dataset = describe_dataset(plan.dataset.source, params["data_digest"], plan.dataset.n_rows)
+    return AuditRecord(result.run_id, result.experiment_id, params, FolderFiles(folder), tags, dataset=dataset)
+
+
+def publication_of(
+    plan: Plan,
+    record: AuditRecord,
+    result: AuditResult,
+    files: Sequence[str],
+    *,
+    ends_run: bool = True,
+    logs_metrics: bool = True,
+    logs_table: bool = True,
+    work_dir: Path | None = None,
+) -> Publication:
+    """Return all that is to be written of an audit, as yet without a verdict.
+
+    Parameters
+    ----------
+    plan : Plan
+    record : AuditRecord
+    result : AuditResult
+    files : sequence of str
+        Names of those that were written, as `write_files` returns them.
+    ends_run : bool
+        Whether the run ends with the audit.
+    logs_metrics, logs_table : bool
+        Whether the run gets metrics, and the deviation table.
+    work_dir : Path or None
+        Where finished parts are kept until all is written.
+    """
+    content = RunContent(
+        files=[name for name in files if logs_table or name != TABLE_FILE],
+        params=record.params,
+        tags={**record.tags, **({} if logs_table else {TABLE_TAG: "kept out"})},
+        metrics=result.metrics if logs_metrics else {},
+        at=int(time.time() * 1000),
+        dataset=record.dataset,
+    )
+    verdict, link = contents_of(record, None)
+    return Publication(
+        run_id=record.run_id,
+        experiment_id=record.experiment_id,
+        model=plan.reference.uri,
+        model_id=plan.reference.model_id,
+        name=plan.reference.name,
+        version=plan.reference.version,
+        run=content,
+        verdict=verdict,
+        link=link,
+        ends_run=ends_run,
+        is_temporary=result.folder.vanishes is not None,
+        work_dir=None if work_dir is None else str(work_dir),
+    )
+
+
+def write_files(plan: Plan, result: AuditResult) -> list[str]:
+    """Write all files but the table, and return the names of all."""
+    folder, written = result.directory, write_findings(result)
+    write_medians(result.summary, folder / MEDIANS_FILE)
+    names = describe_names(columns_by_perturbation(pq.read_schema(folder / TABLE_FILE)), result.summary)
+    (folder / NAMES_FILE).write_text(json.dumps(names, indent=1, ensure_ascii=False), encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(plan.used.to_yaml(), encoding="utf-8")
+    return [TABLE_FILE, *written, MEDIANS_FILE, NAMES_FILE, CONFIG_FILE]
+
+
+def _aggregates(plan: Plan, found: Findings, strata: pd.DataFrame | None, calls: int) -> dict[str, float]:
+    """Return numbers about the audit as a whole."""
+    aggregates = {
+        "rows": plan.dataset.n_rows,
+        "features": len(plan.job.inputs.features),
+        "perturbations": len(plan.job.perturbations),
+        "repeats": found.repeats,
+        "largest_median": float(found.summary["median"].max()),
+        "widest_interval": found.widest,
+        "model_calls": calls,
+        "reuse": float(plan.job.predictor.reuses),
+        "self_noise": plan.noise.largest,
+        "unmoved_largest": float(found.tally.unmoved_largest.max()),
+        "skipped": int(found.summary["skipped"].sum()),
+        "associated_pairs": len(plan.companions.pairs),
+    }
+    if not plan.used.analysis.exact:
+        aggregates["inexact_largest"] = plan.job.predictor.largest_difference
+    if strata is not None:
+        aggregates["small_strata"] = int(strata["small"].sum())
+    return aggregates

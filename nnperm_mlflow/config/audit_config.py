@@ -1,0 +1,346 @@
+"""The configuration file as one strict, frozen value; its names are a contract."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
+from nnperm_mlflow.basics.errors import ConfigError, name_list
+from nnperm_mlflow.basics.locations import is_uri, without_secrets
+from nnperm_mlflow.basics.paths import local_path
+from nnperm_mlflow.config.policy import Check, Format, Policy, distinct, with_defaults
+
+Scalar = bool | int | float | str
+Axis = Literal[1, 2]
+MOST_SHUFFLES = 100_000
+"""Repeats that may be asked for; nobody has waited for so many."""
+_NO_SEPARATORS = "\"'\r\n+-."
+"""What stands in cells, or ends lines."""
+ALL: Literal["all"] = "all"
+"""Stands for every value that a feature holds."""
+
+
+def _no_repeats(names: list[object]) -> list[object]:
+    counts = Counter(name for name in names if isinstance(name, str))
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        raise ValueError(f"{name_list(twice)} is named twice")
+    return names
+
+
+Names = Annotated[list[str], BeforeValidator(lambda given: _no_repeats(given) if isinstance(given, list) else given)]
+
+
+Step = Annotated[int, Field(ge=1)]
+"""A step of a series, counted from 1."""
+
+
+class TemporalConfig(Strict):
+    """One history: a stored array (`file`, `channels`, `channel_axis`) or columns of the static table (`columns`)."""
+
+    file: str | None = None
+    channels: Annotated[Names, Field(min_length=1)] | None = None
+    channel_axis: Axis | None = None
+    columns: Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], Field(min_length=1)] | None = None
+    model_channel_axis: Axis | None = None
+
+    @model_validator(mode="after")
+    def _either_file_or_columns(self) -> TemporalConfig:
+        if (self.file is None) == (self.columns is None):
+            raise ValueError("give either 'file' or 'columns'")
+        if self.file is not None and self.channels is None:
+            raise ValueError("'file' needs 'channels': a name for each channel, in stored order")
+        if self.columns is not None and (self.channels is not None or self.channel_axis is not None):
+            raise ValueError("'columns' names the channels itself: leave out 'channels' and 'channel_axis'")
+        return self
+
+
+class CsvConfig(Strict):
+    """How a csv file is written, where it does not show that itself.
+
+    Attributes
+    ----------
+    sep : str or None
+        What parts its cells, one character.
+    decimal : "." or "," or None
+        What stands before the decimals of its numbers.
+    """
+
+    sep: str | None = None
+    decimal: Literal[".", ","] | None = None
+
+    @field_validator("sep")
+    @classmethod
+    def _one_character(cls, sep: str | None) -> str | None:
+        if sep is not None and (len(sep) != 1 or not sep.isascii() or sep.isalnum() or sep in _NO_SEPARATORS):
+            raise ValueError("'sep' is the one character between two cells, such as ';' or a tab (\"\\t\")")
+        return sep
+
+
+class DataConfig(Strict):
+    """Where the rows come from: a path, a URL, or a run's artifact (`runs:/...`).
+
+    Attributes
+    ----------
+    csv : CsvConfig
+        How the static table is written, where it is a csv file.
+    text : list of str
+        Columns of a csv file that are text as it is written there, though all of it may look like numbers.
+    """
+
+    static: str | None = None
+    csv: CsvConfig = CsvConfig()
+    row_id: str | None = None
+    label: str | None = None
+    text: Names = []
+    temporal: dict[str, TemporalConfig] = {}
+
+
+class AnalysisConfig(Strict):
+    """What is disturbed, how often, and what of the prediction is looked at.
+
+    Attributes
+    ----------
+    repeats : int or "auto"
+        Shuffles of each feature; "auto" goes on until the intervals of the largest medians are narrow enough.
+    precision : float or None
+        How wide these intervals may be, in the unit of the prediction; "auto" needs it.
+    max_repeats : int or None
+        With "auto" most shuffles of each feature; 50 where nothing is said.
+    seed : int
+        Key of all shuffles.
+    block_rows : int or "auto"
+        Most rows of one model call; changes no number.
+    rare_below : float
+        A binary or categorical feature is also set to each value held by a smaller share of rows; 0 turns it off.
+    set : dict
+        For a feature, values to set its whole column to; "all" stands for each that it holds.
+    groups : dict or "auto"
+        For a name of one's own, features to disturb together, with one donor for all; "auto" finds features that are
+        associated.
+    associated_above : float
+        From which association (rank correlation, Cramer's V, correlation ratio) features are pointed out.
+    windows : int, dict or None
+        Temporal occlusion: into how many windows the steps of each series are cut, or for each window its first and
+        last step, from 1.
+    order : bool or list of str
+        Series, or all of them, whose steps are also put in another order.
+    within : list of str
+        Columns of the static table; a row's donor has the same values there, as in a conditional importance.
+    exclude : list of str
+        Features not to disturb.
+    kinds : dict
+        For a static feature "number" or "category", where types and values mislead.
+    output : int, str or None
+        Of several outputs, the one to follow (position or name) or a distance: total_variation, max, l2.
+    decision : float, "argmax" or None
+        What a classifier decides by: a threshold for the followed output, or the largest of its outputs. None takes
+        0.5 for a probability and argmax for a softmax.
+    missing : "error" or "skip"
+        What happens where the model predicts NaN: the audit ends, or such rows are left out of that perturbation.
+    profile : list of str
+        Features for which the mean prediction is told over a grid of values: partial dependence.
+    scores : list of str
+        scikit-learn scorers whose drop is told, where the data have labels: permutation importance.
+    p_values : bool
+        Test whether the drop of each score is more than chance.
+    unit : str or None
+        Unit of the prediction, for the axis of the boxplot.
+    exact : bool
+        Give the model's numbers to the last bit. False lets changes of numbers take a shortcut through the layers of a
+        network that are affine in them; the largest difference that was seen is then told.
+    random : bool
+        Audit a model all the same whose predictions of the same rows differ from call to call.
+    """
+
+    repeats: Annotated[int, Field(ge=1, le=MOST_SHUFFLES)] | Literal["auto"] = 1
+    precision: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_repeats: Annotated[int, Field(ge=1, le=MOST_SHUFFLES)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    block_rows: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    rare_below: Annotated[float, Field(ge=0, le=1)] = 0.05
+    set: dict[str, Annotated[list[Scalar], Field(min_length=1)] | Literal["all"]] = {}
+    groups: dict[str, Annotated[Names, Field(min_length=1)]] | Literal["auto"] = {}
+    associated_above: Annotated[float, Field(gt=0, le=1)] = 0.7
+    windows: (
+        Annotated[int, Field(ge=1)] | dict[str, Annotated[list[Step], Field(min_length=2, max_length=2)]] | None
+    ) = None
+    order: bool | Names = False
+    within: Names = []
+    exclude: Names = []
+    kinds: dict[str, Literal["number", "category"]] = {}
+    output: Annotated[int, Field(ge=0)] | str | None = None
+    decision: Annotated[float, Field(allow_inf_nan=False)] | Literal["argmax"] | None = None
+    missing: Literal["error", "skip"] = "error"
+    profile: Names = []
+    scores: Names = []
+    p_values: bool = False
+    unit: str | None = None
+    exact: bool = True
+    random: bool = False
+
+    @field_validator("windows")
+    @classmethod
+    def _steps_in_order(
+        cls, windows: int | dict[str, tuple[int, int]] | None
+    ) -> int | dict[str, tuple[int, int]] | None:
+        if isinstance(windows, dict):
+            for label, (first, last) in windows.items():
+                if not label.strip():
+                    raise ValueError("a window needs a name")
+                if first > last:
+                    raise ValueError(f"window '{label}' ends before it begins: give [first step, last step]")
+        return windows
+
+    @model_validator(mode="after")
+    def _what_goes_together(self) -> AnalysisConfig:
+        if (self.repeats == "auto") != (self.precision is not None):
+            raise ValueError("'repeats: auto' and 'precision' go together: how wide an interval may be")
+        if self.max_repeats is not None and self.repeats != "auto":
+            raise ValueError("'max_repeats' goes with 'repeats: auto'; otherwise 'repeats' says how many")
+        if self.p_values and not self.scores:
+            raise ValueError("'p_values' needs 'scores' to test")
+        return self
+
+    def disturbance(self) -> dict[str, object]:
+        """Return what two audits must have in common for their deviations to be compared row by row."""
+        return self.model_dump(
+            mode="json",
+            include={"seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing"},
+        )
+
+
+class AuditConfig(Strict):
+    """All that an audit is asked to do; see `load_config` for reading one from a file.
+
+    `format`, `checks`, `undecided` and `mode` are its approval policy: see `policy.Policy`.
+    """
+
+    model: str | None = None
+    data: DataConfig = DataConfig()
+    inputs: dict[str, str | Annotated[list[str], Field(min_length=1)]] = {}
+    analysis: AnalysisConfig = AnalysisConfig()
+    format: Format = 1
+    checks: list[Check] = []
+    undecided: Literal["fail", "pass"] = "fail"
+    mode: Literal["enforce", "dry_run", "off"] = "enforce"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, content: object) -> object:
+        return with_defaults(content)
+
+    @field_validator("checks")
+    @classmethod
+    def _distinct(cls, checks: list[Check]) -> list[Check]:
+        return distinct(checks)
+
+    @property
+    def policy(self) -> Policy:
+        """What a version must keep to be approved."""
+        return Policy(format=self.format, checks=self.checks, undecided=self.undecided, mode=self.mode)
+
+    def with_policy(self, policy: Policy) -> AuditConfig:
+        """Return the configuration with another policy."""
+        return self.model_copy(update={name: getattr(policy, name) for name in Policy.model_fields})
+
+    def with_repeats(self, repeats: int) -> AuditConfig:
+        """Return a configuration that makes exactly so many shuffles of each feature."""
+        exactly = {"repeats": repeats, "precision": None, "max_repeats": None}
+        return self.model_copy(update={"analysis": self.analysis.model_copy(update=exactly)})
+
+    def without_secrets(self) -> AuditConfig:
+        """Return the configuration with URLs that show neither user nor password nor query."""
+        return _with_locations(self, without_secrets)
+
+    def to_yaml(self) -> str:
+        """Return the configuration as YAML, defaults filled in."""
+        written = {**self.model_dump(mode="json"), **self.policy.as_dict(), "mode": self.mode}
+        return yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
+
+    def digest(self) -> str:
+        """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are.
+
+        The label belongs to it where there are scores.
+        """
+        done = self.model_dump(mode="json", include={"analysis", "inputs"})
+        if self.analysis.scores:
+            done["label"] = self.data.label
+        done["temporal"] = {name: spec.model_dump(exclude={"file"}) for name, spec in self.data.temporal.items()}
+        return hashlib.sha256(json.dumps(done, sort_keys=True).encode()).hexdigest()
+
+
+def load_config(path: str | Path) -> AuditConfig:
+    """Read a configuration file; relative paths in it are taken relative to the file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A YAML file.
+
+    Returns
+    -------
+    AuditConfig
+        With absolute paths.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is no YAML, has an unknown key (the nearest known one is named) or a wrong value.
+    """
+    path = local_path(path, "the configuration")
+    return parse_config(read_yaml(path, "the configuration"), str(path), path.resolve().parent)
+
+
+def parse_config(content: object, origin: str = "the configuration", base: Path | None = None) -> AuditConfig:
+    """Check a configuration given as nested dicts and lists.
+
+    Parameters
+    ----------
+    content : object
+        What the file holds.
+    origin : str
+        How messages name the file.
+    base : Path, optional
+        Directory that relative paths are relative to; where it is left out they stay as they are.
+
+    Returns
+    -------
+    AuditConfig
+
+    Raises
+    ------
+    ConfigError
+        With one line for each thing that is wrong.
+    """
+    config = validated(AuditConfig, content, origin)
+    return config if base is None else _with_absolute_paths(config, base)
+
+
+def _with_absolute_paths(config: AuditConfig, base: Path) -> AuditConfig:
+    return _with_locations(config, lambda location: location if is_uri(location) else str(base / _expanded(location)))
+
+
+def _with_locations(config: AuditConfig, change: Callable[[str], str]) -> AuditConfig:
+    """Return a configuration in which every location is changed."""
+    data = config.data
+    temporal = {
+        name: spec.model_copy(update={"file": spec.file and change(spec.file)}) for name, spec in data.temporal.items()
+    }
+    changed = data.model_copy(update={"static": data.static and change(data.static), "temporal": temporal})
+    return config.model_copy(update={"data": changed})
+
+
+def _expanded(location: str) -> Path:
+    try:
+        return Path(location).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"the path '{location}' begins with a home directory that is not there.") from error

@@ -1,0 +1,107 @@
+"""The model's inputs, filled from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+import numpy as np
+
+from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.inputs.row_cache import HeldRows, read_rows
+from nnperm_mlflow.inputs.slots import Feature, RowSource
+from nnperm_mlflow.inputs.specs import Domain
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Missing values in what an input receives, which can hold them.
+
+    Attributes
+    ----------
+    input : str
+        Name of the input.
+    what : str
+        The column or temporal data.
+    n_rows : int
+        Rows in which something is missing.
+    first_rows : ndarray of shape (n_shown,), int64
+        The first of them.
+    """
+
+    input: str
+    what: str
+    n_rows: int
+    first_rows: np.ndarray
+
+
+Wanted = Mapping[str, str | list[str]]
+"""For an input, the column, the list of columns or the temporal data that it receives."""
+
+
+@dataclass(frozen=True)
+class BoundInputs:
+    """The model's inputs, filled from the data.
+
+    Attributes
+    ----------
+    n_rows : int
+    sources : mapping of str to RowSource
+        For each input of the model its rows, read on demand.
+    features : mapping of str to Feature
+        Every column and channel that the model takes, in the order of its inputs.
+    wanted : mapping
+        Which data each input receives, as said or as found.
+    gaps : tuple of Gap
+        Where values are missing.
+    domains : mapping of str to tuple of Domain
+        For inputs of which the model can tell some values apart, these.
+    """
+
+    n_rows: int
+    sources: Mapping[str, RowSource]
+    features: Mapping[str, Feature]
+    wanted: Wanted
+    gaps: tuple[Gap, ...] = ()
+    domains: Mapping[str, tuple[Domain, ...]] = field(default_factory=dict)
+
+    def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return all inputs for the given rows: for each name an array of shape (n_rows, ...)."""
+        return read_rows(self.sources, rows)
+
+    def with_kinds(self, kinds: Mapping[str, Literal["number", "category"]]) -> BoundInputs:
+        """Return the inputs with other kinds of some static features, named or by patterns such as `px*`.
+
+        A pattern or name of none changes nothing; the last that fits decides.
+
+        Raises
+        ------
+        ConfigError
+            If text shall be a number.
+        """
+        features = dict(self.features)
+        named = [
+            (name, kind) for key, kind in kinds.items() for name in features if fnmatchcase(name, key) or name == key
+        ]
+        for name, kind in named:
+            feature = features[name]
+            if feature.kind not in ("number", "category"):
+                continue
+            if kind == "number" and any(self.sources[slot.input].dtype.kind == "O" for slot in feature.slots):
+                raise ConfigError(f"analysis: kinds: '{name}' reaches the model as text, and is a category.")
+            features[name] = replace(feature, kind=kind)
+        return replace(self, features=features)
+
+    def hold(self, rows: np.ndarray) -> HeldRows:
+        """Return rows that exchange values among themselves, in memory where they fit."""
+        return HeldRows(self.sources, rows)
+
+
+_PROBE_ROWS = 64
+
+
+def probe_rows(n_rows: int, most: int = _PROBE_ROWS) -> np.ndarray:
+    """Return a few rows from all over the data, ascending, on which something is tried out."""
+    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, most)).astype(np.int64))

@@ -1,0 +1,108 @@
+"""What a model gave, as numbers, and whether two such are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from nnperm_mlflow.basics.errors import PredictionError
+from nnperm_mlflow.inputs.specs import Arrays
+
+
+class Caller(Protocol):
+    """What can be called with all inputs of a model."""
+
+    def call(self, inputs: Arrays) -> np.ndarray:
+        """Return predictions of shape (n_rows, n_outputs)."""
+
+
+def rows_mix(model: Caller, probe: Arrays, predicted: np.ndarray | None = None) -> bool:
+    """Tell whether a row's prediction depends on the rows beside it, or on chance, as some rows show.
+
+    Parameters
+    ----------
+    model : Caller
+    probe : mapping of str to ndarray of shape (n_rows, ...)
+    predicted : ndarray of shape (n_rows, n_outputs), optional
+        What the model gives for them, where it is known.
+
+    Returns
+    -------
+    bool
+    """
+    every_other = {name: array[::2].copy() for name, array in probe.items()}
+    found = model.call(probe) if predicted is None else predicted
+    return not same_numbers(found[::2], model.call(every_other))
+
+
+def same_numbers(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Tell whether predictions of shape (n_rows, n_outputs) are the same up to rounding, whatever their unit.
+
+    What counts is the spread of each output over the rows in which it is finite: 1e-4 of it lies beyond what another
+    order of adding does, and far below what mixed rows or chance do. What is not finite has to be the very same.
+    """
+    wide, finite = expected.astype(np.float64), np.isfinite(expected)  # a spread may be more than a float16 holds
+    spread = wide.max(axis=0, where=finite, initial=-np.inf) - wide.min(axis=0, where=finite, initial=np.inf)
+    with np.errstate(invalid="ignore"):
+        near = np.abs(found - wide) <= np.maximum(1e-4 * spread, rounding_of(expected))
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    return bool((near | same).all())
+
+
+def are_probabilities(predictions: np.ndarray) -> bool:
+    """Tell whether predictions of shape (n_rows, n_outputs) look like those of several classes of which one is right.
+
+    None is negative, and in each row in which all are finite they add up to 1.
+    """
+    finite = predictions[np.isfinite(predictions).all(axis=1)]
+    if not len(finite) or finite.shape[1] < 2:
+        return False
+    return bool(finite.min() >= 0 and np.allclose(finite.sum(axis=1, dtype=np.float64), 1, atol=1e-3))
+
+
+def rounding_of(predictions: np.ndarray) -> float:
+    """Return what rounding can make of predictions, as a share of the largest.
+
+    It is 64 units in the last place of a float32, whose sums come in many orders; numbers of double precision may have
+    been such sums. A coarser type has 4 of its own: it rounds what was added up in float32, once a layer.
+    """
+    largest = float(np.abs(predictions[np.isfinite(predictions)]).max(initial=0.0))
+    return largest * max(64 * float(np.finfo(np.float32).eps), 4 * float(np.finfo(predictions.dtype).eps))
+
+
+def as_columns(prediction: object, n_rows: int) -> np.ndarray:
+    """Return what a model gave as numbers of shape (n_rows, n_outputs).
+
+    Parameters
+    ----------
+    prediction : array-like
+        One array of shape (n_rows, ...), or several by name or position.
+    n_rows : int
+        Rows that the model was given.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_outputs)
+        Floating point as the model gave it; integers and booleans as float64.
+
+    Raises
+    ------
+    PredictionError
+        If there is not one prediction a row, or predictions are no numbers.
+    """
+    parts = list(prediction.values()) if isinstance(prediction, Mapping) else prediction
+    arrays = [np.asarray(part) for part in (parts if isinstance(parts, (list, tuple)) else [parts])]
+    for array in arrays:
+        if array.ndim == 0 or len(array) != n_rows:
+            raise PredictionError(f"the model was given {n_rows} rows and returned an array of shape {array.shape}.")
+        if array.dtype.kind not in "fiub":
+            raise PredictionError(
+                f"the model's predictions (of type {array.dtype}) are no numbers but labels or the like, between which "
+                "there is no distance. Log it so that it predicts numbers (for scikit-learn: "
+                "pyfunc_predict_fn='predict_proba')."
+            )
+    columns = [array.reshape(n_rows, -1) for array in arrays]
+    joined = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
+    return joined if joined.dtype.kind == "f" else joined.astype(np.float64)

@@ -1,0 +1,99 @@
+"""Which perturbations a check means, by names and patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+
+import pandas as pd
+
+from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
+from nnperm_mlflow.analysis.statistics.summary_columns import NUMBERS
+from nnperm_mlflow.basics.errors import CheckError, UnknownFeatureError, did_you_mean, name_list
+from nnperm_mlflow.config.policy import SHARE, LimitCheck, Policy, RankCheck, names_of
+from nnperm_mlflow.verdict.estimates import check_statistic, single_shuffles
+
+_WILD = frozenset("*?[")
+
+
+def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequence[str], model: str) -> frozenset[str]:
+    """Return the perturbations that a policy looks at; refuse one that asks for what an audit will not tell.
+
+    Parameters
+    ----------
+    policy : Policy
+    perturbations : sequence of Perturbation
+        What is going to be done.
+    scores : sequence of str
+        Whose drops will be told.
+    model : str
+        Pinned URI of the version, for messages.
+
+    Returns
+    -------
+    frozenset of str
+        Names that checks give, not those that `any` means.
+
+    Raises
+    ------
+    UnknownFeatureError
+        If a check names a feature that is not disturbed.
+    CheckError
+        If it asks for a statistic that is not told.
+    """
+    planned = pd.DataFrame(
+        [(done.name, done.feature.name, done.feature.kind, done.way) for done in perturbations],
+        columns=["perturbation", "feature", "kind", "way"],
+    )
+    statistics = [*NUMBERS, *(f"{score}_drop" for score in scores)]
+    watched: set[str] = set()
+    for check in policy.checks if policy.applies else ():
+        if isinstance(check, (LimitCheck, RankCheck)):
+            names = names_of(check.feature)
+            meant = choose(names, asked_of(check, planned), model, check.title)
+            check_statistic(check.statistic, statistics)
+            watched |= set(meant) if names else set()
+    return frozenset(watched)
+
+
+def asked_of(check: LimitCheck | RankCheck, summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a summary that a check can mean."""
+    way = "shuffle" if isinstance(check, RankCheck) else check.way
+    of_way = summary if way is None else summary[summary["way"] == way]
+    return single_shuffles(of_way) if check.statistic == SHARE else of_way
+
+
+def choose(names: tuple[str, ...], summary: pd.DataFrame, model: str, title: str) -> list[str]:
+    """Return the perturbations that names and patterns mean, in the order of the summary; all where none are given.
+
+    A name means the feature, in whatever way it was disturbed, or the one perturbation that is called so.
+
+    Raises
+    ------
+    UnknownFeatureError
+        If one means nothing.
+    CheckError
+        If there is nothing to choose from.
+    """
+    if summary.empty:
+        raise CheckError(f"check '{title}': nothing of that kind was disturbed in the audit of {model}.")
+    perturbations, features = summary["perturbation"].astype(str), summary["feature"].astype(str)
+    if not names:
+        return list(perturbations)
+    chosen = pd.Series(data=False, index=summary.index)
+    for name in names:
+        meant = (perturbations == name) | (features == name)
+        if not meant.any() and _WILD & set(name):
+            meant = perturbations.map(_matcher(name)) | features.map(_matcher(name))
+        if not meant.any():
+            known = list(dict.fromkeys([*features, *perturbations]))
+            raise UnknownFeatureError(
+                f"check '{title}': '{name}' is no feature that was disturbed in the audit of {model}, which has "
+                f"{name_list(known)}.{did_you_mean(name, known)}"
+            )
+        chosen |= meant
+    return list(perturbations[chosen])
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    return lambda name: fnmatchcase(name, pattern)
