@@ -8,8 +8,8 @@ import numpy as np
 
 from nnperm_mlflow.auditor.proposal.draft import NUMBERS, TEXT, Assumption, Columns, Draft, Question
 from nnperm_mlflow.auditor.proposal.families import Family, Order, find_families
-from nnperm_mlflow.auditor.proposal.shapes import fits
 from nnperm_mlflow.basics.errors import name_list
+from nnperm_mlflow.inputs.assignment import fits
 from nnperm_mlflow.inputs.dataset import Series
 from nnperm_mlflow.inputs.specs import InputSpec
 

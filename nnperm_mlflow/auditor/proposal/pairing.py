@@ -7,19 +7,35 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from nnperm_mlflow.auditor.proposal.draft import NO_INPUT, NUMBERS, TEXT, Assumption, Columns, Draft, Question, Section
+from nnperm_mlflow.auditor.proposal.draft import (
+    KINDS,
+    NO_INPUT,
+    NUMBERS,
+    TEXT,
+    Assumption,
+    Columns,
+    Draft,
+    Question,
+    Section,
+)
 from nnperm_mlflow.auditor.proposal.histories import pair_arrays, pair_families
 from nnperm_mlflow.auditor.proposal.questions import ask
 from nnperm_mlflow.auditor.proposal.roles import is_row_id, sounds_like_label
-from nnperm_mlflow.auditor.proposal.shapes import fits, kinds_of, takes_one
 from nnperm_mlflow.auditor.proposal.yaml_text import in_a_line
+from nnperm_mlflow.inputs.assignment import candidates, grid_shape, kind_of
+from nnperm_mlflow.inputs.bound_inputs import Wanted
+from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.inputs.specs import InputSpec
 
 _SIGNS = re.compile(r"[^0-9a-z]")
 
 
 def pair(
-    specs: Sequence[InputSpec], columns: Columns, arrays: Mapping[str, np.ndarray], n_outputs: int | None = None
+    specs: Sequence[InputSpec],
+    table: Dataset,
+    arrays: Mapping[str, np.ndarray],
+    signed: Wanted | None = None,
+    n_outputs: int | None = None,
 ) -> Draft:
     """Find data for each input, and roles for what is left.
 
@@ -27,10 +43,12 @@ def pair(
     ----------
     specs : sequence of InputSpec
         What the model takes.
-    columns : mapping of str to ndarray of shape (n_rows,)
-        The static table.
+    table : Dataset
+        The static table, with the histories that its cells hold.
     arrays : mapping of str to ndarray of shape (n_rows, a, b) or (n_rows, n_steps)
         Histories from files, by what they shall be called.
+    signed : mapping of str to list of str, optional
+        Columns that the model's signature names for an input.
     n_outputs : int, optional
         Of the model, where that is known before it is called: an outcome may have as many values.
 
@@ -39,8 +57,10 @@ def pair(
     Draft
         With a question for each input that nothing was found for.
     """
-    draft = Draft()
-    _pair_by_name(specs, columns, draft)
+    columns, draft = table.columns, Draft()
+    for name, target in (signed or {}).items():
+        draft.give(name, target, "the columns that its signature names")
+    _pair_by_name(specs, table, draft)
     pair_arrays(specs, arrays, draft)
     pair_families(specs, columns, draft)
     _find_row_id(columns, draft)
@@ -52,17 +72,22 @@ def pair(
     return draft
 
 
-def _pair_by_name(specs: Sequence[InputSpec], columns: Columns, draft: Draft) -> None:
+def _pair_by_name(specs: Sequence[InputSpec], table: Dataset, draft: Draft) -> None:
     plain: dict[str, list[str]] = {}
-    for name in columns:
+    for name in table.columns:
         plain.setdefault(_plain(name), []).append(name)
-    for spec in specs:
-        called = [spec.name, spec.name.removesuffix("_input")]
-        exact = next((name for name in called if name in columns), None)
+    for spec in draft.waiting(specs, and_optional=True):
+        called = candidates(spec.name)
         alike = next((plain[_plain(name)] for name in called if _plain(name) in plain), [])
-        if not takes_one(spec):
+        if split := next((table.split[name] for name in called if name in table.split), None):
+            draft.give(spec.name, split if len(split) > 1 else split[0], "by its name, a column of arrays")
+        elif series := next((name for name in called if name in table.temporal), None):
+            draft.temporal[series] = table.temporal[series]
+            draft.in_table.add(series)
+            draft.give(spec.name, series, "by its name, a column of steps and channels")
+        elif not _takes_one(spec):
             continue
-        if exact is not None:
+        elif exact := next((name for name in called if name in table.columns), None):
             draft.give(spec.name, exact, "by its name")
         elif len(alike) == 1 and not spec.is_column:
             draft.give(spec.name, alike[0], "by its name, but for capitals and signs")
@@ -79,28 +104,43 @@ def _pair_blocks(
 
     `classes` are how many values an outcome may have that is known by nothing but its place.
     """
-    for kinds in (TEXT, NUMBERS):
-        waiting = [spec for spec in draft.waiting(specs) if _takes_block(spec, specs) and kinds_of(spec) == kinds]
-        if len(waiting) != 1:
+    waiting = [spec for spec in draft.waiting(specs) if _takes_block(spec, specs)]
+    has_numbers = any(kind_of(spec) == "numbers" for spec in waiting)
+    for kind, dtypes in KINDS.items():
+        alike = [spec for spec in waiting if kind_of(spec) == kind]
+        if len(alike) != 1:
             continue
-        spec, left = waiting[0], draft.left(columns, kinds)
-        features = [name for name in left if name not in labels]
-        if features and fits((len(features),), spec.shape):
-            _give_block(spec, features, kinds, draft)
-        elif not labels and left[1:] and fits((len(left) - 1,), spec.shape) and left[-1] == list(columns)[-1]:
-            n_values = len(np.unique(columns[left[-1]].astype(str)))
-            if n_values in classes:
-                draft.label, draft.label_told_by = left[-1], f"its place, the last, with {n_values} values"
-                _give_block(spec, left[:-1], kinds, draft)
+        for those in [dtypes] if kind != "codes" or has_numbers else [dtypes, NUMBERS]:
+            if alike[0].name not in draft.inputs:
+                _pair_block(alike[0], those, columns, draft, labels=labels, classes=classes)
+
+
+def _pair_block(
+    spec: InputSpec, dtypes: str, columns: Columns, draft: Draft, *, labels: Sequence[str], classes: Collection[int]
+) -> None:
+    left = draft.left(columns, dtypes)
+    features = [name for name in left if name not in labels]
+    if features and grid_shape(spec, len(features)):
+        _give_block(spec, features, draft)
+    elif not labels and left[1:] and grid_shape(spec, len(left) - 1) and left[-1] == list(columns)[-1]:
+        n_values = len(np.unique(columns[left[-1]].astype(str)))
+        if n_values in classes:
+            draft.label, draft.label_told_by = left[-1], f"its place, the last, with {n_values} values"
+            _give_block(spec, left[:-1], draft)
 
 
 def _takes_block(spec: InputSpec, specs: Sequence[InputSpec]) -> bool:
     """Tell whether columns that are left over may be meant for an input; not for one of several of one value."""
-    return not spec.is_column and len(spec.shape) == 1 and (len(specs) == 1 or not takes_one(spec))
+    return not spec.is_column and (len(specs) == 1 or not _takes_one(spec))
 
 
-def _give_block(spec: InputSpec, names: Sequence[str], kinds: str, draft: Draft) -> None:
-    what = "columns of text" if kinds == TEXT else "numeric columns"
+def _takes_one(spec: InputSpec) -> bool:
+    """Tell whether an input takes one value a row."""
+    return all(length == 1 for length in spec.shape)
+
+
+def _give_block(spec: InputSpec, names: Sequence[str], draft: Draft) -> None:
+    what = {"text": "columns of text", "codes": "columns of whole numbers"}.get(kind_of(spec), "numeric columns")
     draft.give(spec.name, list(names), f"all {what} that nothing else takes")
     if len(names) > 1:
         draft.assumptions.append(Assumption("numbers", spec.name, "the order of the file"))
