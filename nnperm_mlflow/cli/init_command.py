@@ -83,11 +83,12 @@ def describe(proposal: nnperm_mlflow.Proposal, path: Path, next_command: str) ->
 def _table(proposal: nnperm_mlflow.Proposal) -> list[str]:
     """Return a line for each input; columns of a table that are found by their names share one."""
     draft = proposal.draft
-    names = [spec.name for spec in proposal.specs if not (spec.is_column and draft.inputs.get(spec.name) == spec.name)]
+    specs = [spec for spec in proposal.specs if spec.name in draft.inputs or not spec.is_optional]
+    names = [spec.name for spec in specs if not (spec.is_column and draft.inputs.get(spec.name) == spec.name)]
     rows = [("input", "receives", ""), *((name, _shown(proposal, name), draft.reasons.get(name, "")) for name in names)]
     first, second = (max(len(printable(row[column])) for row in rows) for column in (0, 1))
     lines = [f"{printable(name):<{first}}  {printable(data):<{second}}  {why}".rstrip() for name, data, why in rows]
-    n_columns = len(proposal.specs) - len(names)
+    n_columns = len(specs) - len(names)
     found = [f"{n_columns} columns of the model are found in the table by their names"] if n_columns else []
     return [*(lines if names else []), *found, ""]
 

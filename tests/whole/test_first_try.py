@@ -200,8 +200,7 @@ def test_init_then_audit_gives_a_picture_at_the_first_try(kind, made, store, tmp
 def test_inputs_in_memory_give_a_picture_at_the_first_try(kind, made, tracked):
     """Arrays as Keras takes them, one or a dict; a DataFrame for a model of columns."""
     uri, _, inputs = made(kind)
-    config = {"analysis": {"output": 1}} if kind == "forest" else None
-    result = nnperm_mlflow.audit(uri, data=inputs, config=config, trust_model=kind == "forest")
+    result = nnperm_mlflow.audit(uri, data=inputs, trust_model=kind == "forest")
     assert has_picture(result.directory)
 
 

@@ -21,6 +21,7 @@ from nnperm_mlflow.inputs.bound_inputs import probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from, load_dataset
 from nnperm_mlflow.inputs.slots import Kind
 from nnperm_mlflow.models.loaders import download_model, load_predictor
+from nnperm_mlflow.models.model_signature import columns_by_signature
 from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.registry.artifacts import Fetcher
@@ -61,12 +62,14 @@ def propose(
     with connected() as (client, scratch):
         reference = pin_model(client, model_uri)
         (scratch / "model").mkdir()
-        predictor = load_predictor(download_model(reference, scratch / "model"), reference, trust_model)
+        model = download_model(reference, scratch / "model")
+        predictor = load_predictor(model, reference, trust_model)
         fetch = Fetcher(scratch / "data")
         table = _read(data, fetch, predictor)
-        files = _named(histories, list(table.columns))
+        files = _named(histories, [*table.columns, *table.temporal])
         arrays = {name: read_array(name, location, fetch) for name, location in files.items()}
-        draft = pair(predictor.inputs, table.columns, arrays, _count_outputs(predictor))
+        signed = columns_by_signature(model.mlmodel, predictor.inputs, table.columns)
+        draft = pair(predictor.inputs, table, arrays, signed, _count_outputs(predictor))
         draft.files.update(files)
         dataset = _together(table, draft, data or histories[0])
         trial = _try_out(predictor, dataset, draft)
@@ -103,7 +106,7 @@ def _together(table: Dataset, draft: Draft, source: str) -> Dataset:
     series = dict(draft.temporal)
     made = dataset_from(table.columns, series, draft.row_id, draft.label, source)
     draft.temporal.update(made.temporal)
-    return replace(made, written=table.written)
+    return replace(made, written=table.written, split=table.split)
 
 
 def _try_out(predictor: Predictor, dataset: Dataset, draft: Draft) -> Trial | None:

@@ -94,7 +94,7 @@ def _data(proposal: Proposal, folder: Path) -> list[str]:
 
 def _temporal(proposal: Proposal, folder: Path) -> list[str]:
     draft = proposal.draft
-    decided = {name: series for name, series in draft.temporal.items() if name not in draft.undecided}
+    decided = draft.described
     lines = ["  temporal:"] if decided else []
     for name, series in decided.items():
         receivers = [spec for spec, target in draft.inputs.items() if target == name]

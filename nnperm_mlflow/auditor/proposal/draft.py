@@ -22,6 +22,9 @@ Section = Literal["data", "inputs", "analysis"]
 NUMBERS, TEXT = "iufb", "O"
 """Kinds of dtype."""
 
+KINDS = {"text": TEXT, "codes": "iub", "numbers": NUMBERS}
+"""For what an input takes (see `inputs.assignment.kind_of`) the kinds of dtype that columns for it may have."""
+
 NO_INPUT = "no input takes it"
 """Why a column is left out for which there is no other reason."""
 
@@ -137,6 +140,8 @@ class Draft:
     temporal : dict of str to Series
     files : dict of str to str
         For temporal data that are arrays their location.
+    in_table : set of str
+        Temporal data that are cells of the static table, and need no word.
     undecided : dict of str to (Series, Series)
         Temporal data of which either may be meant: nothing tells which step is the first.
     row_id, label : str or None
@@ -152,6 +157,7 @@ class Draft:
     reasons: dict[str, str] = field(default_factory=dict)
     temporal: dict[str, Series] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    in_table: set[str] = field(default_factory=set)
     undecided: dict[str, tuple[Series, Series]] = field(default_factory=dict)
     row_id: str | None = None
     label: str | None = None
@@ -170,9 +176,9 @@ class Draft:
         self.inputs[name] = target
         self.reasons[name] = reason
 
-    def waiting(self, specs: Sequence[InputSpec]) -> list[InputSpec]:
-        """Return the inputs that nothing has been found for."""
-        return [spec for spec in specs if spec.name not in self.inputs]
+    def waiting(self, specs: Sequence[InputSpec], *, and_optional: bool = False) -> list[InputSpec]:
+        """Return the inputs that nothing has been found for, of those that the model can do without if asked for."""
+        return [spec for spec in specs if spec.name not in self.inputs and (and_optional or not spec.is_optional)]
 
     def left(self, columns: Columns, kinds: str) -> list[str]:
         """Return the columns of some kinds of dtype that have no place yet, in the order of the file."""
@@ -182,6 +188,12 @@ class Draft:
     def free_name(self, name: str, columns: Columns) -> str:
         """Return a name for temporal data that nothing else has."""
         return name if name not in columns and name not in self.temporal else self.free_name(f"{name}_", columns)
+
+    @property
+    def described(self) -> dict[str, Series]:
+        """Temporal data that a configuration has to describe, and can: decided, and not in the table as they are."""
+        known = {*self.undecided, *self.in_table}
+        return {name: series for name, series in self.temporal.items() if name not in known}
 
     @property
     def taken(self) -> set[str]:

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nnperm_mlflow.auditor.proposal.draft import NO_INPUT, NUMBERS, TEXT, Columns, Draft, Question
+from nnperm_mlflow.auditor.proposal.draft import KINDS, NO_INPUT, Columns, Draft, Question
 from nnperm_mlflow.auditor.proposal.families import find_families
 from nnperm_mlflow.auditor.proposal.yaml_text import in_a_line, inside
 from nnperm_mlflow.basics.errors import did_you_mean, name_list
+from nnperm_mlflow.inputs.assignment import kind_of
 from nnperm_mlflow.inputs.specs import InputSpec
-
-
-def takes_one(spec: InputSpec) -> bool:
-    """Tell whether an input takes one value a row."""
-    return all(length == 1 for length in spec.shape)
-
-
-def kinds_of(spec: InputSpec) -> str:
-    """Return the kinds of column that an input can be filled with."""
-    return TEXT if spec.dtype.kind == TEXT else NUMBERS
 
 
 def ask(specs: Sequence[InputSpec], columns: Columns, draft: Draft) -> None:
     """Ask for what each input shall receive that nothing was found for."""
     for spec in draft.waiting(specs):
         there = [name for name, why in draft.left_out.items() if why == NO_INPUT]
-        left = [name for name in there if columns[name].dtype.kind in kinds_of(spec)]
+        left = [name for name in there if columns[name].dtype.kind in KINDS[kind_of(spec)]]
         if spec.is_column:
             what = f"which column is the model's '{spec.name}', which the data lack.{did_you_mean(spec.name, left)}"
             draft.questions.append(Question(what, (("inputs", f"{in_a_line(spec.name)}: COLUMN"),)))
@@ -51,7 +42,7 @@ def _ask_history(spec: InputSpec, columns: Columns, draft: Draft) -> Question:
 
 def _ask_columns(spec: InputSpec, left: Sequence[str], draft: Draft) -> Question:
     what = f"what {spec} receives, in the model's order. Nothing else takes {len(left)} columns: {name_list(left)}"
-    if takes_one(spec):
+    if spec.n_cells == 1:
         return Question(what, (("inputs", f"{in_a_line(spec.name)}: COLUMN"),))
     if draft.label is not None:
         what += f"; '{draft.label}' is left out, which seems to be the outcome ({draft.label_told_by})"

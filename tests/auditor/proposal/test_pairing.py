@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nnperm_mlflow.auditor.proposal.pairing import pair
+from nnperm_mlflow.auditor.proposal import pairing
+from nnperm_mlflow.inputs.dataset import Dataset, Series
 from nnperm_mlflow.inputs.specs import InputSpec
 
 N_ROWS = 40
@@ -18,6 +19,12 @@ def table(*names, **special):
     """Columns of fractions by their names; special ones as given."""
     rng = np.random.default_rng(0)
     return {name: special.get(name, rng.normal(size=N_ROWS)) for name in [*names, *special]}
+
+
+def pair(specs, columns, arrays, **more):
+    """Pair a table of columns, or a data set with what its cells hold."""
+    data = columns if isinstance(columns, Dataset) else Dataset(columns, {}, N_ROWS)
+    return pairing.pair(specs, data, arrays, **more)
 
 
 def codes(count=3):
@@ -155,3 +162,33 @@ def test_an_array_that_fits_two_inputs_or_none_is_asked_about():
     draft = pair([spec("one", 6, 3), spec("other", 3, 6)], {}, h)
     assert "which input the array 'h' of shape (40, 6, 3) is for (it fits 'one', 'other' of" in asked(draft)[0]
     assert "(it fits none of 'one' (rows, 5, 3; float32))" in asked(pair([spec("one", 5, 3)], {}, h))[0]
+
+
+def test_whole_numbers_go_to_whole_numbers_and_fractions_to_fractions():
+    columns = table("age", "dose", a=codes(), b=codes(5))
+    draft = pair([spec("lookup", 2, dtype=CODE), spec("numbers", 2)], columns, {})
+    assert draft.inputs == {"lookup": ["a", "b"], "numbers": ["age", "dose"]}
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (1, 3), (3,), (None,)])
+def test_columns_fill_an_input_with_an_axis_more(shape):
+    assert pair([spec("x", *shape)], table("a", "b", "c"), {}).inputs == {"x": ["a", "b", "c"]}
+
+
+def test_the_columns_that_a_signature_names_are_taken_in_its_order_and_nothing_is_assumed():
+    draft = pair([spec("x", 2)], table("a", "b", "c"), {}, signed={"x": ["c", "a"]})
+    assert (draft.inputs, draft.assumptions) == ({"x": ["c", "a"]}, [])
+
+
+def test_what_the_cells_of_a_table_hold_is_found_by_the_name_of_its_column():
+    series = Series(("h channel 1",), np.zeros((N_ROWS, 4, 1)), channel_axis=2)
+    data = Dataset(table("nums 1", "nums 2", "age"), {"h": series}, N_ROWS, split={"nums": ["nums 1", "nums 2"]})
+    draft = pair([spec("nums_input", 2), spec("h", 4, 1)], data, {})
+    assert draft.inputs == {"nums_input": ["nums 1", "nums 2"], "h": "h"}
+    assert draft.described == {}  # the file itself tells
+
+
+def test_a_column_that_the_model_can_do_without_is_not_asked_for():
+    specs = [spec("age", is_column=True), spec("dose", is_column=True, is_optional=True)]
+    draft = pair(specs, table("age"), {})
+    assert (draft.inputs, draft.questions) == ({"age": "age"}, [])
