@@ -11,7 +11,7 @@ import pandas as pd
 from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
-from nnperm_mlflow.config.policy import AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
+from nnperm_mlflow.config.checks import AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
 from nnperm_mlflow.verdict.check_targets import asked_of, choose
 from nnperm_mlflow.verdict.estimates import Estimate, State, estimates_of, rank_of, untested_features, unused_features
 from nnperm_mlflow.verdict.informative import refuse_uninformative

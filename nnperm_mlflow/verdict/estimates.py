@@ -14,7 +14,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from nnperm_mlflow.analysis.statistics.intervals import REACH
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
 from nnperm_mlflow.basics.errors import CheckError, did_you_mean, name_list
-from nnperm_mlflow.config.policy import SHARE
+from nnperm_mlflow.config.checks import SHARE
 
 State = Literal["holds", "fails", "undecided"]
 
