@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import singledispatch
-
-import pandas as pd
 
 from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
 from nnperm_mlflow.config.checks import AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
+from nnperm_mlflow.verdict.audit_numbers import AuditNumbers
 from nnperm_mlflow.verdict.check_targets import asked_of, choose
 from nnperm_mlflow.verdict.estimates import Estimate, State, estimates_of, rank_of, untested_features, unused_features
 from nnperm_mlflow.verdict.informative import refuse_uninformative
@@ -33,24 +33,24 @@ class Baseline:
         The run that holds its audit.
     comparisons : mapping of "median" or "mean" to Comparison
         With the audit at hand, for each statistic that checks ask for; the baseline is `a`.
+    own_scores : mapping of str to OwnScore
+        As in `AuditNumbers`.
     """
 
     uri: str
     run_id: str
     comparisons: Mapping[Statistic, Comparison]
+    own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
 
 
 @singledispatch
-def apply(check: object, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
+def apply(check: object, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
     """Apply a check.
 
     Parameters
     ----------
     check : LimitCheck, RankCheck, UnusedCheck or AgainstCheck
-    summary : DataFrame
-        See `analysis.statistics.summary.summarize`.
-    model : str
-        Pinned URI of the version, for messages.
+    audit : AuditNumbers
     baselines : mapping of str to Baseline
         For each URI, as the policy gives it.
 
@@ -70,26 +70,26 @@ def apply(check: object, summary: pd.DataFrame, model: str, baselines: Mapping[s
 
 
 @apply.register
-def _(check: LimitCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    numbers = estimates_of(summary, check.statistic)
-    named = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
-    refuse_uninformative(summary, check.statistic, named, check.title)
+def _(check: LimitCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
+    numbers = estimates_of(audit.summary, check.statistic)
+    named = choose(names_of(check.feature), asked_of(check, audit.summary), audit.model, check.title)
+    refuse_uninformative(audit.summary, check.statistic, named, check.title)
     found = {name: numbers[name] for name in named}
     return [_worst(found, check.limit, check.max is not None, check.statistic, check.title)]
 
 
 @apply.register
-def _(check: RankCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    named = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
-    refuse_uninformative(summary, check.statistic, named, check.title)
-    found = {name: rank_of(summary, check.statistic, name) for name in named}
+def _(check: RankCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
+    named = choose(names_of(check.feature), asked_of(check, audit.summary), audit.model, check.title)
+    refuse_uninformative(audit.summary, check.statistic, named, check.title)
+    found = {name: rank_of(audit.summary, check.statistic, name) for name in named}
     what = f"rank by {check.statistic}"
     return [_worst(found, check.limit, check.rank_at_most is not None, what, check.title)]
 
 
 @apply.register
-def _(check: UnusedCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    unused, untested = unused_features(summary), untested_features(summary)
+def _(check: UnusedCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
+    unused, untested = unused_features(audit.summary), untested_features(audit.summary)
     if len(unused) <= check.unused_at_most < len(unused) + len(untested):
         raise CheckError(
             f"check '{check.title}': {name_list(untested)} changed no value in any row, so that nobody can tell "
@@ -105,7 +105,7 @@ def _(check: UnusedCheck, summary: pd.DataFrame, model: str, baselines: Mapping[
 
 
 @apply.register
-def _(check: AgainstCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
+def _(check: AgainstCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
     baseline = baselines.get(check.against)
     if baseline is None:
         raise MissingBaselineError(
@@ -113,8 +113,8 @@ def _(check: AgainstCheck, summary: pd.DataFrame, model: str, baselines: Mapping
             "it with the same configuration."
         )
     comparison = baseline.comparisons[check.statistic]
-    _check_comparable(check, baseline, comparison, model)
-    refuse_uninformative(summary, check.statistic, comparison.differences["perturbation"], check.title)
+    _check_comparable(check, baseline, comparison, audit.model)
+    refuse_uninformative(audit.summary, check.statistic, comparison.differences["perturbation"], check.title)
     asked = [
         ("rank correlation", comparison.rank_correlation, check.min_rank_correlation, False),
         (_SHIFT, comparison.largest_shift, check.max_shift, True),

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import pandas as pd
 
 from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS
+from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.verdict.audit_numbers import AuditNumbers
 from nnperm_mlflow.verdict.checks import Baseline, apply
 from nnperm_mlflow.verdict.verdict import Outcome, Subject, Verdict
 
@@ -18,6 +20,8 @@ def judge(
     summary: pd.DataFrame,
     subject: Subject,
     baselines: Mapping[str, Baseline] | None = None,
+    *,
+    own_scores: Mapping[str, OwnScore] | None = None,
 ) -> Verdict:
     """Apply a policy to an audit.
 
@@ -31,6 +35,8 @@ def judge(
         What was audited; its `model` stands in messages.
     baselines : mapping of str to Baseline, optional
         For each URI that the policy compares with, as it gives it.
+    own_scores : mapping of str to OwnScore, optional
+        Of the undisturbed predictions, where the audit tells them.
 
     Returns
     -------
@@ -46,10 +52,11 @@ def judge(
             f"the audit is of {subject.rows} rows: nothing is sure below {FEWEST_ROWS}, and so nothing passes. Audit "
             "more rows."
         )
+    audit = AuditNumbers(subject.model, summary, own_scores or {})
     known, outcomes = baselines or {}, []
     for check in policy.checks:
         lenient = (check.undecided or policy.undecided) == "pass"
-        for finding in apply(check, summary, subject.model, known):
+        for finding in apply(check, audit, known):
             passed = finding.state == "holds" or (finding.state == "undecided" and lenient)
             outcomes.append(Outcome(check.title, check.statement, finding, passed))
     return Verdict(subject, policy, tuple(outcomes), {asked: baseline.uri for asked, baseline in known.items()})

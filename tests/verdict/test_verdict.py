@@ -16,6 +16,7 @@ from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, Unknow
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.report.audit_card import audit_card
+from nnperm_mlflow.verdict.audit_numbers import AuditNumbers
 from nnperm_mlflow.verdict.check_targets import watch
 from nnperm_mlflow.verdict.checks import Baseline, apply
 from nnperm_mlflow.verdict.estimates import Estimate, estimates_of, rank_of, shares_of, unused_features
@@ -55,7 +56,7 @@ def policy(*checks, **more):
 
 
 def findings(**check):
-    return apply(policy(check).checks[0], SUMMARY, MODEL, {})
+    return apply(policy(check).checks[0], AuditNumbers(MODEL, SUMMARY), {})
 
 
 def finding(**check):
@@ -103,7 +104,7 @@ def test_the_worst_perturbation_is_told_and_the_others_that_do_not_hold_with_it(
 
 def test_a_failure_is_told_before_an_undecided_one_that_reaches_further():
     wide = SUMMARY.assign(median_high=SUMMARY["median_high"].where(SUMMARY["perturbation"] != "AGE", 0.9))
-    (found,) = apply(policy({"feature": ["AGE", "PAY"], "max": 0.2}).checks[0], wide, MODEL, {})
+    (found,) = apply(policy({"feature": ["AGE", "PAY"], "max": 0.2}).checks[0], AuditNumbers(MODEL, wide), {})
     assert (found.of, found.state, found.also) == ("PAY", "fails", ("AGE",))
 
 
@@ -224,21 +225,21 @@ def compared(correlation, shift, *, uri="models:/credit/3", **more):
 
 def test_a_check_against_a_version_has_a_finding_for_each_limit():
     check = policy({"against": "models:/credit@champion", "min_rank_correlation": 0.8, "max_shift": 0.05}).checks[0]
-    first, second = apply(check, SUMMARY, MODEL, compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06)))
+    first, second = apply(check, AuditNumbers(MODEL, SUMMARY), compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06)))
     assert (first.state, second.state) == ("holds", "undecided")
     assert "rank correlation of the medians against models:/credit/3 is 0.9 (0.85 to 0.95)" in first.words
     assert "largest shift of the medians against models:/credit/3, that of PAY, is 0.04 (0.03 to 0.06)" in second.words
     only = policy({"against": "models:/credit@champion", "max_shift": 0.02}).checks[0]
-    (found,) = apply(only, SUMMARY, MODEL, compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06)))
+    (found,) = apply(only, AuditNumbers(MODEL, SUMMARY), compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06)))
     assert (found.state, found.at_most) == ("fails", True)
 
 
 def test_a_missing_baseline_and_an_undefined_correlation_are_errors():
     check = policy({"against": "models:/credit@champion", "min_rank_correlation": 0.8}).checks[0]
     with pytest.raises(MissingBaselineError, match="no audit of models:/credit@champion on the same data"):
-        apply(check, SUMMARY, MODEL, {})
+        apply(check, AuditNumbers(MODEL, SUMMARY), {})
     with pytest.raises(CheckError, match="is not defined"):
-        apply(check, SUMMARY, MODEL, compared((math.nan,) * 3, (0, 0, 0)))
+        apply(check, AuditNumbers(MODEL, SUMMARY), compared((math.nan,) * 3, (0, 0, 0)))
 
 
 @pytest.mark.parametrize(
@@ -253,10 +254,10 @@ def test_a_comparison_that_leaves_something_out_is_an_error(more, message):
     check = {"against": "models:/credit@champion", "max_shift": 0.5}
     baselines = compared((1, 1, 1), (0, 0, 0), **more)
     with pytest.raises(CheckError, match=message):
-        apply(policy(check).checks[0], SUMMARY, MODEL, baselines)
+        apply(policy(check).checks[0], AuditNumbers(MODEL, SUMMARY), baselines)
     if "only_a" in more or "only_b" in more:
         lenient = policy(check | {"allow_missing": True}).checks[0]
-        assert apply(lenient, SUMMARY, MODEL, baselines)[0].state == "holds"
+        assert apply(lenient, AuditNumbers(MODEL, SUMMARY), baselines)[0].state == "holds"
 
 
 def test_features_without_any_deviation_are_not_called_unused():
