@@ -54,7 +54,7 @@ def judge_audit(
     if not policy.applies:
         return None
     baselines = find_baselines(client, policy, pinned, record=record, folder=folder, audit_now=audit_now)
-    return judge(policy, record.summary, record.subject, baselines)
+    return judge(policy, record.summary, record.subject, baselines, own_scores=record.own_scores)
 
 
 @dataclass(frozen=True)
@@ -110,5 +110,13 @@ def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictCo
     """Return what the run, and what the version shall tell of an audit and its verdict."""
     when = datetime.now(timezone.utc)
     address = run_address(record.experiment_id, record.run_id)
-    card = audit_card(record.summary, record.subject, unit=record.unit, when=when, verdict=verdict, address=address)
+    card = audit_card(
+        record.summary,
+        record.subject,
+        unit=record.unit,
+        when=when,
+        verdict=verdict,
+        address=address,
+        own_scores=record.own_scores,
+    )
     return verdict_content(verdict, card, when), link_of(record, when, verdict)

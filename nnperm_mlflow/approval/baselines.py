@@ -125,7 +125,7 @@ def find_baselines(
             statistic: compare_tables(other.table, record.table, other.summary, record.summary, statistic=statistic)
             for statistic in statistics
         }
-        found[asked] = Baseline(uri, other.run_id, comparisons)
+        found[asked] = Baseline(uri, other.run_id, comparisons, other.own_scores)
     return found
 
 

@@ -69,6 +69,7 @@ def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journ
     if plan.scores is not None:
         found = with_scores(found, job, plan.scores, plan.used.analysis.p_values)
     _point_out(found, plan.noise.largest)
+    _tell_own_scores(found)
     return found
 
 
@@ -90,6 +91,18 @@ def profile(plan: Plan, progress: Progress = nobody, journal: Journal | None = N
         return None
     logger.info("profiles of %s", name_list(names))
     return find_profiles(plan.job, plan.block_rows, names, progress, journal)
+
+
+def _tell_own_scores(found: Findings) -> None:
+    """Say how good the model is, and where it is no better than guessing: wrong data show at once."""
+    for name, score in found.own_scores.items():
+        logger.info("the model itself: %s %s", name, score)
+        if score.no_better:
+            logger.warning(
+                "'%s' of the model itself is %s, no better than guessing (%.4g): are these the data and the outcomes "
+                "that it was made for?",
+                name, score, score.guess,
+            )  # fmt: skip
 
 
 def _point_out(found: Findings, noise: float) -> None:

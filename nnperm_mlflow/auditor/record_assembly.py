@@ -20,11 +20,20 @@ from nnperm_mlflow.basics.audit_files import (
     CONFIG_FILE,
     MEDIANS_FILE,
     NAMES_FILE,
+    SCORES_FILE,
     SUMMARY_FILE,
     TABLE_FILE,
     file_digest,
 )
-from nnperm_mlflow.evidence.audit_record import CONFIG_DIGEST, SUMMARY_DIGEST, TABLE_DIGEST, AuditRecord, FolderFiles
+from nnperm_mlflow.evidence.audit_record import (
+    CONFIG_DIGEST,
+    SCORES_DIGEST,
+    SUMMARY_DIGEST,
+    TABLE_DIGEST,
+    AuditRecord,
+    FolderFiles,
+)
+from nnperm_mlflow.evidence.scores_file import write_own_scores
 from nnperm_mlflow.registry.connection import run_address
 from nnperm_mlflow.registry.publication import Publication, RunContent
 from nnperm_mlflow.registry.run_content import describe_dataset, describe_names, metrics_of, write_medians
@@ -64,7 +73,12 @@ def gather(
         profiles=profiles,
         associations=plan.companions.pairs,
         strata=strata,
-        metrics=metrics_of(found.summary, _aggregates(plan, found, strata, calls)),
+        own_scores=found.own_scores,
+        metrics=metrics_of(
+            found.summary,
+            _aggregates(plan, found, strata, calls),
+            {name: score.value for name, score in found.own_scores.items()},
+        ),
     )
 
 
@@ -80,6 +94,8 @@ def record_of(plan: Plan, repeats: int, result: AuditResult) -> AuditRecord:
     """
     folder = result.directory
     digests = {TABLE_DIGEST: TABLE_FILE, SUMMARY_DIGEST: SUMMARY_FILE, CONFIG_DIGEST: CONFIG_FILE}
+    if result.own_scores:
+        digests[SCORES_DIGEST] = SCORES_FILE
     told = {
         **plan.record,
         "repeats_made": repeats,
@@ -151,6 +167,9 @@ def write_files(plan: Plan, result: AuditResult) -> list[str]:
     names = describe_names(columns_by_perturbation(pq.read_schema(folder / TABLE_FILE)), result.summary)
     (folder / NAMES_FILE).write_text(json.dumps(names, indent=1, ensure_ascii=False), encoding="utf-8")
     (folder / CONFIG_FILE).write_text(plan.used.to_yaml(), encoding="utf-8")
+    if result.own_scores:
+        write_own_scores(result.own_scores, folder / SCORES_FILE)
+        written.append(SCORES_FILE)
     return [TABLE_FILE, *written, MEDIANS_FILE, NAMES_FILE, CONFIG_FILE]
 
 

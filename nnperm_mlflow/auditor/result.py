@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
     BOXPLOT_FILE,
@@ -157,6 +158,8 @@ class AuditResult:
         Features that go together; see `analysis.perturbation.grouping.Companions`.
     strata : DataFrame or None
         Which rows could exchange values, where not all could; see `analysis.perturbation.strata.Strata.sizes`.
+    own_scores : mapping of str to OwnScore
+        What scorers say of the model as it is, where there are labels.
     metrics : dict of str to float
         Medians and the like by their key in the run, as `median/age`.
     verdict : Verdict or None
@@ -177,6 +180,7 @@ class AuditResult:
     profiles: pd.DataFrame | None = None
     associations: pd.DataFrame = field(default_factory=pd.DataFrame)
     strata: pd.DataFrame | None = None
+    own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
     not_linked: list[str] = field(default_factory=list)
@@ -210,12 +214,14 @@ class AuditResult:
             for row in shown.itertuples()
         ]  # fmt: skip
         more = len(self.summary) - len(shown)
+        told_scores = ", ".join(f"{name} {score}" for name, score in self.own_scores.items())
         return as_html(
             f"{self.subtitle}: deviation of the prediction ({self.unit})",
             header=("perturbation", "way", "median", "95 % interval", "mean", "rows changed"),
             rows=rows,
             notes=[
                 *([f"... and {more} more in .summary"] if more else []),
+                *([f"the model itself: {told_scores}"] if told_scores else []),
                 *([] if self.verdict is None else [f"verdict: {self.verdict.in_words}"]),
                 f"run {self.run_id}, files in {self.directory}",
             ],

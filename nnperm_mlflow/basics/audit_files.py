@@ -8,6 +8,7 @@ from pathlib import Path
 TABLE_FILE, SUMMARY_FILE, MEDIANS_FILE, CONFIG_FILE = "deviations.parquet", "summary.csv", "medians.json", "config.yaml"
 BOXPLOT_FILE = "boxplot.png"
 NAMES_FILE = "names.json"
+SCORES_FILE = "scores.json"
 WINDOWS_FILE, HEATMAP_FILE = "windows.csv", "heatmap.png"
 PROFILES_FILE, PROFILES_PICTURE = "profiles.csv", "profiles.png"
 ASSOCIATIONS_FILE, STRATA_FILE = "associations.csv", "strata.csv"

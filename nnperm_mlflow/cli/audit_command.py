@@ -117,6 +117,7 @@ def describe_findings(result: nnperm_mlflow.AuditResult) -> list[str]:
     named = shown[columns].assign(perturbation=shown["perturbation"].map(in_a_cell))
     table = named.to_string(index=False, float_format=lambda number: f"{number:.4f}")
     more = len(result.summary) - len(shown)
+    told_scores = ", ".join(f"{name} {score}" for name, score in result.own_scores.items())
     untested = result.summary.loc[~result.summary["tested"], "perturbation"]
     silent = result.summary.loc[~result.summary["measurable"] & result.summary["tested"], "perturbation"]
     return [
@@ -127,6 +128,7 @@ def describe_findings(result: nnperm_mlflow.AuditResult) -> list[str]:
         *([f"... and {more} more in summary.csv"] if more > 0 else []),
         *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
         *([f"not tested, since no row's value changed: {name_list(untested)}"] if len(untested) else []),
+        *([f"the model itself: {told_scores}"] if told_scores else []),
         *(describe_verdict(result.verdict) if result.verdict else []),
         *[f"not written for want of permission: {what}" for what in result.not_linked],
     ]

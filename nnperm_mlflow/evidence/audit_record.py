@@ -12,16 +12,27 @@ from typing import Protocol, TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
-from nnperm_mlflow.basics.audit_files import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDICT_FILE, file_digest
+from nnperm_mlflow.analysis.statistics.own_score import OwnScore
+from nnperm_mlflow.basics.audit_files import (
+    CONFIG_FILE,
+    SCORES_FILE,
+    SUMMARY_FILE,
+    TABLE_FILE,
+    VERDICT_FILE,
+    file_digest,
+)
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 from nnperm_mlflow.config.audit_config import AuditConfig, load_config
 from nnperm_mlflow.evidence.comparability import Basis
+from nnperm_mlflow.evidence.scores_file import read_own_scores
 from nnperm_mlflow.evidence.summary_file import read_summary
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Subject
 
 TABLE_DIGEST, SUMMARY_DIGEST, CONFIG_DIGEST = "table_digest", "summary_digest", "config_file_digest"
 """Parameters with the sha256 of the deviation table, the summary and the configuration as used."""
+SCORES_DIGEST = "scores_digest"
+"""That of the model's own scores, where the audit told them."""
 
 AnyTold = TypeVar("AnyTold", bound=Tolerant)
 
@@ -183,6 +194,13 @@ class AuditRecord:
     def summary(self) -> pd.DataFrame:
         """The summary, its digest checked; see `analysis.statistics.summary.summarize`."""
         return read_summary(self._checked(self.files.fetch(SUMMARY_FILE), SUMMARY_DIGEST))
+
+    @cached_property
+    def own_scores(self) -> dict[str, OwnScore]:
+        """What scorers say of the model as it is, the file's digest checked; empty where the audit did not tell."""
+        if SCORES_DIGEST not in self.params:
+            return {}
+        return read_own_scores(self._checked(self.files.fetch(SCORES_FILE), SCORES_DIGEST))
 
     @cached_property
     def config(self) -> AuditConfig:

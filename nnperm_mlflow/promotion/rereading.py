@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.recomputation import confirm_numbers, confirm_summary
+from nnperm_mlflow.analysis.difference.recomputation import confirm_numbers, confirm_own_scores, confirm_summary
 from nnperm_mlflow.analysis.difference.recorded_table import read_provenance
 from nnperm_mlflow.approval.baselines import find_baselines, pin_baselines
 from nnperm_mlflow.auditor.measurement import measure
@@ -146,7 +146,7 @@ def _judge(
         of_baseline = read_audit(client, baseline.run_id, where / "again")
         of_files = pin_model(client, baseline.uri)
         confirm(client, of_baseline, of_files, where / f"confirmed{number}", Rereading(data=False))
-    return judge(policy, record.summary, record.subject, baselines)
+    return judge(policy, record.summary, record.subject, baselines, own_scores=record.own_scores)
 
 
 def _digest_now(record: AuditRecord, folder: Path, rereading: Rereading) -> str:
@@ -171,7 +171,9 @@ def _audit_again(client: MlflowClient, record: AuditRecord, folder: Path, reread
     config: AuditConfig = record.config.model_copy(update={"data": rereading.source(record)})
     config = config.with_policy(Policy()).with_repeats(record.repeats)
     plan = prepare(client, config, record.model, data=None, trust_model=rereading.trust_model, scratch=folder / "again")
-    confirm_numbers(record.summary, measure(plan, folder / "again" / TABLE_FILE).summary)
+    found = measure(plan, folder / "again" / TABLE_FILE)
+    confirm_numbers(record.summary, found.summary)
+    confirm_own_scores(record.own_scores, found.own_scores)
 
 
 def _compare(record: AuditRecord, name: str, found: str, what: str) -> None:

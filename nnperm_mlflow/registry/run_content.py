@@ -88,7 +88,9 @@ def write_medians(summary: pd.DataFrame, path: Path) -> None:
     medians.astype(object).where(medians.notna(), None).to_json(path, orient="split", index=False)
 
 
-def metrics_of(summary: pd.DataFrame, aggregates: Mapping[str, float]) -> dict[str, float]:
+def metrics_of(
+    summary: pd.DataFrame, aggregates: Mapping[str, float], own_scores: Mapping[str, float]
+) -> dict[str, float]:
     """Return an audit's metrics by key, the finite ones; `nnperm/undefined` counts the others.
 
     Parameters
@@ -97,6 +99,8 @@ def metrics_of(summary: pd.DataFrame, aggregates: Mapping[str, float]) -> dict[s
         A row per perturbation.
     aggregates : mapping of str to float
         Numbers about the audit as a whole.
+    own_scores : mapping of str to float
+        Of the undisturbed predictions, for `score/<name>`.
     """
     drops = {column: column for column in summary.columns if str(column).endswith("_drop")}
     columns = {"median": "median", "mean": "mean", "flipped": "flipped_share", **drops}
@@ -107,6 +111,7 @@ def metrics_of(summary: pd.DataFrame, aggregates: Mapping[str, float]) -> dict[s
         if summary[column].notna().any()
         for name, value in zip(summary["perturbation"], summary[column], strict=True)
     }
+    metrics |= {f"score/{name}": score for name, score in own_scores.items()}
     metrics |= {f"nnperm/{name}": float(value) for name, value in aggregates.items()}
     finite = {key: value for key, value in metrics.items() if math.isfinite(value)}
     return {**finite, "nnperm/undefined": float(len(metrics) - len(finite))}

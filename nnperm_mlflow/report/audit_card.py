@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import pandas as pd
 
+from nnperm_mlflow.analysis.statistics.own_score import OwnScore
+from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.basics.text import as_table, as_text, rows_to_show, some_of
 from nnperm_mlflow.verdict.verdict import Subject, Verdict, stamp
 
@@ -30,6 +32,7 @@ def audit_card(
     when: datetime,
     verdict: Verdict | None = None,
     address: str | None = None,
+    own_scores: Mapping[str, OwnScore] | None = None,
 ) -> str:
     """Return an audit and its verdict as Markdown.
 
@@ -47,6 +50,8 @@ def audit_card(
         None where there was no policy to apply.
     address : str, optional
         The page of the run, where a server shows it.
+    own_scores : mapping of str to OwnScore, optional
+        Of the undisturbed predictions, where there are labels.
     """
     run = f"[{subject.run_id}]({address})" if address else f"`{subject.run_id}`"
     lines = [
@@ -56,6 +61,7 @@ def audit_card(
         f"feature, seed {subject.seed}.",
         "",
         *_verdict_lines(verdict),
+        *_own_score_lines(own_scores or {}),
         "## What the predictions rest on",
         "",
         f"How far the prediction of an observation moves ({as_text(unit)}) when one feature is disturbed, all else as "
@@ -106,6 +112,25 @@ def _kept(passed: bool, state: str) -> str:
     if state == "undecided":
         return f"undecided, counts as {'kept' if passed else 'not kept'}"
     return "yes" if passed else "no"
+
+
+def _own_score_lines(scores: Mapping[str, OwnScore]) -> Iterator[str]:
+    if not scores:
+        return
+    yield from ("## How good the model is", "")
+    rows = [
+        (name, str(score), "" if math.isnan(score.guess) else f"{score.guess:.4g}") for name, score in scores.items()
+    ]
+    yield from as_table(["score of the undisturbed predictions", "95 % interval in brackets", "a guess scores"], rows)
+    yield ""
+    poor = [name for name, score in scores.items() if score.no_better]
+    if poor:
+        yield f"**No better than guessing by {name_list(poor)}: are these the data and the outcomes it was made for?**"
+        yield ""
+    untold = [name for name, score in scores.items() if not score.has_interval]
+    if untold:
+        yield f"How sure {name_list(untold)} is cannot be told from these rows."
+        yield ""
 
 
 def _top_lines(summary: pd.DataFrame) -> list[str]:

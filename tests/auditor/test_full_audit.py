@@ -1,5 +1,8 @@
 """An audit with everything that can be asked for, on a real network and a real store."""
 
+import re
+from dataclasses import replace
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -9,8 +12,11 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from nnperm_mlflow import audit
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions
-from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.basics.audit_files import file_digest
+from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
 from nnperm_mlflow.cli.main import main
+from nnperm_mlflow.evidence.audit_record import AuditRecord, FolderFiles
+from nnperm_mlflow.registry.records import read_audit
 
 ANALYSIS = {
     "seed": 3,
@@ -30,6 +36,7 @@ ANALYSIS = {
 FILES = {
     "deviations.parquet", "summary.csv", "associations.csv", "windows.csv", "profiles.csv", "strata.csv",
     "medians.json", "boxplot.png", "heatmap.png", "profiles.png", "config.yaml", "audit.md", "names.json",
+    "scores.json",
 }  # fmt: skip
 
 
@@ -119,6 +126,52 @@ def test_metrics_tell_medians_flips_drops_and_what_was_reached(audited, tracked,
     assert metrics["nnperm/undefined"] == 0
 
 
+def test_the_model_s_own_scores_are_on_record_as_scikit_learn_has_them(audited, tracked, labelled, tmp_path):
+    labels, probability = labelled
+    expected = {"roc_auc": roc_auc_score(labels, probability), "neg_log_loss": -log_loss(labels, probability)}
+    run = tracked.get_run(audited.run_id)
+    card = (audited.directory / "audit.md").read_text()
+    record = read_audit(tracked, audited.run_id, tmp_path)
+    assert record.own_scores == audited.own_scores
+    for name, value in expected.items():
+        own = audited.own_scores[name]
+        assert own.value == run.data.metrics[f"score/{name}"] == pytest.approx(value, abs=1e-6)
+        assert own.low < own.value < own.high
+        assert f"{own} | " in card
+    assert "labels" not in (audited.directory / "scores.json").read_text()
+
+
+def test_an_audit_from_before_own_scores_were_told_is_read_as_one_without(audited, tracked, tmp_path):
+    record = read_audit(tracked, audited.run_id, tmp_path)
+    before = replace(record, params={key: value for key, value in record.params.items() if key != "scores_digest"})
+    assert before.own_scores == {}
+
+
+def test_scores_that_were_changed_on_record_are_refused(audited, tmp_path):
+    files = FolderFiles(tmp_path)
+    told = (audited.directory / "scores.json").read_text().replace("roc_auc", "accuracy")
+    (tmp_path / "scores.json").write_text(told)
+    digest = file_digest(audited.directory / "scores.json")
+    record = AuditRecord("run", "0", {"scores_digest": digest}, files, {})
+    with pytest.raises(EvidenceError, match="scores.json of run run has been changed"):
+        record.own_scores  # noqa: B018
+    (tmp_path / "scores.json").write_text('{"scores": {"roc_auc": {"value": "high"}}}')
+    changed = replace(record, params={"scores_digest": file_digest(tmp_path / "scores.json")})
+    with pytest.raises(EvidenceError, match="scores.json is not what an audit wrote"):
+        changed.own_scores  # noqa: B018
+
+
+def test_wrong_outcomes_show_at_once_in_log_and_card(settings, tracked, tmp_path, caplog):
+    table = pd.read_parquet(settings["data"]["static"])
+    table["label"] = np.random.default_rng(5).permutation(table["label"])
+    table.to_parquet(tmp_path / "wrong.parquet")
+    asked = {**settings, "data": {**settings["data"], "static": str(tmp_path / "wrong.parquet")}}
+    found = audit({**asked, "analysis": {"scores": ["roc_auc"]}}, model_uri="models:/house/1")
+    assert "'roc_auc' of the model itself is" in caplog.text
+    assert "no better than guessing (0.5)" in caplog.text
+    assert "No better than guessing by 'roc_auc'" in (found.directory / "audit.md").read_text()
+
+
 def test_tables_of_windows_profiles_and_strata_are_logged_as_they_are(audited, house):
     assert audited.windows[["channel", "window"]].values.tolist() == [
         [channel, window] for channel in ("balance", "payment") for window in ("early", "late")
@@ -166,3 +219,4 @@ def test_the_command_line_shows_drops_and_flips(settings, store, tmp_path):
     assert done.exit_code == 0, done.output
     head = next(line for line in done.output.splitlines() if "perturbation" in line)
     assert head.split()[-3:] == ["changed_share", "flipped_share", "roc_auc_drop"]
+    assert re.search(r"^the model itself: roc_auc 0\.\d+ \(0\.\d+ to 0\.\d+\)$", done.output, re.MULTILINE)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.difference.recorded_table import DisturbedColumn, read_provenance
 from nnperm_mlflow.analysis.engine.table import TableReader
+from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 
@@ -72,6 +73,24 @@ def confirm_numbers(summary: pd.DataFrame, again: pd.DataFrame) -> None:
         raise EvidenceError(
             f"audited again, {name_list(wrong)} come out otherwise than on record. Do not trust the run."
         )
+
+
+def confirm_own_scores(told: Mapping[str, OwnScore], again: Mapping[str, OwnScore]) -> None:
+    """Refuse scores of a model that are not those of another audit of the same; those that were not told are passed.
+
+    Raises
+    ------
+    EvidenceError
+        If a score, an end of its interval or a part of its error is another one.
+    """
+    wrong = [name for name, score in told.items() if name not in again or not _alike(score, again[name])]
+    if wrong:
+        raise EvidenceError(f"audited again, the model's own {name_list(wrong)} come out otherwise than on record.")
+
+
+def _alike(one: OwnScore, other: OwnScore) -> bool:
+    numbers, others = ((s.value, s.low, s.high, *s.parts) for s in (one, other))
+    return len(one.parts) == len(other.parts) and np.allclose(numbers, others, rtol=1e-4, atol=1e-7, equal_nan=True)
 
 
 def _agrees(told: Mapping[str, Any], done: DisturbedColumn, deviations: np.ndarray) -> bool:

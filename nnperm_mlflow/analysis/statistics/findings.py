@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from nnperm_mlflow.analysis.engine.kept_predictions import Predictions
+from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.analysis.statistics.tally import Tally
 
 TOP = 20
@@ -29,6 +31,8 @@ class Findings:
         Under each perturbation, where the job keeps them.
     watched : frozenset of str
         Names of perturbations whose intervals matter, beside those of the largest.
+    own_scores : mapping of str to OwnScore
+        Of the undisturbed predictions, where there are labels.
     """
 
     summary: pd.DataFrame
@@ -36,6 +40,7 @@ class Findings:
     repeats: int
     predictions: Predictions | None = None
     watched: frozenset[str] = frozenset()
+    own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
 
     @property
     def widest(self) -> float:

@@ -162,7 +162,7 @@ def quantile_ranks(share: float, error: float, n_values: int) -> tuple[int, int]
     return max(0, low), min(n_values - 1, high)
 
 
-def share_ends(share: float, n_rows: float) -> tuple[float, float]:
+def share_ends(share: float, n_rows: float, reach: float = REACH) -> tuple[float, float]:
     """Return the numbers between which a share lies with 95 % confidence (Wilson, 1927).
 
     Parameters
@@ -170,6 +170,8 @@ def share_ends(share: float, n_rows: float) -> tuple[float, float]:
     share : float
     n_rows : float
         Independent rows that it is the share of.
+    reach : float
+        Standard errors from the middle to the ends.
 
     Returns
     -------
@@ -182,7 +184,7 @@ def share_ends(share: float, n_rows: float) -> tuple[float, float]:
     >>> low, round(high, 4)
     (0.0, 0.0188)
     """
-    squared = REACH**2 / n_rows
+    squared = reach**2 / n_rows
     middle = (share + squared / 2) / (1 + squared)
-    reach = math.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
-    return max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach))
+    half = math.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))

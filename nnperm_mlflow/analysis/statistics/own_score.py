@@ -28,6 +28,10 @@ class OwnScore:
         rows are in the same groups whatever the model. Empty where it cannot be told.
     step : float
         By how much a row can change the score at most, where it counts decisions; else 0.
+    guess : float
+        What the best guess scores that is the same for all rows; NaN where that is not known.
+    no_better : bool
+        Whether the model does no better than that, as far as can be told.
     """
 
     value: float
@@ -36,6 +40,16 @@ class OwnScore:
     rows: int = 0
     parts: tuple[float, ...] = ()
     step: float = 0.0
+    guess: float = math.nan
+    no_better: bool = False
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether it is known how sure the score is."""
+        return not math.isnan(self.low)
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})" if self.has_interval else f"{self.value:.4g}"
 
 
 def score_difference(a: OwnScore, b: OwnScore) -> tuple[float, float, float]:

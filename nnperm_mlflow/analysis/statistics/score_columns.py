@@ -14,6 +14,7 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, shuffle_blocks
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, SetTo
 from nnperm_mlflow.analysis.statistics.findings import Findings
+from nnperm_mlflow.analysis.statistics.own_scores import own_scores
 from nnperm_mlflow.analysis.statistics.score_drops import NO_DROP, adjust, p_value, score_drops
 from nnperm_mlflow.analysis.statistics.scorers import Scores
 from nnperm_mlflow.basics.errors import ConfigError
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Findings:
-    """Add drops in score to a summary.
+    """Add drops in score to a summary, and the scores of the undisturbed predictions.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
     if found.predictions is None:
         raise RuntimeError("drops in score need the predictions that they are computed from")
     before = found.predictions.baseline
-    scores.of(before)  # what it cannot do it says before anything is compared
+    own = own_scores(scores, before, job.clusters)  # what a scorer cannot do it says before anything is compared
     done, blocks = replace(job, repeats=found.repeats), list(shuffle_blocks(job.inputs.n_rows, job.seed))
     drops = {}
     for number, perturbation in enumerate(job.perturbations):
@@ -68,7 +69,7 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
             adjusted = pd.Series(np.nan, index=summary.index)
             adjusted[tested] = adjust(found_p[tested])
             summary[f"{score}_q"] = adjusted
-    return replace(found, summary=summary)
+    return replace(found, summary=summary, own_scores=own)
 
 
 def _donors(perturbation: Perturbation, job: Job, blocks: Sequence[ShuffleBlock]) -> Iterator[np.ndarray] | None:

@@ -1,7 +1,6 @@
 """scikit-learn's scorers, applied to predictions that exist.
 
-A scorer meets a model that has been called already through a stand-in, for which a row of data is the prediction that
-it shall make.
+A scorer meets a model that has been called already through a stand-in (see `stand_ins`).
 """
 
 from __future__ import annotations
@@ -15,16 +14,18 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer, get_scorer_names
 
 from nnperm_mlflow.analysis.engine.decisions import Decision
+from nnperm_mlflow.analysis.statistics.score_influences import ScoreInfluence, influence_of
+from nnperm_mlflow.analysis.statistics.stand_ins import Numbers, Probabilities, Ranks, StandIn
 from nnperm_mlflow.basics.errors import ConfigError, DataError, did_you_mean, name_list
 
 logger = logging.getLogger(__name__)
 
 _VALUES = re.compile(r"[\[({\d\":=]|(?<!\w)'|\b(?:nan|inf)\b")
 """Where the message of an error may begin to tell values."""
+
 
 Score = Callable[[np.ndarray, np.ndarray], float]
 """Of predictions, shape (n_rows, n_outputs), and their labels."""
@@ -37,10 +38,15 @@ class Scores:
     ----------
     scorers : dict of str to (callable, ndarray of shape (n_rows, ...))
         For each name a function of predictions, as float64, and labels; and the labels of all rows.
+    stand_ins : dict of str to StandIn, optional
+        What makes of predictions what scikit-learn's scorer of that name takes.
     """
 
-    def __init__(self, scorers: dict[str, tuple[Score, np.ndarray]]) -> None:
+    def __init__(
+        self, scorers: dict[str, tuple[Score, np.ndarray]], stand_ins: dict[str, StandIn] | None = None
+    ) -> None:
         self._scorers = scorers
+        self._stand_ins = stand_ins or {}
         self._told: set[str] = set()
 
     @property
@@ -71,6 +77,16 @@ class Scores:
         if math.isnan(value):
             raise ConfigError(f"analysis: scores: '{name}' is not defined for these predictions. Choose another one.")
         return value
+
+    def influence(self, name: str, predictions: np.ndarray, rows: np.ndarray) -> ScoreInfluence | None:
+        """Return what each of some rows adds to the error of a score; None where that is not known in closed form."""
+        if name not in self._stand_ins:
+            return None
+        return influence_of(name, self._stand_ins[name], predictions[rows].astype(np.float64), self.labels(name, rows))
+
+    def labels(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return the labels of some rows in the form that a scorer takes."""
+        return self._scorers[name][1][rows]
 
     def drop(self, name: str, baseline: np.ndarray, perturbed: np.ndarray, rows: np.ndarray) -> float:
         """Return baseline less perturbed score of the same rows; raises as `of` does."""
@@ -133,18 +149,19 @@ def choose_scorers(
     _check_none_missing(labels)
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     scorers: dict[str, tuple[Score, np.ndarray]] = {}
+    stand_ins: dict[str, StandIn] = {}
     for name in names:
         scorer = get_scorer(name)
         if _is_of_regressions(scorer):
-            known, stand_in = _as_numbers(name, labels, n_outputs), _Numbers()
+            known, stand_in = _as_numbers(name, labels, n_outputs), Numbers()
             example = np.full((len(known), n_outputs), known.mean())
         else:
             known, n_classes = _as_classes(name, labels, n_outputs, output_names)
-            stand_in = (_Probabilities if are_probabilities else _Ranks)(n_classes, decision)
+            stand_in = (Probabilities if are_probabilities else Ranks)(n_classes, decision)
             example = np.full((len(known), n_outputs), 1 / n_classes)
-        scorers[name] = partial(scorer, stand_in), known
+        scorers[name], stand_ins[name] = (partial(scorer, stand_in), known), stand_in
         _try(name, scorers[name][0], example, known)
-    return Scores(scorers)
+    return Scores(scorers, stand_ins)
 
 
 def _check_none_missing(labels: np.ndarray) -> None:
@@ -167,7 +184,7 @@ def _is_of_regressions(scorer: Callable[..., float]) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         try:
-            scorer(_Numbers(), numbers[:, None], numbers)
+            scorer(Numbers(), numbers[:, None], numbers)
         except (ValueError, TypeError, AttributeError, UserWarning):
             return False
     return True
@@ -230,55 +247,3 @@ def _reason(error: Exception) -> str:
         return "it needs probabilities of classes, which the model's outputs are not"
     words, *values = _VALUES.split(str(error).partition("\n")[0], maxsplit=1)
     return f"{words.strip(' .,-') or type(error).__name__}{' [...]' if values else ''}"
-
-
-class _Numbers(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """A regressor that predicts what it is given."""
-
-    def predict(self, predictions: np.ndarray) -> np.ndarray:
-        return predictions[:, 0] if predictions.shape[1] == 1 else predictions
-
-
-class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A classifier whose classes are numbers from 0."""
-
-    def __init__(self, n_classes: int, decision: Decision | None = None) -> None:
-        self.n_classes = n_classes
-        self.decision = decision
-        self.classes_ = np.arange(n_classes)
-
-    def predict(self, predictions: np.ndarray) -> np.ndarray:
-        """Return the class of each row: by the threshold for one output that speaks for or against it, or its own."""
-        if self.decision is None or len(self.decision.columns) > 1 or self.n_classes > 2:
-            return self.own_classes(predictions)
-        speaks_for = self.decision.columns[0] if predictions.shape[1] == 2 else 1
-        return np.where(self.decision.decide(predictions) == 1, speaks_for, 1 - speaks_for)
-
-
-class _Probabilities(_Classifier):
-    """One whose outputs are the probabilities of classes; a single one, that of the second."""
-
-    def predict_proba(self, predictions: np.ndarray) -> np.ndarray:
-        if predictions.shape[1] == 1:
-            return np.hstack([1 - predictions, predictions])
-        return predictions / predictions.sum(axis=1, keepdims=True)
-
-    def own_classes(self, predictions: np.ndarray) -> np.ndarray:
-        return self.predict_proba(predictions).argmax(axis=1)
-
-
-class _Ranks(_Classifier):
-    """One whose outputs grow with the probabilities of classes; a single one, with that of the second."""
-
-    def decision_function(self, predictions: np.ndarray) -> np.ndarray:
-        if self.n_classes > 2:
-            return predictions
-        return predictions[:, -1] - (predictions[:, 0] if predictions.shape[1] == 2 else 0)
-
-    def own_classes(self, predictions: np.ndarray) -> np.ndarray:
-        if predictions.shape[1] == 1:
-            raise ValueError(
-                "it needs classes, which follow from a probability, or from a threshold as the decision, and there is "
-                "neither"
-            )
-        return predictions.argmax(axis=1)
