@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
-from nnperm_mlflow.basics.errors import AuditError, CheckError, ConfigError, EvidenceError, MissingBaselineError
+from nnperm_mlflow.basics.errors import (
+    AuditError,
+    CheckError,
+    ConfigError,
+    EvidenceError,
+    MissingBaselineError,
+    name_list,
+)
 from nnperm_mlflow.config.checks import AgainstCheck
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
-from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.registry.audits import find_comparable_audits
 from nnperm_mlflow.registry.records import read_audit
@@ -109,12 +115,14 @@ def find_baselines(
     refuse_itself(pinned, record.model)
     found = {}
     for asked, uri in pinned.items():
-        other = find_comparable(client, uri, record.basis, folder, experiment)
+        scores = policy.scores_against(asked)
+        other = find_comparable(client, uri, record, folder, experiment, scores=scores)
         if other is None:
             if audit_now is None:
+                which = f" that tells {name_list(sorted(scores))} of the model itself" if scores else ""
                 raise MissingBaselineError(
-                    f"there is no audit of {uri} ({asked}) on the same data with the same donors. Audit it with the "
-                    "same configuration: nnperm audit."
+                    f"there is no audit of {uri} ({asked}) on the same data with the same donors{which}. Audit it with "
+                    "the same configuration: nnperm audit."
                 )
             logger.info("%s has no audit on the same data with the same donors: it is audited now", uri)
             other = read_audit(client, audit_now(uri), folder / "now")
@@ -130,15 +138,30 @@ def find_baselines(
 
 
 def find_comparable(
-    client: MlflowClient, uri: str, basis: Basis, folder: Path, experiment: str | None = None
+    client: MlflowClient,
+    uri: str,
+    candidate: AuditRecord,
+    folder: Path,
+    experiment: str | None = None,
+    *,
+    scores: Collection[str] = (),
 ) -> AuditRecord | None:
-    """Return the newest audit of a version that can be compared row by row; None where there is none."""
+    """Return the newest audit of a version that can be compared with another row by row; None where there is none.
+
+    It tells the scores of the model itself, of the same outcomes, that are asked for.
+    """
+    basis = candidate.basis
     for run in find_comparable_audits(client, uri, experiment):
         if run.data.params.get("data_digest") == basis.data_digest:
             record = read_audit(client, run.info.run_id, folder / run.info.run_id)
             try:
-                if not basis.differences(record.basis):
+                if not basis.differences(record.basis) and (not scores or _tells(record, candidate, scores)):
                     return record
             except (EvidenceError, ConfigError) as error:
                 logger.warning("%s is passed over: %s", record, error)
     return None
+
+
+def _tells(record: AuditRecord, candidate: AuditRecord, scores: Collection[str]) -> bool:
+    """Tell whether an audit tells some scores, of the same outcomes as another one."""
+    return set(scores) <= set(record.own_scores) and record.config.data.label == candidate.config.data.label

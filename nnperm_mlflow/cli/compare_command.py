@@ -93,6 +93,7 @@ def describe(result: nnperm_mlflow.ComparisonResult, tracking_uri: str | None) -
         "",
         f"rank correlation  {_number(correlation.value, correlation.low, correlation.high)}",
         f"largest shift     {_number(shift.value, shift.low, shift.high)}",
+        *[f"{name} of the models themselves, difference  {_number(*it)}" for name, it in result.own_scores.items()],
         *([f"only in {first}: {name_list(comparison.only_a)}"] if comparison.only_a else []),
         *([f"only in {second}: {name_list(comparison.only_b)}"] if comparison.only_b else []),
         *([f"without a median in one of them: {name_list(comparison.undefined)}"] if comparison.undefined else []),

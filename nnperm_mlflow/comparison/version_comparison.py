@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,6 +14,7 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.difference.comparison_result import Comparison
 from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
+from nnperm_mlflow.analysis.statistics.own_score import score_differences
 from nnperm_mlflow.auditor.audit_procedure import AnyConfig, audit
 from nnperm_mlflow.auditor.preparation import as_config
 from nnperm_mlflow.auditor.result import Folder
@@ -58,6 +60,9 @@ class ComparisonResult:
         Differences, what only one version has, the rank correlation, the largest shift.
     table : DataFrame
         All that side by side, see `side_by_side`.
+    own_scores : mapping of str to (float, float, float)
+        For each score of the models themselves that both audits tell, that of the second less that of the first, and
+        its interval.
     how : str
         On what they were compared.
     unit : str
@@ -74,6 +79,7 @@ class ComparisonResult:
     audits: tuple[str, str]
     comparison: Comparison
     table: pd.DataFrame
+    own_scores: Mapping[str, tuple[float, float, float]]
     how: str
     unit: str
     run_id: str
@@ -183,6 +189,7 @@ def compare(
             audits=(pair[0].run_id, pair[1].run_id),
             comparison=comparison,
             table=table,
+            own_scores=_own_score_differences(pair, paired),
             how=_how(pair, paired),
             unit=pair[1].unit,
             run_id=session.run_id,
@@ -205,6 +212,14 @@ def _compare(pair: Pair, paired: bool) -> Comparison:
     first, second = pair
     logger.info("the audits in %s and %s are compared", first, second)
     return compare_tables(first.table, second.table, first.summary, second.summary, paired=paired)
+
+
+def _own_score_differences(pair: Pair, paired: bool) -> dict[str, tuple[float, float, float]]:
+    """Compare the scores of the models themselves, which have a difference where both are of the same outcomes."""
+    first, second = pair
+    if not (first.own_scores and second.own_scores) or first.config.data.label != second.config.data.label:
+        return {}
+    return score_differences(first.own_scores, second.own_scores, paired=paired)
 
 
 def side_by_side(comparison: Comparison, summary_a: pd.DataFrame, summary_b: pd.DataFrame) -> pd.DataFrame:
@@ -273,6 +288,7 @@ def _evidence(result: ComparisonResult, pair: Pair) -> ComparisonEvidence:
             "common": len(comparison.differences),
             "only_a": len(comparison.only_a),
             "only_b": len(comparison.only_b),
+            **{f"{name}_difference": difference for name, (difference, _, _) in result.own_scores.items()},
         },
         files=list(files.values()),
     )
@@ -292,6 +308,10 @@ def _card(result: ComparisonResult, pair: Pair) -> str:
         overall=[
             ("rank correlation of the medians", in_brackets(correlation.value, correlation.low, correlation.high)),
             ("largest difference of medians", in_brackets(shift.value, shift.low, shift.high)),
+            *[
+                (f"{name} of the models themselves, difference", in_brackets(*difference))
+                for name, difference in result.own_scores.items()
+            ],
         ],
     )
 

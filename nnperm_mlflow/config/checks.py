@@ -149,6 +149,46 @@ class AgainstCheck(_Check):
         return f"against {self.against}, {' and '.join(asked)}"
 
 
+class ScoreCheck(_Check):
+    """A limit on what a scorer says of the model as it is."""
+
+    score: Annotated[str, Field(min_length=1)]
+    max: Number | None = None
+    min: Number | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> ScoreCheck:
+        if (self.max is None) == (self.min is None):
+            raise ValueError("give either 'max' or 'min', or a check for each")
+        return self
+
+    @property
+    def limit(self) -> float:
+        """The limit."""
+        return float(self.max if self.max is not None else self.min or 0.0)
+
+    @property
+    def statement(self) -> str:
+        """What the check asks for, in words."""
+        return f"{self.score} of the model is {'at most' if self.max is not None else 'at least'} {self.limit:g}"
+
+
+class ScoreAgainstCheck(_Check):
+    """A limit on how far what a scorer says of the model lies below what it says of another version, on the same rows.
+
+    What is lower is worse for each of scikit-learn's scorers.
+    """
+
+    score: Annotated[str, Field(min_length=1)]
+    against: Annotated[str, Field(min_length=1)]
+    max_drop: Annotated[Number, Field(ge=0)]
+
+    @property
+    def statement(self) -> str:
+        """What the check asks for, in words."""
+        return f"against {self.against}, {self.score} of the model is lower by at most {self.max_drop:g}"
+
+
 def names_of(feature: Features | None) -> tuple[str, ...]:
     """Return names and patterns as a tuple, empty where none are given."""
     if feature is None:
@@ -165,6 +205,8 @@ def kind_of(check: object) -> str:
     if isinstance(check, _Check):
         return type(check).__name__
     keys = set(check) if isinstance(check, Mapping) else set()
+    if "score" in keys:
+        return "ScoreAgainstCheck" if keys & {"against", "max_drop"} else "ScoreCheck"
     if "against" in keys:
         return "AgainstCheck"
     if "unused_at_most" in keys:
@@ -176,9 +218,15 @@ Check = Annotated[
     Annotated[LimitCheck, Tag("LimitCheck")]
     | Annotated[RankCheck, Tag("RankCheck")]
     | Annotated[UnusedCheck, Tag("UnusedCheck")]
-    | Annotated[AgainstCheck, Tag("AgainstCheck")],
+    | Annotated[AgainstCheck, Tag("AgainstCheck")]
+    | Annotated[ScoreCheck, Tag("ScoreCheck")]
+    | Annotated[ScoreAgainstCheck, Tag("ScoreAgainstCheck")],
     Discriminator(kind_of),
 ]
+
+
+WITH_STATISTIC = ("LimitCheck", "RankCheck", "AgainstCheck")
+"""Kinds of checks that look at a statistic of deviations."""
 
 
 def distinct(checks: list[Check]) -> list[Check]:

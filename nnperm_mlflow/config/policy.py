@@ -13,7 +13,7 @@ from pydantic import field_validator, model_validator
 from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.paths import local_path
-from nnperm_mlflow.config.checks import AgainstCheck, Check, distinct, kind_of
+from nnperm_mlflow.config.checks import WITH_STATISTIC, AgainstCheck, Check, ScoreAgainstCheck, distinct, kind_of
 
 Format = Literal[1, 2]
 """Of a policy: checks that name no statistic mean the median in the first, and the mean since the second."""
@@ -24,7 +24,7 @@ def with_defaults(content: object) -> object:
     if not isinstance(content, Mapping) or content.get("format", 1) == 1 or not isinstance(content.get("checks"), list):
         return content
     checks = [
-        {"statistic": "mean", **check} if isinstance(check, Mapping) and kind_of(check) != "UnusedCheck" else check
+        {"statistic": "mean", **check} if isinstance(check, Mapping) and kind_of(check) in WITH_STATISTIC else check
         for check in content["checks"]
     ]
     return {**content, "checks": checks}
@@ -37,7 +37,7 @@ class Policy(Strict):
     ----------
     format : {1, 2}
         What is meant where nothing is said: see `Format`.
-    checks : list of LimitCheck, RankCheck, UnusedCheck or AgainstCheck
+    checks : list of the kinds in `config.checks`
     undecided : {"fail", "pass"}
         What a check counts as whose interval straddles its limit.
     mode : {"enforce", "dry_run", "off"}
@@ -67,7 +67,14 @@ class Policy(Strict):
     @property
     def baselines(self) -> tuple[str, ...]:
         """URIs of the versions that checks compare with."""
-        return tuple(dict.fromkeys(check.against for check in self.checks if isinstance(check, AgainstCheck)))
+        compares = (AgainstCheck, ScoreAgainstCheck)
+        return tuple(dict.fromkeys(check.against for check in self.checks if isinstance(check, compares)))
+
+    def scores_against(self, asked: str) -> frozenset[str]:
+        """Return the scores that checks compare with those of a version, by the URI as the policy gives it."""
+        return frozenset(
+            check.score for check in self.checks if isinstance(check, ScoreAgainstCheck) and check.against == asked
+        )
 
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of what is said; in the first format not of what follows from it (mode)."""

@@ -10,9 +10,10 @@ import pandas as pd
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.statistics.summary_columns import NUMBERS
 from nnperm_mlflow.basics.errors import CheckError, UnknownFeatureError, did_you_mean, name_list
-from nnperm_mlflow.config.checks import SHARE, LimitCheck, RankCheck, names_of
+from nnperm_mlflow.config.checks import SHARE, LimitCheck, RankCheck, ScoreAgainstCheck, ScoreCheck, names_of
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict.estimates import check_statistic, single_shuffles
+from nnperm_mlflow.verdict.score_checks import check_score
 
 _WILD = frozenset("*?[")
 
@@ -26,7 +27,7 @@ def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequenc
     perturbations : sequence of Perturbation
         What is going to be done.
     scores : sequence of str
-        Whose drops will be told.
+        Of the model as it is, and whose drops will be told.
     model : str
         Pinned URI of the version, for messages.
 
@@ -54,6 +55,8 @@ def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequenc
             meant = choose(names, asked_of(check, planned), model, check.title)
             check_statistic(check.statistic, statistics)
             watched |= set(meant) if names else set()
+        elif isinstance(check, (ScoreCheck, ScoreAgainstCheck)):
+            check_score(check.score, scores, check.title)
     return frozenset(watched)
 
 

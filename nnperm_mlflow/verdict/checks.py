@@ -10,11 +10,20 @@ from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, C
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
-from nnperm_mlflow.config.checks import AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
+from nnperm_mlflow.config.checks import (
+    AgainstCheck,
+    LimitCheck,
+    RankCheck,
+    ScoreAgainstCheck,
+    ScoreCheck,
+    UnusedCheck,
+    names_of,
+)
 from nnperm_mlflow.verdict.audit_numbers import AuditNumbers
 from nnperm_mlflow.verdict.check_targets import asked_of, choose
 from nnperm_mlflow.verdict.estimates import Estimate, State, estimates_of, rank_of, untested_features, unused_features
 from nnperm_mlflow.verdict.informative import refuse_uninformative
+from nnperm_mlflow.verdict.score_checks import drop_estimate, score_estimate
 from nnperm_mlflow.verdict.verdict import Finding
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")
@@ -49,7 +58,7 @@ def apply(check: object, audit: AuditNumbers, baselines: Mapping[str, Baseline])
 
     Parameters
     ----------
-    check : LimitCheck, RankCheck, UnusedCheck or AgainstCheck
+    check : one of the kinds in `config.checks`
     audit : AuditNumbers
     baselines : mapping of str to Baseline
         For each URI, as the policy gives it.
@@ -106,12 +115,7 @@ def _(check: UnusedCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]
 
 @apply.register
 def _(check: AgainstCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    baseline = baselines.get(check.against)
-    if baseline is None:
-        raise MissingBaselineError(
-            f"check '{check.title}': there is no audit of {check.against} on the same data with the same donors. Audit "
-            "it with the same configuration."
-        )
+    baseline = _baseline_of(check, baselines)
     comparison = baseline.comparisons[check.statistic]
     _check_comparable(check, baseline, comparison, audit.model)
     refuse_uninformative(audit.summary, check.statistic, comparison.differences["perturbation"], check.title)
@@ -128,6 +132,29 @@ def _(check: AgainstCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline
                 label += f", that of {_shifted_most(comparison, check.statistic)},"
             found.append(_worst({label: estimate}, limit, at_most, "", check.title))
     return found
+
+
+@apply.register
+def _(check: ScoreCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
+    number = score_estimate(audit.own_scores, check.score, check.title)
+    return [_worst({f"{check.score} of the model itself": number}, check.limit, check.max is not None, "", check.title)]
+
+
+@apply.register
+def _(check: ScoreAgainstCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
+    baseline = _baseline_of(check, baselines)
+    drop = drop_estimate(audit.own_scores, baseline.own_scores, check.score, check.title)
+    label = f"drop of {check.score} of the model itself against {baseline.uri}"
+    return [_worst({label: drop}, check.max_drop, True, "", check.title)]
+
+
+def _baseline_of(check: AgainstCheck | ScoreAgainstCheck, baselines: Mapping[str, Baseline]) -> Baseline:
+    if check.against not in baselines:
+        raise MissingBaselineError(
+            f"check '{check.title}': there is no audit of {check.against} on the same data with the same donors. Audit "
+            "it with the same configuration."
+        )
+    return baselines[check.against]
 
 
 def _check_comparable(check: AgainstCheck, baseline: Baseline, comparison: Comparison, model: str) -> None:

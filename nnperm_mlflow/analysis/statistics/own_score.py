@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,3 +81,26 @@ def score_difference(a: OwnScore, b: OwnScore) -> tuple[float, float, float]:
     variance = n_groups / (n_groups - 1) * float(apart @ apart) + max(a.step, b.step) ** 2
     reach = float(student.ppf((1 + LEVEL) / 2, n_groups - 1)) * math.sqrt(variance)
     return difference, difference - reach, difference + reach
+
+
+def score_differences(
+    a: Mapping[str, OwnScore], b: Mapping[str, OwnScore], *, paired: bool
+) -> dict[str, tuple[float, float, float]]:
+    """Return for each score that both have that of `b` less that of `a`, and its 95 % interval.
+
+    Where they are not of the same rows, the distances of both intervals' ends from their scores add up as those of
+    independent numbers do (Zou and Donner, 2008).
+
+    References
+    ----------
+    Zou and Donner, "Construction of Confidence Limits about Effect Measures: A General Approach", Statistics in
+    Medicine, 2008.
+    """
+    compare = score_difference if paired else _apart
+    return {name: compare(score, b[name]) for name, score in a.items() if name in b}
+
+
+def _apart(a: OwnScore, b: OwnScore) -> tuple[float, float, float]:
+    difference = b.value - a.value
+    below = math.hypot(b.value - b.low, a.high - a.value)
+    return difference, difference - below, difference + math.hypot(b.high - b.value, a.value - a.low)
