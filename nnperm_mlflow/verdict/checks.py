@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import singledispatch
+from pathlib import Path
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ from nnperm_mlflow.config.policy import AgainstCheck, LimitCheck, RankCheck, Unu
 from nnperm_mlflow.verdict.check_targets import asked_of, choose
 from nnperm_mlflow.verdict.estimates import Estimate, State, estimates_of, rank_of, untested_features, unused_features
 from nnperm_mlflow.verdict.informative import refuse_uninformative
-from nnperm_mlflow.verdict.verdict import Finding
+from nnperm_mlflow.verdict.verdict import Finding, Subject
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")
 _SHIFT = "largest shift"
@@ -40,19 +41,41 @@ class Baseline:
     comparisons: Mapping[Statistic, Comparison]
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What a policy is applied to.
+
+    Attributes
+    ----------
+    subject : Subject
+        What was audited; its `model` stands in messages.
+    summary : DataFrame
+        See `analysis.statistics.summary.summarize`.
+    baselines : mapping of str to Baseline
+        For each URI that checks compare with, as the policy gives it.
+    table : Path or None
+        The deviation table; None where it was kept out of the audit's run and no copy is at hand.
+    """
+
+    subject: Subject
+    summary: pd.DataFrame
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    table: Path | None = None
+
+    @property
+    def model(self) -> str:
+        """Pinned URI of what was audited."""
+        return self.subject.model
+
+
 @singledispatch
-def apply(check: object, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
+def apply(check: object, evidence: Evidence) -> list[Finding]:
     """Apply a check.
 
     Parameters
     ----------
     check : LimitCheck, RankCheck, UnusedCheck or AgainstCheck
-    summary : DataFrame
-        See `analysis.statistics.summary.summarize`.
-    model : str
-        Pinned URI of the version, for messages.
-    baselines : mapping of str to Baseline
-        For each URI, as the policy gives it.
+    evidence : Evidence
 
     Returns
     -------
@@ -70,26 +93,26 @@ def apply(check: object, summary: pd.DataFrame, model: str, baselines: Mapping[s
 
 
 @apply.register
-def _(check: LimitCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    numbers = estimates_of(summary, check.statistic)
-    named = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
-    refuse_uninformative(summary, check.statistic, named, check.title)
+def _(check: LimitCheck, evidence: Evidence) -> list[Finding]:
+    numbers = estimates_of(evidence.summary, check.statistic)
+    named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
+    refuse_uninformative(evidence.summary, check.statistic, named, check.title)
     found = {name: numbers[name] for name in named}
     return [_worst(found, check.limit, check.max is not None, check.statistic, check.title)]
 
 
 @apply.register
-def _(check: RankCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    named = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
-    refuse_uninformative(summary, check.statistic, named, check.title)
-    found = {name: rank_of(summary, check.statistic, name) for name in named}
+def _(check: RankCheck, evidence: Evidence) -> list[Finding]:
+    named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
+    refuse_uninformative(evidence.summary, check.statistic, named, check.title)
+    found = {name: rank_of(evidence.summary, check.statistic, name) for name in named}
     what = f"rank by {check.statistic}"
     return [_worst(found, check.limit, check.rank_at_most is not None, what, check.title)]
 
 
 @apply.register
-def _(check: UnusedCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    unused, untested = unused_features(summary), untested_features(summary)
+def _(check: UnusedCheck, evidence: Evidence) -> list[Finding]:
+    unused, untested = unused_features(evidence.summary), untested_features(evidence.summary)
     if len(unused) <= check.unused_at_most < len(unused) + len(untested):
         raise CheckError(
             f"check '{check.title}': {name_list(untested)} changed no value in any row, so that nobody can tell "
@@ -105,16 +128,16 @@ def _(check: UnusedCheck, summary: pd.DataFrame, model: str, baselines: Mapping[
 
 
 @apply.register
-def _(check: AgainstCheck, summary: pd.DataFrame, model: str, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    baseline = baselines.get(check.against)
+def _(check: AgainstCheck, evidence: Evidence) -> list[Finding]:
+    baseline = evidence.baselines.get(check.against)
     if baseline is None:
         raise MissingBaselineError(
             f"check '{check.title}': there is no audit of {check.against} on the same data with the same donors. Audit "
             "it with the same configuration."
         )
     comparison = baseline.comparisons[check.statistic]
-    _check_comparable(check, baseline, comparison, model)
-    refuse_uninformative(summary, check.statistic, comparison.differences["perturbation"], check.title)
+    _check_comparable(check, baseline, comparison, evidence.model)
+    refuse_uninformative(evidence.summary, check.statistic, comparison.differences["perturbation"], check.title)
     asked = [
         ("rank correlation", comparison.rank_correlation, check.min_rank_correlation, False),
         (_SHIFT, comparison.largest_shift, check.max_shift, True),

@@ -15,7 +15,7 @@ from nnperm_mlflow.analysis.statistics.repeat_loop import find
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.verdict.checks import Baseline
+from nnperm_mlflow.verdict.checks import Baseline, Evidence
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Subject
 from tests.support.plain import PlainPredictor, bound
@@ -45,7 +45,7 @@ def audited(folder, table=TABLE, function=by_sex, threshold=0.5, name="t", **ana
 
 def verdict(summary, *checks, baselines=None, rows=N):
     subject = Subject(MODEL, "run1", "7", **DIGESTS, rows=rows, repeats=1, seed=0)
-    return judge(Policy.model_validate({"checks": list(checks)}), summary, subject, baselines)
+    return judge(Policy.model_validate({"checks": list(checks)}), Evidence(subject, summary, baselines or {}))
 
 
 @pytest.mark.parametrize(
