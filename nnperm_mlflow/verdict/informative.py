@@ -11,8 +11,7 @@ import pandas as pd
 from nnperm_mlflow.analysis.statistics.intervals import REACH
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.basics.errors import CheckError, name_list
-
-_FLIPS = "flipped_share"
+from nnperm_mlflow.verdict.estimates import FLIPS
 
 
 def refuse_uninformative(summary: pd.DataFrame, statistic: str, names: Iterable[str], title: str) -> None:
@@ -48,7 +47,7 @@ def refuse_uninformative(summary: pd.DataFrame, statistic: str, names: Iterable[
             f"check '{title}': most rows kept their values of {name_list(forced)}, so that its {statistic} is 0 "
             "whatever the model does with it. Ask for 'statistic: mean', 'changed_median' or 'flipped_share'."
         )
-    still = [name for name, row in meant if statistic == _FLIPS and not row.get("decisions_vary", True)]
+    still = [name for name, row in meant if statistic == FLIPS and not row.get("decisions_vary", True)]
     if still:
         raise CheckError(
             f"check '{title}': the model decides alike on all rows, {name_list(still)} disturbed or not, so that no "

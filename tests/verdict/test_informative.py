@@ -39,7 +39,9 @@ def audited(folder, table=TABLE, function=by_sex, threshold=0.5, name="t", **ana
     decision = Decision((0,), threshold)
     job = Job(PlainPredictor(specs, function), inputs, plan, choose_measure(None, 1, ()), MODEL, decision=decision)
     path = folder / f"{name}.parquet"
-    summary = find(job, 1_000, path, lambda *_: None, record={"seed": 0, "within": [], "data_digest": "d"}).summary
+    summary = find(
+        job, 1_000, path, lambda *_: None, record={"seed": 0, "within": analysis.get("within", []), "data_digest": "d"}
+    ).summary
     return summary.assign(measurable=summary["max"] > 0), path
 
 
