@@ -24,7 +24,7 @@ from nnperm_mlflow.verdict.estimates import (
     untested_features,
     unused_features,
 )
-from nnperm_mlflow.verdict.informative import refuse_uninformative
+from nnperm_mlflow.verdict.informative import refuse_uninformative, refuse_unreachable
 from nnperm_mlflow.verdict.verdict import Finding, Subject
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")
@@ -106,6 +106,7 @@ def _(check: LimitCheck, evidence: Evidence) -> list[Finding]:
     numbers = estimates_of(evidence.summary, check.statistic)
     named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
     refuse_uninformative(evidence.summary, check.statistic, named, check.title)
+    refuse_unreachable(check, evidence.summary, named, evidence.subject.repeats)
     found = {name: (numbers[name], numbers[name].of_family(len(named), check.statistic)) for name in named}
     return [_worst(found, check.limit, check.max is not None, check.statistic, check.title)]
 
