@@ -11,7 +11,8 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.approval.baselines import AuditNow, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
-from nnperm_mlflow.config.policy import Policy, RankCheck
+from nnperm_mlflow.config.checks import RankCheck
+from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.connection import command, run_address
 from nnperm_mlflow.registry.error_explanation import explained

@@ -15,7 +15,8 @@ from nnperm_mlflow.auditor.measurement import measure
 from nnperm_mlflow.auditor.preparation import prepare
 from nnperm_mlflow.basics.audit_files import TABLE_FILE, VERDICT_FILE
 from nnperm_mlflow.basics.errors import DataError, EvidenceError
-from nnperm_mlflow.config.audit_config import AuditConfig, DataConfig, load_config
+from nnperm_mlflow.config.audit_config import AuditConfig, load_config
+from nnperm_mlflow.config.data_config import DataConfig
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.inputs.dataset import load_dataset

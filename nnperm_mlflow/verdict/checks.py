@@ -13,7 +13,7 @@ from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, C
 from nnperm_mlflow.analysis.difference.feature_order import difference_errors
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
-from nnperm_mlflow.config.policy import SHARE, AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
+from nnperm_mlflow.config.checks import SHARE, AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
 from nnperm_mlflow.verdict.check_targets import asked_of, choose
 from nnperm_mlflow.verdict.estimates import (
     Estimate,

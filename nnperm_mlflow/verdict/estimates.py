@@ -15,7 +15,7 @@ from nnperm_mlflow.analysis.statistics.families import family_ends, family_reach
 from nnperm_mlflow.analysis.statistics.intervals import REACH
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
 from nnperm_mlflow.basics.errors import CheckError, did_you_mean, name_list
-from nnperm_mlflow.config.policy import SHARE
+from nnperm_mlflow.config.checks import SHARE
 
 FLIPS = "flipped_share"
 """A statistic that is a share of rows."""

@@ -12,7 +12,7 @@ from nnperm_mlflow.analysis.statistics.intervals import REACH
 from nnperm_mlflow.analysis.statistics.score_drops import SIGNIFICANT, repeats_for
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.basics.errors import CheckError, name_list
-from nnperm_mlflow.config.policy import LimitCheck
+from nnperm_mlflow.config.checks import LimitCheck
 from nnperm_mlflow.verdict.estimates import FLIPS
 
 
