@@ -24,6 +24,9 @@ MOST_SHUFFLES = 100_000
 """Repeats that may be asked for; nobody has waited for so many."""
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
+_DISTURBANCE = {
+    "seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing",
+}  # fmt: skip
 
 
 Step = Annotated[int, Field(ge=1)]
@@ -136,13 +139,6 @@ class AnalysisConfig(Strict):
             raise ValueError("'p_values' needs 'scores' to test")
         return self
 
-    def disturbance(self) -> dict[str, object]:
-        """Return what two audits must have in common for their deviations to be compared row by row."""
-        return self.model_dump(
-            mode="json",
-            include={"seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing"},
-        )
-
 
 class AuditConfig(Strict):
     """All that an audit is asked to do; see `load_config` for reading one from a file.
@@ -192,14 +188,20 @@ class AuditConfig(Strict):
         written = {**self.model_dump(mode="json"), **self.policy.as_dict(), "mode": self.mode}
         return yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
 
+    def disturbance(self) -> dict[str, object]:
+        """Return what two audits must have in common for their deviations to be compared row by row."""
+        return {**self.analysis.model_dump(mode="json", include=_DISTURBANCE), "cluster": self.data.cluster}
+
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are.
 
-        The label belongs to it where there are scores.
+        The label belongs to it where there are scores, and the column of clusters where there is one.
         """
         done = self.model_dump(mode="json", include={"analysis", "inputs"})
         if self.analysis.scores:
             done["label"] = self.data.label
+        if self.data.cluster is not None:
+            done["cluster"] = self.data.cluster
         done["temporal"] = {name: spec.model_dump(exclude={"file"}) for name, spec in self.data.temporal.items()}
         return hashlib.sha256(json.dumps(done, sort_keys=True).encode()).hexdigest()
 

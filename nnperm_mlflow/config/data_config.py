@@ -75,6 +75,9 @@ class DataConfig(Strict):
     ----------
     csv : CsvConfig
         How the static table is written, where it is a csv file.
+    cluster : str or None
+        Column of the static table that says which rows belong together, as months of one client: these rows are no
+        independent ones.
     text : list of str
         Columns of a csv file that are text as it is written there, though all of it may look like numbers.
     """
@@ -83,5 +86,6 @@ class DataConfig(Strict):
     csv: CsvConfig = CsvConfig()
     row_id: str | None = None
     label: str | None = None
+    cluster: str | None = None
     text: Names = []
     temporal: dict[str, TemporalConfig] = {}

@@ -18,7 +18,7 @@ class Basis:
     unit : str
         Of prediction and deviation.
     disturbance : mapping of str to object
-        The settings on which donors and values depend, see `AnalysisConfig.disturbance`.
+        The settings on which donors and values depend, see `AuditConfig.disturbance`.
     """
 
     data_digest: str

@@ -12,6 +12,7 @@ import pandas as pd
 from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.feature_order import difference_errors
 from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
 from nnperm_mlflow.config.checks import SHARE, AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
 from nnperm_mlflow.verdict.check_targets import asked_of, choose
@@ -43,11 +44,14 @@ class Baseline:
         The run that holds its audit.
     comparisons : mapping of "median" or "mean" to Comparison
         With the audit at hand, for each statistic that checks ask for; the baseline is `a`.
+    own_scores : mapping of str to OwnScore
+        As in `Evidence`.
     """
 
     uri: str
     run_id: str
     comparisons: Mapping[Statistic, Comparison]
+    own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,16 @@ class Evidence:
         For each URI that checks compare with, as the policy gives it.
     table : Path or None
         The deviation table; None where it was kept out of the audit's run and no copy is at hand.
+    own_scores : mapping of str to OwnScore
+        Of the undisturbed predictions, for the name of each scorer; empty where there are no labels, and in audits that
+        did not tell them yet.
     """
 
     subject: Subject
     summary: pd.DataFrame
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     table: Path | None = None
+    own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
 
     @property
     def model(self) -> str:

@@ -47,6 +47,9 @@ class Job:
         How the model decides, if it does.
     strata : Strata or None
         Which rows may exchange values; None where all may.
+    clusters : ndarray of shape (n_rows,), int64, or None
+        Number of each row's cluster, in the order in which they first appear: rows of one are not independent of each
+        other. None where each row stands for itself.
     skips_missing : bool
         Leave rows out whose prediction is NaN, instead of ending.
     void_inputs : frozenset of str
@@ -65,6 +68,7 @@ class Job:
     first_repeat: int = 0
     decision: Decision | None = None
     strata: Strata | None = None
+    clusters: np.ndarray | None = None
     skips_missing: bool = False
     void_inputs: frozenset[str] = frozenset()
     keeps_predictions: bool = False
