@@ -171,6 +171,7 @@ def prepare(
         repeats=1 if analysis.repeats == "auto" else analysis.repeats,
         decision=decision,
         strata=stratify(analysis.within, dataset.columns, dataset.steps),
+        tests=analysis.p_values,
         skips_missing=analysis.missing == "skip",
         void_inputs=void,
         keeps_predictions=scores is not None,
