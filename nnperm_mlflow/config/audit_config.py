@@ -26,6 +26,9 @@ _NO_SEPARATORS = "\"'\r\n+-."
 """What stands in cells, or ends lines."""
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
+_DISTURBANCE = {
+    "seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing",
+}  # fmt: skip
 
 
 def _no_repeats(names: list[object]) -> list[object]:
@@ -92,6 +95,9 @@ class DataConfig(Strict):
     ----------
     csv : CsvConfig
         How the static table is written, where it is a csv file.
+    cluster : str or None
+        Column of the static table that says which rows belong together, as months of one client: these rows are no
+        independent ones.
     text : list of str
         Columns of a csv file that are text as it is written there, though all of it may look like numbers.
     """
@@ -100,6 +106,7 @@ class DataConfig(Strict):
     csv: CsvConfig = CsvConfig()
     row_id: str | None = None
     label: str | None = None
+    cluster: str | None = None
     text: Names = []
     temporal: dict[str, TemporalConfig] = {}
 
@@ -210,13 +217,6 @@ class AnalysisConfig(Strict):
             raise ValueError("'p_values' needs 'scores' to test")
         return self
 
-    def disturbance(self) -> dict[str, object]:
-        """Return what two audits must have in common for their deviations to be compared row by row."""
-        return self.model_dump(
-            mode="json",
-            include={"seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing"},
-        )
-
 
 class AuditConfig(Strict):
     """All that an audit is asked to do; see `load_config` for reading one from a file.
@@ -266,14 +266,20 @@ class AuditConfig(Strict):
         written = {**self.model_dump(mode="json"), **self.policy.as_dict(), "mode": self.mode}
         return yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
 
+    def disturbance(self) -> dict[str, object]:
+        """Return what two audits must have in common for their deviations to be compared row by row."""
+        return {**self.analysis.model_dump(mode="json", include=_DISTURBANCE), "cluster": self.data.cluster}
+
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are.
 
-        The label belongs to it where there are scores.
+        The label belongs to it where there are scores, and the column of clusters where there is one.
         """
         done = self.model_dump(mode="json", include={"analysis", "inputs"})
         if self.analysis.scores:
             done["label"] = self.data.label
+        if self.data.cluster is not None:
+            done["cluster"] = self.data.cluster
         done["temporal"] = {name: spec.model_dump(exclude={"file"}) for name, spec in self.data.temporal.items()}
         return hashlib.sha256(json.dumps(done, sort_keys=True).encode()).hexdigest()
 

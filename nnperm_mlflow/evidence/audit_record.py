@@ -153,7 +153,7 @@ class AuditRecord:
     @property
     def basis(self) -> Basis:
         """What the audit must have in common with another to be compared with it row by row."""
-        return Basis.of(self.param("data_digest"), self.repeats, self.unit, self.config.analysis)
+        return Basis.of(self.param("data_digest"), self.repeats, self.unit, self.config)
 
     def param(self, name: str) -> str:
         """Return a parameter of the run.

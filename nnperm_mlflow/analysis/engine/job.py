@@ -53,6 +53,9 @@ class Job:
         How the model decides, if it does.
     strata : Strata or None
         Which rows may exchange values; None where all may.
+    clusters : ndarray of shape (n_rows,), int64, or None
+        Number of each row's cluster, in the order in which they first appear: rows of one are not independent of each
+        other. None where each row stands for itself.
     tests : bool
         Whether the shuffles are also those of a permutation test, which within strata takes another draw.
     skips_missing : bool
@@ -73,6 +76,7 @@ class Job:
     first_repeat: int = 0
     decision: Decision | None = None
     strata: Strata | None = None
+    clusters: np.ndarray | None = None
     tests: bool = False
     skips_missing: bool = False
     void_inputs: frozenset[str] = frozenset()
