@@ -283,6 +283,7 @@ def _record(loaded: _Loaded, used: AuditConfig, noise: SelfNoise, trust_model: b
         "seed": used.analysis.seed,
         "repeats": used.analysis.repeats,
         "within": used.analysis.within,
+        **({} if used.analysis.donors is None else {"donors": used.analysis.donors}),
         **({} if used.data.cluster is None else {"cluster": used.data.cluster}),
         "rows": loaded.dataset.n_rows,
         "self_noise": noise.largest,
