@@ -139,6 +139,11 @@ class AnalysisConfig(Strict):
             raise ValueError("'p_values' needs 'scores' to test")
         return self
 
+    @property
+    def donors(self) -> Literal["cycles", "permutations"] | None:
+        """How donors are drawn within strata, which is otherwise where shuffles are tested; None without strata."""
+        return None if not self.within else "permutations" if self.p_values else "cycles"
+
 
 class AuditConfig(Strict):
     """All that an audit is asked to do; see `load_config` for reading one from a file.
@@ -190,7 +195,8 @@ class AuditConfig(Strict):
 
     def disturbance(self) -> dict[str, object]:
         """Return what two audits must have in common for their deviations to be compared row by row."""
-        return {**self.analysis.model_dump(mode="json", include=_DISTURBANCE), "cluster": self.data.cluster}
+        asked = self.analysis.model_dump(mode="json", include=_DISTURBANCE)
+        return {**asked, "cluster": self.data.cluster, "donors": self.analysis.donors}
 
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are.

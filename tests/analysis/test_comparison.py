@@ -155,6 +155,7 @@ OTHERS = {
     r"rows \(240 and 200\)": {"table": TABLE[:200]},
     r"repeats \(1 and 2\)": {"repeats": 2},
     r"within \(\[\] and \['age'\]\)": {"told": {"within": ["age"]}},
+    r"donors \(None and cycles\)": {"told": {"donors": "cycles"}},
     r"data \(d1 and d2\), seed \(0 and 1\)": {"told": {"data_digest": "d2"}, "seed": 1},
 }
 

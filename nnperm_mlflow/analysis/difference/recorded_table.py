@@ -38,6 +38,7 @@ class Provenance(Tolerant):
     data_digest: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     within: list[str] | None = None
+    donors: str | None = None
     perturbations: list[DisturbedColumn]
 
 

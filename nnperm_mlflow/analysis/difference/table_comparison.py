@@ -92,6 +92,7 @@ def _check_likeness(a: FirstBlock, b: FirstBlock) -> None:
         "seed": (a.settings["seed"], b.settings["seed"]),
         "repeats": (len(a.repeats), len(b.repeats)),
         "within": (a.settings.get("within"), b.settings.get("within")),
+        "donors": (a.settings.get("donors"), b.settings.get("donors")),
     }
     apart = [f"{name} ({one} and {other})" for name, (one, other) in told.items() if one != other]
     if not apart and not all(np.array_equal(a.rows(repeat), b.rows(repeat)) for repeat in a.repeats):

@@ -12,6 +12,7 @@ from nnperm_mlflow.analysis.engine.row_marks import Marks
 from nnperm_mlflow.analysis.engine.table import TableReader
 from nnperm_mlflow.analysis.perturbation.donors import shuffle_blocks
 from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS, Sample, ends_of, ranks_of
+from nnperm_mlflow.analysis.statistics.stratified_variance import StratifiedDonors
 from nnperm_mlflow.analysis.statistics.summary import Certain
 from nnperm_mlflow.analysis.statistics.tally import Tally
 from nnperm_mlflow.analysis.statistics.variance import receivers_of
@@ -82,11 +83,14 @@ class Certainties:
                 medians.append(_median(np.concatenate(kept)))
         return deviations, float(np.std(medians, ddof=1)) if len(medians) > 1 else math.nan
 
-    def _receivers(self, number: int) -> list[np.ndarray] | None:
+    def _receivers(self, number: int) -> list[np.ndarray] | StratifiedDonors | None:
         perturbation = self._job.perturbations[number]
         drawn = (self._job.donors(self._block, perturbation, repeat) for repeat in range(self._job.repeats))
         donors = [positions for positions in drawn if positions is not None]
-        return receivers_of(donors) if donors else None
+        if not donors:
+            return None
+        strata = self._job.strata_of(self._block, perturbation.feature)
+        return receivers_of(donors) if strata is None else StratifiedDonors(donors, strata)
 
 
 def _median(values: np.ndarray) -> float:

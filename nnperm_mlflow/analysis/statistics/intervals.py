@@ -15,6 +15,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from nnperm_mlflow.analysis.statistics.stratified_variance import StratifiedDonors
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES, SURE_QUANTILES
 from nnperm_mlflow.analysis.statistics.variance import variance
 
@@ -39,8 +40,9 @@ class Sample:
     moved, fell, flipped : ndarray of shape (n_repeats, n_known), bool
         Whether the feature's value changed, the prediction fell, the decision is another one; False for a row that is
         left out.
-    receivers : list of ndarray of shape (n_known,), or None
-        As `receivers_of` returns them; None where rows receive nothing from each other.
+    receivers : list of ndarray of shape (n_known,), StratifiedDonors, or None
+        As `receivers_of` returns them; who received whose value within strata; None where rows receive nothing from
+        each other.
     n_rows : int
         Rows of the data.
     """
@@ -49,7 +51,7 @@ class Sample:
     moved: np.ndarray
     fell: np.ndarray
     flipped: np.ndarray
-    receivers: list[np.ndarray] | None
+    receivers: list[np.ndarray] | StratifiedDonors | None
     n_rows: int
 
     @cached_property

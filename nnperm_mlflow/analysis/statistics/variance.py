@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nnperm_mlflow.analysis.statistics.stratified_variance import StratifiedDonors, stratified_variance
+
 
 def receivers_of(donors: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return, for each repeat, the position of the row that each row gives its value to.
@@ -39,7 +41,11 @@ def receivers_of(donors: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def variance(
-    values: np.ndarray, known: np.ndarray, receivers: Sequence[np.ndarray] | None, *, least: float = 1.0
+    values: np.ndarray,
+    known: np.ndarray,
+    receivers: Sequence[np.ndarray] | StratifiedDonors | None,
+    *,
+    least: float = 1.0,
 ) -> float:
     """Return the number of rows times the variance of the mean of some values.
 
@@ -54,8 +60,9 @@ def variance(
         Numbers or booleans, of rows with all of their donors. Not modified.
     known : ndarray of shape (n_repeats, n_rows), bool
         Which of them the mean is of.
-    receivers : sequence of ndarray of shape (n_rows,), or None
-        As `receivers_of` returns them; None where rows receive nothing from each other.
+    receivers : sequence of ndarray of shape (n_rows,), StratifiedDonors, or None
+        As `receivers_of` returns them; who received whose value within strata; None where rows receive nothing from
+        each other.
     least : float
         The smallest variance to believe where rows have donors, as a share of what it were if no two values had
         anything in common.
@@ -65,6 +72,8 @@ def variance(
     float
         Infinite where no value is known.
     """
+    if isinstance(receivers, StratifiedDonors):
+        return stratified_variance(values, known, receivers, least=least)
     n_repeats, n_rows = values.shape
     n_known = int(np.count_nonzero(known))
     if n_known == 0:
