@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from nnperm_mlflow.analysis.difference.influences import Errors
-from nnperm_mlflow.analysis.statistics.intervals import LEVEL
+from nnperm_mlflow.analysis.statistics.skewness import LEVEL
 
 _FEWEST = 3  # two are in one order or in the other
 _DRAWS = 2_000
