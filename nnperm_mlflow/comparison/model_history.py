@@ -188,4 +188,4 @@ def _ground(record: AuditRecord) -> dict[str, str]:
         record.files.ask_server()
         logger.warning("%s is compared with no other: %s", record, error)
         return {**ground, "configuration": record.run_id}
-    return {**ground, "configuration": json.dumps({key: asked[key] for key in _OF_MEDIANS})}
+    return {**ground, "configuration": json.dumps([{key: asked[key] for key in _OF_MEDIANS}, record.donors])}

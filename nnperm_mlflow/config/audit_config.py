@@ -217,6 +217,11 @@ class AnalysisConfig(Strict):
             raise ValueError("'p_values' needs 'scores' to test")
         return self
 
+    @property
+    def donors(self) -> Literal["cycles", "permutations"] | None:
+        """How donors are drawn within strata, which is otherwise where shuffles are tested; None without strata."""
+        return None if not self.within else "permutations" if self.p_values else "cycles"
+
 
 class AuditConfig(Strict):
     """All that an audit is asked to do; see `load_config` for reading one from a file.

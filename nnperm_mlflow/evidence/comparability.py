@@ -29,9 +29,19 @@ class Basis:
     disturbance: Mapping[str, object]
 
     @classmethod
-    def of(cls, data_digest: str, repeats: int, unit: str, config: AuditConfig) -> Basis:
-        """Return the basis of an audit that was, or would be, made so."""
-        return cls(data_digest, repeats, unit, config.disturbance())
+    def of(cls, data_digest: str, repeats: int, unit: str, config: AuditConfig, donors: str | None = None) -> Basis:
+        """Return the basis of an audit that was, or would be, made so.
+
+        Parameters
+        ----------
+        data_digest : str
+        repeats : int
+        unit : str
+        config : AuditConfig
+        donors : str, optional
+            How donors were drawn within strata, if not as they are now.
+        """
+        return cls(data_digest, repeats, unit, {**config.disturbance(), "donors": donors or config.analysis.donors})
 
     def differences(self, other: Basis) -> list[str]:
         """Return in words what keeps another audit from being compared with this one; nothing where it can be."""

@@ -166,6 +166,11 @@ def _digest_now(record: AuditRecord, folder: Path, rereading: Rereading) -> str:
 
 def _audit_again(client: MlflowClient, record: AuditRecord, folder: Path, rereading: Rereading) -> None:
     """Make the whole audit again, without a run, and compare its numbers."""
+    if record.donors != record.config.analysis.donors:
+        raise EvidenceError(
+            f"{record} drew donors within strata as {record.donors}, and they are drawn as "
+            f"{record.config.analysis.donors} now, so that its numbers do not come again. Audit the version again."
+        )
     (folder / "again").mkdir()
     config: AuditConfig = record.config.model_copy(update={"data": rereading.source(record)})
     config = config.with_policy(Policy()).with_repeats(record.repeats)

@@ -29,7 +29,7 @@ from nnperm_mlflow.analysis.statistics.intervals import Sample, ranks_of
 from nnperm_mlflow.analysis.statistics.repeat_loop import find
 from nnperm_mlflow.analysis.statistics.skewness import reaches
 from nnperm_mlflow.analysis.statistics.stopping_rule import Precision
-from nnperm_mlflow.analysis.statistics.variance import Dependence
+from nnperm_mlflow.analysis.statistics.variance import Exchange
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
@@ -156,6 +156,7 @@ OTHERS = {
     r"rows \(240 and 200\)": {"table": TABLE[:200]},
     r"repeats \(1 and 2\)": {"repeats": 2},
     r"within \(\[\] and \['age'\]\)": {"told": {"within": ["age"]}},
+    r"donors \(None and cycles\)": {"told": {"donors": "cycles"}},
     r"data \(d1 and d2\), seed \(0 and 1\)": {"told": {"data_digest": "d2"}, "seed": 1},
 }
 
@@ -183,7 +184,7 @@ def reach_of_means(pair, name, rows, donors):
     """Return how far above the difference of means its interval goes, from the whole tables."""
     tables = [pd.read_parquet(path).sort_values(["repeat", "row"]) for path, _ in pair]
     a, b = (table[name].to_numpy(float).reshape(-1, N_ROWS)[:, rows] for table in tables)
-    moments = Dependence(donors).moments(b - a, np.ones(a.shape, dtype=bool))
+    moments = Exchange(donors).moments(b - a, np.ones(a.shape, dtype=bool))
     return reaches(moments.of_more_rows(N_ROWS / len(rows)), len(rows))[1]
 
 
@@ -228,7 +229,7 @@ def test_where_donors_are_not_known_the_error_is_the_largest_that_there_can_be(w
     assert reach == pytest.approx(REACH * math.sqrt(2 * dose.var() / N_ROWS))
     set_to = pd.read_parquet(tables[0][0]).query("repeat == 0")["dose=7"].to_numpy(float)
     reach = found.loc["dose=7", "mean_difference_high"] - found.loc["dose=7", "mean_difference"]
-    moments = Dependence().moments(set_to[None], np.ones((1, N_ROWS), dtype=bool))
+    moments = Exchange().moments(set_to[None], np.ones((1, N_ROWS), dtype=bool))
     assert reach == pytest.approx(reaches(moments, N_ROWS)[1])
 
 
@@ -261,7 +262,7 @@ def test_rows_that_one_audit_leaves_out_stay_out_of_its_statistic_alone(tmp_path
     assert found.loc["dose=0", "mean_a"] == pytest.approx(3 * moved[kept].mean())
     assert found.loc["dose=0", "mean_b"] == pytest.approx(moved.mean())
     off_a, off_b = 3 * (moved - moved[kept].mean()) * kept / kept.mean(), moved - moved.mean()
-    moments = Dependence().moments((off_b - off_a).to_numpy()[None], np.ones((1, N_ROWS), dtype=bool))
+    moments = Exchange().moments((off_b - off_a).to_numpy()[None], np.ones((1, N_ROWS), dtype=bool))
     reach = reaches(moments, kept.sum())[1]
     assert found.loc["dose=0", "mean_difference_high"] - found.loc["dose=0", "mean_difference"] == pytest.approx(reach)
 
@@ -331,7 +332,7 @@ class Rows:
         seed = int(rng.integers(1 << 32))
         donors = [donor_positions(block, seed, "x", repeat) for repeat in range(repeats)]
         self.given = np.ones((repeats, n_rows)) if is_set else np.stack([self.column[each] for each in donors])
-        self.dependence = Dependence(None if is_set else donors)
+        self.dependence = Exchange(None if is_set else donors)
 
     def audit(self, model, dependence=None):
         deviations = deviations_of(model, self.given, self.column, self.other)

@@ -17,7 +17,7 @@ from nnperm_mlflow.analysis.statistics.intervals import Sample, ends_of, quantil
 from nnperm_mlflow.analysis.statistics.repeat_loop import find
 from nnperm_mlflow.analysis.statistics.summary import summarize
 from nnperm_mlflow.analysis.statistics.summary_columns import SURE
-from nnperm_mlflow.analysis.statistics.variance import UNKNOWN, Dependence
+from nnperm_mlflow.analysis.statistics.variance import UNKNOWN, Exchange
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.specs import OutputSpec
 from tests.support.plain import PlainPredictor, bound, tallied
@@ -65,7 +65,7 @@ def filled(model, column, other, repeats, seed):
 
 def median_ranks(deviations, donors):
     """Return the ranks of all deviations between which their median lies, as `Sample` finds them."""
-    sample = Sample(deviations, *[deviations > 0] * 3, Dependence(donors), deviations.shape[1], 1.0)
+    sample = Sample(deviations, *[deviations > 0] * 3, Exchange(donors), deviations.shape[1], 1.0)
     found = {"median": np.median(deviations.astype(float)), "q95": 0.0, "changed_median": math.nan}
     return ranks_of(sample, found, deviations.size, 0)["median"]
 
@@ -121,7 +121,7 @@ def audited(way, model, limit, drawn, repeats, *, seed):
     given = np.ones((repeats, len(column))) if donors is None else np.stack([column[each] for each in donors])
     before, after = model(column, other), np.stack([model(each, other) for each in given])
     moves, moved, flipped = after - before, given != column, (after > limit) != (before > limit)
-    sample = Sample(np.abs(moves), moved, moves < 0, flipped, Dependence(donors), len(column), 1.0)
+    sample = Sample(np.abs(moves), moved, moves < 0, flipped, Exchange(donors), len(column), 1.0)
     return sample, statistics_of(moves, moved, flipped)
 
 
@@ -216,7 +216,7 @@ def test_a_set_value_has_the_error_of_independent_rows_however_often_it_is_repea
     values[::3] = np.nan
     known = values[~np.isnan(values)]
     repeated = np.repeat(values[None], 4, axis=0)
-    found = Dependence().moments(repeated, ~np.isnan(repeated)).variance()
+    found = Exchange().moments(repeated, ~np.isnan(repeated)).variance()
     assert found == pytest.approx(known.var() / 200, rel=1e-12)
 
 
@@ -229,13 +229,13 @@ def test_the_variance_of_a_shuffle_is_that_of_sums_over_all_pairs_of_rows():
     off_of_rows = pairs.mean(axis=1) - pairs.mean()
     of_rows = np.var(2 * off_of_rows)
     of_pairs = pairs.var() - 2 * np.var(off_of_rows)
-    found = 400 * Dependence(donors).moments(deviations, np.ones_like(deviations, dtype=bool)).variance()
+    found = 400 * Exchange(donors).moments(deviations, np.ones_like(deviations, dtype=bool)).variance()
     assert found == pytest.approx(of_rows + of_pairs / repeats, rel=0.02)
 
 
 def test_values_that_are_all_alike_are_sure_and_values_that_are_unknown_are_not():
     known = np.ones((2, 5), dtype=bool)
-    reversed_rows = Dependence([np.arange(5)[::-1]] * 2)
+    reversed_rows = Exchange([np.arange(5)[::-1]] * 2)
     assert reversed_rows.moments(np.full((2, 5), 0.25), known).variance() == 0
     assert reversed_rows.moments(np.full((2, 5), 0.25), ~known) is UNKNOWN
     assert UNKNOWN.variance() == math.inf
@@ -291,7 +291,7 @@ def test_the_summary_of_an_audit_has_the_intervals_of_its_own_rows_and_donors(bl
         deviations = written[name].to_numpy().reshape(3, 101)
         np.testing.assert_allclose(deviations, np.abs(after - before), rtol=1e-6)
         sample = Sample(
-            deviations, given != column, after < before, (after > 0.5) != (before > 0.5), Dependence(donors), 101, 1.0,
+            deviations, given != column, after < before, (after > 0.5) != (before > 0.5), Exchange(donors), 101, 1.0,
         )  # fmt: skip
         found, ordered = summary.loc[name], np.sort(deviations, axis=None)
         ranks = ranks_of(sample, found, 303, np.count_nonzero(sample.moved))

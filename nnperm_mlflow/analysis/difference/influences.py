@@ -10,24 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from nnperm_mlflow.analysis.statistics.skewness import errors_to_the_end, reaches
-from nnperm_mlflow.analysis.statistics.variance import Dependence, ErrorMoments
+from nnperm_mlflow.analysis.statistics.variance import Dependence, ErrorMoments, Exchange, rows_of_cluster
 
 Statistic = Literal["median", "mean"]
-
-
-class Moments(Protocol):
-    """Which rows have to do with each other, and so how a mean errs: `Dependence`, or `UnknownDonors`."""
-
-    def moments(self, values: np.ndarray, known: np.ndarray) -> ErrorMoments:
-        """Return how the mean of values errs, of shape (n_repeats, n_rows)."""
-
-    def count_units(self, known: np.ndarray) -> int:
-        """Return how many rows, or clusters, have a value that is known."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +32,11 @@ class UnknownDonors:
 
     clusters: np.ndarray | None = None
 
+    @property
+    def values_of_unit(self) -> float:
+        """In how many values a row, or a cluster of middling size, may show, for each repeat."""
+        return 2 * rows_of_cluster(self.clusters)
+
     def moments(self, values: np.ndarray, known: np.ndarray) -> ErrorMoments:
         """Return the largest variance that there can be, whatever the donors, of values with mean 0.
 
@@ -53,12 +48,12 @@ class UnknownDonors:
         of_pairs = float(np.mean(np.square(values))) / values.shape[1]
         if self.clusters is None:
             return ErrorMoments(2 * of_pairs, 0.0, 0.0)
-        rows = Dependence(None, self.clusters)
-        return ErrorMoments(2 * rows.moments(values, known).second + 2 * rows.rows_of_unit * of_pairs, 0.0, 0.0)
+        received = Exchange(None, self.clusters).moments(values, known).second
+        return ErrorMoments(2 * (received + rows_of_cluster(self.clusters) * of_pairs), 0.0, 0.0)
 
     def count_units(self, known: np.ndarray) -> int:
         """Return how many rows, or clusters, have a value that is known."""
-        return Dependence(None, self.clusters).count_units(known)
+        return Exchange(None, self.clusters).count_units(known)
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,7 @@ class Influences:
         With mean 0; 0 where a row is left out, and for the median everywhere where it is known exactly.
     jumps : bool
         Whether so many deviations are equal where the median may lie that there is no density.
-    dependence : Dependence or UnknownDonors
+    dependence : Dependence
         Which of the rows have to do with each other.
     n_units : int
         How many rows, or clusters of rows, these are of.
@@ -109,7 +104,7 @@ class Influences:
     median: np.ndarray
     mean: np.ndarray
     jumps: bool
-    dependence: Moments
+    dependence: Dependence
     n_units: int
     n_rows: int
 
@@ -158,7 +153,7 @@ def _even(a: float, b: float, difference: float, n_units: int) -> Errors:
 
 
 def find_influences(
-    deviations: np.ndarray, median: float, ends: tuple[float, float], dependence: Moments, n_rows: int
+    deviations: np.ndarray, median: float, ends: tuple[float, float], dependence: Dependence, n_rows: int
 ) -> Influences:
     """Find what each deviation adds to the errors of median and mean.
 
@@ -173,7 +168,7 @@ def find_influences(
         Of all deviations.
     ends : (float, float)
         Of its interval.
-    dependence : Dependence or UnknownDonors
+    dependence : Dependence
         Which of these rows have to do with each other.
     n_rows : int
         Rows of the data.

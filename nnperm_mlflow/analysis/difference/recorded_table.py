@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
 
-from nnperm_mlflow.analysis.difference.influences import Moments, UnknownDonors
+from nnperm_mlflow.analysis.difference.influences import UnknownDonors
 from nnperm_mlflow.analysis.engine.table import CLUSTER, TableReader, read_schema, table_metadata
 from nnperm_mlflow.analysis.perturbation.donors import donor_positions
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
 from nnperm_mlflow.analysis.statistics.known_blocks import KnownBlocks
-from nnperm_mlflow.analysis.statistics.variance import Dependence
+from nnperm_mlflow.analysis.statistics.variance import Dependence, Exchange
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 
@@ -39,6 +39,7 @@ class Provenance(Tolerant):
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     within: list[str] | None = None
     cluster: str | None = None
+    donors: str | None = None
     perturbations: list[DisturbedColumn]
 
 
@@ -110,7 +111,7 @@ class KnownRows:
         """Return a perturbation's deviations, of shape (n_repeats, n_known), float32; NaN where a row is left out."""
         return np.stack([self._first(self._columns[perturbation], repeat) for repeat in self.repeats])
 
-    def dependence(self, feature: str, way: str) -> Moments:
+    def dependence(self, feature: str, way: str) -> Dependence:
         """Return which of these rows have to do with each other under a perturbation.
 
         Parameters
@@ -122,10 +123,10 @@ class KnownRows:
 
         Returns
         -------
-        Dependence or UnknownDonors
+        Dependence
         """
         if way != Shuffle.way:
-            return Dependence(None, self._known.clusters)
+            return Exchange(None, self._known.clusters)
         if self.settings.get("within") != []:
             return UnknownDonors(self._known.clusters)
         seed = self.settings["seed"]

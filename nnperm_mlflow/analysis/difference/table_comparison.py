@@ -14,7 +14,6 @@ from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_COLUM
 from nnperm_mlflow.analysis.difference.influences import (
     Errors,
     Influences,
-    Moments,
     Statistic,
     find_influences,
     paired_errors,
@@ -23,6 +22,7 @@ from nnperm_mlflow.analysis.difference.influences import (
 from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
+from nnperm_mlflow.analysis.statistics.variance import Dependence
 from nnperm_mlflow.basics.errors import ConfigError
 
 _SAME = ["perturbation", "way"]
@@ -92,6 +92,7 @@ def _check_likeness(a: KnownRows, b: KnownRows) -> None:
         "repeats": (len(a.repeats), len(b.repeats)),
         "within": (a.settings.get("within"), b.settings.get("within")),
         "cluster": (a.settings.get("cluster"), b.settings.get("cluster")),
+        "donors": (a.settings.get("donors"), b.settings.get("donors")),
     }
     apart = [f"{name} ({one} and {other})" for name, (one, other) in told.items() if one != other]
     if not apart and not all(np.array_equal(a.rows(repeat), b.rows(repeat)) for repeat in a.repeats):
@@ -112,7 +113,7 @@ def _errors(a: KnownRows, b: KnownRows, row: Mapping[str, Any], paired: bool) ->
     return unpaired_errors(first, _influences(b, row, "_b", b.dependence(row["feature_b"], row["way"])))
 
 
-def _influences(audit: KnownRows, row: Mapping[str, Any], end: str, dependence: Moments) -> Influences:
+def _influences(audit: KnownRows, row: Mapping[str, Any], end: str, dependence: Dependence) -> Influences:
     median, low, high = (row[f"{name}{end}"] for name in ("median", "median_low", "median_high"))
     return find_influences(audit.deviations(row["perturbation"]), median, (low, high), dependence, audit.n_rows)
 

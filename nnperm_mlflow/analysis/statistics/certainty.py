@@ -73,7 +73,9 @@ class Certainties:
             return Certain({}, {}, spread)
         perturbation = self._job.perturbations[number]
         dependence = self._known.dependence(
-            lambda block, repeat: self._job.donors(block, perturbation, repeat), range(self._job.repeats)
+            lambda block, repeat: self._job.donors(block, perturbation, repeat),
+            range(self._job.repeats),
+            lambda block: self._job.strata_of(block, perturbation.feature),
         )
         sample = Sample(deviations, *self._marks.of(number), dependence, self._job.inputs.n_rows, self._span)
         if self._known.clusters is not None and sample.n_units < FEWEST_ROWS:

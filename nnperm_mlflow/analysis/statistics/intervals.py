@@ -156,8 +156,7 @@ def _alike_rows(sample: Sample, flipped: np.ndarray) -> float:
     if n_known == 0:
         return 1.0
     share = np.count_nonzero(flipped) / n_known
-    of_one = (1 if sample.dependence.donors is None else 2) * sample.dependence.rows_of_unit
-    worst = of_one * sample.known.size / n_known
+    worst = sample.dependence.values_of_unit * sample.known.size / n_known
     varied = sample.n_rows * sample.error(flipped) ** 2
     return sample.n_rows * (sample.n_rows * share * (1 - share) + 1) / (sample.n_rows * varied + worst)
 

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, shuffle_blocks
-from nnperm_mlflow.analysis.statistics.variance import Dependence
+from nnperm_mlflow.analysis.statistics.stratified_variance import StratifiedExchange
+from nnperm_mlflow.analysis.statistics.variance import Dependence, Exchange
 
 ENOUGH_CLUSTERS = 1_000
 """Clusters whose rows tell how much a mean varies."""
 
 Draw = Callable[[ShuffleBlock, int], np.ndarray | None]
 """Gives each row's donor, as a position in a shuffle block, for a repeat; None where rows receive none's value."""
+
+StrataOf = Callable[[ShuffleBlock], np.ndarray | None]
+"""Gives the number of each row's stratum in a shuffle block; None where all of its rows may exchange values."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +66,24 @@ class KnownBlocks:
         """How many rows they have."""
         return sum(len(block.rows) for block in self.blocks)
 
-    def dependence(self, draw: Draw, repeats: Iterable[int]) -> Dependence:
+    def dependence(self, draw: Draw, repeats: Iterable[int], strata_of: StrataOf = lambda _: None) -> Dependence:
         """Return which of the rows have to do with each other, one block after the other.
+
+        Where there are clusters and strata, clusters win, and what a stratum lies off counts more than once: too much
+        rather than too little.
 
         Parameters
         ----------
         draw : callable
         repeats : iterable of int
             Numbers of the repeats.
+        strata_of : callable
         """
         donors = [[draw(block, repeat) for block in self.blocks] for repeat in repeats]
         whole = [self._joined(each) for each in donors]
         known = [positions for positions in whole if positions is not None]
-        return Dependence(known or None, self.clusters)
+        strata = strata_of(self.blocks[0]) if known and self.clusters is None else None
+        return Exchange(known or None, self.clusters) if strata is None else StratifiedExchange(known, strata)
 
     def _joined(self, donors: list[np.ndarray | None]) -> np.ndarray | None:
         """Return the positions of donors among the rows of all blocks, from those in each."""

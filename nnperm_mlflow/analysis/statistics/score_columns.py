@@ -50,8 +50,9 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
         repeats = 1 if isinstance(perturbation, SetTo) else done.repeats  # a set value is the same in all
         perturbed = islice(found.predictions.of(number), repeats)
         donors = _donors(perturbation, done, blocks)
+        untouched = None if done.strata is None or not p_values else _untouched(perturbation, done, blocks)
         try:
-            drops[perturbation.name] = score_drops(scores, before, perturbed, donors)
+            drops[perturbation.name] = score_drops(scores, before, perturbed, donors, untouched)
         except ConfigError as error:
             logger.warning("once %s no drop in score is told: %s", perturbation, error)
             drops[perturbation.name] = dict.fromkeys(scores.names, NO_DROP)
@@ -79,7 +80,17 @@ def _donors(perturbation: Perturbation, job: Job, blocks: Sequence[ShuffleBlock]
     def all_rows(repeat: int) -> np.ndarray:
         donors = np.empty(job.inputs.n_rows, dtype=np.int64)
         for block in blocks:
-            donors[block.rows] = block.rows[job.donors(block, perturbation, repeat)]
+            donors[block.rows] = block.rows[job.permutation(block, perturbation, repeat)]
         return donors
 
     return map(all_rows, range(job.repeats))
+
+
+def _untouched(perturbation: Perturbation, job: Job, blocks: Sequence[ShuffleBlock]) -> Iterator[np.ndarray]:
+    """Yield for each repeat which rows keep their value in the permutation that is tested, and received another."""
+    for repeat in range(job.repeats):
+        found = np.zeros(job.inputs.n_rows, dtype=bool)
+        for block in blocks:
+            donors = job.donors(block, perturbation, repeat)
+            found[block.rows] = False if donors is None else donors != job.permutation(block, perturbation, repeat)
+        yield found

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -53,29 +54,15 @@ UNKNOWN = ErrorMoments(math.inf, 0.0, 0.0)
 """Of a mean of nothing."""
 
 
-@dataclass(frozen=True)
-class Dependence:
-    """Which rows have to do with each other: those that receive from each other, and those of a cluster.
+class Dependence(Protocol):
+    """Which rows have to do with each other, and so how a mean errs."""
 
-    Attributes
-    ----------
-    donors : sequence of ndarray of shape (n_rows,), int, or None
-        For each repeat the position of each row's donor; None where rows receive nothing from each other.
-    clusters : ndarray of shape (n_rows,), int, or None
-        Number of each row's cluster, from 0; None where each row stands for itself.
-    """
-
-    donors: Sequence[np.ndarray] | None = None
-    clusters: np.ndarray | None = None
+    @property
+    def values_of_unit(self) -> float:
+        """In how many values a unit may show, for each repeat: those of its rows, and of the rows that they give to."""
 
     def moments(self, values: np.ndarray, known: np.ndarray) -> ErrorMoments:
         """Return how the mean of some values errs.
-
-        A mean over pairs errs by what a row adds as a receiver and as a donor (Hoeffding, 1948), and by what only the
-        pair has, which fades with the repeats. The sum of a row's two parts holds each pair twice; one of the two is
-        taken off. Where rows are left out the mean is a ratio, so that each value adds by how much it lies off the
-        mean, and a row that is left out adds nothing. What the rows of a cluster add is summed up, and so is what two
-        clusters have between them, in all repeats (Aronow, Samii and Assenova, 2015).
 
         Parameters
         ----------
@@ -89,10 +76,39 @@ class Dependence:
         ErrorMoments
             `UNKNOWN` where no value is known.
         """
+
+    def count_units(self, known: np.ndarray) -> int:
+        """Return how many rows, or clusters, have a value that is known; `known` has the shape (n_repeats, n_rows)."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Rows that receive from each other, whichever they are, or from none; and clusters of rows.
+
+    Attributes
+    ----------
+    donors : sequence of ndarray of shape (n_rows,), int, or None
+        For each repeat the position of each row's donor; None where rows receive nothing from each other.
+    clusters : ndarray of shape (n_rows,), int, or None
+        Number of each row's cluster, from 0; None where each row stands for itself.
+    """
+
+    donors: Sequence[np.ndarray] | None = None
+    clusters: np.ndarray | None = None
+
+    def moments(self, values: np.ndarray, known: np.ndarray) -> ErrorMoments:
+        """Return how the mean of some values errs, see `Dependence`.
+
+        A mean over pairs errs by what a row adds as a receiver and as a donor (Hoeffding, 1948), and by what only the
+        pair has, which fades with the repeats. The sum of a row's two parts holds each pair twice; one of the two is
+        taken off. Where rows are left out the mean is a ratio, so that each value adds by how much it lies off the
+        mean, and a row that is left out adds nothing. What the rows of a cluster add is summed up, and so is what two
+        clusters have between them, in all repeats (Aronow, Samii and Assenova, 2015).
+        """
         n_known = int(np.count_nonzero(known))
         if n_known == 0:
             return UNKNOWN
-        parts = _parts(values, known, n_known)
+        parts = what_values_add(values, known, n_known)
         if self.clusters is None:
             return self._of_rows(parts)
         return self._of_clusters(np.stack(list(parts)), self.clusters)
@@ -102,13 +118,10 @@ class Dependence:
         rows = known.any(axis=0)
         return int(np.count_nonzero(rows)) if self.clusters is None else len(np.unique(self.clusters[rows]))
 
-    @cached_property
-    def rows_of_unit(self) -> float:
-        """How many rows a unit has, as its rows see it: the mean over rows; 1 without clusters."""
-        if self.clusters is None:
-            return 1.0
-        sizes = np.bincount(self.clusters).astype(np.float64)
-        return float(np.dot(sizes, sizes) / sizes.sum())
+    @property
+    def values_of_unit(self) -> float:
+        """In how many values a row, or a cluster of middling size, may show, for each repeat."""
+        return (1 if self.donors is None else 2) * rows_of_cluster(self.clusters)
 
     def _of_rows(self, parts: Iterable[np.ndarray]) -> ErrorMoments:
         """Return how a mean errs whose rows stand for themselves, from what the values of each repeat add."""
@@ -148,6 +161,14 @@ class Dependence:
         return numbers.ravel(), np.where(low == high, low, -1)
 
 
+def rows_of_cluster(clusters: np.ndarray | None) -> float:
+    """Return how many rows a cluster has, as its rows see it: the mean over rows; 1 without clusters."""
+    if clusters is None:
+        return 1.0
+    sizes = np.bincount(clusters).astype(np.float64)
+    return float(np.dot(sizes, sizes) / sizes.sum())
+
+
 def _moments(units: np.ndarray, squares: float, cubes: float) -> ErrorMoments:
     """Return how a mean errs, from what each unit adds, and the sums over the pairs that are in two units at once."""
     of_units = float(np.dot(units, units))
@@ -165,7 +186,7 @@ def beyond_the_largest(units: np.ndarray) -> tuple[float, float]:
     return max(0.0, float(below)), max(0.0, float(above))
 
 
-def _parts(values: np.ndarray, known: np.ndarray, n_known: int) -> Iterable[np.ndarray]:
+def what_values_add(values: np.ndarray, known: np.ndarray, n_known: int) -> Iterable[np.ndarray]:
     """Yield for each repeat what its values add to the error of the mean of so many."""
     mean = float((values if n_known == values.size else values[known]).sum(dtype=np.float64)) / n_known
     for each, where in zip(values, known, strict=True):

@@ -12,7 +12,7 @@ from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbat
 from nnperm_mlflow.analysis.statistics.intervals import Sample, ends_of, share_ends
 from nnperm_mlflow.analysis.statistics.known_blocks import KnownBlocks
 from nnperm_mlflow.analysis.statistics.repeat_loop import find
-from nnperm_mlflow.analysis.statistics.variance import Dependence
+from nnperm_mlflow.analysis.statistics.variance import Exchange
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
 
@@ -37,14 +37,14 @@ def test_the_variance_of_a_shuffle_is_that_of_all_values_with_a_cluster_in_commo
     donors = [RNG.permutation(60) for _ in range(3)]
     values, clusters = RNG.exponential(size=(3, 60)), RNG.permutation(np.arange(60) % 11)
     known = np.ones((3, 60), dtype=bool) if all_known else RNG.random((3, 60)) < 0.9
-    found = Dependence(donors, clusters).moments(values, known).variance(least=0)
+    found = Exchange(donors, clusters).moments(values, known).variance(least=0)
     assert found == pytest.approx(by_pairs_of_pairs(values, known, donors, clusters), rel=1e-9)
 
 
 def test_the_variance_without_donors_is_that_of_the_sums_of_clusters():
     values, clusters = RNG.exponential(size=30), np.arange(30) // 3
     sums = (values - values.mean()).reshape(10, 3).sum(axis=1) / 30
-    found = Dependence(None, clusters).moments(np.stack([values, values]), np.ones((2, 30), dtype=bool))
+    found = Exchange(None, clusters).moments(np.stack([values, values]), np.ones((2, 30), dtype=bool))
     assert found.variance() == pytest.approx(10 * sums.var(ddof=1), rel=1e-12)
     assert found.third == pytest.approx(np.sum(sums**3) * (10 / 9) ** 1.5, rel=1e-12)
 
@@ -52,7 +52,7 @@ def test_the_variance_without_donors_is_that_of_the_sums_of_clusters():
 def test_clusters_of_one_row_each_are_rows():
     donors, values = [RNG.permutation(500)], RNG.exponential(size=(1, 500))
     known = np.ones((1, 500), dtype=bool)
-    rows, clusters = (Dependence(donors, each).moments(values, known) for each in (None, np.arange(500)))
+    rows, clusters = (Exchange(donors, each).moments(values, known) for each in (None, np.arange(500)))
     assert clusters.variance() == pytest.approx(rows.variance(), rel=0.02)
     assert clusters.third == pytest.approx(rows.third, rel=0.02)
 
@@ -120,7 +120,7 @@ def test_variances_are_found_on_whole_blocks_with_enough_clusters(monkeypatch):
 
 def test_no_flip_among_few_clusters_may_be_a_whole_cluster_that_was_not_seen():
     """Of 60 clusters of 6 rows none flips: as sure as 30 rows, since one might flip as receivers and as donors."""
-    dependence = Dependence([RNG.permutation(360)], np.arange(360) // 6)
+    dependence = Exchange([RNG.permutation(360)], np.arange(360) // 6)
     none = np.zeros((1, 360), dtype=bool)
     sample = Sample(RNG.exponential(size=(1, 360)), ~none, none, none, dependence, 360, 1.0)
     found = ends_of(sample, {"mean": 1.0, "shift": 1.0, "flipped_share": 0.0})["flipped_share"]

@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from nnperm_mlflow.analysis.statistics.skewness import reaches
-from nnperm_mlflow.analysis.statistics.variance import UNKNOWN, Dependence, ErrorMoments, beyond_the_largest
+from nnperm_mlflow.analysis.statistics.variance import UNKNOWN, ErrorMoments, Exchange, beyond_the_largest
 
 
 def halls_transformation(studentized, skewness):
@@ -65,6 +65,6 @@ def test_the_third_moment_of_a_shuffle_is_that_of_sums_over_pairs_of_rows(repeat
     flag = rng.random(n_rows) < share
     donors = [rng.permutation(n_rows) for _ in range(repeats)]
     moved = np.stack([flag[each] != flag for each in donors])
-    found = Dependence(donors).moments(moved, np.ones(moved.shape, dtype=bool))
+    found = Exchange(donors).moments(moved, np.ones(moved.shape, dtype=bool))
     exact = 8 * share * (1 - share) * (1 - 2 * share) * (1 - 2 * share) ** 3 / n_rows**2
     assert found.third == pytest.approx(exact, rel=0.1)
