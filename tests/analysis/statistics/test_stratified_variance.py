@@ -58,7 +58,7 @@ def test_one_stratum_of_many_rows_has_the_variance_of_rows_without_strata():
     plain = Exchange(donors).moments(values, known)
     assert found.variance() == pytest.approx(plain.variance(), rel=0.01)
     assert found.third == pytest.approx(plain.third, rel=0.01)
-    assert found.beyond == pytest.approx(plain.beyond, rel=1e-9)
+    assert found.beyond == pytest.approx(plain.beyond, rel=0.05)
 
 
 @pytest.mark.parametrize("repeats", [1, 4])
