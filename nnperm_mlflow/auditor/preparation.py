@@ -16,6 +16,7 @@ from nnperm_mlflow.analysis.engine.deviation import choose_measure, with_positiv
 from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows, count_outputs
 from nnperm_mlflow.analysis.engine.missing import find_void_inputs
 from nnperm_mlflow.analysis.engine.self_noise import SelfNoise, measure_noise
+from nnperm_mlflow.analysis.perturbation.deal import point_out_contradictions
 from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_companions, point_out
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
@@ -177,6 +178,7 @@ def prepare(
         void_inputs=void,
         keeps_predictions=scores is not None,
     )
+    point_out_contradictions(job.deal)
     check_profiles(analysis.profile, job)
     found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
     used = config.without_secrets().model_copy(update=found)

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from nnperm_mlflow.analysis.difference.influences import Varies, known_variance, largest_variance
 from nnperm_mlflow.analysis.engine.table import TableReader, read_schema, table_metadata
-from nnperm_mlflow.analysis.perturbation.donors import donor_positions, shuffle_blocks
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_block_sizes
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
 from nnperm_mlflow.analysis.statistics.variance import receivers_of
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
@@ -39,6 +39,7 @@ class Provenance(Tolerant):
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     within: list[str] | None = None
     donors: str | None = None
+    shuffle_blocks: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=1)] | None = None
     perturbations: list[DisturbedColumn]
 
 
@@ -92,7 +93,8 @@ class FirstBlock:
         if not self.repeats:
             raise EvidenceError(f"{path.name} holds no rows. Audit the version again.")
         self.n_rows = pq.read_metadata(path).num_rows // len(self.repeats)
-        self._block = next(shuffle_blocks(self.n_rows, self.settings["seed"]))
+        sizes = told.shuffle_blocks or shuffle_block_sizes(self.n_rows)
+        self._block = ShuffleBlock(0, np.arange(sizes[0]))  # donors depend on how many rows it has, not on which
 
     def __enter__(self) -> FirstBlock:
         return self

@@ -10,7 +10,6 @@ import numpy as np
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.row_marks import Marks
 from nnperm_mlflow.analysis.engine.table import TableReader
-from nnperm_mlflow.analysis.perturbation.donors import shuffle_blocks
 from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS, Sample, ends_of, ranks_of
 from nnperm_mlflow.analysis.statistics.stratified_variance import StratifiedDonors
 from nnperm_mlflow.analysis.statistics.summary import Certain
@@ -42,7 +41,7 @@ class Certainties:
         self._columns = columns
         self._tally = tally
         self._marks = marks
-        self._block = next(shuffle_blocks(job.inputs.n_rows, job.seed))
+        self._block = next(job.deal.blocks())
 
     def __call__(self, number: int, found: Mapping[str, float]) -> Certain:
         """Return how sure the statistics of one perturbation are.
@@ -89,7 +88,7 @@ class Certainties:
         donors = [positions for positions in drawn if positions is not None]
         if not donors:
             return None
-        strata = self._job.strata_of(self._block, perturbation.feature)
+        strata = self._job.deal.strata_of(self._block, perturbation.feature)
         return receivers_of(donors) if strata is None else StratifiedDonors(donors, strata)
 
 

@@ -20,7 +20,6 @@ from nnperm_mlflow.analysis.engine.loop import run_blocks
 from nnperm_mlflow.analysis.engine.progress import Progress, reporting
 from nnperm_mlflow.analysis.engine.row_marks import Marks
 from nnperm_mlflow.analysis.engine.table import TableReader, TableWriter, column_names, join_tables
-from nnperm_mlflow.analysis.perturbation.donors import shuffle_block_sizes
 from nnperm_mlflow.analysis.statistics.certainty import Certainties
 from nnperm_mlflow.analysis.statistics.findings import TOP, Findings
 from nnperm_mlflow.analysis.statistics.stopping_rule import Precision
@@ -74,8 +73,9 @@ def find(
     PredictionError
         If the model fails, or predicts NaN.
     """
+    told = {**(record or {}), **({} if job.deal.is_plain else {"shuffle_blocks": job.deal.sizes})}
     tally = Tally.empty(len(job.perturbations), job.measure.distance is None)
-    marks = Marks(table.parent, shuffle_block_sizes(job.inputs.n_rows)[0])
+    marks = Marks(table.parent, job.deal.sizes[0])
     predictions = Predictions(table.parent) if job.keeps_predictions else None
     now = job if precision is None else replace(job, repeats=min(_FIRST_REPEATS, precision.most))
     parts: list[Path] = []
@@ -84,7 +84,7 @@ def find(
         while True:
             parts.append(table.with_name(f"{table.name}.{len(parts)}"))
             names, repeats = job.measure.baseline_names, range(now.first_repeat, now.first_repeat + now.repeats)
-            with TableWriter(parts[-1], job.perturbations, names, row_ids, record or {}, repeats=repeats) as writer:
+            with TableWriter(parts[-1], job.perturbations, names, row_ids, told, repeats=repeats) as writer:
                 for result in reporting(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)
                     if job.decision is not None:
