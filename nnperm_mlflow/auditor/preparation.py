@@ -237,6 +237,9 @@ def _load(
     if data.n_rows < _FEWEST_ROWS:
         raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
     check_strata(config.analysis.within, data.columns, data.steps, problems)
+    if config.analysis.p_values and data.cluster is not None:
+        told = f"analysis: p_values need rows that can change places, and rows of one '{data.cluster}' belong together."
+        problems.add(ConfigError(f"{told} Leave p_values out: drops of scores are told all the same."))
     said = {**columns_by_signature(files.mlmodel, predictor.inputs, data.columns), **config.inputs}
     inputs = bind_inputs(predictor.inputs, data, said, problems)
     return _Loaded(config, reference, files, predictor, data, inputs)

@@ -109,7 +109,8 @@ class Deal:
         Returns
         -------
         ndarray of shape (n_rows,), uint16
-            Without strata a uniform permutation. Within strata no row is its own donor but one that is alone there.
+            Without strata a uniform permutation. Within strata, and in batches, no row is its own donor but one that is
+            alone there.
         """
         strata, key = self.strata_of(block, feature), (block, self.seed, feature.name, repeat)
         if strata is None:
@@ -127,8 +128,12 @@ class Deal:
         return donor_positions(block, self.seed, feature.name, repeat, self.strata_of(block, feature))
 
     def strata_of(self, block: ShuffleBlock, feature: Feature) -> np.ndarray | None:
-        """Return for each row of a shuffle block the number of its stratum; None where all may exchange values."""
-        return None if self.strata is None else self.strata.of(feature, block.rows)
+        """Return for each row of a shuffle block the number of its stratum; None where all may exchange values.
+
+        A batch is a stratum where there are no others: in so few rows it tells when some are their own donors.
+        """
+        strata = None if self.strata is None else self.strata.of(feature, block.rows)
+        return np.zeros(len(block.rows), dtype=np.int64) if strata is None and self.block_rows is not None else strata
 
     @property
     def is_plain(self) -> bool:
