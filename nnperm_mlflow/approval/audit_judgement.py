@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.approval.baselines import AuditNow, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
+from nnperm_mlflow.config.checks import RankCheck
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.connection import command, run_address
@@ -19,6 +20,7 @@ from nnperm_mlflow.registry.publication import VerdictContent, VersionLink
 from nnperm_mlflow.registry.verdicts import verdict_content
 from nnperm_mlflow.registry.version_link import link_of
 from nnperm_mlflow.report.audit_card import audit_card
+from nnperm_mlflow.verdict.checks import Baseline, Evidence
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Verdict
 
@@ -54,7 +56,14 @@ def judge_audit(
     if not policy.applies:
         return None
     baselines = find_baselines(client, policy, pinned, record=record, folder=folder, audit_now=audit_now)
-    return judge(policy, record.summary, record.subject, baselines)
+    return judge(policy, evidence_of(record, policy, baselines))
+
+
+def evidence_of(record: AuditRecord, policy: Policy, baselines: Mapping[str, Baseline]) -> Evidence:
+    """Return what a policy is applied to; the deviation table is fetched only where a check reads it."""
+    reads = any(isinstance(check, RankCheck) for check in policy.checks)
+    table = record.table if reads and (record.own_table is not None or not record.lacks_table) else None
+    return Evidence(record.subject, record.summary, baselines, table)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
-from nnperm_mlflow.config.audit_config import AuditConfig, DataConfig
+from nnperm_mlflow.config.audit_config import AuditConfig
+from nnperm_mlflow.config.data_config import DataConfig
 from nnperm_mlflow.inputs.bound_inputs import Wanted
 from nnperm_mlflow.inputs.cells import Cells, read_arrays, read_cells
 from nnperm_mlflow.inputs.dataset import MEMORY, Dataset, Series, dataset_from, load_dataset

@@ -155,7 +155,8 @@ class AuditRecord:
     @property
     def basis(self) -> Basis:
         """What the audit must have in common with another to be compared with it row by row."""
-        return Basis.of(self.param("data_digest"), self.repeats, self.unit, self.config, self.donors)
+        settings = {**self.config.disturbance(), "donors": self.donors}
+        return Basis(self.param("data_digest"), self.repeats, self.unit, settings)
 
     @property
     def donors(self) -> str | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nnperm_mlflow.config.audit_config import AuditConfig
-
 
 @dataclass(frozen=True)
 class Basis:
@@ -27,21 +25,6 @@ class Basis:
     repeats: int
     unit: str
     disturbance: Mapping[str, object]
-
-    @classmethod
-    def of(cls, data_digest: str, repeats: int, unit: str, config: AuditConfig, donors: str | None = None) -> Basis:
-        """Return the basis of an audit that was, or would be, made so.
-
-        Parameters
-        ----------
-        data_digest : str
-        repeats : int
-        unit : str
-        config : AuditConfig
-        donors : str, optional
-            How donors were drawn within strata, if not as they are now.
-        """
-        return cls(data_digest, repeats, unit, {**config.disturbance(), "donors": donors or config.analysis.donors})
 
     def differences(self, other: Basis) -> list[str]:
         """Return in words what keeps another audit from being compared with this one; nothing where it can be."""

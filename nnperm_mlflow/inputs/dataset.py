@@ -14,7 +14,7 @@ from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.basics.problems import Problems
-from nnperm_mlflow.config.audit_config import DataConfig, TemporalConfig
+from nnperm_mlflow.config.data_config import DataConfig, TemporalConfig
 from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.cells import split_cells
 from nnperm_mlflow.inputs.row_sources import release

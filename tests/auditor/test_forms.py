@@ -152,7 +152,7 @@ def test_cells_that_are_arrays_are_audited_number_by_number_and_channel_by_chann
 
 def test_cells_that_stay_one_value_are_text_where_they_have_a_role(tmp_path):
     pq.write_table(pa.table({"pair": [[1, 2], [3, 4]], "age": [1.0, 2.0]}), tmp_path / "t.parquet")
-    from nnperm_mlflow.config.audit_config import DataConfig
+    from nnperm_mlflow.config.data_config import DataConfig
     from nnperm_mlflow.inputs.dataset import load_dataset
 
     path = str(tmp_path / "t.parquet")

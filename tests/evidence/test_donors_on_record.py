@@ -11,7 +11,8 @@ BEFORE = "permutations with their own values"
 
 
 def basis(config, donors=None):
-    return Basis.of("digest", 1, "probability", config, donors)
+    settings = config.disturbance() if donors is None else {**config.disturbance(), "donors": donors}
+    return Basis("digest", 1, "probability", settings)
 
 
 def test_donors_within_strata_are_cycles_and_for_tests_permutations():

@@ -112,6 +112,16 @@ class FirstBlock:
         """Return a perturbation's deviations, of shape (n_repeats, n_known), float32; NaN where a row is left out."""
         return np.stack([self._first(self._columns[perturbation], repeat) for repeat in self.repeats])
 
+    @property
+    def tells_donors(self) -> bool:
+        """Whether donors can be drawn once more: not within strata, since the columns that make them are not held."""
+        return self.settings.get("within") == []
+
+    def receivers(self, feature: str) -> list[np.ndarray]:
+        """Return, for each repeat, the position in the block of the row that received each row's value of a feature."""
+        seed = self.settings["seed"]
+        return receivers_of([donor_positions(self._block, seed, feature, repeat) for repeat in self.repeats])
+
     def varies(self, feature: str, way: str) -> Varies:
         """Return what tells how much the mean of values of the block's rows varies under a perturbation.
 
@@ -119,8 +129,7 @@ class FirstBlock:
         ----------
         feature : str
         way : str
-            What is done to it: only a shuffle has donors. Those within strata are not known, since the table does not
-            hold the columns that make them.
+            What is done to it: only a shuffle has donors.
 
         Returns
         -------
@@ -128,11 +137,7 @@ class FirstBlock:
         """
         if way != Shuffle.way:
             return partial(known_variance, None)
-        if self.settings.get("within") != []:
-            return largest_variance
-        seed = self.settings["seed"]
-        donors = [donor_positions(self._block, seed, feature, repeat) for repeat in self.repeats]
-        return partial(known_variance, receivers_of(donors))
+        return partial(known_variance, self.receivers(feature)) if self.tells_donors else largest_variance
 
     def _first(self, column: str, repeat: int) -> np.ndarray:
         """Return what a column holds for the rows of the first shuffle block, which come first in each repeat."""

@@ -14,7 +14,15 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, SetTo
 from nnperm_mlflow.analysis.statistics.findings import Findings
-from nnperm_mlflow.analysis.statistics.score_drops import NO_DROP, adjust, p_value, score_drops
+from nnperm_mlflow.analysis.statistics.score_drops import (
+    NO_DROP,
+    SIGNIFICANT,
+    adjust,
+    in_reach,
+    p_value,
+    repeats_for,
+    score_drops,
+)
 from nnperm_mlflow.analysis.statistics.scorers import Scores
 from nnperm_mlflow.basics.errors import ConfigError
 
@@ -38,7 +46,8 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
     Findings
         With the columns `<score>_drop` and `<score>_drop_error`, the drop's standard error. If tested, also
         `<score>_p`, that of a permutation test, and `<score>_q`, adjusted for the number of features (Benjamini and
-        Hochberg, 1995); NaN for set values, which draw nothing at random.
+        Hochberg, 1995), and NaN where so few repeats cannot bring it to 0.05; NaN for set values, which draw nothing at
+        random.
     """
     if found.predictions is None:
         raise RuntimeError("drops in score need the predictions that they are computed from")
@@ -67,9 +76,24 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
             tested = at_random & summary[f"{score}_drop"].notna()
             summary[f"{score}_p"] = np.where(tested, found_p, np.nan)
             adjusted = pd.Series(np.nan, index=summary.index)
-            adjusted[tested] = adjust(found_p[tested])
+            adjusted[tested] = _adjusted(score, found_p[tested], found.repeats)
             summary[f"{score}_q"] = adjusted
     return replace(found, summary=summary)
+
+
+def _adjusted(score: str, p_values: np.ndarray, repeats: int) -> np.ndarray:
+    """Return adjusted p-values, NaN where so few repeats cannot bring them to 0.05, and say so."""
+    if not len(p_values):
+        return p_values
+    reached = in_reach(p_values, repeats)
+    if not reached.all():
+        logger.warning(
+            "%s_q is left empty for %d of %d features: after %d repeats no p-value is below %.3g, and for so many "
+            "features none of these could come to %g. %d repeats are enough for a feature that alone has an effect",
+            score, np.count_nonzero(~reached), len(p_values), repeats, 1 / (1 + repeats), SIGNIFICANT,
+            repeats_for(len(p_values)),
+        )  # fmt: skip
+    return np.where(reached, adjust(p_values), np.nan)
 
 
 def _donors(perturbation: Perturbation, job: Job, blocks: Sequence[ShuffleBlock]) -> Iterator[np.ndarray] | None:
