@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from mlflow import MlflowClient
 
+from nnperm_mlflow.analysis.difference.feature_order import difference_errors
+from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.approval.baselines import AuditNow, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
-from nnperm_mlflow.config.checks import RankCheck
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.connection import command, run_address
@@ -56,14 +57,19 @@ def judge_audit(
     if not policy.applies:
         return None
     baselines = find_baselines(client, policy, pinned, record=record, folder=folder, audit_now=audit_now)
-    return judge(policy, evidence_of(record, policy, baselines))
+    return judge(policy, evidence_of(record, baselines))
 
 
-def evidence_of(record: AuditRecord, policy: Policy, baselines: Mapping[str, Baseline]) -> Evidence:
-    """Return what a policy is applied to; the deviation table is fetched only where a check reads it."""
-    reads = any(isinstance(check, RankCheck) for check in policy.checks)
-    table = record.table if reads and (record.own_table is not None or not record.lacks_table) else None
-    return Evidence(record.subject, record.summary, baselines, table)
+def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evidence:
+    """Return what a policy is applied to; the deviation table is fetched only where a check rests on it."""
+
+    def differences(
+        statistic: Statistic, names: Sequence[str], others: Sequence[str]
+    ) -> Mapping[str, Mapping[str, float]] | None:
+        return difference_errors(record.table, record.summary, statistic, names, others)
+
+    kept_out = record.lacks_table and record.own_table is None
+    return Evidence(record.subject, record.summary, baselines, None if kept_out else differences)
 
 
 @dataclass(frozen=True)

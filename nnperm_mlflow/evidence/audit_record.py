@@ -155,8 +155,8 @@ class AuditRecord:
     @property
     def basis(self) -> Basis:
         """What the audit must have in common with another to be compared with it row by row."""
-        settings = {**self.config.disturbance(), "donors": self.donors}
-        return Basis(self.param("data_digest"), self.repeats, self.unit, settings)
+        disturbance = {**self.config.disturbance(), "donors": self.donors}
+        return Basis(self.param("data_digest"), self.repeats, self.unit, disturbance)
 
     @property
     def donors(self) -> str | None:

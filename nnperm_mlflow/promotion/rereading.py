@@ -147,7 +147,7 @@ def _judge(
         of_baseline = read_audit(client, baseline.run_id, where / "again")
         of_files = pin_model(client, baseline.uri)
         confirm(client, of_baseline, of_files, where / f"confirmed{number}", Rereading(data=False))
-    return judge(policy, evidence_of(record, policy, baselines))
+    return judge(policy, evidence_of(record, baselines))
 
 
 def _digest_now(record: AuditRecord, folder: Path, rereading: Rereading) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
-from pathlib import Path
 
 import pandas as pd
 
 from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Comparison
-from nnperm_mlflow.analysis.difference.feature_order import difference_errors
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
@@ -27,6 +25,9 @@ from nnperm_mlflow.verdict.estimates import (
 )
 from nnperm_mlflow.verdict.informative import refuse_uninformative, refuse_unreachable
 from nnperm_mlflow.verdict.verdict import Finding, Subject
+
+FeatureDifferences = Callable[[Statistic, Sequence[str], Sequence[str]], Mapping[str, Mapping[str, float]] | None]
+"""Tells for a statistic, names, and others the standard error of each difference: see `analysis.difference`."""
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")
 _SHIFT = "largest shift"
@@ -66,8 +67,9 @@ class Evidence:
         See `analysis.statistics.summary.summarize`.
     baselines : mapping of str to Baseline
         For each URI that checks compare with, as the policy gives it.
-    table : Path or None
-        The deviation table; None where it was kept out of the audit's run and no copy is at hand.
+    differences : callable or None
+        Tells how sure the differences between features are, see `FeatureDifferences`; None where no deviation table is
+        at hand.
     own_scores : mapping of str to OwnScore
         Of the undisturbed predictions, for the name of each scorer; empty where there are no labels, and in audits that
         did not tell them yet.
@@ -76,7 +78,7 @@ class Evidence:
     subject: Subject
     summary: pd.DataFrame
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
-    table: Path | None = None
+    differences: FeatureDifferences | None = None
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
 
     @property
@@ -177,13 +179,13 @@ def _(check: AgainstCheck, evidence: Evidence) -> list[Finding]:
     return found
 
 
-def _difference_errors(evidence: Evidence, statistic: str, names: list[str]) -> dict[str, dict[str, float]]:
+def _difference_errors(evidence: Evidence, statistic: str, names: list[str]) -> Mapping[str, Mapping[str, float]]:
     """Return how sure the differences are that the places of features rest on, where the deviation table tells."""
     of_table: dict[str, Statistic] = {"median": "median", "mean": "mean"}
-    if evidence.table is None or statistic not in of_table:
+    if evidence.differences is None or statistic not in of_table:
         return {}
     others = single_shuffles(evidence.summary)["perturbation"].astype(str).tolist()
-    return difference_errors(evidence.table, evidence.summary, of_table[statistic], names, others) or {}
+    return evidence.differences(of_table[statistic], names, others) or {}
 
 
 def _check_comparable(check: AgainstCheck, baseline: Baseline, comparison: Comparison, model: str) -> None:

@@ -11,8 +11,7 @@ BEFORE = "permutations with their own values"
 
 
 def basis(config, donors=None):
-    settings = config.disturbance() if donors is None else {**config.disturbance(), "donors": donors}
-    return Basis("digest", 1, "probability", settings)
+    return Basis("digest", 1, "probability", {**config.disturbance(), **({"donors": donors} if donors else {})})
 
 
 def test_donors_within_strata_are_cycles_and_for_tests_permutations():

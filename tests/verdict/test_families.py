@@ -1,6 +1,7 @@
 """Many numbers under one check: what all of them keep, what the worst of them misses, and which place a feature has."""
 
 import os
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,8 @@ def summary_of(means, errors):
 
 def state_of(summary, table=None, **check):
     policy = Policy.model_validate({"format": 2, "checks": [check]})
-    (outcome,) = judge(policy, Evidence(SUBJECT, summary, table=table)).outcomes
+    differences = None if table is None else partial(difference_errors, table, summary)
+    (outcome,) = judge(policy, Evidence(SUBJECT, summary, differences=differences)).outcomes
     return outcome.finding.state
 
 
