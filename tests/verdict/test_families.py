@@ -11,7 +11,7 @@ from scipy.stats import binomtest, norm
 from nnperm_mlflow.analysis.difference.feature_order import RowInfluences, difference_errors
 from nnperm_mlflow.analysis.statistics.families import family_ends
 from nnperm_mlflow.analysis.statistics.intervals import REACH, share_ends
-from nnperm_mlflow.analysis.statistics.variance import receivers_of, variance
+from nnperm_mlflow.analysis.statistics.variance import Exchange
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict.checks import Evidence
 from nnperm_mlflow.verdict.estimates import rank_of
@@ -104,11 +104,11 @@ def near_ties(rng, n_rows, n_features):
     values, size = rng.normal(size=(n_features, n_rows)), np.exp(rng.normal(size=n_rows))
     moves = [size * np.abs(each - each[to]) for each, to in zip(values, donors, strict=True)]
     moves[0] *= 0.98
-    return moves, [receivers_of([to]) for to in donors]
+    return moves, [[to] for to in donors]
 
 
-def influences_of(moves, receivers):
-    return [RowInfluences.of((each - each.mean())[None], to) for each, to in zip(moves, receivers, strict=True)]
+def influences_of(moves, donors):
+    return [RowInfluences.of((each - each.mean())[None], to) for each, to in zip(moves, donors, strict=True)]
 
 
 def test_the_place_of_a_feature_among_near_ties_is_hardly_ever_claimed_wrongly():
@@ -116,11 +116,13 @@ def test_the_place_of_a_feature_among_near_ties_is_hardly_ever_claimed_wrongly()
     rng, n_rows, n_features, wrong, n_audits = np.random.default_rng(2), 300, 30, 0, N_AUDITS // 2
     narrower = []
     for _ in range(n_audits):
-        moves, receivers = near_ties(rng, n_rows, n_features)
-        off = influences_of(moves, receivers)
+        moves, donors = near_ties(rng, n_rows, n_features)
+        off = influences_of(moves, donors)
         errors = {f"f{k}": np.sqrt(off[0].difference_variance(each) / n_rows) for k, each in enumerate(off)}
         known = np.ones((1, n_rows), dtype=bool)
-        own = [np.sqrt(variance(each[None], known, to) / n_rows) for each, to in zip(moves, receivers, strict=True)]
+        own = [
+            np.sqrt(Exchange(to).moments(each[None], known).variance()) for each, to in zip(moves, donors, strict=True)
+        ]
         summary = summary_of(np.mean(moves, axis=1), np.array(own))
         paired, unpaired = rank_of(summary, "mean", "f0", errors), rank_of(summary, "mean", "f0")
         wrong += paired.high < n_features
@@ -134,11 +136,30 @@ def test_a_difference_between_two_features_errs_as_it_varies_over_audits():
     rng, n_rows = np.random.default_rng(3), 400
     differences, found = [], []
     for _ in range(1_500):
-        moves, receivers = near_ties(rng, n_rows, 2)
-        first, second = influences_of(moves, receivers)
+        moves, donors = near_ties(rng, n_rows, 2)
+        first, second = influences_of(moves, donors)
         differences.append(moves[0].mean() - moves[1].mean())
         found.append(first.difference_variance(second) / n_rows)
     assert np.sqrt(np.mean(found)) == pytest.approx(np.std(differences), rel=0.1)
+
+
+def test_a_difference_between_two_features_errs_as_clusters_of_rows_do():
+    """Twelve rows of a client move alike: taken as rows the error is half of what it is."""
+    rng, n_clusters, size = np.random.default_rng(4), 60, 12
+    clusters = np.repeat(np.arange(n_clusters), size)
+    differences, found, of_rows = [], [], []
+    for _ in range(1_000):
+        values = rng.normal(size=(2, n_clusters))[:, clusters] + 0.2 * rng.normal(size=(2, len(clusters)))
+        donors = [rng.permutation(len(clusters)) for _ in range(2)]
+        moves = [np.abs(each - each[to]) for each, to in zip(values, donors, strict=True)]
+        off = [(each - each.mean())[None] for each in moves]
+        first, second = (RowInfluences.of(each, [to], clusters) for each, to in zip(off, donors, strict=True))
+        differences.append(moves[0].mean() - moves[1].mean())
+        found.append(first.difference_variance(second) / len(clusters))
+        one, other = (RowInfluences.of(each, [to]) for each, to in zip(off, donors, strict=True))
+        of_rows.append(one.difference_variance(other) / len(clusters))
+    assert np.sqrt(np.mean(found)) == pytest.approx(np.std(differences), rel=0.1)
+    assert np.sqrt(np.mean(of_rows)) < 0.6 * np.std(differences)
 
 
 def steep(inputs):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.difference.influences import Statistic, find_influences
-from nnperm_mlflow.analysis.difference.recorded_table import FirstBlock
+from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
 
 
@@ -29,31 +29,42 @@ class RowInfluences:
         What each deviation adds to the error, with mean 0.
     of_rows : ndarray of shape (n_rows,)
         What each row adds over all repeats, as the one that received a value and as the one that gave it.
+    clusters : ndarray of shape (n_rows,), int, or None
+        Number of each row's cluster, from 0; None where each row stands for itself.
     """
 
     received: np.ndarray
     of_rows: np.ndarray
+    clusters: np.ndarray | None = None
 
     @classmethod
-    def of(cls, influence: np.ndarray, receivers: Sequence[np.ndarray]) -> RowInfluences:
+    def of(
+        cls, influence: np.ndarray, donors: Sequence[np.ndarray], clusters: np.ndarray | None = None
+    ) -> RowInfluences:
         """Sum up what deviations add to the error of a number.
 
         Parameters
         ----------
         influence : ndarray of shape (n_repeats, n_rows)
             With mean 0.
-        receivers : sequence of ndarray of shape (n_rows,)
-            As `analysis.statistics.variance.receivers_of` returns them.
+        donors : sequence of ndarray of shape (n_rows,)
+            For each repeat the position of each row's donor.
+        clusters : ndarray of shape (n_rows,), int, optional
+            Number of each row's cluster, from 0.
         """
-        given = [each[to] for each, to in zip(influence, receivers, strict=True)]
-        return cls(influence, influence.mean(axis=0) + np.mean(given, axis=0))
+        given = [np.bincount(to, each, len(to)) for each, to in zip(influence, donors, strict=True)]
+        return cls(influence, influence.mean(axis=0) + np.mean(given, axis=0), clusters)
 
     def difference_variance(self, other: RowInfluences) -> float:
         """Return the number of rows times the variance of the difference between two features' numbers.
 
         The donors of two features have nothing to do with each other, and neither has what only their pairs add, which
-        the sums of rows count twice. The variance is at least what it were if no two rows had anything in common.
+        the sums of rows count twice. The variance is at least what it were if no two rows had anything in common. Of
+        clusters the sums of what their rows add vary; of these nothing is taken off, which is rather too much.
         """
+        if self.clusters is not None:
+            sums = np.bincount(self.clusters, self.of_rows - other.of_rows)
+            return float(np.square(sums).sum()) / len(self.of_rows) * len(sums) / max(1, len(sums) - 1)
         n_repeats = len(self.received)
         of_pairs = (float(np.square(self.received).mean()) + float(np.square(other.received).mean())) / n_repeats
         least = float(np.square(self.received - other.received).mean()) / n_repeats
@@ -82,16 +93,16 @@ def difference_errors(
         For each name and each other the standard error; None where the table does not tell who gave a value to whom.
     """
     rows = summary.set_index("perturbation")
-    with FirstBlock(table) as audit:
+    with KnownRows(table) as audit:
         if not audit.tells_donors:
             return None
 
         def influences(name: str) -> RowInfluences:
             told, feature = rows.loc[name], str(rows.loc[name, "feature"])
             median, low, high = (float(told[f"median{end}"]) for end in ("", "_low", "_high"))
-            varies = audit.varies(feature, Shuffle.way)
-            found = find_influences(audit.deviations(name), median, (low, high), varies, audit.n_rows)
-            return RowInfluences.of(getattr(found, statistic), audit.receivers(feature))
+            dependence = audit.dependence(feature, Shuffle.way)
+            found = find_influences(audit.deviations(name), median, (low, high), dependence, audit.n_rows)
+            return RowInfluences.of(getattr(found, statistic), audit.donors(feature), audit.clusters)
 
         named = {name: influences(name) for name in names}
         errors: dict[str, dict[str, float]] = {name: {} for name in names}

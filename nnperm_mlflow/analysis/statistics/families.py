@@ -13,7 +13,8 @@ from statistics import NormalDist
 import numpy as np
 from scipy.special import expit, logit
 
-from nnperm_mlflow.analysis.statistics.intervals import LEVEL, REACH
+from nnperm_mlflow.analysis.statistics.intervals import REACH
+from nnperm_mlflow.analysis.statistics.skewness import LEVEL
 
 
 def family_reach(n: int) -> float:

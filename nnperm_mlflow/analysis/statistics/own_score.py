@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
-from nnperm_mlflow.analysis.statistics.intervals import LEVEL
+from nnperm_mlflow.analysis.statistics.skewness import LEVEL
 
 
 @dataclass(frozen=True)

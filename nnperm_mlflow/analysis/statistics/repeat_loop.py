@@ -22,6 +22,7 @@ from nnperm_mlflow.analysis.engine.row_marks import Marks
 from nnperm_mlflow.analysis.engine.table import TableReader, TableWriter, column_names, join_tables
 from nnperm_mlflow.analysis.statistics.certainty import Certainties
 from nnperm_mlflow.analysis.statistics.findings import TOP, Findings
+from nnperm_mlflow.analysis.statistics.known_blocks import KnownBlocks
 from nnperm_mlflow.analysis.statistics.stopping_rule import Precision
 from nnperm_mlflow.analysis.statistics.summary import summarize
 from nnperm_mlflow.analysis.statistics.tally import Tally
@@ -75,7 +76,8 @@ def find(
     """
     told = {**(record or {}), **({} if job.deal.is_plain else {"shuffle_blocks": job.deal.sizes})}
     tally = Tally.empty(len(job.perturbations), job.measure.distance is None)
-    marks = Marks(table.parent, job.deal.sizes[0])
+    known = KnownBlocks.of(job.deal.blocks(), job.clusters)
+    marks = Marks(table.parent, known.n_rows)
     predictions = Predictions(table.parent) if job.keeps_predictions else None
     now = job if precision is None else replace(job, repeats=min(_FIRST_REPEATS, precision.most))
     parts: list[Path] = []
@@ -84,7 +86,9 @@ def find(
         while True:
             parts.append(table.with_name(f"{table.name}.{len(parts)}"))
             names, repeats = job.measure.baseline_names, range(now.first_repeat, now.first_repeat + now.repeats)
-            with TableWriter(parts[-1], job.perturbations, names, row_ids, told, repeats=repeats) as writer:
+            with TableWriter(
+                parts[-1], job.perturbations, names, row_ids, told, repeats=repeats, clusters=job.clusters
+            ) as writer:
                 for result in reporting(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)
                     if job.decision is not None:
@@ -92,7 +96,7 @@ def find(
                     marks.add(result, repeats)
                     if predictions is not None:
                         predictions.add(result, job.inputs.n_rows, repeats)
-            summary = _described(replace(job, repeats=repeats.stop), tally, marks, parts)
+            summary = _described(replace(job, repeats=repeats.stop), tally, marks, known, parts)
             found = Findings(summary, tally, repeats.stop, predictions, precision.watched if precision else frozenset())
             if precision is None or _is_enough(found, precision, widest):
                 break
@@ -121,8 +125,8 @@ def _decisions(decision: Decision, result: BlockResult) -> list[int]:
     return [int(found) for found in np.unique(decision.decide(known))]
 
 
-def _described(job: Job, tally: Tally, marks: Marks, parts: Sequence[Path]) -> pd.DataFrame:
-    columns = column_names(job.perturbations, job.measure.baseline_names)
+def _described(job: Job, tally: Tally, marks: Marks, known: KnownBlocks, parts: Sequence[Path]) -> pd.DataFrame:
+    columns = column_names(job.perturbations, job.measure.baseline_names, has_clusters=job.clusters is not None)
     n_deviations = tally.n_rows * len(job.perturbations)
     if n_deviations >= _MANY_DEVIATIONS:
         logger.info("all rows are predicted: the statistics of %s deviations follow", f"{n_deviations:,}")
@@ -132,7 +136,7 @@ def _described(job: Job, tally: Tally, marks: Marks, parts: Sequence[Path]) -> p
             tally,
             lambda number: reader.column(columns[number]),
             job.inputs.n_rows,
-            certainty=Certainties(job, reader, columns, tally, marks),
+            certainty=Certainties(job, reader, columns, tally, marks=marks, known=known),
             decides=job.decision is not None,
         )
 

@@ -7,17 +7,18 @@ as a donor. In small strata the same two rows meet in several repeats, and few r
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from nnperm_mlflow.analysis.statistics.variance import UNKNOWN, ErrorMoments, beyond_the_largest, what_values_add
+
 
 @dataclass(frozen=True)
-class StratifiedDonors:
-    """Who received whose value, where donors come from the row's own stratum.
+class StratifiedExchange:
+    """Rows that receive from rows of their own stratum.
 
     Attributes
     ----------
@@ -29,6 +30,44 @@ class StratifiedDonors:
 
     donors: Sequence[np.ndarray]
     strata: np.ndarray
+
+    def moments(self, values: np.ndarray, known: np.ndarray) -> ErrorMoments:
+        """Return how the mean of some values errs, see `variance.Dependence`.
+
+        The square of a stratum's sum has the variance of the sum and, once for each two rows, the square of what the
+        stratum lies off. Of the latter only one for each row is to count. The rest is taken off, as the product of two
+        values without a common row tells it. Strata of two or three rows have no such values; of these nothing is
+        taken off, as if whole strata had been drawn, which is too much rather than too little.
+        """
+        n_known = int(np.count_nonzero(known))
+        if n_known == 0:
+            return UNKNOWN
+        off = np.stack(list(what_values_add(values, known, n_known)))
+        times = known.sum(axis=0, dtype=np.float64)
+        sums, counts = self.sums(off.sum(axis=0)), self.sums(times)
+        apart = counts**2 - self.meetings(known)
+        squares = np.divide(sums**2 - self.meetings(off), apart, out=np.zeros_like(sums), where=apart > 0)
+        too_often = counts**2 - self.sums(times**2)
+        units = self._units(off, np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0))
+        third = float(np.sum(units**3) - np.sum(off**3))
+        second, of_pairs = float(np.sum(sums**2 - too_often * squares)), float(np.sum(np.square(off)))
+        return ErrorMoments(second, of_pairs, third, beyond_the_largest(units, max(second, of_pairs)))
+
+    def _units(self, off: np.ndarray, of_strata: np.ndarray) -> np.ndarray:
+        """Return what each row adds as a receiver and as a donor, and once what its stratum lies off."""
+        units = off.sum(axis=0)
+        for each, donors in zip(off, self.donors, strict=True):
+            units += np.bincount(donors, weights=each, minlength=len(donors))
+        return units - len(off) * of_strata[self.strata]
+
+    def count_units(self, known: np.ndarray) -> int:
+        """Return how many rows have a value that is known."""
+        return int(np.count_nonzero(known.any(axis=0)))
+
+    @property
+    def values_of_unit(self) -> float:
+        """In how many values a row may show, for each repeat."""
+        return 2.0
 
     def meetings(self, values: np.ndarray) -> np.ndarray:
         """Return for each stratum the sum of products of two values that have a row in common, itself included.
@@ -68,41 +107,3 @@ class StratifiedDonors:
         pairs = np.full(donors.shape, -1, dtype=np.int64)
         pairs[others] = numbers
         return pairs, self.strata[found // donors.shape[1]]
-
-
-def stratified_variance(values: np.ndarray, known: np.ndarray, exchange: StratifiedDonors, *, least: float) -> float:
-    """Return the number of rows times the variance of the mean of some values.
-
-    The square of a stratum's sum has the variance of the sum and, once for each two rows, the square of what the
-    stratum lies off. Of the latter only one for each row is to count. The rest is taken off, as the product of two
-    values without a common row tells it. Strata of two or three rows have no such values; of these nothing is taken
-    off, as if whole strata had been drawn, which is too much rather than too little.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_repeats, n_rows)
-        Numbers or booleans. Not modified.
-    known : ndarray of shape (n_repeats, n_rows), bool
-        Which of them the mean is of.
-    exchange : StratifiedDonors
-    least : float
-        The smallest variance to believe, as a share of what it were if no two values had anything in common.
-
-    Returns
-    -------
-    float
-        Infinite where no value is known.
-    """
-    n_rows, n_known = values.shape[1], np.count_nonzero(known)
-    if n_known == 0:
-        return math.inf
-    mean = values[known].sum(dtype=np.float64) / n_known
-    off = np.where(known, np.subtract(values, mean, dtype=np.float64), 0.0)
-    times = known.sum(axis=0, dtype=np.float64)
-    sums, counts = exchange.sums(off.sum(axis=0)), exchange.sums(times)
-    apart = counts**2 - exchange.meetings(known)
-    squares = np.divide(sums**2 - exchange.meetings(off), apart, out=np.zeros_like(sums), where=apart > 0)
-    too_often = counts**2 - exchange.sums(times**2)
-    scale = n_rows / n_known**2
-    of_pairs = float(np.sum(np.square(off))) * scale
-    return max(float(np.sum(sums**2 - too_often * squares)) * scale, least * of_pairs)

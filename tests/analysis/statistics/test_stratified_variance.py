@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import binom
 
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, cycle_positions, donor_positions
-from nnperm_mlflow.analysis.statistics.stratified_variance import StratifiedDonors
-from nnperm_mlflow.analysis.statistics.variance import receivers_of, variance
+from nnperm_mlflow.analysis.statistics.stratified_variance import StratifiedExchange
+from nnperm_mlflow.analysis.statistics.variance import UNKNOWN, Exchange
 
 N_AUDITS = 10_000 if os.environ.get("NNPERM_FULL_SIMULATIONS") == "1" else 1_000
 SURE = 1e-3
@@ -44,7 +44,7 @@ def test_it_is_the_sum_over_all_pairs_of_values_that_have_a_row_in_common(drawn,
     strata = rng.permutation(np.repeat(np.arange(6), [1, 2, 3, 4, 7, 20]))
     donors = [drawn(ShuffleBlock(0, np.arange(37)), 3, "x", repeat, strata).astype(int) for repeat in range(4)]
     values, known = rng.exponential(size=(4, 37)) + strata, rng.random((4, 37)) >= missing
-    found = variance(values, known, StratifiedDonors(donors, strata), least=0)
+    found = 37 * StratifiedExchange(donors, strata).moments(values, known).variance(least=0)
     assert found == pytest.approx(summed_over_pairs(values, known, donors, strata), rel=1e-10)
     assert found > 0
 
@@ -54,8 +54,11 @@ def test_one_stratum_of_many_rows_has_the_variance_of_rows_without_strata():
     donors = [donor_positions(ShuffleBlock(0, np.arange(3000)), 3, "x", repeat).astype(int) for repeat in range(3)]
     column, known = rng.exponential(size=3000), np.ones((3, 3000), dtype=bool)
     values = np.stack([np.abs(column[each] - column) for each in donors])
-    found = variance(values, known, StratifiedDonors(donors, np.zeros(3000, dtype=int)))
-    assert found == pytest.approx(variance(values, known, receivers_of(donors)), rel=0.01)
+    found = StratifiedExchange(donors, np.zeros(3000, dtype=int)).moments(values, known)
+    plain = Exchange(donors).moments(values, known)
+    assert found.variance() == pytest.approx(plain.variance(), rel=0.01)
+    assert found.third == pytest.approx(plain.third, rel=0.01)
+    assert found.beyond == pytest.approx(plain.beyond, rel=0.05)
 
 
 @pytest.mark.parametrize("repeats", [1, 4])
@@ -64,13 +67,13 @@ def test_what_a_stratum_lies_off_counts_once(repeats):
     strata = np.repeat(np.arange(3), [200, 300, 100])
     block, values = ShuffleBlock(0, np.arange(600)), np.tile(np.array([0.1, 0.5, 2.0])[strata], (repeats, 1))
     donors = [cycle_positions(block, 0, "x", repeat, strata).astype(int) for repeat in range(repeats)]
-    found = variance(values, np.ones_like(values, dtype=bool), StratifiedDonors(donors, strata))
-    assert found == pytest.approx(values.var(), rel=1e-9)
+    found = StratifiedExchange(donors, strata).moments(values, np.ones_like(values, dtype=bool))
+    assert 600 * found.variance() == pytest.approx(values.var(), rel=1e-9)
 
 
 def test_what_is_unknown_is_not_sure():
-    donors = StratifiedDonors([np.array([1, 0])], np.zeros(2, dtype=int))
-    assert variance(np.ones((1, 2)), np.zeros((1, 2), dtype=bool), donors) == math.inf
+    donors = StratifiedExchange([np.array([1, 0])], np.zeros(2, dtype=int))
+    assert donors.moments(np.ones((1, 2)), np.zeros((1, 2), dtype=bool)) is UNKNOWN
 
 
 def held(size, n_strata, repeats, n_audits=N_AUDITS):
@@ -90,7 +93,7 @@ def held(size, n_strata, repeats, n_audits=N_AUDITS):
         column = scales[strata] * rng.normal(size=n_rows)
         donors = [cycle_positions(block, seed, "x", repeat, strata).astype(int) for repeat in range(repeats)]
         values = np.stack([np.abs(column[each] - column) for each in donors])
-        error = math.sqrt(variance(values, known, StratifiedDonors(donors, strata)) / n_rows)
+        error = math.sqrt(StratifiedExchange(donors, strata).moments(values, known).variance())
         found += abs(values.mean() - truth) <= 1.96 * error
     return found
 
@@ -119,8 +122,6 @@ def test_a_limit_three_percent_below_the_truth_is_not_passed_with_strata_of_twel
         column = rng.normal(size=n_rows) + 3 * strata
         donors = cycle_positions(block, seed, "x", 0, strata)
         values = np.abs(column[donors] - column)[None]
-        error = math.sqrt(
-            variance(values, np.ones_like(values, dtype=bool), StratifiedDonors([donors], strata)) / n_rows
-        )
-        n_passed += values.mean() + 1.96 * error <= 0.97 * 2 / math.sqrt(math.pi)
+        moments = StratifiedExchange([donors], strata).moments(values, np.ones_like(values, dtype=bool))
+        n_passed += values.mean() + 1.96 * math.sqrt(moments.variance()) <= 0.97 * 2 / math.sqrt(math.pi)
     assert n_passed == 0
