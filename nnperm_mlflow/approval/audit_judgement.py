@@ -9,8 +9,9 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.feature_order import difference_errors
+from nnperm_mlflow.analysis.difference.feature_order import pair_errors
 from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.analysis.statistics.families import PairErrors
 from nnperm_mlflow.approval.baselines import AuditNow, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.config.policy import Policy
@@ -63,10 +64,8 @@ def judge_audit(
 def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evidence:
     """Return what a policy is applied to; the deviation table is fetched only where a check rests on it."""
 
-    def differences(
-        statistic: Statistic, names: Sequence[str], others: Sequence[str]
-    ) -> Mapping[str, Mapping[str, float]] | None:
-        return difference_errors(record.table, record.summary, statistic, names, others)
+    def differences(statistic: Statistic, names: Sequence[str], others: Sequence[str]) -> PairErrors | None:
+        return pair_errors(record.table, record.summary, statistic, names, others)
 
     kept_out = record.lacks_table and record.own_table is None
     return Evidence(record.subject, record.summary, baselines, None if kept_out else differences)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from nnperm_mlflow.analysis.statistics.families import family_ends, family_reach
+from nnperm_mlflow.analysis.statistics.families import PairErrors, family_ends, family_reach
 from nnperm_mlflow.analysis.statistics.intervals import REACH
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
 from nnperm_mlflow.basics.errors import CheckError, did_you_mean, name_list
@@ -143,7 +143,7 @@ def shares_of(summary: pd.DataFrame) -> Estimates:
 
 
 def rank_of(
-    summary: pd.DataFrame, statistic: str, name: str, errors: Mapping[str, float] | None = None, *, among: int = 1
+    summary: pd.DataFrame, statistic: str, name: str, differences: PairErrors | None = None, *, among: int = 1
 ) -> Estimate:
     """Return the place of a feature among the model's features by a statistic, 1 being the largest.
 
@@ -158,9 +158,9 @@ def rank_of(
     statistic : str
     name : str
         Of a feature that was shuffled: one of the model's own, a group or a window.
-    errors : mapping of str to float, optional
-        The standard error of the difference to each other feature, see `analysis.difference.feature_order`. Without it
-        two features are taken to err against each other, which is the worst that can be.
+    differences : PairErrors, optional
+        How the differences to each other feature err. Without it two features are taken to err against each other,
+        which is the worst that can be.
     among : int
         Places that are judged at once.
     """
@@ -172,14 +172,16 @@ def rank_of(
         return Estimate(math.nan, math.nan, math.nan)
     n = max(1, len(others)) * among
     larger = sum((estimates[other].value, means[other]) > (own.value, means[name]) for other in others)
-    if errors is None:
+    if differences is None:
         wide = {other: estimates[other].of_family(n, statistic) for other in (name, *others)}
         surely = sum(wide[other].low > wide[name].high for other in others)
         perhaps = sum(wide[other].high >= wide[name].low for other in others)
     else:
         ahead = {other: estimates[other].value - own.value for other in others}
-        surely = sum(ahead[other] > family_reach(n) * errors[other] for other in others)
-        perhaps = sum(ahead[other] >= -family_reach(n) * errors[other] for other in others)
+        reach = family_reach(n, differences.n_units)
+        errors = differences.errors[name]
+        surely = sum(ahead[other] > reach * errors[other] for other in others)
+        perhaps = sum(ahead[other] >= -reach * errors[other] for other in others)
     return Estimate(1.0 + larger, 1.0 + surely, 1.0 + perhaps)
 
 

@@ -220,9 +220,10 @@ def test_a_table_tells_how_large_the_blocks_are_where_clusters_have_made_them(tm
     rows = np.concatenate([block.rows for block in deal.blocks()])
     with KnownRows(pair[0][0]) as known:
         np.testing.assert_array_equal(known.rows(0), rows)  # so few clusters need all blocks
-        np.testing.assert_array_equal(known.clusters, clusters[rows])
+        dependence = known.dependence("dose", "shuffle")
+        np.testing.assert_array_equal(dependence.clusters, clusters[rows])
         values = TABLE["dose"].to_numpy()[rows]
-        moved = [np.abs(values[each] - values) for each in known.donors("dose")]
+        moved = [np.abs(values[each] - values) for each in dependence.donors]
         np.testing.assert_allclose(known.deviations("dose"), moved, rtol=1e-5)
     assert not compared(*pair).undefined
 
