@@ -103,7 +103,8 @@ class UnitSums:
         of_units = float(np.dot(self.units, self.units))
         third = float(np.dot(np.square(self.units), self.units)) - self.cubes
         second = of_units - self.squares
-        return ErrorMoments(second, self.squares, third, beyond_the_largest(self.units, max(second, self.squares)))
+        beyond = beyond_the_largest(self.units, max(second, self.squares))
+        return ErrorMoments(second, self.squares, third, beyond)
 
 
 @dataclass(frozen=True)
