@@ -84,6 +84,7 @@ def record_of(plan: Plan, repeats: int, result: AuditResult) -> AuditRecord:
         **plan.record,
         "repeats_made": repeats,
         "unit": result.unit,
+        "order_by": plan.order_by,
         **{key: file_digest(folder / name) for key, name in digests.items()},
     }
     params = {key: str(value) for key, value in told.items()}

@@ -14,6 +14,7 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, shuffle_blocks
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, SetTo
 from nnperm_mlflow.analysis.statistics.findings import Findings
+from nnperm_mlflow.analysis.statistics.order import ordered
 from nnperm_mlflow.analysis.statistics.score_drops import NO_DROP, adjust, p_value, score_drops
 from nnperm_mlflow.analysis.statistics.scorers import Scores
 from nnperm_mlflow.basics.errors import ConfigError
@@ -36,9 +37,9 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
     Returns
     -------
     Findings
-        With the columns `<score>_drop` and `<score>_drop_error`, the drop's standard error. If tested, also
-        `<score>_p`, that of a permutation test, and `<score>_q`, adjusted for the number of features (Benjamini and
-        Hochberg, 1995); NaN for set values, which draw nothing at random.
+        Ordered anew, where a drop leads, with the columns `<score>_drop` and `<score>_drop_error`, the drop's standard
+        error. If tested, also `<score>_p`, that of a permutation test, and `<score>_q`, adjusted for the number of
+        features (Benjamini and Hochberg, 1995); NaN for set values, which draw nothing at random.
     """
     if found.predictions is None:
         raise RuntimeError("drops in score need the predictions that they are computed from")
@@ -68,7 +69,7 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
             adjusted = pd.Series(np.nan, index=summary.index)
             adjusted[tested] = adjust(found_p[tested])
             summary[f"{score}_q"] = adjusted
-    return replace(found, summary=summary)
+    return replace(found, summary=ordered(summary, found.order_by))
 
 
 def _donors(perturbation: Perturbation, job: Job, blocks: Sequence[ShuffleBlock]) -> Iterator[np.ndarray] | None:
