@@ -60,6 +60,7 @@ def gather(
         folder=folder,
         unit=plan.unit,
         subtitle=f"{plan.reference.uri} on {plan.dataset.in_words}",
+        order_by=plan.order_by,
         windows=window_table(plan.job.perturbations, found.summary),
         profiles=profiles,
         associations=plan.companions.pairs,

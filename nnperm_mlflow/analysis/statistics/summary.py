@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
-from nnperm_mlflow.analysis.statistics.order import MEAN, ordered
+from nnperm_mlflow.analysis.statistics.order import DROP, FLIPS, MEAN, MEDIAN, ordered
 from nnperm_mlflow.analysis.statistics.summary_columns import (
     QUANTILES,
     SUMMARY_COLUMNS,
@@ -174,9 +174,12 @@ def window_table(perturbations: Sequence[Perturbation], summary: pd.DataFrame) -
     Returns
     -------
     DataFrame or None
-        A row for each channel and window with the columns `WINDOW_COLUMNS`; `first` and `last` are steps, from 1.
+        A row for each channel and window with the columns `WINDOW_COLUMNS`, and behind them flips and drops in score
+        where there are such; `first` and `last` are steps, from 1.
     """
-    found = summary.set_index("perturbation")[["median", "mean"]]
+    others = [name for name in map(str, summary) if name == FLIPS or name.endswith(DROP)]
+    told = [MEDIAN, MEAN, *(name for name in others if summary[name].notna().any())]
+    found = summary.set_index("perturbation")[told]
     rows = []
     for perturbation in perturbations:
         feature = perturbation.feature
@@ -184,4 +187,4 @@ def window_table(perturbations: Sequence[Perturbation], summary: pd.DataFrame) -
             (channel,), (first, last) = feature.members, feature.steps
             label = feature.name.removeprefix(channel).strip()
             rows.append((channel, label, first, last, *found.loc[perturbation.name]))
-    return pd.DataFrame(rows, columns=list(WINDOW_COLUMNS)) if rows else None
+    return pd.DataFrame(rows, columns=[*WINDOW_COLUMNS[:4], *told]) if rows else None
