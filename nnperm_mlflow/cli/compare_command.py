@@ -89,7 +89,7 @@ def describe(result: nnperm_mlflow.ComparisonResult, tracking_uri: str | None) -
         f"{second} against {first}: {result.how}",
         f"{statistic} deviation of the prediction ({result.unit}), difference with its 95 % interval",
         "",
-        *_table(shown.rename(columns=titles)[list(titles.values())]),
+        *_table(shown[list(titles)].rename(columns=titles)),
         *([f"... and {more} more in comparison.csv"] if more > 0 else []),
         "",
         f"rank correlation  {_number(correlation.value, correlation.low, correlation.high)}",
@@ -109,7 +109,7 @@ def _table(differences: pd.DataFrame) -> list[str]:
     if differences.empty:
         return ["no feature is in both"]
     named = differences.assign(perturbation=differences["perturbation"].map(in_a_cell))
-    return named.to_string(index=False, float_format=lambda number: f"{number:.4f}").split("\n")
+    return named.to_string(index=False, na_rep="", float_format=lambda number: f"{number:.4f}").split("\n")
 
 
 def _number(value: float, low: float, high: float) -> str:
