@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from mlflow import MlflowClient
 
+from nnperm_mlflow.analysis.difference.feature_order import pair_errors
+from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.analysis.statistics.families import PairErrors
 from nnperm_mlflow.analysis.statistics.stopping_rule import named, widths_that_matter
 from nnperm_mlflow.approval.baselines import AuditNow, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
@@ -21,6 +24,7 @@ from nnperm_mlflow.registry.verdicts import verdict_content
 from nnperm_mlflow.registry.version_link import link_of
 from nnperm_mlflow.report.audit_card import audit_card
 from nnperm_mlflow.verdict.check_targets import rests_on
+from nnperm_mlflow.verdict.checks import Baseline, Evidence
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Verdict
 
@@ -56,7 +60,17 @@ def judge_audit(
     if not policy.applies:
         return None
     baselines = find_baselines(client, policy, pinned, record=record, folder=folder, audit_now=audit_now)
-    return judge(policy, record.summary, record.subject, baselines)
+    return judge(policy, evidence_of(record, baselines))
+
+
+def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evidence:
+    """Return what a policy is applied to; the deviation table is fetched only where a check rests on it."""
+
+    def differences(statistic: Statistic, names: Sequence[str], others: Sequence[str]) -> PairErrors | None:
+        return pair_errors(record.table, record.summary, statistic, names, others)
+
+    kept_out = record.lacks_table and record.own_table is None
+    return Evidence(record.subject, record.summary, baselines, None if kept_out else differences)
 
 
 @dataclass(frozen=True)

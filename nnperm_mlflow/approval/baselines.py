@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.basics.errors import AuditError, CheckError, ConfigError, EvidenceError, MissingBaselineError
-from nnperm_mlflow.config.policy import AgainstCheck, Policy
+from nnperm_mlflow.config.checks import AgainstCheck
+from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.models.model_uri import pin_model

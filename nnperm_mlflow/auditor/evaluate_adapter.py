@@ -26,7 +26,8 @@ from nnperm_mlflow.auditor.preparation import as_config
 from nnperm_mlflow.auditor.result import AuditResult
 from nnperm_mlflow.basics.documents import Strict, validated
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError, name_list
-from nnperm_mlflow.config.audit_config import AuditConfig, Names
+from nnperm_mlflow.config.audit_config import AuditConfig
+from nnperm_mlflow.config.data_config import Names
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.inputs.tables import Fetch
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model

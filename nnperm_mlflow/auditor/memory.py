@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
-from nnperm_mlflow.config.audit_config import AuditConfig, DataConfig
+from nnperm_mlflow.config.audit_config import AuditConfig
+from nnperm_mlflow.config.data_config import DataConfig
 from nnperm_mlflow.inputs.bound_inputs import Wanted
 from nnperm_mlflow.inputs.cells import Cells, read_arrays, read_cells
 from nnperm_mlflow.inputs.dataset import MEMORY, Dataset, Series, dataset_from, load_dataset
@@ -72,7 +73,8 @@ class Rows:
         series = configured_series(data, fetch)
         if twice := sorted(series.keys() & cells.series.keys()):
             raise ConfigError(f"{name_list(twice)}: both temporal data of 'config' and a column of arrays. Rename one.")
-        dataset = dataset_from(cells.columns, {**series, **cells.series}, data.row_id, label, self.source)
+        series |= cells.series
+        dataset = dataset_from(cells.columns, series, data.row_id, label, self.source, cluster=data.cluster)
         inputs = cells.bind(said, [spec.name for spec in specs])
         return config.model_copy(update={"inputs": inputs, "data": data}), dataset
 
@@ -88,6 +90,11 @@ class Rows:
             cells.series[history.name] = _histories(history, np.asanyarray(array), names)
             said = {name: target for name, target in config.inputs.items() if name != history.name}
             return cells, said, table_given.model_copy(update={"temporal": {}})
+        if config.data.cluster is not None:
+            raise ConfigError(
+                f"data: cluster names the column '{config.data.cluster}', but arrays came, which have no such column. "
+                "Give a DataFrame that holds it."
+            )
         arrays = self.data if isinstance(self.data, Mapping) else _by_name(np.asanyarray(self.data), specs)
         _check_names(arrays, [spec.name for spec in specs])
         fitting = {name: names[name] for name in names if name in arrays or name in self.channels}

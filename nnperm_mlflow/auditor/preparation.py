@@ -173,6 +173,8 @@ def prepare(
         repeats=1 if analysis.repeats == "auto" else analysis.repeats,
         decision=decision,
         strata=stratify(analysis.within, dataset.columns, dataset.steps),
+        clusters=dataset.clusters,
+        tests=analysis.p_values,
         skips_missing=analysis.missing == "skip",
         void_inputs=void,
         keeps_predictions=scores is not None,
@@ -230,12 +232,25 @@ def _load(
         data = load_dataset(config.data, fetch, texts, problems)
     elif isinstance(data, Rows):
         config, data = data.read(predictor.inputs, config, fetch)
+    else:
+        config = _with_its_clusters(config, data)
     if data.n_rows < _FEWEST_ROWS:
         raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
     check_strata(config.analysis.within, data.columns, data.steps, problems)
     said = {**columns_by_signature(files.mlmodel, predictor.inputs, data.columns), **config.inputs}
     inputs = bind_inputs(predictor.inputs, data, said, problems)
     return _Loaded(config, reference, files, predictor, data, inputs)
+
+
+def _with_its_clusters(config: AuditConfig, data: Dataset) -> AuditConfig:
+    """Return a configuration that names the clusters of a data set in memory, or refuse one that names others."""
+    if config.data.cluster not in (None, data.cluster):
+        has = "no clusters" if data.cluster is None else f"those of '{data.cluster}'"
+        raise ConfigError(
+            f"data: cluster names '{config.data.cluster}', but the Dataset has {has}. Make it with "
+            "dataset_from(..., cluster=...)."
+        )
+    return config.model_copy(update={"data": config.data.model_copy(update={"cluster": data.cluster})})
 
 
 def _choose_perturbations(
@@ -282,6 +297,8 @@ def _record(loaded: _Loaded, used: AuditConfig, noise: SelfNoise, trust_model: b
         "seed": used.analysis.seed,
         "repeats": used.analysis.repeats,
         "within": used.analysis.within,
+        **({} if used.analysis.donors is None else {"donors": used.analysis.donors}),
+        **({} if used.data.cluster is None else {"cluster": used.data.cluster}),
         "rows": loaded.dataset.n_rows,
         "self_noise": noise.largest,
         **_package_versions(),

@@ -199,9 +199,9 @@ def _ground(record: AuditRecord) -> dict[str, str]:
     """Return what two audits must have in common for their medians to be compared."""
     ground = {name: record.params.get(key, "") for name, key in _GROUND.items()}
     try:
-        asked = record.config.analysis.disturbance()
+        asked = record.config.disturbance()
     except AuditError as error:
         record.files.ask_server()
         logger.warning("%s is compared with no other: %s", record, error)
         return {**ground, "configuration": record.run_id}
-    return {**ground, "configuration": json.dumps({key: asked[key] for key in _OF_MEDIANS})}
+    return {**ground, "configuration": json.dumps([{key: asked[key] for key in _OF_MEDIANS}, record.donors])}

@@ -180,7 +180,7 @@ def _made_so(audits: list[AuditRecord], config: AuditConfig, data_digest: str) -
         repeats = record.repeats if config.analysis.repeats == "auto" else config.analysis.repeats
         try:
             unit = record.unit  # of the model's prediction, which a configuration need not know
-            if not Basis.of(data_digest, repeats, unit, config.analysis).differences(record.basis):
+            if not Basis(data_digest, repeats, unit, config.disturbance()).differences(record.basis):
                 return record
         except (EvidenceError, ConfigError) as error:
             logger.warning("%s is passed over: %s", record, error)

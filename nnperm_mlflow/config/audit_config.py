@@ -4,105 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
 from nnperm_mlflow.basics.errors import ConfigError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.basics.paths import local_path
-from nnperm_mlflow.config.policy import Check, Format, Policy, distinct, with_defaults
+from nnperm_mlflow.config.checks import Check, distinct
+from nnperm_mlflow.config.data_config import DataConfig, Names
+from nnperm_mlflow.config.policy import Format, Policy, with_defaults
 
 Scalar = bool | int | float | str
-Axis = Literal[1, 2]
 MOST_SHUFFLES = 100_000
 """Repeats that may be asked for; nobody has waited for so many."""
-_NO_SEPARATORS = "\"'\r\n+-."
-"""What stands in cells, or ends lines."""
 _ORDERS = ("mean", "median", "flipped_share")
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
-
-
-def _no_repeats(names: list[object]) -> list[object]:
-    counts = Counter(name for name in names if isinstance(name, str))
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    if twice:
-        raise ValueError(f"{name_list(twice)} is named twice")
-    return names
-
-
-Names = Annotated[list[str], BeforeValidator(lambda given: _no_repeats(given) if isinstance(given, list) else given)]
+_DISTURBANCE = {
+    "seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing",
+}  # fmt: skip
 
 
 Step = Annotated[int, Field(ge=1)]
 """A step of a series, counted from 1."""
-
-
-class TemporalConfig(Strict):
-    """One history: a stored array (`file`, `channels`, `channel_axis`) or columns of the static table (`columns`)."""
-
-    file: str | None = None
-    channels: Annotated[Names, Field(min_length=1)] | None = None
-    channel_axis: Axis | None = None
-    columns: Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], Field(min_length=1)] | None = None
-    model_channel_axis: Axis | None = None
-
-    @model_validator(mode="after")
-    def _either_file_or_columns(self) -> TemporalConfig:
-        if (self.file is None) == (self.columns is None):
-            raise ValueError("give either 'file' or 'columns'")
-        if self.file is not None and self.channels is None:
-            raise ValueError("'file' needs 'channels': a name for each channel, in stored order")
-        if self.columns is not None and (self.channels is not None or self.channel_axis is not None):
-            raise ValueError("'columns' names the channels itself: leave out 'channels' and 'channel_axis'")
-        return self
-
-
-class CsvConfig(Strict):
-    """How a csv file is written, where it does not show that itself.
-
-    Attributes
-    ----------
-    sep : str or None
-        What parts its cells, one character.
-    decimal : "." or "," or None
-        What stands before the decimals of its numbers.
-    """
-
-    sep: str | None = None
-    decimal: Literal[".", ","] | None = None
-
-    @field_validator("sep")
-    @classmethod
-    def _one_character(cls, sep: str | None) -> str | None:
-        if sep is not None and (len(sep) != 1 or not sep.isascii() or sep.isalnum() or sep in _NO_SEPARATORS):
-            raise ValueError("'sep' is the one character between two cells, such as ';' or a tab (\"\\t\")")
-        return sep
-
-
-class DataConfig(Strict):
-    """Where the rows come from: a path, a URL, or a run's artifact (`runs:/...`).
-
-    Attributes
-    ----------
-    csv : CsvConfig
-        How the static table is written, where it is a csv file.
-    text : list of str
-        Columns of a csv file that are text as it is written there, though all of it may look like numbers.
-    """
-
-    static: str | None = None
-    csv: CsvConfig = CsvConfig()
-    row_id: str | None = None
-    label: str | None = None
-    text: Names = []
-    temporal: dict[str, TemporalConfig] = {}
 
 
 class AnalysisConfig(Strict):
@@ -222,12 +151,10 @@ class AnalysisConfig(Strict):
             )
         return self
 
-    def disturbance(self) -> dict[str, object]:
-        """Return what two audits must have in common for their deviations to be compared row by row."""
-        return self.model_dump(
-            mode="json",
-            include={"seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing"},
-        )
+    @property
+    def donors(self) -> Literal["cycles", "permutations"] | None:
+        """How donors are drawn within strata, which is otherwise where shuffles are tested; None without strata."""
+        return None if not self.within else "permutations" if self.p_values else "cycles"
 
 
 class AuditConfig(Strict):
@@ -278,16 +205,24 @@ class AuditConfig(Strict):
         written = {**self.model_dump(mode="json"), **self.policy.as_dict(), "mode": self.mode}
         return yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
 
+    def disturbance(self) -> dict[str, object]:
+        """Return what two audits must have in common for their deviations to be compared row by row."""
+        asked = self.analysis.model_dump(mode="json", include=_DISTURBANCE)
+        return {**asked, "cluster": self.data.cluster, "donors": self.analysis.donors}
+
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are.
 
-        The label belongs to it where there are scores, and what leads where that decides how often.
+        The label belongs to it where there are scores, the column of clusters where there is one, and what leads where
+        that decides how often.
         """
         done = self.model_dump(mode="json", include={"analysis", "inputs"})
         if self.analysis.repeats != "auto":
             del done["analysis"]["order_by"]
         if self.analysis.scores:
             done["label"] = self.data.label
+        if self.data.cluster is not None:
+            done["cluster"] = self.data.cluster
         done["temporal"] = {name: spec.model_dump(exclude={"file"}) for name, spec in self.data.temporal.items()}
         return hashlib.sha256(json.dumps(done, sort_keys=True).encode()).hexdigest()
 

@@ -4,194 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
-from nnperm_mlflow.basics.errors import ConfigError, name_list
+from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.paths import local_path
-
-SHARE: Literal["share"] = "share"
-"""Names a statistic that is no column of the summary: a feature's part of the sum of the features' means."""
-
-ALIASES = {"median_changed": "changed_median"}
-"""Other names of columns of the summary."""
-
-Way = Literal["shuffle", "set", "order"]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-def _as_float(given: object) -> object:
-    return float(given) if isinstance(given, int) and not isinstance(given, bool) else given
-
-
-Number = Annotated[Finite, BeforeValidator(_as_float)]
-
-
-Statistic = Annotated[str, AfterValidator(lambda statistic: ALIASES.get(statistic, statistic))]
-"""A column of the summary, or the share."""
-
-
-class _Check(Strict):
-    """What all checks have: a name of one's own, and what an undecided one counts as, where not as the policy says."""
-
-    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    undecided: Literal["fail", "pass"] | None = None
-
-    @property
-    def title(self) -> str:
-        """The name, or what the check asks for."""
-        return self.name or self.statement
-
-    @property
-    def statement(self) -> str:
-        """What the check asks for, in words."""
-        raise NotImplementedError
-
-
-Features = str | Annotated[list[str], Field(min_length=1)]
-"""Names of features or perturbations (`SEX`, `SEX=2`), or patterns (`SEX*`)."""
-
-
-class LimitCheck(_Check):
-    """A limit on a column of the summary, or on the share, that every perturbation of the features must keep."""
-
-    feature: Features | None = None
-    any: bool = False
-    statistic: Statistic = "median"
-    max: Number | None = None
-    min: Number | None = None
-    way: Way | None = None
-
-    @model_validator(mode="after")
-    def _one_subject_and_limit(self) -> LimitCheck:
-        if (self.feature is None) != self.any:
-            raise ValueError("give either 'feature' or 'any: true'")
-        if (self.max is None) == (self.min is None):
-            raise ValueError("give either 'max' or 'min', or a check for each")
-        return self
-
-    @property
-    def limit(self) -> float:
-        """The limit."""
-        return float(self.max if self.max is not None else self.min or 0.0)
-
-    @property
-    def statement(self) -> str:
-        """What the check asks for, in words."""
-        bound = "at most" if self.max is not None else "at least"
-        return f"{self.statistic} of {_named(self.feature) or 'any feature'} is {bound} {self.limit:g}"
-
-
-class RankCheck(_Check):
-    """A limit on the place of features among all, 1 being the one that moves predictions most."""
-
-    feature: Features
-    statistic: Statistic = "median"
-    rank_at_most: Annotated[int, Field(ge=1)] | None = None
-    rank_at_least: Annotated[int, Field(ge=1)] | None = None
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> RankCheck:
-        if (self.rank_at_most is None) == (self.rank_at_least is None):
-            raise ValueError("give either 'rank_at_most' or 'rank_at_least', or a check for each")
-        return self
-
-    @property
-    def limit(self) -> int:
-        """The limit."""
-        return int(self.rank_at_most or self.rank_at_least or 0)
-
-    @property
-    def statement(self) -> str:
-        """What the check asks for, in words."""
-        bound = "at most" if self.rank_at_most is not None else "at least"
-        return f"rank of {_named(self.feature)} by {self.statistic} is {bound} {self.limit}"
-
-
-class UnusedCheck(_Check):
-    """A limit on how many features have no measurable effect."""
-
-    unused_at_most: Annotated[int, Field(ge=0)]
-
-    @property
-    def statement(self) -> str:
-        """What the check asks for, in words."""
-        return f"at most {self.unused_at_most} features have no measurable effect"
-
-
-class AgainstCheck(_Check):
-    """Limits on how far a version may differ from another that was audited on the same data with the same donors.
-
-    What only one of the two has is an error, unless `allow_missing` says that versions may have other features.
-    """
-
-    against: Annotated[str, Field(min_length=1)]
-    statistic: Literal["median", "mean"] = "median"
-    min_rank_correlation: Annotated[Number, Field(ge=-1, le=1)] | None = None
-    max_shift: Annotated[Number, Field(ge=0)] | None = None
-    allow_missing: bool = False
-
-    @model_validator(mode="after")
-    def _some_limit(self) -> AgainstCheck:
-        if self.min_rank_correlation is None and self.max_shift is None:
-            raise ValueError("give 'min_rank_correlation', 'max_shift' or both")
-        return self
-
-    @property
-    def statement(self) -> str:
-        """What the check asks for, in words."""
-        asked = []
-        if self.min_rank_correlation is not None:
-            asked.append(f"the rank correlation of the {self.statistic}s is at least {self.min_rank_correlation:g}")
-        if self.max_shift is not None:
-            asked.append(f"no feature's {self.statistic} has shifted by more than {self.max_shift:g}")
-        return f"against {self.against}, {' and '.join(asked)}"
-
-
-def names_of(feature: Features | None) -> tuple[str, ...]:
-    """Return names and patterns as a tuple, empty where none are given."""
-    if feature is None:
-        return ()
-    return (feature,) if isinstance(feature, str) else tuple(feature)
-
-
-def _named(feature: Features | None) -> str:
-    return " or ".join(names_of(feature))
-
-
-def _kind_of(check: object) -> str:
-    """Tell by its keys which kind of check is meant."""
-    if isinstance(check, _Check):
-        return type(check).__name__
-    keys = set(check) if isinstance(check, Mapping) else set()
-    if "against" in keys:
-        return "AgainstCheck"
-    if "unused_at_most" in keys:
-        return "UnusedCheck"
-    return "RankCheck" if keys & {"rank_at_most", "rank_at_least"} else "LimitCheck"
-
-
-Check = Annotated[
-    Annotated[LimitCheck, Tag("LimitCheck")]
-    | Annotated[RankCheck, Tag("RankCheck")]
-    | Annotated[UnusedCheck, Tag("UnusedCheck")]
-    | Annotated[AgainstCheck, Tag("AgainstCheck")],
-    Discriminator(_kind_of),
-]
-
-
-def distinct(checks: list[Check]) -> list[Check]:
-    """Return the checks, or refuse two that have one name."""
-    twice = sorted(title for title, count in Counter(check.title for check in checks).items() if count > 1)
-    if twice:
-        raise ValueError(f"{name_list(twice)} is the name of two checks")
-    return checks
-
+from nnperm_mlflow.config.checks import AgainstCheck, Check, distinct, kind_of
 
 Format = Literal[1, 2]
 """Of a policy: checks that name no statistic mean the median in the first, and the mean since the second."""
@@ -202,7 +24,7 @@ def with_defaults(content: object) -> object:
     if not isinstance(content, Mapping) or content.get("format", 1) == 1 or not isinstance(content.get("checks"), list):
         return content
     checks = [
-        {"statistic": "mean", **check} if isinstance(check, Mapping) and _kind_of(check) != "UnusedCheck" else check
+        {"statistic": "mean", **check} if isinstance(check, Mapping) and kind_of(check) != "UnusedCheck" else check
         for check in content["checks"]
     ]
     return {**content, "checks": checks}

@@ -24,6 +24,8 @@ from nnperm_mlflow.verdict.verdict import GivenVerdict, Subject
 TABLE_DIGEST, SUMMARY_DIGEST, CONFIG_DIGEST = "table_digest", "summary_digest", "config_file_digest"
 """Parameters with the sha256 of the deviation table, the summary and the configuration as used."""
 
+_DONORS_BEFORE = "permutations with their own values"  # within strata, of audits that do not say it
+
 AnyTold = TypeVar("AnyTold", bound=Tolerant)
 
 
@@ -159,7 +161,13 @@ class AuditRecord:
     @property
     def basis(self) -> Basis:
         """What the audit must have in common with another to be compared with it row by row."""
-        return Basis.of(self.param("data_digest"), self.repeats, self.unit, self.config.analysis)
+        disturbance = {**self.config.disturbance(), "donors": self.donors}
+        return Basis(self.param("data_digest"), self.repeats, self.unit, disturbance)
+
+    @property
+    def donors(self) -> str | None:
+        """How donors were drawn within strata; None without strata."""
+        return self.params.get("donors", _DONORS_BEFORE) if self.config.analysis.within else None
 
     def param(self, name: str) -> str:
         """Return a parameter of the run.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nnperm_mlflow.config.audit_config import AnalysisConfig
-
 
 @dataclass(frozen=True)
 class Basis:
@@ -20,18 +18,13 @@ class Basis:
     unit : str
         Of prediction and deviation.
     disturbance : mapping of str to object
-        The settings on which donors and values depend, see `AnalysisConfig.disturbance`.
+        The settings on which donors and values depend, see `AuditConfig.disturbance`.
     """
 
     data_digest: str
     repeats: int
     unit: str
     disturbance: Mapping[str, object]
-
-    @classmethod
-    def of(cls, data_digest: str, repeats: int, unit: str, analysis: AnalysisConfig) -> Basis:
-        """Return the basis of an audit that was, or would be, made so."""
-        return cls(data_digest, repeats, unit, analysis.disturbance())
 
     def differences(self, other: Basis) -> list[str]:
         """Return in words what keeps another audit from being compared with this one; nothing where it can be."""

@@ -164,8 +164,8 @@ _KINDS: Mapping[str, str] = {"text": "O", "codes": "iub", "numbers": "iufb"}
 
 
 def columns_left(dataset: Dataset, found: Wanted, kind: str) -> list[str]:
-    """Return the columns of a kind that no input takes, and that are no label, row id or step, in their order."""
-    taken = {dataset.row_id, dataset.label, *dataset.steps}
+    """Return the columns of a kind that no input takes, and that have no role and are no step, in their order."""
+    taken = {dataset.row_id, dataset.label, dataset.cluster, *dataset.steps}
     for target in found.values():
         taken.update([target] if isinstance(target, str) else target)
     return [name for name, values in dataset.columns.items() if name not in taken and values.dtype.kind in _KINDS[kind]]

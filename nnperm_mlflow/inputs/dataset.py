@@ -14,7 +14,7 @@ from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.basics.problems import Problems
-from nnperm_mlflow.config.audit_config import DataConfig, TemporalConfig
+from nnperm_mlflow.config.data_config import DataConfig, TemporalConfig
 from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.cells import split_cells
 from nnperm_mlflow.inputs.row_sources import release
@@ -45,6 +45,8 @@ class Dataset:
         Name of the column with the observed outcome.
     row_id : str or None
         Name of the column that `row_ids` came from.
+    cluster : str or None
+        Name of the column that says which rows belong together.
     source : str
         Where the data came from, as asked for.
     written : mapping of str to ndarray of shape (n_rows,), object
@@ -59,6 +61,7 @@ class Dataset:
     row_ids: np.ndarray | None = None
     label: str | None = None
     row_id: str | None = None
+    cluster: str | None = None
     source: str = MEMORY
     written: Mapping[str, np.ndarray] = field(default_factory=dict)
     split: Mapping[str, list[str]] = field(default_factory=dict)
@@ -79,8 +82,16 @@ class Dataset:
         """What it holds, by what that is; names alone, and no values."""
         facts = {"columns": name_list(self.columns)} if self.columns else {}
         facts |= {f"series '{name}'": name_list(series.channels) for name, series in self.temporal.items()}
-        facts |= {what: name for what, name in (("row id", self.row_id), ("label", self.label)) if name}
-        return facts
+        roles = {"row id": self.row_id, "label": self.label, "cluster": self.cluster}
+        return facts | {what: name for what, name in roles.items() if name}
+
+    @property
+    def clusters(self) -> np.ndarray | None:
+        """Number of each row's cluster, in the order in which they first appear; None where rows stand for themselves.
+
+        Of shape (n_rows,), int64.
+        """
+        return None if self.cluster is None else pd.factorize(self.columns[self.cluster])[0]
 
     def columns_as(self, dtype: np.dtype) -> Mapping[str, np.ndarray]:
         """Return the static table as an input of a dtype takes it: text as it is written, where that is known."""
@@ -118,6 +129,7 @@ def dataset_from(
     label: str | None = None,
     source: str = MEMORY,
     *,
+    cluster: str | None = None,
     problems: Problems | None = None,
 ) -> Dataset:
     """Check a table and temporal arrays against each other and make one data set of them.
@@ -131,8 +143,11 @@ def dataset_from(
         Columns of `static` with the rows' names and with the observed outcome; neither is fed to the model by itself.
     source : str
         Where the data came from, for the record.
+    cluster : str, optional
+        Column of `static` that says which rows belong together; it is not fed to the model by itself either.
     problems : Problems, optional
-        Takes in columns for rows' names and outcome that there are not, instead of an error; others are told with it.
+        Takes in columns for rows' names, outcome and clusters that there are not, instead of an error; others are told
+        with it.
 
     Returns
     -------
@@ -146,7 +161,9 @@ def dataset_from(
     columns = _columns(pd.DataFrame() if static is None else static)
     temporal = {name: _checked_series(name, series) for name, series in (temporal or {}).items()}
     found = Problems() if problems is None else problems
-    row_id, label = (_role(what, name, columns, found) for what, name in (("row_id", row_id), ("label", label)))
+    roles = {"row_id": row_id, "label": label, "cluster": cluster}
+    row_id, label, cluster = (_role(what, name, columns, found) for what, name in roles.items())
+    _check_clusters(cluster, columns, found)
     _check_steps(columns, temporal, found)
     if problems is None:
         found.settle()
@@ -166,7 +183,8 @@ def dataset_from(
     n_rows = next(iter(counts.values()))
     if n_rows == 0:
         raise DataError(f"{source} holds no rows; an audit needs at least two, to exchange values.")
-    return Dataset(columns, temporal, n_rows, columns[row_id] if row_id else None, label, row_id, source)
+    row_ids = columns[row_id] if row_id else None
+    return Dataset(columns, temporal, n_rows, row_ids, label, row_id, cluster, source)
 
 
 def load_dataset(
@@ -200,14 +218,17 @@ def load_dataset(
     found = Problems() if problems is None else problems
     static, written = _read_static(config, fetch, as_written, found)
     temporal = {name: _read_series(name, spec, fetch) for name, spec in config.temporal.items()}
-    static, split, series = split_cells(static, [*config.text, *filter(None, [config.row_id, config.label])])
+    roles = [config.row_id, config.label, config.cluster]
+    static, split, series = split_cells(static, [*config.text, *filter(None, roles)])
     for name in temporal.keys() & series.keys():
         told = f"'{name}' is both temporal data and a column of arrays in the static table; rename the former."
         found.add(ConfigError(told))
     files = [config.static, *(spec.file for spec in config.temporal.values())]
     source = next((location for location in files if location), MEMORY)
     named = without_secrets(source)
-    dataset = dataset_from(static, {**series, **temporal}, config.row_id, config.label, named, problems=found)
+    dataset = dataset_from(
+        static, {**series, **temporal}, config.row_id, config.label, named, cluster=config.cluster, problems=found
+    )
     if problems is None:
         found.settle()
     ids, spelled = dataset.row_ids, written.get(config.row_id or "")
@@ -267,6 +288,14 @@ def _role(what: str, name: str | None, columns: Mapping[str, np.ndarray], proble
         return name or None
     problems.add(_no_column(f"data: {what}", name, columns))
     return None
+
+
+def _check_clusters(cluster: str | None, columns: Mapping[str, np.ndarray], problems: Problems) -> None:
+    """Refuse rows of which is not known with which others they belong together."""
+    n_missing = 0 if cluster is None else int(np.count_nonzero(pd.isna(columns[cluster])))
+    if n_missing:
+        told = f"data: cluster names '{cluster}', which is missing in {n_missing} of {len(columns[cluster or ''])} rows"
+        problems.add(DataError(f"{told}. Fill it in, with a value of its own for a row that belongs to no other."))
 
 
 def _check_steps(columns: Mapping[str, np.ndarray], temporal: Mapping[str, Series], problems: Problems) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from nnperm_mlflow.basics.errors import DataError
 from nnperm_mlflow.basics.locations import without_secrets
-from nnperm_mlflow.config.audit_config import CsvConfig
+from nnperm_mlflow.config.data_config import CsvConfig
 from nnperm_mlflow.inputs.csv_dialect import CSV_KEY, find_dialect
 from nnperm_mlflow.inputs.csv_files import read_cells_of_csv, read_csv
 from nnperm_mlflow.inputs.texts import (

@@ -11,7 +11,8 @@ from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.statistics.stopping_rule import Watched
 from nnperm_mlflow.analysis.statistics.summary_columns import NUMBERS
 from nnperm_mlflow.basics.errors import CheckError, UnknownFeatureError, did_you_mean, name_list
-from nnperm_mlflow.config.policy import SHARE, LimitCheck, Policy, RankCheck, names_of
+from nnperm_mlflow.config.checks import SHARE, LimitCheck, RankCheck, names_of
+from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict.estimates import check_statistic, single_shuffles
 
 _WILD = frozenset("*?[")

@@ -14,7 +14,7 @@ from mlflow.types.schema import ColSpec, Schema, TensorSpec
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from nnperm_mlflow import audit
+from nnperm_mlflow import audit, dataset_from, plan_audit
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError, ModelError, PredictionError
 
@@ -152,7 +152,7 @@ def test_cells_that_are_arrays_are_audited_number_by_number_and_channel_by_chann
 
 def test_cells_that_stay_one_value_are_text_where_they_have_a_role(tmp_path):
     pq.write_table(pa.table({"pair": [[1, 2], [3, 4]], "age": [1.0, 2.0]}), tmp_path / "t.parquet")
-    from nnperm_mlflow.config.audit_config import DataConfig
+    from nnperm_mlflow.config.data_config import DataConfig
     from nnperm_mlflow.inputs.dataset import load_dataset
 
     path = str(tmp_path / "t.parquet")
@@ -379,3 +379,36 @@ def test_a_failure_says_where_its_words_are_shown_and_tells_no_data(tracked, tmp
     ) as caught:
         run(uri, stored(tmp_path))
     assert str(TABLE["age"][0]) not in str(caught.value)
+
+
+CLIENTS = TABLE.assign(client=np.arange(N_ROWS) // 3)
+
+
+def clustered(tracked):
+    return logged(LinearRegression().fit(TABLE, LABELS), infer_signature(TABLE, LABELS.astype(float)), "clients")
+
+
+def test_clusters_are_known_of_a_file_a_table_and_a_data_set_alike(tracked, tmp_path):
+    """The column is on record, is no feature, and keeps such an audit apart from one without it."""
+    uri, named = clustered(tracked), {"data": {"cluster": "client"}}
+    of_file = plan_audit({"data": {**stored(tmp_path, CLIENTS), "cluster": "client"}}, model_uri=uri, trust_model=True)
+    of_table = plan_audit(named, model_uri=uri, data=CLIENTS, trust_model=True)
+    of_set = plan_audit(uri, data=dataset_from(CLIENTS, cluster="client"), trust_model=True)
+    for forecast in (of_file, of_table, of_set):
+        plan = forecast.plan
+        assert plan.job.clusters.tolist() == [row // 3 for row in range(N_ROWS)]
+        assert plan.record["cluster"] == plan.used.disturbance()["cluster"] == "client"
+        assert set(plan.job.inputs.features) == set(TABLE)
+    plain = plan_audit(uri, data=CLIENTS, trust_model=True).plan
+    assert plain.job.clusters is None
+    assert "cluster" not in plain.record
+
+
+def test_clusters_that_the_rows_do_not_hold_are_refused(tracked):
+    uri, named = clustered(tracked), {"data": {"cluster": "client"}}
+    with pytest.raises(DataError, match="data: cluster names the column 'client', which the static table does not"):
+        audit(named, model_uri=uri, data=TABLE, trust_model=True)
+    with pytest.raises(ConfigError, match="data: cluster names the column 'client', but arrays came"):
+        audit(named, model_uri=uri, data=TABLE.to_numpy(), trust_model=True)
+    with pytest.raises(ConfigError, match="'client', but the Dataset has no clusters"):
+        audit(named, model_uri=uri, data=dataset_from(CLIENTS), trust_model=True)

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from sklearn.metrics import log_loss, roc_auc_score
 
 from nnperm_mlflow import audit
-from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, other_positions
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.cli.main import main
 
@@ -134,7 +134,7 @@ def test_tables_of_windows_profiles_and_strata_are_logged_as_they_are(audited, h
 def test_values_move_between_rows_of_the_same_stratum_only(audited, house, labelled):
     """The network's own predictions with the ages of donors of the same region are as far off as the table says."""
     regions = house.table["region"].to_numpy()
-    donors = donor_positions(ShuffleBlock(0, np.arange(len(regions))), ANALYSIS["seed"], "age", 0, regions)
+    donors = other_positions(ShuffleBlock(0, np.arange(len(regions))), ANALYSIS["seed"], "age", 0, regions)
     assert (regions[donors] == regions).all()
     changed = {**house.inputs, "num_input": house.inputs["num_input"].copy()}
     changed["num_input"][:, 0] = changed["num_input"][donors, 0]

@@ -15,7 +15,8 @@ from nnperm_mlflow import audit
 from nnperm_mlflow.approval.policy_check import check
 from nnperm_mlflow.cli.audit_command import describe
 from nnperm_mlflow.cli.main import main
-from nnperm_mlflow.config.policy import LimitCheck, Policy
+from nnperm_mlflow.config.checks import LimitCheck
+from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.summary_file import read_summary, write_table
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.promotion.alias_promotion import promote

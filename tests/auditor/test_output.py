@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from nnperm_mlflow import Policy, audit
 from nnperm_mlflow.cli.audit_command import describe
 from nnperm_mlflow.cli.main import main
-from nnperm_mlflow.config.policy import LimitCheck
+from nnperm_mlflow.config.checks import LimitCheck
 
 KEPT = Policy(checks=[LimitCheck(feature="age", max=1.0)])
 

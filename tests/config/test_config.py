@@ -326,6 +326,17 @@ def test_the_label_is_part_of_the_digest_where_it_is_used():
     assert digest("default", scores=["roc_auc"]) != digest("paid", scores=["roc_auc"])
 
 
+def test_clusters_are_part_of_the_digest_and_of_what_audits_must_share():
+    plain, by_client = parse_config({}), parse_config({"data": {"cluster": "client"}})
+    assert plain.digest() != by_client.digest() != parse_config({"data": {"cluster": "house"}}).digest()
+    apart = [key for key, value in plain.disturbance().items() if by_client.disturbance()[key] != value]
+    assert apart == ["cluster"]
+
+
+def test_the_digest_of_a_configuration_without_clusters_is_what_it_was():
+    assert AuditConfig().digest().startswith("1dc7b65b7153")
+
+
 def test_a_configuration_cannot_be_changed():
     config = AuditConfig()
     with pytest.raises(pydantic.ValidationError, match="frozen"):

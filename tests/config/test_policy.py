@@ -7,7 +7,8 @@ import yaml
 
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.audit_config import AuditConfig, parse_config
-from nnperm_mlflow.config.policy import AgainstCheck, LimitCheck, Policy, RankCheck, UnusedCheck, load_policy
+from nnperm_mlflow.config.checks import AgainstCheck, LimitCheck, RankCheck, UnusedCheck
+from nnperm_mlflow.config.policy import Policy, load_policy
 
 CHECKS = """
 checks:

@@ -274,6 +274,12 @@ def test_row_ids_and_the_label_are_no_features():
     assert not {"ID", "default"} & set(bind(spec("num_input", None)).features)
 
 
+def test_the_column_of_clusters_is_no_feature():
+    data = dataset_from(TABLE.assign(client=[1, 1, 2, 2, 2]), row_id="ID", label="default", cluster="client")
+    bound = bind_inputs([spec("num_input", 3)], data, {})
+    assert set(bound.features) == {"age", "income", "sex"}
+
+
 def test_the_kind_of_a_feature_says_what_its_values_mean():
     table = TABLE.assign(member=[True, False, True, True, False])
     bound = bind(

@@ -142,7 +142,27 @@ def test_row_ids_and_label_are_the_columns_said():
     assert dataset.n_rows == 4
 
 
-@pytest.mark.parametrize("role", ["row_id", "label"])
+def test_clusters_are_numbered_in_the_order_in_which_they_appear():
+    table = TABLE.assign(client=["z", "b", "z", "a"])
+    dataset = dataset_from(table, cluster="client")
+    assert dataset.clusters.tolist() == [0, 1, 0, 2]
+    assert dataset.cluster == "client"
+    assert dataset_from(table).clusters is None
+
+
+def test_clusters_of_a_file_are_those_of_its_column(tmp_path):
+    (tmp_path / "t.csv").write_text("age,client\n1,8\n2,7\n3,8\n")
+    assert load(static=str(tmp_path / "t.csv"), cluster="client").clusters.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_row_of_which_is_not_known_where_it_belongs_is_refused(missing):
+    table = TABLE.assign(client=[1, missing, 1, missing])
+    with pytest.raises(DataError, match="'client', which is missing in 2 of 4 rows. Fill it in"):
+        dataset_from(table, cluster="client")
+
+
+@pytest.mark.parametrize("role", ["row_id", "label", "cluster"])
 def test_a_missing_row_id_or_label_is_refused_and_the_nearest_column_named(role):
     with pytest.raises(DataError, match=f"data: {role} names the column 'defaul',.* Did you mean 'default'\\?"):
         dataset_from(TABLE, **{role: "defaul"})

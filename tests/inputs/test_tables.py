@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nnperm_mlflow.basics.errors import DataError, ShapeError
-from nnperm_mlflow.config.audit_config import DataConfig
+from nnperm_mlflow.config.data_config import DataConfig
 from nnperm_mlflow.inputs import tables
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from, load_dataset

@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 
 from nnperm_mlflow.analysis.engine.table import TableReader, columns_by_perturbation, read_schema, table_metadata
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError
-from nnperm_mlflow.config.audit_config import DataConfig, TemporalConfig, load_config
+from nnperm_mlflow.config.audit_config import load_config
+from nnperm_mlflow.config.data_config import DataConfig, TemporalConfig
 from nnperm_mlflow.config.policy import load_policy
 from nnperm_mlflow.inputs import tables
 from nnperm_mlflow.inputs.binding import bind_inputs

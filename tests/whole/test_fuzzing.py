@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nnperm_mlflow.basics.errors import AuditError, ConfigError
-from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, DataConfig, TemporalConfig, load_config
+from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, load_config
+from nnperm_mlflow.config.data_config import DataConfig, TemporalConfig
 from nnperm_mlflow.config.policy import Policy, load_policy
 from tests.support import fuzzing
 

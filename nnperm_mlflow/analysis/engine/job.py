@@ -10,12 +10,18 @@ import numpy as np
 
 from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import Measure
-from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, step_orders
+from nnperm_mlflow.analysis.perturbation.donors import (
+    ShuffleBlock,
+    cycle_positions,
+    donor_positions,
+    other_positions,
+    step_orders,
+)
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo
 from nnperm_mlflow.analysis.perturbation.strata import Strata
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.row_cache import row_bytes
-from nnperm_mlflow.inputs.slots import count_steps
+from nnperm_mlflow.inputs.slots import Feature, count_steps
 from nnperm_mlflow.models.predictor import Predictor
 
 _BLOCK_BYTES = 1 << 25  # of inputs in one model call: 32 MiB
@@ -47,6 +53,11 @@ class Job:
         How the model decides, if it does.
     strata : Strata or None
         Which rows may exchange values; None where all may.
+    clusters : ndarray of shape (n_rows,), int64, or None
+        Number of each row's cluster, in the order in which they first appear: rows of one are not independent of each
+        other. None where each row stands for itself.
+    tests : bool
+        Whether the shuffles are also those of a permutation test, which within strata takes another draw.
     skips_missing : bool
         Leave rows out whose prediction is NaN, instead of ending.
     void_inputs : frozenset of str
@@ -65,6 +76,8 @@ class Job:
     first_repeat: int = 0
     decision: Decision | None = None
     strata: Strata | None = None
+    clusters: np.ndarray | None = None
+    tests: bool = False
     skips_missing: bool = False
     void_inputs: frozenset[str] = frozenset()
     keeps_predictions: bool = False
@@ -77,7 +90,8 @@ class Job:
     def donors(self, block: ShuffleBlock, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
         """Return each row's donor, as a position in the shuffle block, or None where rows receive none's value.
 
-        Donors are remembered as far as memory is set aside.
+        Within strata no row is its own donor but one that is alone there. Donors are remembered as far as memory is set
+        aside.
         """
         if isinstance(perturbation, (Reorder, SetTo)):
             return None
@@ -85,12 +99,32 @@ class Job:
         key = (self.seed, id(self.strata), block.number, len(block.rows), feature.name, repeat)
         found = self._remembered.pop(key, None)
         if found is None:
-            strata = None if self.strata is None else self.strata.of(feature, block.rows)
-            found = donor_positions(block, self.seed, feature.name, repeat, strata)
+            found = self._draw(block, feature, repeat)
         self._remembered[key] = found
         while len(self._remembered) > 1 and len(self._remembered) * found.nbytes > _DONOR_BYTES:
             self._remembered.pop(next(iter(self._remembered)))
         return found
+
+    def _draw(self, block: ShuffleBlock, feature: Feature, repeat: int) -> np.ndarray:
+        strata, key = self.strata_of(block, feature), (block, self.seed, feature.name, repeat)
+        if strata is None:
+            return donor_positions(*key)
+        return other_positions(*key, strata) if self.tests else cycle_positions(*key, strata)
+
+    def permutation(self, block: ShuffleBlock, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
+        """Return the donors of a permutation test: a uniform permutation, by which a row may keep its value.
+
+        They are those of `donors` but for rows that keep their value here and receive another there.
+        """
+        feature = perturbation.feature
+        strata = self.strata_of(block, feature)
+        if strata is None or not self.tests or isinstance(perturbation, (Reorder, SetTo)):
+            return self.donors(block, perturbation, repeat)
+        return donor_positions(block, self.seed, feature.name, repeat, strata)
+
+    def strata_of(self, block: ShuffleBlock, feature: Feature) -> np.ndarray | None:
+        """Return for each row of a shuffle block the number of its stratum; None where all rows may exchange values."""
+        return None if self.strata is None else self.strata.of(feature, block.rows)
 
     def drawn(self, block: ShuffleBlock, part: slice, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
         """Return what a perturbation draws for some rows of a shuffle block: donors, orders of steps, or nothing."""

@@ -22,6 +22,7 @@ SHUFFLE_BLOCK_ROWS = 65_536
 _ROUNDS = 8  # of the Feistel network; 6 to 8 pass tests of randomness, 2 do not
 _DEAL = "the deal of rows into shuffle blocks"
 _ORDER = "the order of steps"
+_OTHERS = "donors instead of the row itself"
 _ORDERED_ROWS = 256  # rows of a shuffle block whose orders of steps have a key of their own
 
 
@@ -105,6 +106,65 @@ def donor_positions(
         return ascending(words).astype(np.uint16)
     donors = np.empty(len(words), dtype=np.uint16)
     donors[np.argsort(strata, kind="stable")] = np.lexsort((words, strata))
+    return donors
+
+
+def cycle_positions(block: ShuffleBlock, seed: int, feature: str, repeat: int, strata: np.ndarray) -> np.ndarray:
+    """Return, for each row of a shuffle block, the position of its donor in a random cycle through its stratum.
+
+    No row is its own donor but one that is alone in its stratum. So deviations are not too small by 1/m in a stratum of
+    m rows, as they are where each permutation may come, since there one row in m keeps its value.
+
+    Parameters
+    ----------
+    block, seed, feature, repeat
+        As for `donor_positions`.
+    strata : ndarray of shape (n_rows,), int
+        For each row of the block the number of its stratum.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), uint16
+        A permutation of the block's positions, uniform over all that go once round each stratum.
+    """
+    words = np.random.Philox(key=_key(seed, feature, repeat, block.number)).random_raw(len(block.rows))
+    order = np.lexsort((words, strata))
+    donors = np.empty(len(words), dtype=np.uint16)
+    if len(words):
+        first = np.flatnonzero(np.diff(strata[order], prepend=strata[order[0]] - 1))
+        following = np.roll(order, -1)
+        following[np.append(first[1:], len(order)) - 1] = order[first]
+        donors[order] = following
+    return donors
+
+
+def other_positions(block: ShuffleBlock, seed: int, feature: str, repeat: int, strata: np.ndarray) -> np.ndarray:
+    """Return the donors of `donor_positions`, but another row's of its stratum where a row is its own donor.
+
+    So one prediction of each row tells two things: how far predictions move among other rows, and what comes of a
+    uniform permutation, in which rows that are their own donors stay as they are.
+
+    Parameters
+    ----------
+    block, seed, feature, repeat, strata
+        As for `cycle_positions`.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), uint16
+        Any other row of the stratum is the donor with the same probability. No permutation: a row may give its value
+        twice or not at all. Rows that are alone in their stratum keep their value.
+    """
+    donors = donor_positions(block, seed, feature, repeat, strata)
+    members = np.argsort(strata, kind="stable")
+    _, first, inverse, sizes = np.unique(strata[members], return_index=True, return_inverse=True, return_counts=True)
+    size, start, place = (np.empty(len(donors), dtype=np.int64) for _ in range(3))
+    size[members], start[members] = sizes[inverse], first[inverse]
+    place[members] = np.arange(len(donors)) - first[inverse]
+    words = np.random.Philox(key=_key(seed, feature, repeat, block.number, _OTHERS)).random_raw(len(donors))
+    own = np.flatnonzero((donors == np.arange(len(donors))) & (size > 1))
+    steps = 1 + (words[own] % (size[own] - 1).astype(np.uint64)).astype(np.int64)
+    donors[own] = members[start[own] + (place[own] + steps) % size[own]]
     return donors
 
 

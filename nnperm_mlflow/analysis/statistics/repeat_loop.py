@@ -19,9 +19,9 @@ from nnperm_mlflow.analysis.engine.loop import run_blocks
 from nnperm_mlflow.analysis.engine.progress import Progress, reporting
 from nnperm_mlflow.analysis.engine.row_marks import Marks
 from nnperm_mlflow.analysis.engine.table import TableReader, TableWriter, column_names, join_tables
-from nnperm_mlflow.analysis.perturbation.donors import shuffle_block_sizes
 from nnperm_mlflow.analysis.statistics.certainty import Certainties
 from nnperm_mlflow.analysis.statistics.findings import Findings
+from nnperm_mlflow.analysis.statistics.known_blocks import KnownBlocks
 from nnperm_mlflow.analysis.statistics.order import MEAN, TOP, in_words
 from nnperm_mlflow.analysis.statistics.stopping_rule import Precision, named
 from nnperm_mlflow.analysis.statistics.summary import summarize
@@ -83,7 +83,8 @@ def find(
         If the model fails, or predicts NaN.
     """
     tally = Tally.empty(len(job.perturbations), job.measure.distance is None)
-    marks = Marks(table.parent, shuffle_block_sizes(job.inputs.n_rows)[0])
+    known = KnownBlocks.of(job.inputs.n_rows, job.seed, job.clusters)
+    marks = Marks(table.parent, known.n_rows)
     predictions = Predictions(table.parent) if job.keeps_predictions else None
     now = job if precision is None else replace(job, repeats=min(_FIRST_REPEATS, precision.most))
     parts: list[Path] = []
@@ -92,7 +93,9 @@ def find(
         while True:
             parts.append(table.with_name(f"{table.name}.{len(parts)}"))
             names, repeats = job.measure.baseline_names, range(now.first_repeat, now.first_repeat + now.repeats)
-            with TableWriter(parts[-1], job.perturbations, names, row_ids, record or {}, repeats=repeats) as writer:
+            with TableWriter(
+                parts[-1], job.perturbations, names, row_ids, record or {}, repeats=repeats, clusters=job.clusters
+            ) as writer:
                 for result in reporting(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)
                     if job.decision is not None:
@@ -100,7 +103,7 @@ def find(
                     marks.add(result, repeats)
                     if predictions is not None:
                         predictions.add(result, job.inputs.n_rows, repeats)
-            summary = _described(replace(job, repeats=repeats.stop), tally, marks, parts, order_by)
+            summary = _described(replace(job, repeats=repeats.stop), tally, marks, known, parts, order_by=order_by)
             watched = precision.watched if precision else frozenset()
             found = Findings(summary, tally, repeats.stop, predictions, order_by, watched)
             if scored is not None:
@@ -132,8 +135,10 @@ def _decisions(decision: Decision, result: BlockResult) -> list[int]:
     return [int(found) for found in np.unique(decision.decide(known))]
 
 
-def _described(job: Job, tally: Tally, marks: Marks, parts: Sequence[Path], order_by: str) -> pd.DataFrame:
-    columns = column_names(job.perturbations, job.measure.baseline_names)
+def _described(
+    job: Job, tally: Tally, marks: Marks, known: KnownBlocks, parts: Sequence[Path], *, order_by: str
+) -> pd.DataFrame:
+    columns = column_names(job.perturbations, job.measure.baseline_names, has_clusters=job.clusters is not None)
     n_deviations = tally.n_rows * len(job.perturbations)
     if n_deviations >= _MANY_DEVIATIONS:
         logger.info("all rows are predicted: the statistics of %s deviations follow", f"{n_deviations:,}")
@@ -143,7 +148,7 @@ def _described(job: Job, tally: Tally, marks: Marks, parts: Sequence[Path], orde
             tally,
             lambda number: reader.column(columns[number]),
             job.inputs.n_rows,
-            certainty=Certainties(job, reader, columns, tally, marks),
+            certainty=Certainties(job, reader, columns, tally, marks=marks, known=known),
             decides=job.decision is not None,
             order_by=order_by if order_by in SUMMARY_COLUMNS else MEAN,  # drops in score come later
         )

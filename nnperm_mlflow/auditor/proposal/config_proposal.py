@@ -14,7 +14,7 @@ from nnperm_mlflow.auditor.proposal.pairing import pair
 from nnperm_mlflow.auditor.proposal.result import Proposal
 from nnperm_mlflow.auditor.proposal.trial import alternatives, try_out
 from nnperm_mlflow.basics.errors import AuditError, ConfigError
-from nnperm_mlflow.config.audit_config import DataConfig
+from nnperm_mlflow.config.data_config import DataConfig
 from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
 from nnperm_mlflow.inputs.bound_inputs import probe_rows
