@@ -193,7 +193,7 @@ def _check_comparable(check: AgainstCheck, baseline: Baseline, comparison: Compa
     """Refuse a comparison that would leave something out without a word."""
     if comparison.undefined:
         raise CheckError(
-            f"check '{check.title}': {name_list(comparison.undefined)} has no median in one of the two versions "
+            f"check '{check.title}': {name_list(comparison.undefined)} has no deviations in one of the two versions "
             "('skipped' in summary.csv tells why), so it can neither pass nor fail."
         )
     only = [*comparison.only_a, *comparison.only_b]

@@ -12,6 +12,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from nnperm_mlflow.analysis.statistics.families import PairErrors, family_ends, family_reach
+from nnperm_mlflow.analysis.statistics.interval_columns import interval_ends
 from nnperm_mlflow.analysis.statistics.intervals import REACH
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
 from nnperm_mlflow.basics.errors import CheckError, did_you_mean, name_list
@@ -100,7 +101,7 @@ def estimates_of(summary: pd.DataFrame, statistic: str) -> Estimates:
     if statistic == SHARE:
         return shares_of(summary)
     check_statistic(statistic, [str(name) for name in summary if _is_statistic(summary, str(name))])
-    low, high = _ends(summary, statistic)
+    low, high = interval_ends(summary, statistic)
     rows = zip(summary["perturbation"], summary[statistic], low, high, strict=True)
     return {str(name): Estimate(float(value), float(lowest), float(highest)) for name, value, lowest, highest in rows}
 
@@ -131,7 +132,7 @@ def shares_of(summary: pd.DataFrame) -> Estimates:
     total = float(means.sum())
     if not total > 0:
         raise CheckError("no prediction moved, whatever was shuffled: there is no sum of means to have a share of.")
-    _, high = _ends(single, "mean")  # the lower end is cut at 0
+    _, high = interval_ends(single, "mean")  # the lower end is cut at 0
     variances = ((high - means) / REACH) ** 2
     shares = means / total
     others = variances.sum() - variances
@@ -214,12 +215,3 @@ def untested_features(summary: pd.DataFrame) -> list[str]:
 
 def _is_statistic(summary: pd.DataFrame, name: str) -> bool:
     return name != "value" and is_numeric_dtype(summary[name]) and not is_bool_dtype(summary[name])
-
-
-def _ends(summary: pd.DataFrame, statistic: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and upper ends of a statistic's intervals."""
-    if f"{statistic}_low" in summary:
-        return summary[f"{statistic}_low"].to_numpy(float), summary[f"{statistic}_high"].to_numpy(float)
-    values = summary[statistic].to_numpy(float)
-    reach = REACH * summary[f"{statistic}_error"].to_numpy(float) if f"{statistic}_error" in summary else 0.0
-    return values - reach, values + reach
