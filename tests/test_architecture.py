@@ -28,7 +28,7 @@ ROOMS = {
     "verdict": ("basics config analysis", NETWORKS | TRACKING | DRAWING),
     "evidence": ("basics config analysis verdict", NETWORKS | TRACKING | DRAWING),
     "report": ("basics analysis verdict", NETWORKS | TRACKING),
-    "registry": ("basics models verdict evidence", APART),
+    "registry": ("basics models analysis verdict evidence", APART),
     "approval": ("basics config models analysis verdict evidence report registry", APART),
     "auditor": ("basics config inputs models analysis verdict evidence report registry approval", NETWORKS),
     "promotion": ("basics config inputs models analysis verdict evidence registry approval auditor", APART),

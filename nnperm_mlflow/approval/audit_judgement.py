@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from mlflow import MlflowClient
 
+from nnperm_mlflow.analysis.difference.feature_order import pair_errors
+from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.analysis.statistics.families import PairErrors
+from nnperm_mlflow.analysis.statistics.stopping_rule import named, widths_that_matter
 from nnperm_mlflow.approval.baselines import AuditNow, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.config.policy import Policy
@@ -19,6 +23,8 @@ from nnperm_mlflow.registry.publication import VerdictContent, VersionLink
 from nnperm_mlflow.registry.verdicts import verdict_content
 from nnperm_mlflow.registry.version_link import link_of
 from nnperm_mlflow.report.audit_card import audit_card
+from nnperm_mlflow.verdict.check_targets import rests_on
+from nnperm_mlflow.verdict.checks import Baseline, Evidence
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Verdict
 
@@ -54,7 +60,17 @@ def judge_audit(
     if not policy.applies:
         return None
     baselines = find_baselines(client, policy, pinned, record=record, folder=folder, audit_now=audit_now)
-    return judge(policy, record.summary, record.subject, baselines, own_scores=record.own_scores)
+    return judge(policy, evidence_of(record, baselines))
+
+
+def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evidence:
+    """Return what a policy is applied to; the deviation table is fetched only where a check rests on it."""
+
+    def differences(statistic: Statistic, names: Sequence[str], others: Sequence[str]) -> PairErrors | None:
+        return pair_errors(record.table, record.summary, statistic, names, others)
+
+    kept_out = record.lacks_table and record.own_table is None
+    return Evidence(record.subject, record.summary, baselines, None if kept_out else differences, record.own_scores)
 
 
 @dataclass(frozen=True)
@@ -106,6 +122,16 @@ def try_to_judge(
     return Judgement(record.run_id, verdict)
 
 
+def _too_wide(record: AuditRecord) -> list[str]:
+    """Return which of the numbers that matter stayed less precise than the audit was asked for."""
+    config = record.config
+    if config.analysis.precision is None:
+        return []
+    watched = rests_on(config.policy, record.summary, record.model)
+    widths = widths_that_matter(record.summary, record.order_by, watched)
+    return named(widths[widths["width"] > config.analysis.precision])
+
+
 def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictContent, VersionLink]:
     """Return what the run, and what the version shall tell of an audit and its verdict."""
     when = datetime.now(timezone.utc)
@@ -115,6 +141,8 @@ def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictCo
         record.subject,
         unit=record.unit,
         when=when,
+        order_by=record.order_by,
+        too_wide=_too_wide(record),
         verdict=verdict,
         address=address,
         own_scores=record.own_scores,

@@ -16,10 +16,12 @@ from nnperm_mlflow.analysis.engine.deviation import choose_measure, with_positiv
 from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows, count_outputs
 from nnperm_mlflow.analysis.engine.missing import find_void_inputs
 from nnperm_mlflow.analysis.engine.self_noise import SelfNoise, measure_noise
+from nnperm_mlflow.analysis.perturbation.deal import point_out_contradictions
 from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_companions, point_out
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import check_strata, stratify
+from nnperm_mlflow.analysis.statistics.order import FLIPS, MEAN
 from nnperm_mlflow.analysis.statistics.profile_grids import check_profiles
 from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
 from nnperm_mlflow.auditor.memory import Rows
@@ -160,6 +162,7 @@ def prepare(
     if not analysis.random:
         _refuse_random(noise, uri)
     decision = choose_decision(analysis.decision, measure, n_outputs, outputs)
+    analysis = analysis.model_copy(update={"order_by": _leading(analysis.order_by, decision)})
     scores = _scores(dataset, analysis, outputs, n_outputs, None if analysis.decision is None else decision)
     job = Job(
         predictor=predictor,
@@ -172,10 +175,12 @@ def prepare(
         decision=decision,
         strata=stratify(analysis.within, dataset.columns, dataset.steps),
         clusters=dataset.clusters,
+        tests=analysis.p_values,
         skips_missing=analysis.missing == "skip",
         void_inputs=void,
         keeps_predictions=scores is not None,
     )
+    point_out_contradictions(job.deal)
     check_profiles(analysis.profile, job)
     found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
     used = config.without_secrets().model_copy(update=found)
@@ -234,6 +239,9 @@ def _load(
     if data.n_rows < _FEWEST_ROWS:
         raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
     check_strata(config.analysis.within, data.columns, data.steps, problems)
+    if config.analysis.p_values and data.cluster is not None:
+        told = f"analysis: p_values need rows that can change places, and rows of one '{data.cluster}' belong together."
+        problems.add(ConfigError(f"{told} Leave p_values out: drops of scores are told all the same."))
     said = {**columns_by_signature(files.mlmodel, predictor.inputs, data.columns), **config.inputs}
     inputs = bind_inputs(predictor.inputs, data, said, problems)
     return _Loaded(config, reference, files, predictor, data, inputs)
@@ -261,6 +269,18 @@ def _choose_perturbations(
     return companions, perturbations
 
 
+def _leading(asked: str | None, decision: Decision | None) -> str:
+    """Return the statistic that leads, as asked for or as the predictions suggest."""
+    if asked == FLIPS and decision is None:
+        raise ConfigError(
+            f"analysis: order_by: '{FLIPS}' needs decisions that could flip, and nothing tells how the model decides: "
+            "say at which threshold (analysis: decision), or order by 'mean'."
+        )
+    if asked is not None:
+        return asked
+    return FLIPS if decision is not None and decision.is_prediction else MEAN
+
+
 def _refuse_random(noise: SelfNoise, model: str) -> None:
     """Refuse a model that draws random numbers when it predicts."""
     if noise.is_random:
@@ -282,6 +302,7 @@ def _record(loaded: _Loaded, used: AuditConfig, noise: SelfNoise, trust_model: b
         "seed": used.analysis.seed,
         "repeats": used.analysis.repeats,
         "within": used.analysis.within,
+        **({} if used.analysis.donors is None else {"donors": used.analysis.donors}),
         **({} if used.data.cluster is None else {"cluster": used.data.cluster}),
         "rows": loaded.dataset.n_rows,
         "self_noise": noise.largest,

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
+from nnperm_mlflow.analysis.statistics.order import BEFORE
 from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.basics.audit_files import (
     CONFIG_FILE,
@@ -33,6 +34,8 @@ TABLE_DIGEST, SUMMARY_DIGEST, CONFIG_DIGEST = "table_digest", "summary_digest", 
 """Parameters with the sha256 of the deviation table, the summary and the configuration as used."""
 SCORES_DIGEST = "scores_digest"
 """That of the model's own scores, where the audit told them."""
+
+_DONORS_BEFORE = "permutations with their own values"  # within strata, of audits that do not say it
 
 AnyTold = TypeVar("AnyTold", bound=Tolerant)
 
@@ -145,6 +148,11 @@ class AuditRecord:
         return self.param("unit")
 
     @property
+    def order_by(self) -> str:
+        """The statistic that leads, by which the summary is ordered."""
+        return str(self.params.get("order_by", BEFORE))
+
+    @property
     def subject(self) -> Subject:
         """What a verdict on the audit is on."""
         return Subject(
@@ -164,7 +172,13 @@ class AuditRecord:
     @property
     def basis(self) -> Basis:
         """What the audit must have in common with another to be compared with it row by row."""
-        return Basis(self.param("data_digest"), self.repeats, self.unit, self.config.disturbance())
+        disturbance = {**self.config.disturbance(), "donors": self.donors}
+        return Basis(self.param("data_digest"), self.repeats, self.unit, disturbance)
+
+    @property
+    def donors(self) -> str | None:
+        """How donors were drawn within strata; None without strata."""
+        return self.params.get("donors", _DONORS_BEFORE) if self.config.analysis.within else None
 
     def param(self, name: str) -> str:
         """Return a parameter of the run.

@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.difference.recomputation import confirm_numbers, confirm_own_scores, confirm_summary
 from nnperm_mlflow.analysis.difference.recorded_table import read_provenance
+from nnperm_mlflow.approval.audit_judgement import evidence_of
 from nnperm_mlflow.approval.baselines import find_baselines, pin_baselines
 from nnperm_mlflow.auditor.measurement import measure
 from nnperm_mlflow.auditor.preparation import prepare
@@ -146,7 +147,7 @@ def _judge(
         of_baseline = read_audit(client, baseline.run_id, where / "again")
         of_files = pin_model(client, baseline.uri)
         confirm(client, of_baseline, of_files, where / f"confirmed{number}", Rereading(data=False))
-    return judge(policy, record.summary, record.subject, baselines, own_scores=record.own_scores)
+    return judge(policy, evidence_of(record, baselines))
 
 
 def _digest_now(record: AuditRecord, folder: Path, rereading: Rereading) -> str:
@@ -167,6 +168,11 @@ def _digest_now(record: AuditRecord, folder: Path, rereading: Rereading) -> str:
 
 def _audit_again(client: MlflowClient, record: AuditRecord, folder: Path, rereading: Rereading) -> None:
     """Make the whole audit again, without a run, and compare its numbers."""
+    if record.donors != record.config.analysis.donors:
+        raise EvidenceError(
+            f"{record} drew donors within strata as {record.donors}, and they are drawn as "
+            f"{record.config.analysis.donors} now, so that its numbers do not come again. Audit the version again."
+        )
     (folder / "again").mkdir()
     config: AuditConfig = record.config.model_copy(update={"data": rereading.source(record)})
     config = config.with_policy(Policy()).with_repeats(record.repeats)

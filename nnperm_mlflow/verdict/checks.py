@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
 
+import pandas as pd
+
 from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.analysis.statistics.families import PairErrors
 from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
 from nnperm_mlflow.config.checks import (
+    SHARE,
     AgainstCheck,
     LimitCheck,
     RankCheck,
@@ -19,12 +23,22 @@ from nnperm_mlflow.config.checks import (
     UnusedCheck,
     names_of,
 )
-from nnperm_mlflow.verdict.audit_numbers import AuditNumbers
 from nnperm_mlflow.verdict.check_targets import asked_of, choose
-from nnperm_mlflow.verdict.estimates import Estimate, State, estimates_of, rank_of, untested_features, unused_features
-from nnperm_mlflow.verdict.informative import refuse_uninformative
+from nnperm_mlflow.verdict.estimates import (
+    Estimate,
+    State,
+    estimates_of,
+    rank_of,
+    single_shuffles,
+    untested_features,
+    unused_features,
+)
+from nnperm_mlflow.verdict.informative import refuse_uninformative, refuse_unreachable
 from nnperm_mlflow.verdict.score_checks import drop_estimate, score_estimate
-from nnperm_mlflow.verdict.verdict import Finding
+from nnperm_mlflow.verdict.verdict import Finding, Subject
+
+FeatureDifferences = Callable[[Statistic, Sequence[str], Sequence[str]], PairErrors | None]
+"""Tells for a statistic, names and others how each difference errs: see `analysis.difference.feature_order`."""
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")
 _SHIFT = "largest shift"
@@ -43,7 +57,7 @@ class Baseline:
     comparisons : mapping of "median" or "mean" to Comparison
         With the audit at hand, for each statistic that checks ask for; the baseline is `a`.
     own_scores : mapping of str to OwnScore
-        As in `AuditNumbers`.
+        As in `Evidence`.
     """
 
     uri: str
@@ -52,16 +66,46 @@ class Baseline:
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What a policy is applied to.
+
+    Attributes
+    ----------
+    subject : Subject
+        What was audited; its `model` stands in messages.
+    summary : DataFrame
+        See `analysis.statistics.summary.summarize`.
+    baselines : mapping of str to Baseline
+        For each URI that checks compare with, as the policy gives it.
+    differences : callable or None
+        Tells how sure the differences between features are, see `FeatureDifferences`; None where no deviation table is
+        at hand.
+    own_scores : mapping of str to OwnScore
+        Of the undisturbed predictions, for the name of each scorer; empty where there are no labels, and in audits that
+        did not tell them yet.
+    """
+
+    subject: Subject
+    summary: pd.DataFrame
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    differences: FeatureDifferences | None = None
+    own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """Pinned URI of what was audited."""
+        return self.subject.model
+
+
 @singledispatch
-def apply(check: object, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
+def apply(check: object, evidence: Evidence) -> list[Finding]:
     """Apply a check.
 
     Parameters
     ----------
     check : one of the kinds in `config.checks`
-    audit : AuditNumbers
-    baselines : mapping of str to Baseline
-        For each URI, as the policy gives it.
+    evidence : Evidence
 
     Returns
     -------
@@ -79,26 +123,33 @@ def apply(check: object, audit: AuditNumbers, baselines: Mapping[str, Baseline])
 
 
 @apply.register
-def _(check: LimitCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    numbers = estimates_of(audit.summary, check.statistic)
-    named = choose(names_of(check.feature), asked_of(check, audit.summary), audit.model, check.title)
-    refuse_uninformative(audit.summary, check.statistic, named, check.title)
-    found = {name: numbers[name] for name in named}
+def _(check: LimitCheck, evidence: Evidence) -> list[Finding]:
+    numbers = estimates_of(evidence.summary, check.statistic)
+    named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
+    refuse_uninformative(evidence.summary, check.statistic, named, check.title)
+    refuse_unreachable(check, evidence.summary, named, evidence.subject.repeats)
+    found = {name: (numbers[name], numbers[name].of_family(len(named), check.statistic)) for name in named}
     return [_worst(found, check.limit, check.max is not None, check.statistic, check.title)]
 
 
 @apply.register
-def _(check: RankCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    named = choose(names_of(check.feature), asked_of(check, audit.summary), audit.model, check.title)
-    refuse_uninformative(audit.summary, check.statistic, named, check.title)
-    found = {name: rank_of(audit.summary, check.statistic, name) for name in named}
+def _(check: RankCheck, evidence: Evidence) -> list[Finding]:
+    named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
+    refuse_uninformative(evidence.summary, check.statistic, named, check.title)
+    statistic = "mean" if check.statistic == SHARE else check.statistic  # whose order is the same
+    differences = _differences(evidence, statistic, named)
+
+    def rank(name: str, among: int) -> Estimate:
+        return rank_of(evidence.summary, statistic, name, differences, among=among)
+
+    found = {name: (rank(name, 1), rank(name, len(named))) for name in named}
     what = f"rank by {check.statistic}"
     return [_worst(found, check.limit, check.rank_at_most is not None, what, check.title)]
 
 
 @apply.register
-def _(check: UnusedCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    unused, untested = unused_features(audit.summary), untested_features(audit.summary)
+def _(check: UnusedCheck, evidence: Evidence) -> list[Finding]:
+    unused, untested = unused_features(evidence.summary), untested_features(evidence.summary)
     if len(unused) <= check.unused_at_most < len(unused) + len(untested):
         raise CheckError(
             f"check '{check.title}': {name_list(untested)} changed no value in any row, so that nobody can tell "
@@ -114,11 +165,11 @@ def _(check: UnusedCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]
 
 
 @apply.register
-def _(check: AgainstCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    baseline = _baseline_of(check, baselines)
+def _(check: AgainstCheck, evidence: Evidence) -> list[Finding]:
+    baseline = _baseline_of(check, evidence.baselines)
     comparison = baseline.comparisons[check.statistic]
-    _check_comparable(check, baseline, comparison, audit.model)
-    refuse_uninformative(audit.summary, check.statistic, comparison.differences["perturbation"], check.title)
+    _check_comparable(check, baseline, comparison, evidence.model)
+    refuse_uninformative(evidence.summary, check.statistic, comparison.differences["perturbation"], check.title)
     asked = [
         ("rank correlation", comparison.rank_correlation, check.min_rank_correlation, False),
         (_SHIFT, comparison.largest_shift, check.max_shift, True),
@@ -130,22 +181,23 @@ def _(check: AgainstCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline
             label = f"{what} of the {check.statistic}s against {baseline.uri}"
             if what == _SHIFT and number.value:
                 label += f", that of {_shifted_most(comparison, check.statistic)},"
-            found.append(_worst({label: estimate}, limit, at_most, "", check.title))
+            found.append(_worst({label: (estimate, estimate)}, limit, at_most, "", check.title))
     return found
 
 
 @apply.register
-def _(check: ScoreCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    number = score_estimate(audit.own_scores, check.score, check.title)
-    return [_worst({f"{check.score} of the model itself": number}, check.limit, check.max is not None, "", check.title)]
+def _(check: ScoreCheck, evidence: Evidence) -> list[Finding]:
+    number = score_estimate(evidence.own_scores, check.score, check.title)
+    what = f"{check.score} of the model itself"
+    return [_worst({what: (number, number)}, check.limit, check.max is not None, "", check.title)]
 
 
 @apply.register
-def _(check: ScoreAgainstCheck, audit: AuditNumbers, baselines: Mapping[str, Baseline]) -> list[Finding]:
-    baseline = _baseline_of(check, baselines)
-    drop = drop_estimate(audit.own_scores, baseline.own_scores, check.score, check.title)
+def _(check: ScoreAgainstCheck, evidence: Evidence) -> list[Finding]:
+    baseline = _baseline_of(check, evidence.baselines)
+    drop = drop_estimate(evidence.own_scores, baseline.own_scores, check.score, check.title)
     label = f"drop of {check.score} of the model itself against {baseline.uri}"
-    return [_worst({label: drop}, check.max_drop, True, "", check.title)]
+    return [_worst({label: (drop, drop)}, check.max_drop, True, "", check.title)]
 
 
 def _baseline_of(check: AgainstCheck | ScoreAgainstCheck, baselines: Mapping[str, Baseline]) -> Baseline:
@@ -157,11 +209,20 @@ def _baseline_of(check: AgainstCheck | ScoreAgainstCheck, baselines: Mapping[str
     return baselines[check.against]
 
 
+def _differences(evidence: Evidence, statistic: str, names: list[str]) -> PairErrors | None:
+    """Return how the differences err that the places of features rest on, where the deviation table tells."""
+    of_table: dict[str, Statistic] = {"median": "median", "mean": "mean"}
+    if evidence.differences is None or statistic not in of_table:
+        return None
+    others = single_shuffles(evidence.summary)["perturbation"].astype(str).tolist()
+    return evidence.differences(of_table[statistic], names, others)
+
+
 def _check_comparable(check: AgainstCheck, baseline: Baseline, comparison: Comparison, model: str) -> None:
     """Refuse a comparison that would leave something out without a word."""
     if comparison.undefined:
         raise CheckError(
-            f"check '{check.title}': {name_list(comparison.undefined)} has no median in one of the two versions "
+            f"check '{check.title}': {name_list(comparison.undefined)} has no deviations in one of the two versions "
             "('skipped' in summary.csv tells why), so it can neither pass nor fail."
         )
     only = [*comparison.only_a, *comparison.only_b]
@@ -177,29 +238,37 @@ def _shifted_most(comparison: Comparison, statistic: Statistic) -> str:
     return str(comparison.differences["perturbation"].iloc[int(differences.argmax())])
 
 
-def _worst(found: Mapping[str, Estimate], limit: float, at_most: bool, what: str, title: str) -> Finding:
-    """Return the finding for the number that keeps the limit least."""
-    undefined = [name for name, number in found.items() if not number.is_defined]
+def _worst(
+    found: Mapping[str, tuple[Estimate, Estimate]], limit: float, at_most: bool, what: str, title: str
+) -> Finding:
+    """Return the finding for the number that keeps the limit least.
+
+    Each comes twice: with its own interval, and with one that is right of all of them at once.
+    """
+    undefined = [name for name, (number, _) in found.items() if not number.is_defined]
     if undefined:
         raise CheckError(
             f"check '{title}': {what or 'the number'} is not defined for {name_list(undefined)}, so it can "
             "neither pass nor fail. Name features for which it is defined; summary.csv shows what is missing."
         )
-    states = {name: number.against(limit, at_most) for name, number in found.items()}
+    states = {name: number.against(limit, at_most, among) for name, (number, among) in found.items()}
     sign = -1 if at_most else 1
 
     def badness(name: str) -> tuple[int, float]:
-        number = found[name]
+        number, _ = found[name]
         return _WORST_FIRST.index(states[name]), sign * (number.high if at_most else number.low)
 
     ordered = sorted(found, key=badness)
     of = ordered[0]
+    number, _ = found[of]
     also = tuple(name for name in ordered[1:] if states[name] != "holds")
     subject = f"{what} of {of}" if what else of
-    words = f"{subject} is {found[of]}, {_IN_WORDS[states[of], at_most].format(limit=limit)}"
+    words = f"{subject} is {number}, {_IN_WORDS[states[of], at_most].format(limit=limit)}"
+    if states[of] == "undecided" and number.against(limit, at_most) == "fails":
+        words += f" as the worst of {len(found)}"
     if also:
         words += f"; not kept by {name_list(also)} either"
-    return Finding(of, found[of], limit, at_most, states[of], words, also)
+    return Finding(of, number, limit, at_most, states[of], words, also, len(found))
 
 
 _IN_WORDS = {

@@ -11,10 +11,15 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from nnperm_mlflow.analysis.statistics.families import PairErrors, family_ends, family_reach
+from nnperm_mlflow.analysis.statistics.interval_columns import interval_ends
 from nnperm_mlflow.analysis.statistics.intervals import REACH
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
 from nnperm_mlflow.basics.errors import CheckError, did_you_mean, name_list
 from nnperm_mlflow.config.checks import SHARE
+
+FLIPS = "flipped_share"
+"""A statistic that is a share of rows."""
 
 State = Literal["holds", "fails", "undecided"]
 
@@ -34,13 +39,29 @@ class Estimate:
     low: float
     high: float
 
-    def against(self, limit: float, at_most: bool) -> State:
-        """Tell whether the whole interval keeps a limit, the whole misses it, or the limit lies within."""
+    def against(self, limit: float, at_most: bool, among: Estimate | None = None) -> State:
+        """Tell whether a limit is kept, missed, or lies where the number may be.
+
+        Parameters
+        ----------
+        limit : float
+        at_most : bool
+            Whether it is an upper limit.
+        among : Estimate, optional
+            The same number with the interval that is right of all numbers at once which have to keep the limit: that
+            all do needs only each one's own interval, that one does not is the worst of many.
+        """
+        worst = among or self
         if (self.high <= limit) if at_most else (self.low >= limit):
             return "holds"
-        if (self.low > limit) if at_most else (self.high < limit):
+        if (worst.low > limit) if at_most else (worst.high < limit):
             return "fails"
         return "undecided"
+
+    def of_family(self, n: int, statistic: str) -> Estimate:
+        """Return the number with the interval that is right of each of n numbers at once."""
+        ends = family_ends(self.value, self.low, self.high, n, is_share=statistic == FLIPS)
+        return Estimate(self.value, *ends)
 
     @property
     def is_defined(self) -> bool:
@@ -80,7 +101,7 @@ def estimates_of(summary: pd.DataFrame, statistic: str) -> Estimates:
     if statistic == SHARE:
         return shares_of(summary)
     check_statistic(statistic, [str(name) for name in summary if _is_statistic(summary, str(name))])
-    low, high = _ends(summary, statistic)
+    low, high = interval_ends(summary, statistic)
     rows = zip(summary["perturbation"], summary[statistic], low, high, strict=True)
     return {str(name): Estimate(float(value), float(lowest), float(highest)) for name, value, lowest, highest in rows}
 
@@ -111,7 +132,7 @@ def shares_of(summary: pd.DataFrame) -> Estimates:
     total = float(means.sum())
     if not total > 0:
         raise CheckError("no prediction moved, whatever was shuffled: there is no sum of means to have a share of.")
-    _, high = _ends(single, "mean")  # the lower end is cut at 0
+    _, high = interval_ends(single, "mean")  # the lower end is cut at 0
     variances = ((high - means) / REACH) ** 2
     shares = means / total
     others = variances.sum() - variances
@@ -122,11 +143,15 @@ def shares_of(summary: pd.DataFrame) -> Estimates:
     }
 
 
-def rank_of(summary: pd.DataFrame, statistic: str, name: str) -> Estimate:
+def rank_of(
+    summary: pd.DataFrame, statistic: str, name: str, differences: PairErrors | None = None, *, among: int = 1
+) -> Estimate:
     """Return the place of a feature among the model's features by a statistic, 1 being the largest.
 
-    Features that are equal are ordered by mean. The interval goes from the place it has if all whose intervals meet its
-    own are smaller to the one it has if they are larger.
+    Features that are equal are ordered by mean. The interval goes from the place it has if all that may be smaller are
+    to the one it has if they are larger. Of p features p - 1 differences have to be right for that at once, so that
+    each goes as far as one of p - 1 numbers may lie off (Mogstad, Romano, Shaikh and Wilhelm, "Inference for Ranks",
+    Review of Economic Studies, 2024).
 
     Parameters
     ----------
@@ -134,16 +159,30 @@ def rank_of(summary: pd.DataFrame, statistic: str, name: str) -> Estimate:
     statistic : str
     name : str
         Of a feature that was shuffled: one of the model's own, a group or a window.
+    differences : PairErrors, optional
+        How the differences to each other feature err. Without it two features are taken to err against each other,
+        which is the worst that can be.
+    among : int
+        Places that are judged at once.
     """
     estimates = estimates_of(summary, statistic)
     means = dict(zip(summary["perturbation"], summary["mean"], strict=True))
     own = estimates[name]
     others = [other for other in single_shuffles(summary)["perturbation"] if other != name]
-    larger = sum((estimates[other].value, means[other]) > (own.value, means[name]) for other in others)
-    surely = sum(estimates[other].low > own.high for other in others)
-    perhaps = sum(estimates[other].high >= own.low for other in others)
     if not all(estimates[other].is_defined for other in [name, *others]):
         return Estimate(math.nan, math.nan, math.nan)
+    n = max(1, len(others)) * among
+    larger = sum((estimates[other].value, means[other]) > (own.value, means[name]) for other in others)
+    if differences is None:
+        wide = {other: estimates[other].of_family(n, statistic) for other in (name, *others)}
+        surely = sum(wide[other].low > wide[name].high for other in others)
+        perhaps = sum(wide[other].high >= wide[name].low for other in others)
+    else:
+        ahead = {other: estimates[other].value - own.value for other in others}
+        reach = family_reach(n, differences.n_units)
+        errors = differences.errors[name]
+        surely = sum(ahead[other] > reach * errors[other] for other in others)
+        perhaps = sum(ahead[other] >= -reach * errors[other] for other in others)
     return Estimate(1.0 + larger, 1.0 + surely, 1.0 + perhaps)
 
 
@@ -176,12 +215,3 @@ def untested_features(summary: pd.DataFrame) -> list[str]:
 
 def _is_statistic(summary: pd.DataFrame, name: str) -> bool:
     return name != "value" and is_numeric_dtype(summary[name]) and not is_bool_dtype(summary[name])
-
-
-def _ends(summary: pd.DataFrame, statistic: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and upper ends of a statistic's intervals."""
-    if f"{statistic}_low" in summary:
-        return summary[f"{statistic}_low"].to_numpy(float), summary[f"{statistic}_high"].to_numpy(float)
-    values = summary[statistic].to_numpy(float)
-    reach = REACH * summary[f"{statistic}_error"].to_numpy(float) if f"{statistic}_error" in summary else 0.0
-    return values - reach, values + reach

@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from nnperm_mlflow.analysis.statistics.intervals import REACH
+from nnperm_mlflow.analysis.statistics.p_values import SIGNIFICANT, repeats_for
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.basics.errors import CheckError, name_list
-
-_FLIPS = "flipped_share"
+from nnperm_mlflow.config.checks import LimitCheck
+from nnperm_mlflow.verdict.estimates import FLIPS
 
 
 def refuse_uninformative(summary: pd.DataFrame, statistic: str, names: Iterable[str], title: str) -> None:
@@ -48,12 +49,51 @@ def refuse_uninformative(summary: pd.DataFrame, statistic: str, names: Iterable[
             f"check '{title}': most rows kept their values of {name_list(forced)}, so that its {statistic} is 0 "
             "whatever the model does with it. Ask for 'statistic: mean', 'changed_median' or 'flipped_share'."
         )
-    still = [name for name, row in meant if statistic == _FLIPS and not row.get("decisions_vary", True)]
+    still = [name for name, row in meant if statistic == FLIPS and not row.get("decisions_vary", True)]
     if still:
         raise CheckError(
             f"check '{title}': the model decides alike on all rows, {name_list(still)} disturbed or not, so that no "
             "decision could flip. Audit rows on which it decides both ways, say at which threshold it does (analysis: "
             "decision), or ask for 'statistic: mean'."
+        )
+
+
+def refuse_unreachable(check: LimitCheck, summary: pd.DataFrame, names: Iterable[str], repeats: int) -> None:
+    """Refuse a limit on p-values that so few repeats cannot reach: such a check always holds, or never.
+
+    Parameters
+    ----------
+    check : LimitCheck
+    summary : DataFrame
+        See `analysis.statistics.summary.summarize`.
+    names : iterable of str
+        Perturbations that the check means.
+    repeats : int
+        Shuffles of each feature.
+
+    Raises
+    ------
+    CheckError
+        The message says how many repeats are needed.
+    """
+    score, _, end = check.statistic.rpartition("_")
+    if end not in ("p", "q") or f"{score}_drop" not in summary:
+        return
+    rows = summary.set_index("perturbation")
+    tested = int(rows[f"{score}_p"].notna().sum()) if f"{score}_p" in rows else 0
+    empty = [
+        name for name in names if math.isnan(rows.loc[name, check.statistic]) and rows.loc[name, "way"] == "shuffle"
+    ]
+    if empty:
+        raise CheckError(
+            f"check '{check.title}': {check.statistic} of {name_list(empty)} is empty, since {repeats} repeats cannot "
+            f"bring it to {SIGNIFICANT:g}. Audit with 'analysis: {{repeats: {repeats_for(tested)}}}'."
+        )
+    if check.limit < 1 / (1 + repeats):
+        raise CheckError(
+            f"check '{check.title}': after {repeats} repeats no p-value is below {1 / (1 + repeats):.3g}, so that the "
+            f"limit {check.limit:g} is out of reach whatever the model does. Audit with 'analysis: {{repeats: "
+            f"{math.ceil(1 / check.limit) - 1 if check.limit > 0 else repeats_for(tested)}}}', or choose another limit."
         )
 
 

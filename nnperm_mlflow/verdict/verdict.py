@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from nnperm_mlflow.analysis.statistics.skewness import LEVEL
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import name_list
@@ -61,6 +62,9 @@ class Finding:
         All that in a sentence.
     also : tuple of str
         Other perturbations that do not hold.
+    judged : int
+        Numbers that have to keep the limit. Each is held to its own 95 % interval to hold, and to one that is right of
+        all of them at once to fail.
     """
 
     of: str
@@ -70,6 +74,13 @@ class Finding:
     state: State
     words: str
     also: tuple[str, ...] = ()
+    judged: int = 1
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """How likely chance alone is to make a number hold, and to make it fail."""
+        one_end = (1 - LEVEL) / 2
+        return {"holds": round(one_end, 12), "fails": round(one_end / self.judged, 12)}
 
 
 FORMAT = 1
@@ -180,6 +191,8 @@ class Verdict:
                     "limit": outcome.finding.limit,
                     "limit_is": "at most" if outcome.finding.at_most else "at least",
                     "also_not_held_by": list(outcome.finding.also),
+                    "judged": outcome.finding.judged,
+                    "levels": outcome.finding.levels,
                     "in_words": outcome.finding.words,
                 }
                 for outcome in self.outcomes

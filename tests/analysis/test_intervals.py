@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 from nnperm_mlflow.analysis.engine.decisions import choose_decision
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
@@ -16,7 +17,7 @@ from nnperm_mlflow.analysis.statistics.intervals import Sample, ends_of, quantil
 from nnperm_mlflow.analysis.statistics.repeat_loop import find
 from nnperm_mlflow.analysis.statistics.summary import summarize
 from nnperm_mlflow.analysis.statistics.summary_columns import SURE
-from nnperm_mlflow.analysis.statistics.variance import receivers_of, variance
+from nnperm_mlflow.analysis.statistics.variance import UNKNOWN, Exchange
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.specs import OutputSpec
 from tests.support.plain import PlainPredictor, bound, tallied
@@ -64,7 +65,7 @@ def filled(model, column, other, repeats, seed):
 
 def median_ranks(deviations, donors):
     """Return the ranks of all deviations between which their median lies, as `Sample` finds them."""
-    sample = Sample(deviations, *[deviations > 0] * 3, donors and receivers_of(donors), deviations.shape[1])
+    sample = Sample(deviations, *[deviations > 0] * 3, Exchange(donors), deviations.shape[1], 1.0)
     found = {"median": np.median(deviations.astype(float)), "q95": 0.0, "changed_median": math.nan}
     return ranks_of(sample, found, deviations.size, 0)["median"]
 
@@ -120,8 +121,7 @@ def audited(way, model, limit, drawn, repeats, *, seed):
     given = np.ones((repeats, len(column))) if donors is None else np.stack([column[each] for each in donors])
     before, after = model(column, other), np.stack([model(each, other) for each in given])
     moves, moved, flipped = after - before, given != column, (after > limit) != (before > limit)
-    receivers = donors and receivers_of(donors)
-    sample = Sample(np.abs(moves), moved, moves < 0, flipped, receivers, len(column))
+    sample = Sample(np.abs(moves), moved, moves < 0, flipped, Exchange(donors), len(column), 1.0)
     return sample, statistics_of(moves, moved, flipped)
 
 
@@ -216,7 +216,7 @@ def test_a_set_value_has_the_error_of_independent_rows_however_often_it_is_repea
     values[::3] = np.nan
     known = values[~np.isnan(values)]
     repeated = np.repeat(values[None], 4, axis=0)
-    found = variance(repeated, ~np.isnan(repeated), None) / 300
+    found = Exchange().moments(repeated, ~np.isnan(repeated)).variance()
     assert found == pytest.approx(known.var() / 200, rel=1e-12)
 
 
@@ -229,15 +229,16 @@ def test_the_variance_of_a_shuffle_is_that_of_sums_over_all_pairs_of_rows():
     off_of_rows = pairs.mean(axis=1) - pairs.mean()
     of_rows = np.var(2 * off_of_rows)
     of_pairs = pairs.var() - 2 * np.var(off_of_rows)
-    found = variance(deviations, np.ones_like(deviations, dtype=bool), receivers_of(donors))
+    found = 400 * Exchange(donors).moments(deviations, np.ones_like(deviations, dtype=bool)).variance()
     assert found == pytest.approx(of_rows + of_pairs / repeats, rel=0.02)
 
 
 def test_values_that_are_all_alike_are_sure_and_values_that_are_unknown_are_not():
     known = np.ones((2, 5), dtype=bool)
-    receivers = receivers_of([np.arange(5)[::-1]] * 2)
-    assert variance(np.full((2, 5), 0.25), known, receivers) == 0
-    assert variance(np.full((2, 5), 0.25), ~known, receivers) == math.inf
+    reversed_rows = Exchange([np.arange(5)[::-1]] * 2)
+    assert reversed_rows.moments(np.full((2, 5), 0.25), known).variance() == 0
+    assert reversed_rows.moments(np.full((2, 5), 0.25), ~known) is UNKNOWN
+    assert UNKNOWN.variance() == math.inf
     assert quantile_ranks(0.5, math.inf, 10) == (0, 9)
 
 
@@ -290,8 +291,7 @@ def test_the_summary_of_an_audit_has_the_intervals_of_its_own_rows_and_donors(bl
         deviations = written[name].to_numpy().reshape(3, 101)
         np.testing.assert_allclose(deviations, np.abs(after - before), rtol=1e-6)
         sample = Sample(
-            deviations, given != column, after < before, (after > 0.5) != (before > 0.5),
-            donors and receivers_of(donors), 101,
+            deviations, given != column, after < before, (after > 0.5) != (before > 0.5), Exchange(donors), 101, 1.0,
         )  # fmt: skip
         found, ordered = summary.loc[name], np.sort(deviations, axis=None)
         ranks = ranks_of(sample, found, 303, np.count_nonzero(sample.moved))
@@ -319,14 +319,15 @@ def test_intervals_do_not_depend_on_the_size_of_blocks(shuffle_block_rows, tmp_p
     assert list(tmp_path.iterdir()) == [tmp_path / "t.parquet"]
 
 
-def test_an_unused_feature_is_known_to_move_nothing_and_perhaps_to_flip_something(tmp_path):
-    """None of 101 rows has flipped: of all rows there might be, some may."""
-    summary, _ = found_in(tmp_path / "t.parquet", function=lambda given: 0.4 + 0 * given["num_input"][:, 0])
+def test_a_feature_that_moved_nothing_may_yet_move_or_flip_rows_that_were_not_seen(tmp_path):
+    """None of 101 rows has moved: of all rows there might be, some may, as far as predictions lie apart: by 1."""
+    summary, _ = found_in(tmp_path / "t.parquet", function=lambda given: (given["num_input"][:, 2] > 50) * 1.0)
     for name, n_alike in (("dose", 101 / 2), ("sex=1", 101)):
-        row = summary.loc[name]
-        for statistic in ("median", "q95", "mean", "shift"):
-            assert (row[f"{statistic}_low"], row[f"{statistic}_high"]) == (0, 0)
-        assert (row["flipped_share_low"], row["flipped_share_high"]) == share_ends(0, n_alike)
+        row, most = summary.loc[name], share_ends(0, n_alike, t.ppf(0.975, 100))[1]
+        expected = {"median": (0, 0), "q95": (0, 0), "mean": (0, most), "shift": (-most, most)}
+        for statistic, ends in expected.items():
+            assert (row[f"{statistic}_low"], row[f"{statistic}_high"]) == ends
+        assert (row["flipped_share_low"], row["flipped_share_high"]) == share_ends(0, n_alike, t.ppf(0.975, 100))
         assert row["flipped_share_high"] > 0.03
 
 
@@ -377,3 +378,9 @@ def test_one_repeat_has_an_interval_and_no_spread(tmp_path):
     row = find(job, 50, tmp_path / "t.parquet", lambda *_: None).summary.iloc[0]
     assert 0 < row["median_low"] < row["median"] < row["median_high"] < row["max"]
     assert math.isnan(row["median_spread"])
+
+
+def test_where_no_two_predictions_differ_nobody_knows_how_far_an_unseen_row_may_move(tmp_path):
+    summary, _ = found_in(tmp_path / "t.parquet", function=lambda given: 0.4 + 0 * given["num_input"][:, 0])
+    assert summary[["mean_high", "shift_low", "shift_high"]].isna().all(axis=None)
+    assert (summary["mean"] == 0).all()

@@ -19,7 +19,8 @@ from sklearn.metrics import (
 )
 
 from nnperm_mlflow.analysis.statistics import score_drops as module
-from nnperm_mlflow.analysis.statistics.score_drops import Drop, adjust, p_value, score_drops
+from nnperm_mlflow.analysis.statistics.p_values import adjust, in_reach
+from nnperm_mlflow.analysis.statistics.score_drops import Drop, p_value, score_drops
 from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
 from nnperm_mlflow.basics.errors import ConfigError, DataError
 
@@ -379,6 +380,25 @@ def test_p_values_of_features_without_a_part_in_the_labels_are_no_smaller_than_c
 def test_adjusted_p_values_are_those_of_benjamini_and_hochberg():
     """0.005 * 4 / 1 and 0.01 * 4 / 2 are both 0.02; 0.035 * 4 / 3 exceeds 0.04 * 4 / 4, which counts for it too."""
     assert adjust([0.01, 0.04, 0.035, 0.005]) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+
+
+@pytest.mark.parametrize(
+    ("p_values", "repeats", "reached"),
+    [
+        ([0.5] * 20, 1, [False] * 20),
+        ([1 / 399] + [0.5] * 19, 398, [False] + [True] * 19),  # 20 / 399 is more than 0.05
+        ([1 / 400] + [0.5] * 19, 399, [True] * 20),
+        ([0.05] * 3, 19, [True] * 3),  # three that are as sure as they can be help each other
+        ([0.05, 0.05, 0.9], 19, [False, False, True]),
+    ],
+)
+def test_an_adjusted_p_value_that_so_few_repeats_cannot_bring_to_5_percent_is_told(p_values, repeats, reached):
+    """By what Benjamini and Hochberg's adjustment gives for the smallest p-value there can be in a feature's place."""
+    assert in_reach(p_values, repeats).tolist() == reached
+    for own, can in enumerate(reached):
+        best = [1 / (1 + repeats) if number == own else p for number, p in enumerate(p_values)]
+        ranks = sorted(best)
+        assert can == (min(len(best) * p / (place + 1) for place, p in enumerate(ranks)) <= 0.05 + 1e-12)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from nnperm_mlflow.analysis.statistics.repeat_loop import find
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.verdict.checks import Baseline
+from nnperm_mlflow.verdict.checks import Baseline, Evidence
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Subject
 from tests.support.plain import PlainPredictor, bound
@@ -39,13 +39,15 @@ def audited(folder, table=TABLE, function=by_sex, threshold=0.5, name="t", **ana
     decision = Decision((0,), threshold)
     job = Job(PlainPredictor(specs, function), inputs, plan, choose_measure(None, 1, ()), MODEL, decision=decision)
     path = folder / f"{name}.parquet"
-    summary = find(job, 1_000, path, lambda *_: None, record={"seed": 0, "within": [], "data_digest": "d"}).summary
+    summary = find(
+        job, 1_000, path, lambda *_: None, record={"seed": 0, "within": analysis.get("within", []), "data_digest": "d"}
+    ).summary
     return summary.assign(measurable=summary["max"] > 0), path
 
 
-def verdict(summary, *checks, baselines=None, rows=N):
-    subject = Subject(MODEL, "run1", "7", **DIGESTS, rows=rows, repeats=1, seed=0)
-    return judge(Policy.model_validate({"checks": list(checks)}), summary, subject, baselines)
+def verdict(summary, *checks, baselines=None, rows=N, repeats=1):
+    subject = Subject(MODEL, "run1", "7", **DIGESTS, rows=rows, repeats=repeats, seed=0)
+    return judge(Policy.model_validate({"checks": list(checks)}), Evidence(subject, summary, baselines or {}))
 
 
 @pytest.mark.parametrize(
@@ -137,3 +139,33 @@ def test_a_handful_of_rows_passes_nothing(n_rows, tmp_path):
         verdict(summary, {"feature": "AGE", "statistic": "mean", "max": 0.9}, rows=n_rows)
     summary, _ = audited(tmp_path, TABLE.head(30))
     assert verdict(summary, {"feature": "AGE", "statistic": "mean", "max": 0.9}, rows=30).status == "pass"
+
+
+def with_p_values(repeats, p, q):
+    """Return a summary that tells of a drop in score and how likely chance alone is to cause it."""
+    names = ["AGE", "SEX"]
+    return pd.DataFrame(
+        {
+            "perturbation": names, "feature": names, "kind": "number", "way": "shuffle", "value": "", "skipped": 0,
+            "rows": N * repeats, "changed_share": 1.0, "decisions_vary": True, "roc_auc_drop": [0.2, 0.0],
+            "roc_auc_p": p, "roc_auc_q": q,
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ({"statistic": "roc_auc_p", "min": 0.05}, r"no p-value is below 0.5, .* Audit with 'analysis: {repeats: 19}'"),
+        ({"statistic": "roc_auc_p", "max": 0.01}, r"Audit with 'analysis: {repeats: 99}'"),
+        ({"statistic": "roc_auc_q", "max": 0.05}, r"1 repeats cannot bring it to 0.05. .*{repeats: 39}"),
+    ],
+    ids=str,
+)
+def test_a_p_value_that_so_few_repeats_cannot_bring_to_the_limit_is_no_evidence(check, words):
+    """One shuffle of a feature with a drop of 11 standard errors has p = 0.5: 'at least 0.05' would always hold."""
+    summary = with_p_values(1, [0.5, 1.0], [np.nan, np.nan])
+    with pytest.raises(CheckError, match=words):
+        verdict(summary, {"feature": "AGE", **check})
+    enough = with_p_values(99, [0.01, 0.6], [0.02, 0.6])
+    assert verdict(enough, {"feature": "AGE", **check}, repeats=99).status == ("fail" if "min" in check else "pass")

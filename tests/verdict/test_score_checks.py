@@ -10,11 +10,12 @@ from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError
 from nnperm_mlflow.config.checks import ScoreAgainstCheck, ScoreCheck
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.inputs.slots import Feature
-from nnperm_mlflow.verdict.audit_numbers import AuditNumbers
 from nnperm_mlflow.verdict.check_targets import watch
-from nnperm_mlflow.verdict.checks import Baseline, apply
+from nnperm_mlflow.verdict.checks import Baseline, Evidence, apply
+from nnperm_mlflow.verdict.verdict import Subject
 
 MODEL, CHAMPION = "models:/credit/4", "models:/credit@champion"
+SUBJECT = Subject(MODEL, "run1", "0", *["0"] * 5, rows=4000, repeats=1, seed=0)
 PARTS = (0.004, -0.001, -0.002, -0.001)
 OWN = {
     "roc_auc": OwnScore(0.78, 0.76, 0.80, 4000, PARTS),
@@ -29,7 +30,7 @@ def policy(*checks, **more):
 
 def found(check, own=OWN, of_champion=None):
     baselines = {CHAMPION: Baseline("models:/credit/3", "run0", {}, of_champion)} if of_champion is not None else {}
-    (finding,) = apply(policy(check).checks[0], AuditNumbers(MODEL, pd.DataFrame(), own), baselines)
+    (finding,) = apply(policy(check).checks[0], Evidence(SUBJECT, pd.DataFrame(), baselines, own_scores=own))
     return finding
 
 

@@ -16,10 +16,16 @@ from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, Unknow
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.report.audit_card import audit_card
-from nnperm_mlflow.verdict.audit_numbers import AuditNumbers
-from nnperm_mlflow.verdict.check_targets import watch
-from nnperm_mlflow.verdict.checks import Baseline, apply
-from nnperm_mlflow.verdict.estimates import Estimate, estimates_of, rank_of, shares_of, unused_features
+from nnperm_mlflow.verdict.check_targets import rests_on, watch
+from nnperm_mlflow.verdict.checks import Baseline, Evidence, apply
+from nnperm_mlflow.verdict.estimates import (
+    Estimate,
+    estimates_of,
+    rank_of,
+    shares_of,
+    single_shuffles,
+    unused_features,
+)
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Subject
 
@@ -56,7 +62,7 @@ def policy(*checks, **more):
 
 
 def findings(**check):
-    return apply(policy(check).checks[0], AuditNumbers(MODEL, SUMMARY), {})
+    return apply(policy(check).checks[0], Evidence(SUBJECT, SUMMARY))
 
 
 def finding(**check):
@@ -104,7 +110,7 @@ def test_the_worst_perturbation_is_told_and_the_others_that_do_not_hold_with_it(
 
 def test_a_failure_is_told_before_an_undecided_one_that_reaches_further():
     wide = SUMMARY.assign(median_high=SUMMARY["median_high"].where(SUMMARY["perturbation"] != "AGE", 0.9))
-    (found,) = apply(policy({"feature": ["AGE", "PAY"], "max": 0.2}).checks[0], AuditNumbers(MODEL, wide), {})
+    (found,) = apply(policy({"feature": ["AGE", "PAY"], "max": 0.2}).checks[0], Evidence(SUBJECT, wide))
     assert (found.of, found.state, found.also) == ("PAY", "fails", ("AGE",))
 
 
@@ -225,21 +231,21 @@ def compared(correlation, shift, *, uri="models:/credit/3", **more):
 
 def test_a_check_against_a_version_has_a_finding_for_each_limit():
     check = policy({"against": "models:/credit@champion", "min_rank_correlation": 0.8, "max_shift": 0.05}).checks[0]
-    first, second = apply(check, AuditNumbers(MODEL, SUMMARY), compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06)))
+    first, second = apply(check, Evidence(SUBJECT, SUMMARY, compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06))))
     assert (first.state, second.state) == ("holds", "undecided")
     assert "rank correlation of the medians against models:/credit/3 is 0.9 (0.85 to 0.95)" in first.words
     assert "largest shift of the medians against models:/credit/3, that of PAY, is 0.04 (0.03 to 0.06)" in second.words
     only = policy({"against": "models:/credit@champion", "max_shift": 0.02}).checks[0]
-    (found,) = apply(only, AuditNumbers(MODEL, SUMMARY), compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06)))
+    (found,) = apply(only, Evidence(SUBJECT, SUMMARY, compared((0.9, 0.85, 0.95), (0.04, 0.03, 0.06))))
     assert (found.state, found.at_most) == ("fails", True)
 
 
 def test_a_missing_baseline_and_an_undefined_correlation_are_errors():
     check = policy({"against": "models:/credit@champion", "min_rank_correlation": 0.8}).checks[0]
     with pytest.raises(MissingBaselineError, match="no audit of models:/credit@champion on the same data"):
-        apply(check, AuditNumbers(MODEL, SUMMARY), {})
+        apply(check, Evidence(SUBJECT, SUMMARY))
     with pytest.raises(CheckError, match="is not defined"):
-        apply(check, AuditNumbers(MODEL, SUMMARY), compared((math.nan,) * 3, (0, 0, 0)))
+        apply(check, Evidence(SUBJECT, SUMMARY, compared((math.nan,) * 3, (0, 0, 0))))
 
 
 @pytest.mark.parametrize(
@@ -254,10 +260,10 @@ def test_a_comparison_that_leaves_something_out_is_an_error(more, message):
     check = {"against": "models:/credit@champion", "max_shift": 0.5}
     baselines = compared((1, 1, 1), (0, 0, 0), **more)
     with pytest.raises(CheckError, match=message):
-        apply(policy(check).checks[0], AuditNumbers(MODEL, SUMMARY), baselines)
+        apply(policy(check).checks[0], Evidence(SUBJECT, SUMMARY, baselines))
     if "only_a" in more or "only_b" in more:
         lenient = policy(check | {"allow_missing": True}).checks[0]
-        assert apply(lenient, AuditNumbers(MODEL, SUMMARY), baselines)[0].state == "holds"
+        assert apply(lenient, Evidence(SUBJECT, SUMMARY, baselines))[0].state == "holds"
 
 
 def test_features_without_any_deviation_are_not_called_unused():
@@ -286,9 +292,11 @@ def test_a_policy_is_refused_before_the_audit_where_it_cannot_be_answered():
     def watched(check, **more):
         return watch(policy(check, **more), planned(), ["roc_auc"], MODEL)
 
-    assert watched({"feature": "SEX*", "max": 1}) == {"SEX", "SEX=2"}
-    assert watched({"feature": "SEX", "statistic": "roc_auc_drop", "max": 1, "way": "shuffle"}) == {"SEX"}
-    assert watched({"any": True, "statistic": "share", "max": 1}) == set()
+    assert watched({"feature": "SEX*", "max": 1}) == {("SEX", "median"), ("SEX=2", "median")}
+    drop = "roc_auc_drop"
+    assert watched({"feature": "SEX", "statistic": drop, "max": 1, "way": "shuffle"}) == {("SEX", drop)}
+    every = set(SUMMARY["perturbation"])
+    assert watched({"any": True, "statistic": "q95", "max": 1}) == {(name, "q95") for name in every}
     with pytest.raises(UnknownFeatureError, match="'SAX' is no feature"):
         watched({"feature": "SAX", "max": 1})
     with pytest.raises(UnknownFeatureError, match="'SAX' is no feature"):
@@ -304,29 +312,38 @@ def test_a_policy_is_refused_before_the_audit_where_it_cannot_be_answered():
     assert watched({"feature": "SAX", "max": 1}, mode="off") == set()
 
 
+def test_a_rank_rests_on_all_that_have_a_place_and_a_share_on_the_means_of_all_parts():
+    single = set(single_shuffles(SUMMARY)["perturbation"])
+    assert 1 < len(single) < len(SUMMARY)
+    rank = policy({"feature": "SEX", "rank_at_most": 3, "statistic": "flipped_share"})
+    assert rests_on(rank, SUMMARY, MODEL) == {(name, "flipped_share") for name in single}
+    share = policy({"feature": "SEX", "statistic": "share", "max": 1})
+    assert rests_on(share, SUMMARY, MODEL) == {(name, "mean") for name in single}
+
+
 @pytest.mark.parametrize(
     ("of_policy", "of_check", "status"),
     [("fail", None, "fail"), ("pass", None, "pass"), ("fail", "pass", "pass"), ("pass", "fail", "fail")],
 )
 def test_an_undecided_check_counts_as_the_check_says_else_as_the_policy_says(of_policy, of_check, status):
     check = {"feature": "PAY", "max": 0.3} | ({"undecided": of_check} if of_check else {})
-    verdict = judge(policy(check, undecided=of_policy), SUMMARY, SUBJECT)
+    verdict = judge(policy(check, undecided=of_policy), Evidence(SUBJECT, SUMMARY))
     assert verdict.outcomes[0].finding.state == "undecided"
     assert verdict.status == status
 
 
 def test_one_check_that_is_not_kept_fails_the_version():
     kept, missed = {"feature": "PAY", "max": 0.5}, {"name": "age", "feature": "AGE", "max": 0.01}
-    verdict = judge(policy(kept, missed, kept | {"name": "again"}), SUMMARY, SUBJECT)
+    verdict = judge(policy(kept, missed, kept | {"name": "again"}), Evidence(SUBJECT, SUMMARY))
     assert (verdict.status, verdict.blocks) == ("fail", True)
     assert verdict.in_words == "fail: 1 of 3 checks are not kept: 'age'"
-    assert judge(policy(kept), SUMMARY, SUBJECT).in_words == "pass: 1 of 1 checks are kept"
-    dry = judge(policy(missed, mode="dry_run"), SUMMARY, SUBJECT)
+    assert judge(policy(kept), Evidence(SUBJECT, SUMMARY)).in_words == "pass: 1 of 1 checks are kept"
+    dry = judge(policy(missed, mode="dry_run"), Evidence(SUBJECT, SUMMARY))
     assert (dry.status, dry.blocks) == ("fail", False)
 
 
 def test_a_verdict_is_json_with_each_number_its_interval_and_its_limit():
-    verdict = judge(policy({"name": "age", "feature": "AGE", "max": 0.01}), SUMMARY, SUBJECT)
+    verdict = judge(policy({"name": "age", "feature": "AGE", "max": 0.01}), Evidence(SUBJECT, SUMMARY))
     told = json.loads(json.dumps(verdict.as_dict(), allow_nan=False))
     assert told == verdict.as_dict()
     (check,) = told["checks"]
@@ -338,7 +355,7 @@ def test_a_verdict_is_json_with_each_number_its_interval_and_its_limit():
 
 
 def test_the_card_tells_the_verdict_the_features_and_what_it_stands_on():
-    verdict = judge(policy({"name": "age | <b>", "feature": "AGE", "max": 0.01}), SUMMARY, SUBJECT)
+    verdict = judge(policy({"name": "age | <b>", "feature": "AGE", "max": 0.01}), Evidence(SUBJECT, SUMMARY))
     when = datetime(2026, 11, 24, tzinfo=timezone.utc)
     card = audit_card(SUMMARY, SUBJECT, unit="probability", when=when, verdict=verdict, address="http://house/#/run1")
     assert "**Verdict: fail: 1 of 1 checks are not kept" in card

@@ -10,7 +10,9 @@ import numpy as np
 from scipy.stats import rankdata
 
 from nnperm_mlflow.analysis.difference.influences import Errors
-from nnperm_mlflow.analysis.statistics.intervals import LEVEL
+from nnperm_mlflow.analysis.statistics.families import family_reach
+from nnperm_mlflow.analysis.statistics.intervals import REACH
+from nnperm_mlflow.analysis.statistics.skewness import LEVEL
 
 _FEWEST = 3  # two are in one order or in the other
 _DRAWS = 2_000
@@ -75,12 +77,15 @@ def largest_shift(differences: np.ndarray, low: np.ndarray, high: np.ndarray) ->
     Returns
     -------
     Interval
-        From the largest of the lower ends of all sizes to the largest of the upper ends; NaN where there are none.
+        From the largest of the lower ends of all sizes, each as far down as the worst of so many may lie off by chance,
+        to the largest of the upper ends; NaN where there are none.
     """
     if not len(differences):
         return NOTHING
-    least = np.maximum(0, np.maximum(low, -high))
     most = np.maximum(np.abs(low), np.abs(high))
+    wider = family_reach(len(differences)) / REACH
+    low, high = differences - wider * (differences - low), differences + wider * (high - differences)
+    least = np.maximum(0, np.maximum(low, -high))
     return Interval(float(np.abs(differences).max()), float(least.max()), float(most.max()))
 
 

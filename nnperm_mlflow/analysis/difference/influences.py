@@ -9,33 +9,70 @@ audits have in common cancels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from nnperm_mlflow.analysis.statistics.intervals import REACH
-from nnperm_mlflow.analysis.statistics.variance import variance
+from nnperm_mlflow.analysis.statistics.skewness import errors_to_the_end, reaches
+from nnperm_mlflow.analysis.statistics.variance import Dependence, ErrorMoments, Exchange, rows_of_cluster
 
 Statistic = Literal["median", "mean"]
 
-Varies = Callable[[np.ndarray], float]
-"""Returns, for values of shape (n_repeats, n_rows), the number of rows times the variance of their mean."""
+
+@dataclass(frozen=True)
+class UnknownDonors:
+    """Rows that receive from each other, nobody knows which from which.
+
+    Attributes
+    ----------
+    clusters : ndarray of shape (n_rows,), int64, or None
+        Number of each row's cluster, from 0.
+    """
+
+    clusters: np.ndarray | None = None
+
+    @property
+    def values_of_unit(self) -> float:
+        """In how many values a row, or a cluster of middling size, may show, for each repeat."""
+        return 2 * rows_of_cluster(self.clusters)
+
+    def moments(self, values: np.ndarray, known: np.ndarray) -> ErrorMoments:
+        """Return the largest variance that there can be, whatever the donors, of values with mean 0.
+
+        What a pair adds is h(receiver) + g(donor) + a rest, uncorrelated with each other, so that their variances sum
+        up to that of all pairs. A row adds h + g, and Var(h + g) <= 2 Var(h) + 2 Var(g); the rest fades with the
+        repeats. Of a cluster is known what its rows add as receivers; as donors they add at most as much as if all of
+        them added the same.
+        """
+        of_pairs = float(np.mean(np.square(values))) / values.shape[1]
+        if self.clusters is None:
+            return ErrorMoments(2 * of_pairs, 0.0, 0.0)
+        received = Exchange(None, self.clusters).moments(values, known).second
+        return ErrorMoments(2 * (received + rows_of_cluster(self.clusters) * of_pairs), 0.0, 0.0)
+
+    def count_units(self, known: np.ndarray) -> int:
+        """Return how many rows, or clusters, have a value that is known."""
+        return Exchange(None, self.clusters).count_units(known)
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Standard errors of a statistic in two audits, and of the difference between the two.
+    """How a statistic errs in two audits, and the difference between the two.
 
     Attributes
     ----------
     a, b, difference : float
+        Standard errors.
+    below, above : float
+        How far the interval of the difference goes, with 95 % confidence.
     """
 
     a: float
     b: float
     difference: float
+    below: float
+    above: float
 
     @property
     def correlation(self) -> float:
@@ -56,7 +93,10 @@ class Influences:
         With mean 0; 0 where a row is left out, and for the median everywhere where it is known exactly.
     jumps : bool
         Whether so many deviations are equal where the median may lie that there is no density.
-    varies : callable
+    dependence : Dependence
+        Which of the rows have to do with each other.
+    n_units : int
+        How many rows, or clusters of rows, these are of.
     n_rows : int
         Rows of the data.
     """
@@ -64,52 +104,56 @@ class Influences:
     median: np.ndarray
     mean: np.ndarray
     jumps: bool
-    varies: Varies
+    dependence: Dependence
+    n_units: int
     n_rows: int
+
+    def moments(self, influence: np.ndarray) -> ErrorMoments:
+        """Return how a mean of such influences errs over all rows of the data."""
+        found = self.dependence.moments(influence, np.ones(influence.shape, dtype=bool))
+        return found.of_more_rows(self.n_rows / influence.shape[1])
 
     def error(self, influence: np.ndarray) -> float:
         """Return the standard error of a mean of such influences over all rows of the data."""
-        return math.sqrt(self.varies(influence) / self.n_rows)
+        return math.sqrt(self.moments(influence).variance())
 
 
 def paired_errors(a: Influences, b: Influences) -> dict[Statistic, Errors]:
     """Return the errors where both audits disturbed the same rows, in the same order, with the same donors."""
-    mean = Errors(a.error(a.mean), b.error(b.mean), a.error(b.mean - a.mean))
-    median = Errors(a.error(a.median), b.error(b.median), a.error(b.median - a.median))
+    n_units = min(a.n_units, b.n_units)
+    moments = a.moments(b.mean - a.mean)
+    mean = Errors(a.error(a.mean), b.error(b.mean), math.sqrt(moments.variance()), *reaches(moments, n_units))
+    median = _even(a.error(a.median), b.error(b.median), a.error(b.median - a.median), n_units)
     if (a.jumps or b.jumps) and mean.difference > 0:
-        median = _apart(median.a, median.b)  # what they have in common is not known
+        median = _apart(median.a, median.b, n_units)  # what they have in common is not known
     return {"median": median, "mean": mean}
 
 
 def unpaired_errors(a: Influences, b: Influences) -> dict[Statistic, Errors]:
     """Return the errors where two audits have nothing in common."""
+    n_units, (of_a, of_b) = min(a.n_units, b.n_units), (each.moments(each.mean) for each in (a, b))
+    beyond = max(of_b.beyond[0], of_a.beyond[1]), max(of_b.beyond[1], of_a.beyond[0])
+    both = ErrorMoments(of_a.variance() + of_b.variance(), 0.0, of_b.third - of_a.third, beyond)
+    first, second, difference = (math.sqrt(each.variance()) for each in (of_a, of_b, both))
     return {
-        "median": _apart(a.error(a.median), b.error(b.median)),
-        "mean": _apart(a.error(a.mean), b.error(b.mean)),
+        "median": _apart(a.error(a.median), b.error(b.median), n_units),
+        "mean": Errors(first, second, difference, *reaches(both, n_units)),
     }
 
 
-def _apart(a: float, b: float) -> Errors:
+def _apart(a: float, b: float, n_units: int) -> Errors:
     """Return errors that are independent of each other: variances add up."""
-    return Errors(a, b, math.hypot(a, b))
+    return _even(a, b, math.hypot(a, b), n_units)
 
 
-def known_variance(receivers: Sequence[np.ndarray] | None, influence: np.ndarray) -> float:
-    """Return the number of rows times the variance of a mean, where donors are known or there are none."""
-    return variance(influence, np.ones(influence.shape, dtype=bool), receivers)
-
-
-def largest_variance(influence: np.ndarray) -> float:
-    """Return the most that the number of rows times the variance of a mean can be, whatever the donors.
-
-    What a pair adds is h(receiver) + g(donor) + a rest, uncorrelated with each other, so that their variances sum up to
-    that of all pairs. A row adds h + g, and Var(h + g) <= 2 Var(h) + 2 Var(g); the rest fades with the repeats.
-    """
-    return 2 * float(np.mean(np.square(influence)))
+def _even(a: float, b: float, difference: float, n_units: int) -> Errors:
+    """Return errors that go as far down as up."""
+    reach = errors_to_the_end(n_units) * difference
+    return Errors(a, b, difference, reach, reach)
 
 
 def find_influences(
-    deviations: np.ndarray, median: float, ends: tuple[float, float], varies: Varies, n_rows: int
+    deviations: np.ndarray, median: float, ends: tuple[float, float], dependence: Dependence, n_rows: int
 ) -> Influences:
     """Find what each deviation adds to the errors of median and mean.
 
@@ -124,8 +168,8 @@ def find_influences(
         Of all deviations.
     ends : (float, float)
         Of its interval.
-    varies : callable
-        For these rows and their donors.
+    dependence : Dependence
+        Which of these rows have to do with each other.
     n_rows : int
         Rows of the data.
 
@@ -136,13 +180,21 @@ def find_influences(
     known = ~np.isnan(deviations)
     with np.errstate(invalid="ignore"):
         below = _off(deviations <= np.float64(median), known)
-    reach = REACH * math.sqrt(varies(below) / n_rows)
-    values, jumps = deviations[known], _jumps(deviations, median, ends)
-    if varies is largest_variance:  # which may be larger than the one behind the interval
+    found = Influences(
+        below,
+        _off(deviations, known),
+        _jumps(deviations, median, ends),
+        dependence,
+        dependence.count_units(known),
+        n_rows,
+    )
+    reach = errors_to_the_end(found.n_units) * found.error(below)
+    if isinstance(dependence, UnknownDonors):  # of which the error may be larger than the one behind the interval
+        values = deviations[known]
         inside = _share_below(values, ends[1]) - _share_below(values, ends[0])
         reach = min(reach, inside / 2) if inside > 0 else reach
     slope = (ends[1] - ends[0]) / (2 * reach) if reach > 0 else 0 * (ends[1] - ends[0])
-    return Influences(-slope * below, _off(deviations, known), jumps, varies, n_rows)
+    return replace(found, median=-slope * below)
 
 
 def _share_below(values: np.ndarray, value: float) -> float:

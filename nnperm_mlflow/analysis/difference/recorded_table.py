@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
 
-from nnperm_mlflow.analysis.difference.influences import Varies, known_variance, largest_variance
-from nnperm_mlflow.analysis.engine.table import TableReader, read_schema, table_metadata
-from nnperm_mlflow.analysis.perturbation.donors import donor_positions, shuffle_blocks
+from nnperm_mlflow.analysis.difference.influences import UnknownDonors
+from nnperm_mlflow.analysis.engine.table import CLUSTER, TableReader, read_schema, table_metadata
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_block_sizes
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
-from nnperm_mlflow.analysis.statistics.variance import receivers_of
+from nnperm_mlflow.analysis.statistics.known_blocks import KnownBlocks
+from nnperm_mlflow.analysis.statistics.variance import Dependence, Exchange
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 
@@ -38,6 +39,9 @@ class Provenance(Tolerant):
     data_digest: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     within: list[str] | None = None
+    cluster: str | None = None
+    donors: str | None = None
+    shuffle_blocks: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=1)] | None = None
     perturbations: list[DisturbedColumn]
 
 
@@ -64,8 +68,8 @@ def read_provenance(path: Path) -> Provenance:
     return told
 
 
-class FirstBlock:
-    """What a deviation table tells of the rows of its first shuffle block; to be used in a `with` statement.
+class KnownRows:
+    """What a deviation table tells of the rows on which variances are found; to be used in a `with` statement.
 
     Parameters
     ----------
@@ -91,9 +95,9 @@ class FirstBlock:
         if not self.repeats:
             raise EvidenceError(f"{path.name} holds no rows. Audit the version again.")
         self.n_rows = pq.read_metadata(path).num_rows // len(self.repeats)
-        self._block = next(shuffle_blocks(self.n_rows, self.settings["seed"]))
+        self._known = self._dealt(told.shuffle_blocks or shuffle_block_sizes(self.n_rows))
 
-    def __enter__(self) -> FirstBlock:
+    def __enter__(self) -> KnownRows:
         return self
 
     def __exit__(
@@ -102,15 +106,15 @@ class FirstBlock:
         self._table.__exit__(kind, error, trace)
 
     def rows(self, repeat: int) -> np.ndarray:
-        """Return the positions in the data of the rows of the block, as written for a repeat; shape (n_known,)."""
+        """Return the positions in the data of these rows, as written for a repeat; shape (n_known,)."""
         return self._first("row", repeat)
 
     def deviations(self, perturbation: str) -> np.ndarray:
         """Return a perturbation's deviations, of shape (n_repeats, n_known), float32; NaN where a row is left out."""
         return np.stack([self._first(self._columns[perturbation], repeat) for repeat in self.repeats])
 
-    def varies(self, feature: str, way: str) -> Varies:
-        """Return what tells how much the mean of values of the block's rows varies under a perturbation.
+    def dependence(self, feature: str, way: str) -> Dependence:
+        """Return which of these rows have to do with each other under a perturbation.
 
         Parameters
         ----------
@@ -121,19 +125,37 @@ class FirstBlock:
 
         Returns
         -------
-        callable
+        Dependence
         """
         if way != Shuffle.way:
-            return partial(known_variance, None)
+            return Exchange(None, self._known.clusters)
         if self.settings.get("within") != []:
-            return largest_variance
+            return UnknownDonors(self._known.clusters)
         seed = self.settings["seed"]
-        donors = [donor_positions(self._block, seed, feature, repeat) for repeat in self.repeats]
-        return partial(known_variance, receivers_of(donors))
+        return self._known.dependence(lambda block, repeat: donor_positions(block, seed, feature, repeat), self.repeats)
+
+    def _blocks(self, sizes: list[int], rows: np.ndarray | None) -> Iterator[ShuffleBlock]:
+        """Yield the shuffle blocks of rows as they are written; which these are matters to clusters alone."""
+        start = 0
+        for number, size in enumerate(sizes):
+            stretch = np.arange(start, start + size)
+            yield ShuffleBlock(number, stretch if rows is None else rows[stretch])
+            start += size
+
+    def _dealt(self, sizes: list[int]) -> KnownBlocks:
+        """Return the blocks on which variances are found, with the clusters of their rows, if the table holds these."""
+        if self.settings.get("cluster") is None:
+            return KnownBlocks.of(self._blocks(sizes, None), None)
+        rows, clusters = (np.concatenate([*self._table.repeat(name, self.repeats[0])]) for name in ("row", CLUSTER))
+        if not np.array_equal(np.sort(rows), np.arange(self.n_rows)):
+            raise EvidenceError("the deviation table does not hold each row once. Audit the version again.")
+        found = np.empty_like(clusters)
+        found[rows] = clusters
+        return KnownBlocks.of(self._blocks(sizes, rows), found)
 
     def _first(self, column: str, repeat: int) -> np.ndarray:
-        """Return what a column holds for the rows of the first shuffle block, which come first in each repeat."""
-        n_known, parts, filled = len(self._block.rows), [], 0
+        """Return what a column holds for these rows, which come first in each repeat."""
+        n_known, parts, filled = self._known.n_rows, [], 0
         for values in self._table.repeat(column, repeat):
             parts.append(values[: n_known - filled])
             filled += len(parts[-1])

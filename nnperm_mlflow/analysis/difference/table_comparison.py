@@ -15,15 +15,15 @@ from nnperm_mlflow.analysis.difference.influences import (
     Errors,
     Influences,
     Statistic,
-    Varies,
     find_influences,
     paired_errors,
     unpaired_errors,
 )
-from nnperm_mlflow.analysis.difference.recorded_table import FirstBlock
+from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
-from nnperm_mlflow.analysis.statistics.intervals import REACH
+from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, places
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
+from nnperm_mlflow.analysis.statistics.variance import Dependence
 from nnperm_mlflow.basics.errors import ConfigError
 
 _SAME = ["perturbation", "way"]
@@ -37,21 +37,24 @@ def compare_tables(
     summary_b: pd.DataFrame,
     *,
     paired: bool = True,
-    statistic: Statistic = "median",
+    statistic: Statistic = "mean",
+    order_by: str | None = None,
 ) -> Comparison:
     """Compare two audits, as of two versions of a model.
 
     Parameters
     ----------
     a, b : Path
-        Deviation tables; no more than a column of each is held in memory, of the first shuffle block.
+        Deviation tables; no more than a column of each is held in memory, of the rows on which variances are found.
     summary_a, summary_b : DataFrame
         See `analysis.statistics.summary.summarize`. Not modified.
     paired : bool
         Compare row by row, for which both must have disturbed the same rows with the same donors. Otherwise the two are
         taken to be independent of each other.
     statistic : "median" or "mean"
-        What `rank_correlation` and `largest_shift` are of.
+        What `rank_correlation` and `largest_shift` are of, and the order of the rows.
+    order_by : str, optional
+        The statistic that leads, where it is another one: `rank_a` and `rank_b` are by that, if both summaries have it.
 
     Returns
     -------
@@ -60,31 +63,38 @@ def compare_tables(
     Raises
     ------
     ConfigError
-        If audits that are to be compared row by row are not of the same data, rows, seed, repeats and strata.
+        If audits that are to be compared row by row are not of the same data, rows, seed, repeats, strata and clusters.
     """
     both = summary_a.merge(summary_b, on=_SAME, suffixes=("_a", "_b"))
-    with FirstBlock(a) as audit_a, FirstBlock(b) as audit_b:
+    with KnownRows(a) as audit_a, KnownRows(b) as audit_b:
         if paired:
             _check_likeness(audit_a, audit_b)
         found = [_errors(audit_a, audit_b, row, paired) for row in both.to_dict("records")]
     errors = pd.DataFrame(found, columns=list(DIFFERENCE_OF))
-    differences = _differences(both, errors)
+    has_order = order_by is not None and {f"{order_by}_a", f"{order_by}_b"} <= set(both)
+    differences = _differences(both, errors, order_by if order_by is not None and has_order else statistic)
     defined, name = differences["difference"].notna(), DIFFERENCE_OF[statistic]
     single = (differences["way"] == Shuffle.way) & ~both["kind_a"].isin(COMPOSED) & defined
     first, second = (differences.loc[single, f"{statistic}{end}"].to_numpy(float) for end in ("_a", "_b"))
     shifts = [differences.loc[defined, f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high")]
     return Comparison(
-        differences=_ordered(differences),
+        differences=_ordered(differences, name),
         only_a=_only(summary_a, summary_b),
         only_b=_only(summary_b, summary_a),
         rank_correlation=rank_correlation(first, second, errors.loc[single, statistic].tolist()),
         largest_shift=largest_shift(*shifts),
         paired=paired,
         undefined=differences.loc[~defined, "perturbation"].tolist(),
+        statistic=statistic,
     )
 
 
-def _check_likeness(a: FirstBlock, b: FirstBlock) -> None:
+def comparable_statistic(order_by: str) -> Statistic:
+    """Return by what audits are compared in which a statistic leads; flips and scores are in no deviation table."""
+    return "median" if order_by == MEDIAN else "mean"
+
+
+def _check_likeness(a: KnownRows, b: KnownRows) -> None:
     """Refuse to compare audits row by row that did not disturb the same rows with the same donors."""
     told = {
         "data": tuple(str(audit.settings.get("data_digest"))[:_SHOWN] for audit in (a, b)),
@@ -92,6 +102,8 @@ def _check_likeness(a: FirstBlock, b: FirstBlock) -> None:
         "seed": (a.settings["seed"], b.settings["seed"]),
         "repeats": (len(a.repeats), len(b.repeats)),
         "within": (a.settings.get("within"), b.settings.get("within")),
+        "cluster": (a.settings.get("cluster"), b.settings.get("cluster")),
+        "donors": (a.settings.get("donors"), b.settings.get("donors")),
     }
     apart = [f"{name} ({one} and {other})" for name, (one, other) in told.items() if one != other]
     if not apart and not all(np.array_equal(a.rows(repeat), b.rows(repeat)) for repeat in a.repeats):
@@ -103,37 +115,36 @@ def _check_likeness(a: FirstBlock, b: FirstBlock) -> None:
         )
 
 
-def _errors(a: FirstBlock, b: FirstBlock, row: Mapping[str, Any], paired: bool) -> dict[Statistic, Errors]:
+def _errors(a: KnownRows, b: KnownRows, row: Mapping[str, Any], paired: bool) -> dict[Statistic, Errors]:
     """Return for each statistic of a perturbation how far it errs in the two audits."""
-    varies = a.varies(row["feature_a"], row["way"])
-    first = _influences(a, row, "_a", varies)
+    dependence = a.dependence(row["feature_a"], row["way"])
+    first = _influences(a, row, "_a", dependence)
     if paired:
-        return paired_errors(first, _influences(b, row, "_b", varies))
-    return unpaired_errors(first, _influences(b, row, "_b", b.varies(row["feature_b"], row["way"])))
+        return paired_errors(first, _influences(b, row, "_b", dependence))
+    return unpaired_errors(first, _influences(b, row, "_b", b.dependence(row["feature_b"], row["way"])))
 
 
-def _influences(audit: FirstBlock, row: Mapping[str, Any], end: str, varies: Varies) -> Influences:
+def _influences(audit: KnownRows, row: Mapping[str, Any], end: str, dependence: Dependence) -> Influences:
     median, low, high = (row[f"{name}{end}"] for name in ("median", "median_low", "median_high"))
-    return find_influences(audit.deviations(row["perturbation"]), median, (low, high), varies, audit.n_rows)
+    return find_influences(audit.deviations(row["perturbation"]), median, (low, high), dependence, audit.n_rows)
 
 
-def _differences(both: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
+def _differences(both: pd.DataFrame, errors: pd.DataFrame, order_by: str) -> pd.DataFrame:
     """Return the table of differences, in the order of the first audit's summary."""
     found = both.rename(columns={"feature_a": "feature", "value_a": "value"})
     for statistic, name in DIFFERENCE_OF.items():
-        reach = REACH * np.array([each.difference for each in errors[statistic]])
         found[name] = both[f"{statistic}_b"] - both[f"{statistic}_a"]
-        found[f"{name}_low"], found[f"{name}_high"] = found[name] - reach, found[name] + reach
+        found[f"{name}_low"] = found[name] - np.array([each.below for each in errors[statistic]])
+        found[f"{name}_high"] = found[name] + np.array([each.above for each in errors[statistic]])
     for end in ("_a", "_b"):
-        order = both.sort_values([f"median{end}", f"mean{end}"], ascending=False, kind="stable").index
-        places = pd.Series(np.arange(1, len(both) + 1), index=order)
-        found[f"rank{end}"] = places.where(both[f"median{end}"].notna()).astype("Int64")
+        told = {name: both[f"{name}{end}"] for name in (order_by, MEAN)}
+        found[f"rank{end}"] = places(both[["way"]].assign(**told), order_by)
     return found[list(DIFFERENCE_COLUMNS)]
 
 
-def _ordered(differences: pd.DataFrame) -> pd.DataFrame:
-    sizes = differences[["difference", "mean_difference"]].abs()
-    order = sizes.sort_values(["difference", "mean_difference"], ascending=False, kind="stable").index
+def _ordered(differences: pd.DataFrame, first: str) -> pd.DataFrame:
+    sizes = differences[list(DIFFERENCE_OF.values())].abs()
+    order = sizes.sort_values([first, *sizes.columns.drop(first)], ascending=False, kind="stable").index
     return differences.loc[order].reset_index(drop=True)
 
 

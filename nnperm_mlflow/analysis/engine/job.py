@@ -10,7 +10,8 @@ import numpy as np
 
 from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import Measure
-from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, step_orders
+from nnperm_mlflow.analysis.perturbation.deal import Deal
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, step_orders
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo
 from nnperm_mlflow.analysis.perturbation.strata import Strata
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs
@@ -50,6 +51,8 @@ class Job:
     clusters : ndarray of shape (n_rows,), int64, or None
         Number of each row's cluster, in the order in which they first appear: rows of one are not independent of each
         other. None where each row stands for itself.
+    tests : bool
+        Whether the shuffles are also those of a permutation test, which within strata takes another draw.
     skips_missing : bool
         Leave rows out whose prediction is NaN, instead of ending.
     void_inputs : frozenset of str
@@ -69,10 +72,20 @@ class Job:
     decision: Decision | None = None
     strata: Strata | None = None
     clusters: np.ndarray | None = None
+    tests: bool = False
     skips_missing: bool = False
     void_inputs: frozenset[str] = frozenset()
     keeps_predictions: bool = False
     _remembered: dict[tuple[object, ...], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    _deals: dict[tuple[object, ...], Deal] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def deal(self) -> Deal:
+        """Which rows exchange values with which; one for all jobs that share rows, seed, strata and clusters."""
+        key = (self.inputs.n_rows, self.seed, id(self.strata), id(self.clusters), self.tests)
+        if key not in self._deals:
+            self._deals[key] = Deal(self.inputs.n_rows, self.seed, self.strata, self.clusters, self.tests)
+        return self._deals[key]
 
     def continued(self, repeats: int) -> Job:
         """Return the job of so many repeats more."""
@@ -89,12 +102,17 @@ class Job:
         key = (self.seed, id(self.strata), block.number, len(block.rows), feature.name, repeat)
         found = self._remembered.pop(key, None)
         if found is None:
-            strata = None if self.strata is None else self.strata.of(feature, block.rows)
-            found = donor_positions(block, self.seed, feature.name, repeat, strata)
+            found = self.deal.donors(block, feature, repeat)
         self._remembered[key] = found
         while len(self._remembered) > 1 and len(self._remembered) * found.nbytes > _DONOR_BYTES:
             self._remembered.pop(next(iter(self._remembered)))
         return found
+
+    def permutation(self, block: ShuffleBlock, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
+        """Return the donors of a permutation test, by which a row may keep its value; see `Deal.permutation`."""
+        if self.strata is None or isinstance(perturbation, (Reorder, SetTo)):
+            return self.donors(block, perturbation, repeat)
+        return self.deal.permutation(block, perturbation.feature, repeat)
 
     def drawn(self, block: ShuffleBlock, part: slice, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
         """Return what a perturbation draws for some rows of a shuffle block: donors, orders of steps, or nothing."""

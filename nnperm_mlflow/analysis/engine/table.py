@@ -23,17 +23,22 @@ METADATA_KEY = b"nnperm"
 Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Rows, their baseline (n_rows, n_baseline_names), their deviations (n_perturbations, n_rows)."""
 
+CLUSTER = "cluster"
+"""The column with the number of each row's cluster, where there are clusters."""
+
 _INDEX = ("row", "row_id", "repeat")
 _GROUP_BYTES = 1 << 26  # of deviations, of all repeats, that wait for a row group to be full: 64 MiB
 _FEWEST_GROUP_ROWS = 128
 _NO_TABLE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _COMPRESSION = "zstd"
-_REPEATING = ["row_id"]  # deviations hardly repeat, so that looking for a dictionary of them would be lost time
+_REPEATING = ["row_id", CLUSTER]  # deviations hardly repeat: looking for a dictionary of them would be lost time
 
 
-def column_names(perturbations: Sequence[Perturbation], baseline_names: Sequence[str]) -> list[str]:
+def column_names(
+    perturbations: Sequence[Perturbation], baseline_names: Sequence[str], *, has_clusters: bool = False
+) -> list[str]:
     """Return the table's column for each perturbation: its name, with `_` behind it where another column has it."""
-    taken = {*_INDEX, *baseline_names}
+    taken = {*_INDEX, *([CLUSTER] if has_clusters else []), *baseline_names}
     names = []
     for perturbation in perturbations:
         name = perturbation.name
@@ -61,6 +66,8 @@ class TableWriter:
         Of model, data and seed: anything JSON can hold.
     repeats : range
         Numbers of the repeats that are written of each row.
+    clusters : ndarray of shape (n_rows,), int64, or None
+        All rows' clusters, for the column `CLUSTER`.
     """
 
     def __init__(
@@ -72,11 +79,13 @@ class TableWriter:
         metadata: Mapping[str, object],
         *,
         repeats: range = range(1),
+        clusters: np.ndarray | None = None,
     ) -> None:
         self._path = path
         self._partial = path.with_name(f"{path.name}.partial")
         self._row_ids = row_ids
-        self._columns = column_names(perturbations, baseline_names)
+        self._clusters = clusters
+        self._columns = column_names(perturbations, baseline_names, has_clusters=clusters is not None)
         described = [
             {
                 "perturbation": done.name,
@@ -92,6 +101,7 @@ class TableWriter:
             [
                 pa.field("row", pa.int64()),
                 *ids,
+                *([] if clusters is None else [pa.field(CLUSTER, pa.int64())]),
                 pa.field("repeat", pa.int32()),
                 *[pa.field(name, pa.float64()) for name in baseline_names],
                 *[pa.field(name, pa.float32()) for name in self._columns],
@@ -156,6 +166,7 @@ class TableWriter:
         arrays = [
             pa.array(rows),
             *ids,
+            *([] if self._clusters is None else [pa.array(self._clusters[rows])]),
             pa.array(np.full(len(rows), repeat, dtype=np.int32)),
             *[pa.array(column.astype(np.float64)) for column in baseline.T],
             *[pa.array(column) for column in deviations],

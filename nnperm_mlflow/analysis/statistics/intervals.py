@@ -15,22 +15,20 @@ from statistics import NormalDist
 
 import numpy as np
 
+from nnperm_mlflow.analysis.statistics.skewness import LEVEL, errors_to_the_end, reaches
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES, SURE_QUANTILES
-from nnperm_mlflow.analysis.statistics.variance import variance
-
-LEVEL = 0.95
-"""How often an interval shall hold what it is of."""
+from nnperm_mlflow.analysis.statistics.variance import Dependence, ErrorMoments
 
 FEWEST_ROWS = 30
-"""Rows below which nothing is said of how sure a number is."""
+"""Rows, or clusters of rows, below which nothing is said of how sure a number is."""
 
 REACH = NormalDist().inv_cdf((1 + LEVEL) / 2)
-"""Standard errors from the middle of an interval to its ends."""
+"""Standard errors from the middle of an interval to its ends, where the error is known."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What is known of a perturbation on the rows of a shuffle block.
+    """What is known of a perturbation on the rows of whole shuffle blocks.
 
     Attributes
     ----------
@@ -39,28 +37,46 @@ class Sample:
     moved, fell, flipped : ndarray of shape (n_repeats, n_known), bool
         Whether the feature's value changed, the prediction fell, the decision is another one; False for a row that is
         left out.
-    receivers : list of ndarray of shape (n_known,), or None
-        As `receivers_of` returns them; None where rows receive nothing from each other.
+    dependence : Dependence
+        Which of the rows have to do with each other.
     n_rows : int
         Rows of the data.
+    span : float
+        How far the predictions of all rows as they are lie apart: so far might move a row that was not seen.
     """
 
     deviations: np.ndarray
     moved: np.ndarray
     fell: np.ndarray
     flipped: np.ndarray
-    receivers: list[np.ndarray] | None
+    dependence: Dependence
     n_rows: int
+    span: float
 
     @cached_property
     def known(self) -> np.ndarray:
         """Where a row is not left out."""
         return ~np.isnan(self.deviations)
 
+    @cached_property
+    def n_units(self) -> int:
+        """How many rows, or clusters, are not left out altogether."""
+        return self.dependence.count_units(self.known)
+
+    @cached_property
+    def reach(self) -> float:
+        """Standard errors from the middle of an interval to its ends, where errors are found from so many units."""
+        return errors_to_the_end(self.n_units)
+
     def error(self, values: np.ndarray, among: np.ndarray | None = None, least: float = 1.0) -> float:
         """Return the standard error that the mean of such values has over all rows of the data."""
-        among = self.known if among is None else among
-        return math.sqrt(variance(values, among, self.receivers, least=least) / self.n_rows)
+        found = self.moments(values, among)
+        return math.sqrt(found.variance(least))
+
+    def moments(self, values: np.ndarray, among: np.ndarray | None = None) -> ErrorMoments:
+        """Return how the mean of such values errs over all rows of the data."""
+        found = self.dependence.moments(values, self.known if among is None else among)
+        return found.of_more_rows(self.n_rows / self.known.shape[1])
 
     def quantile_error(self, value: float, among: np.ndarray | None = None) -> float:
         """Return the standard error of the share of deviations that do not exceed a value."""
@@ -85,10 +101,12 @@ def ranks_of(sample: Sample, found: Mapping[str, float], n_kept: int, n_moved: i
         From 0, among all deviations that are not left out.
     """
     ranks = {
-        name: quantile_ranks(QUANTILES[name], sample.quantile_error(found[name]), n_kept) for name in SURE_QUANTILES
+        name: quantile_ranks(QUANTILES[name], sample.reach * sample.quantile_error(found[name]), n_kept)
+        for name in SURE_QUANTILES
     }
     if not math.isnan(found["changed_median"]):
-        low, high = quantile_ranks(0.5, sample.quantile_error(found["changed_median"], sample.moved), n_moved)
+        reach = sample.reach * sample.quantile_error(found["changed_median"], sample.moved)
+        low, high = quantile_ranks(0.5, reach, n_moved)
         ranks["changed_median"] = (n_kept - n_moved + low, n_kept - n_moved + high)
     return ranks
 
@@ -105,46 +123,56 @@ def ends_of(sample: Sample, found: Mapping[str, float]) -> dict[str, tuple[float
     Returns
     -------
     dict of str to (float, float)
+        Where nothing moved, a mean reaches as far as if as many rows as can hide among so many moved over the whole
+        span; NaN where no two predictions differ, so that nobody knows how far that is.
     """
-    reach = REACH * sample.error(sample.deviations)
-    ends = {"mean": (max(0.0, found["mean"] - reach), found["mean"] + reach)}
+    unseen = _unseen(sample) if found["mean"] == 0 else 0.0
+    below, above = reaches(sample.moments(sample.deviations), sample.n_units)
+    above += unseen
+    ends = {"mean": (max(0.0, found["mean"] - below), found["mean"] + above)}
     if not math.isnan(found["shift"]):
         signed = np.where(sample.fell, -sample.deviations, sample.deviations)
-        # as a receiver a row may lose what it adds as a donor, and n rows show a variance of 0 up to such an error
-        reach = REACH * sample.error(signed, least=math.sqrt(8 / signed.shape[1]))
-        ends["shift"] = (found["shift"] - reach, found["shift"] + reach)
+        # as a receiver a row may lose what it adds as a donor, and n units show a variance of 0 up to such an error
+        below, above = reaches(sample.moments(signed), sample.n_units, least=math.sqrt(8 / max(8, sample.n_units)))
+        ends["shift"] = (found["shift"] - below - unseen, found["shift"] + above + unseen)
     if not math.isnan(found["flipped_share"]):
-        ends["flipped_share"] = share_ends(found["flipped_share"], _alike_rows(sample))
+        ends["flipped_share"] = share_ends(found["flipped_share"], _alike_rows(sample, sample.flipped), sample.reach)
     return ends
 
 
-def _alike_rows(sample: Sample) -> float:
-    """Return how many independent rows would tell as much of the share of flipped decisions.
+def _unseen(sample: Sample) -> float:
+    """Return how large a mean may be of which nothing was seen; NaN where no prediction tells how far is far."""
+    none = np.zeros(sample.known.shape, dtype=bool)
+    return sample.span * share_ends(0.0, _alike_rows(sample, none), sample.reach)[1] if sample.span > 0 else math.nan
 
-    Few flips hardly show how much they have in common. So one more is counted, with as much in common as can be: a row
-    that flips whether it receives or gives.
+
+def _alike_rows(sample: Sample, flipped: np.ndarray) -> float:
+    """Return how many independent rows would tell as much of the share of what flipped, shape (n_repeats, n_known).
+
+    Few flips hardly show how much they have in common. So one more is counted, with as much in common as can be: a row,
+    or a cluster of rows, that flips whether it receives or gives.
     """
     n_known = np.count_nonzero(sample.known)
     if n_known == 0:
         return 1.0
-    share = np.count_nonzero(sample.flipped) / n_known
-    worst = (1 if sample.receivers is None else 2) * sample.known.size / n_known
-    varied = sample.n_rows * sample.error(sample.flipped) ** 2
+    share = np.count_nonzero(flipped) / n_known
+    worst = sample.dependence.values_of_unit * sample.known.size / n_known
+    varied = sample.n_rows * sample.error(flipped) ** 2
     return sample.n_rows * (sample.n_rows * share * (1 - share) + 1) / (sample.n_rows * varied + worst)
 
 
-def quantile_ranks(share: float, error: float, n_values: int) -> tuple[int, int]:
+def quantile_ranks(share: float, reach: float, n_values: int) -> tuple[int, int]:
     """Return the ranks of the values between which a quantile lies with 95 % confidence.
 
-    The share of values that do not exceed the quantile has a standard error; the interval goes from the quantile at
-    1.96 errors less to that at as much more (Woodruff, 1952).
+    The share of values that do not exceed the quantile errs; the interval goes from the quantile at so much less to
+    that at as much more (Woodruff, 1952).
 
     Parameters
     ----------
     share : float
         Of the values that shall not exceed the quantile: 0.5 for the median.
-    error : float
-        Standard error of that share.
+    reach : float
+        By how much that share errs, with 95 % confidence.
     n_values : int
 
     Returns
@@ -154,10 +182,10 @@ def quantile_ranks(share: float, error: float, n_values: int) -> tuple[int, int]
 
     Examples
     --------
-    >>> quantile_ranks(0.5, 0.05, 100)
+    >>> quantile_ranks(0.5, 0.1, 100)
     (39, 60)
     """
-    reach = min(1.0, REACH * error)
+    reach = min(1.0, reach)
     low, high = math.floor(n_values * (share - reach)) - 1, math.ceil(n_values * (share + reach))
     return max(0, low), min(n_values - 1, high)
 
@@ -171,7 +199,7 @@ def share_ends(share: float, n_rows: float, reach: float = REACH) -> tuple[float
     n_rows : float
         Independent rows that it is the share of.
     reach : float
-        Standard errors from the middle to the ends.
+        Standard errors from the middle of an interval to its ends.
 
     Returns
     -------
@@ -186,5 +214,5 @@ def share_ends(share: float, n_rows: float, reach: float = REACH) -> tuple[float
     """
     squared = reach**2 / n_rows
     middle = (share + squared / 2) / (1 + squared)
-    half = math.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
-    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
+    off = math.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
+    return max(0.0, min(share, middle - off)), min(1.0, max(share, middle + off))

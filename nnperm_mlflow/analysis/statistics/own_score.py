@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
-from nnperm_mlflow.analysis.statistics.intervals import LEVEL
+from nnperm_mlflow.analysis.statistics.skewness import reaches
+from nnperm_mlflow.analysis.statistics.variance import ErrorMoments, beyond_the_largest
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,9 @@ def score_difference(a: OwnScore, b: OwnScore) -> tuple[float, float, float]:
 
     A score errs by the sum of what groups of rows add to its error, so that the difference errs by the sum of the
     differences: what is peculiar to these rows is in both and cancels. With G groups this is the delete-a-group
-    jackknife (Kott, 2001), with G - 1 degrees of freedom. Where scores count decisions, one row more than was seen is
-    taken to differ: none of n rows being decided otherwise does not mean that no row ever is.
+    jackknife (Kott, 2001), with G - 1 degrees of freedom and the interval of a mean (`skewness.reaches`). Where scores
+    count decisions, one row more than was seen is taken to differ: none of n rows being decided otherwise does not mean
+    that no row ever is.
 
     Parameters
     ----------
@@ -78,9 +79,11 @@ def score_difference(a: OwnScore, b: OwnScore) -> tuple[float, float, float]:
     if n_groups < 2 or len(b.parts) != n_groups:
         return difference, math.nan, math.nan
     apart = np.subtract(b.parts, a.parts)
-    variance = n_groups / (n_groups - 1) * float(apart @ apart) + max(a.step, b.step) ** 2
-    reach = float(student.ppf((1 + LEVEL) / 2, n_groups - 1)) * math.sqrt(variance)
-    return difference, difference - reach, difference + reach
+    variance = n_groups / (n_groups - 1) * float(apart @ apart)
+    step = max(a.step, b.step) ** 2
+    moments = ErrorMoments(variance + step, 0.0, float((apart**3).sum()), beyond_the_largest(apart, variance))
+    below, above = reaches(moments, n_groups)
+    return difference, difference - below, difference + above
 
 
 def score_differences(

@@ -7,13 +7,14 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import t as student
 
 from nnperm_mlflow.analysis.statistics.guessing import BY_CHANCE, guess_of
-from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS, LEVEL, share_ends
+from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS, share_ends
 from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.analysis.statistics.score_influences import ScoreInfluence
 from nnperm_mlflow.analysis.statistics.scorers import Scores
+from nnperm_mlflow.analysis.statistics.skewness import errors_to_the_end, reaches
+from nnperm_mlflow.analysis.statistics.variance import ErrorMoments, beyond_the_largest
 from nnperm_mlflow.basics.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -153,31 +154,16 @@ def _share_ends(
     unbiased = 1.0 if len(sums) == len(influence.values) else len(sums) / (len(sums) - 1)
     variance = unbiased * float(sums @ sums)
     alike = (value * (1 - value) + step) / (variance + step**2)
-    return share_ends(value, alike, _reach(max(1, n_decisive - 1)))
+    return share_ends(value, alike, errors_to_the_end(n_decisive))
 
 
 def _mean_ends(value: float, parts: np.ndarray) -> tuple[float, float]:
-    """Return the interval of a mean whose parts may be skewed: t after a transformation that takes the skewness out.
-
-    Parameters
-    ----------
-    value : float
-    parts : ndarray of shape (n_units,)
-        What each unit adds to the error of the mean, with sum 0.
-    """
+    """Return the interval of a mean, from what each unit adds to its error; with sum 0, of shape (n_units,)."""
     n_units = len(parts)
-    spread = float(np.std(parts, ddof=1))
-    if spread == 0:
-        return value, value
-    skewness = float(np.mean(parts**3)) / spread**3
-    error, reach = spread * n_units, _reach(n_units - 1) / math.sqrt(n_units)  # of one unit, and of their mean
-
-    def unskewed(bound: float) -> float:
-        if abs(skewness) < 1e-6:
-            return bound
-        return 3 / skewness * (float(np.cbrt(1 + skewness * (bound - skewness / (6 * n_units)))) - 1)
-
-    return value - error * unskewed(reach), value - error * unskewed(-reach)
+    variance = n_units / (n_units - 1) * float(parts @ parts)
+    moments = ErrorMoments(variance, 0.0, float((parts**3).sum()), beyond_the_largest(parts, variance))
+    below, above = reaches(moments, n_units)
+    return value - below, value + above
 
 
 def _by_leaving_out(
@@ -199,9 +185,5 @@ def _by_leaving_out(
     if (parts @ parts) ** 2 <= _FEWEST_ALIKE * float((parts**4).sum()):
         _tell_of_none(name, "few rows make it, and the others do not tell how sure it is")
         return OwnScore(value, rows=len(rows))
-    reach = _reach(n_groups - 1) * math.sqrt(n_groups / (n_groups - 1) * float(parts @ parts))
+    reach = errors_to_the_end(n_groups) * math.sqrt(n_groups / (n_groups - 1) * float(parts @ parts))
     return OwnScore(value, value - reach, value + reach, len(rows), tuple(parts.tolist()))
-
-
-def _reach(freedom: int) -> float:
-    return float(student.ppf((1 + LEVEL) / 2, freedom))

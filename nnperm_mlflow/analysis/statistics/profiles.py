@@ -17,12 +17,12 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.loop import run_blocks
 from nnperm_mlflow.analysis.engine.progress import Progress, nobody, reporting
-from nnperm_mlflow.analysis.statistics.intervals import LEVEL
 from nnperm_mlflow.analysis.statistics.profile_grids import (
     profile_job_of,
     set_perturbations,
     value_grids,
 )
+from nnperm_mlflow.analysis.statistics.skewness import LEVEL
 
 PROFILE_COLUMNS = ("feature", "kind", "value", "mean", "low", "high", "share", "baseline")
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 
 import numpy as np
-from scipy.stats import false_discovery_control
 
 from nnperm_mlflow.analysis.statistics.scorers import Scores
 from nnperm_mlflow.basics.errors import ConfigError
@@ -34,7 +33,7 @@ class Drop:
         Standard error of `mean`, where rows are a sample and shuffles random; a little too small for 100 rows, and NaN
         where it cannot be found.
     worse : int
-        Repeats that score at least as well as the baseline.
+        Repeats whose permutation scores at least as well as the baseline.
     repeats : int
     """
 
@@ -54,6 +53,7 @@ def score_drops(
     baseline: np.ndarray,
     repeats: Iterable[np.ndarray],
     donors: Iterable[np.ndarray] | None = None,
+    untouched: Iterable[np.ndarray] | None = None,
 ) -> dict[str, Drop]:
     """Compare the scores of baseline and perturbed predictions of the same rows.
 
@@ -68,6 +68,9 @@ def score_drops(
     donors : iterable of ndarray of shape (n_rows,), int, optional
         For each repeat and row the position of the row whose value it received. Without them the error takes rows to
         be disturbed independently of each other, which shuffled ones are not.
+    untouched : iterable of ndarray of shape (n_rows,), bool, optional
+        For each repeat the rows that keep their value in the permutation that is tested, though they received another
+        one for the drop.
 
     Returns
     -------
@@ -81,16 +84,23 @@ def score_drops(
     """
     pairs = ((each, None) for each in repeats) if donors is None else zip(repeats, donors, strict=True)
     first = list(islice(pairs, _REPEATS))
-    whole, n_whole, drops = scores.of(baseline), np.count_nonzero(_finite(baseline)), []
-    for perturbed, _ in chain(first, pairs):
+    whole, n_whole, drops, tested = scores.of(baseline), np.count_nonzero(_finite(baseline)), [], []
+    keeping = repeat(None) if untouched is None else iter(untouched)
+    for (perturbed, _), kept in zip(chain(first, pairs), keeping, strict=False):
         rows = np.flatnonzero(_finite(baseline, perturbed))
         before = whole if len(rows) == n_whole else {name: scores.score(name, baseline, rows) for name in whole}
-        drops.append([before[name] - scores.score(name, perturbed, rows) for name in whole])
+        drops.append(_drops(scores, before, perturbed, rows))
+        permuted = perturbed if kept is None else np.where(kept[:, None], baseline, perturbed)
+        tested.append(drops[-1] if kept is None else _drops(scores, before, permuted, rows))
     found = {}
-    for name, each in zip(whole, np.transpose(drops), strict=True):
+    for name, each, test in zip(whole, np.transpose(drops), np.transpose(tested), strict=True):
         error = _standard_error(scores, name, baseline, first, each)
-        found[name] = Drop(whole[name], float(each.mean()), error, int(np.count_nonzero(each <= 0)), len(each))
+        found[name] = Drop(whole[name], float(each.mean()), error, int(np.count_nonzero(test <= 0)), len(each))
     return found
+
+
+def _drops(scores: Scores, before: Mapping[str, float], perturbed: np.ndarray, rows: np.ndarray) -> list[float]:
+    return [score - scores.score(name, perturbed, rows) for name, score in before.items()]
 
 
 def p_value(drop: Drop) -> float:
@@ -106,15 +116,6 @@ def p_value(drop: Drop) -> float:
     0.05
     """
     return (1 + drop.worse) / (1 + drop.repeats)
-
-
-def adjust(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return the p-values of several features, raised for their number.
-
-    Of the features whose value then is at most q, a share of at most q is expected to be without effect (Benjamini and
-    Hochberg, "Controlling the False Discovery Rate", 1995).
-    """
-    return false_discovery_control(p_values)
 
 
 def _finite(*predictions: np.ndarray) -> np.ndarray:

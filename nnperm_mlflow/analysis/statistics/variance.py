@@ -1,92 +1,239 @@
-"""How much a mean varies over rows that receive values from each other.
+"""How much a mean varies over rows that receive values from each other, or belong together.
 
-Each row receives a value and gives one, in each repeat. So neither rows nor repeats are independent of each other: what
-counts for the variance is, of each row, all that it has a part in.
+Each row receives a value and gives one, in each repeat, and the rows of a cluster are alike. So neither rows nor
+repeats are independent of each other: what counts for the variance is, of each unit (a row, or a cluster of rows), all
+that it has a part in.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
 
-def receivers_of(donors: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return, for each repeat, the position of the row that each row gives its value to.
+@dataclass(frozen=True)
+class ErrorMoments:
+    """How a mean errs.
+
+    Attributes
+    ----------
+    second : float
+        Its variance.
+    of_pairs : float
+        What its variance were if no two values had anything in common; 0 where units receive nothing from each other.
+    third : float
+        Its third central moment: positive where it errs further to the right than to the left.
+    beyond : (float, float)
+        What one unit more may add to either side, as a size, see `beyond_the_largest`.
+    """
+
+    second: float
+    of_pairs: float
+    third: float
+    beyond: tuple[float, float] = (0.0, 0.0)
+
+    def variance(self, least: float = 1.0) -> float:
+        """Return its variance, but no less than so large a share of what it were without anything in common."""
+        return max(self.second, least * self.of_pairs)
+
+    def of_more_rows(self, times: float) -> ErrorMoments:
+        """Return the moments that the mean has over so many times as many rows that are like these."""
+        below, above = self.beyond
+        beyond = below / times, above / times
+        return ErrorMoments(self.second / times, self.of_pairs / times, self.third / times**2, beyond)
+
+
+_RANK = 3  # of the unit that the largest is held against
+_MATTERS = 0.2  # share of the variance from which on a unit tells that there may be larger ones
+
+UNKNOWN = ErrorMoments(math.inf, 0.0, 0.0)
+"""Of a mean of nothing."""
+
+
+class Dependence(Protocol):
+    """Which rows have to do with each other, and so how a mean errs."""
+
+    @property
+    def values_of_unit(self) -> float:
+        """In how many values a unit may show, for each repeat: those of its rows, and of the rows that they give to."""
+
+    def moments(self, values: np.ndarray, known: np.ndarray) -> ErrorMoments:
+        """Return how the mean of some values errs.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_repeats, n_rows)
+            Numbers or booleans, of rows with all of their donors. Not modified.
+        known : ndarray of shape (n_repeats, n_rows), bool
+            Which of them the mean is of.
+
+        Returns
+        -------
+        ErrorMoments
+            `UNKNOWN` where no value is known.
+        """
+
+    def count_units(self, known: np.ndarray) -> int:
+        """Return how many rows, or clusters, have a value that is known; `known` has the shape (n_repeats, n_rows)."""
+
+
+@dataclass(frozen=True)
+class UnitSums:
+    """What units add to the error of a mean.
+
+    Attributes
+    ----------
+    units : ndarray of shape (n_units,)
+        What each row, or cluster, adds with all that it has a part in.
+    squares, cubes : float
+        Sums over the values that are in two units at once, a receiver and a donor.
+    """
+
+    units: np.ndarray
+    squares: float
+    cubes: float
+
+    def moments(self) -> ErrorMoments:
+        """Return how the mean errs."""
+        of_units = float(np.dot(self.units, self.units))
+        third = float(np.dot(np.square(self.units), self.units)) - self.cubes
+        second = of_units - self.squares
+        beyond = beyond_the_largest(self.units, max(second, self.squares))
+        return ErrorMoments(second, self.squares, third, beyond)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Rows that receive from each other, whichever they are, or from none; and clusters of rows.
+
+    Attributes
+    ----------
+    donors : sequence of ndarray of shape (n_rows,), int, or None
+        For each repeat the position of each row's donor; None where rows receive nothing from each other.
+    clusters : ndarray of shape (n_rows,), int, or None
+        Number of each row's cluster, from 0; None where each row stands for itself.
+    """
+
+    donors: Sequence[np.ndarray] | None = None
+    clusters: np.ndarray | None = None
+
+    def moments(self, values: np.ndarray, known: np.ndarray) -> ErrorMoments:
+        """Return how the mean of some values errs, see `Dependence`.
+
+        A mean over pairs errs by what a row adds as a receiver and as a donor (Hoeffding, 1948), and by what only the
+        pair has, which fades with the repeats. The sum of a row's two parts holds each pair twice; one of the two is
+        taken off. Where rows are left out the mean is a ratio, so that each value adds by how much it lies off the
+        mean, and a row that is left out adds nothing. What the rows of a cluster add is summed up, and so is what two
+        clusters have between them, in all repeats (Aronow, Samii and Assenova, 2015).
+        """
+        n_known = int(np.count_nonzero(known))
+        if n_known == 0:
+            return UNKNOWN
+        return self.sums(what_values_add(values, known, n_known)).moments()
+
+    def sums(self, parts: Iterable[np.ndarray]) -> UnitSums:
+        """Return what each unit adds to the error of a mean, from what the values of each repeat add."""
+        if self.clusters is None:
+            return self._of_rows(parts)
+        return self._of_clusters(np.stack(list(parts)), self.clusters)
+
+    def count_units(self, known: np.ndarray) -> int:
+        """Return how many rows, or clusters, have a value that is known; `known` has the shape (n_repeats, n_rows)."""
+        rows = known.any(axis=0)
+        return int(np.count_nonzero(rows)) if self.clusters is None else len(np.unique(self.clusters[rows]))
+
+    @property
+    def values_of_unit(self) -> float:
+        """In how many values a row, or a cluster of middling size, may show, for each repeat."""
+        return (1 if self.donors is None else 2) * rows_of_cluster(self.clusters)
+
+    def _of_rows(self, parts: Iterable[np.ndarray]) -> UnitSums:
+        """Return what rows add that stand for themselves, from what the values of each repeat add."""
+        units, squares, cubes = np.zeros(1), 0.0, 0.0
+        for repeat, off in enumerate(parts):
+            units = units + off
+            if self.donors is not None:
+                units += np.bincount(self.donors[repeat], weights=off, minlength=len(off))
+                squares += float(np.dot(off, off))
+                cubes += float(np.dot(np.square(off), off))
+        return UnitSums(units, squares, cubes)
+
+    def _of_clusters(self, off: np.ndarray, clusters: np.ndarray) -> UnitSums:
+        """Return what clusters add, from what the value of each row in each repeat adds."""
+        n_clusters = int(clusters.max()) + 1
+        units = np.bincount(clusters, weights=off.sum(axis=0), minlength=n_clusters)
+        few = math.sqrt(n_clusters / max(1, n_clusters - 1))  # the mean that they lie off was found from them
+        if self.donors is None:
+            return UnitSums(few * units, 0.0, 0.0)
+        for each, donors in zip(off, self.donors, strict=True):
+            units += np.bincount(clusters[donors], weights=each, minlength=n_clusters)
+        numbers, within = self._pairs
+        pairs = np.bincount(numbers, weights=off.ravel(), minlength=len(within))
+        inside = within >= 0
+        units[within[inside]] -= pairs[inside]  # a cluster has these both as a receiver and as a donor
+        apart = few * pairs[~inside]
+        return UnitSums(few * units, float(np.dot(apart, apart)), float(np.dot(np.square(apart), apart)))
+
+    @cached_property
+    def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The number of each value's two clusters, repeat by repeat; for each number the cluster, or -1 for two."""
+        clusters = np.asarray(self.clusters, dtype=np.int64)
+        given = np.stack([clusters[donors] for donors in self.donors or ()])
+        keys = np.minimum(clusters, given) * (clusters.max() + 1) + np.maximum(clusters, given)
+        found, numbers = np.unique(keys, return_inverse=True)
+        low, high = np.divmod(found, clusters.max() + 1)
+        return numbers.ravel(), np.where(low == high, low, -1)
+
+
+def rows_of_cluster(clusters: np.ndarray | None) -> float:
+    """Return how many rows a cluster has, as its rows see it: the mean over rows; 1 without clusters."""
+    if clusters is None:
+        return 1.0
+    sizes = np.bincount(clusters).astype(np.float64)
+    return float(np.dot(sizes, sizes) / sizes.sum())
+
+
+def beyond_the_largest(units: np.ndarray, variance: float) -> tuple[float, float]:
+    """Return what one unit more may add to either side.
+
+    As far beyond the largest as that lies beyond the third largest, where the square of the largest makes a fifth of
+    the variance or more; else as much less as that makes less, since of many units that are alike no further one
+    matters.
 
     Parameters
     ----------
-    donors : sequence of ndarray of shape (n_rows,), int
-        For each repeat the position of each row's donor: permutations.
+    units : ndarray of shape (n_units,)
+        What each adds to the error of a mean.
+    variance : float
+        Of the mean.
 
     Returns
     -------
-    list of ndarray of shape (n_rows,), int64
-        The inverse permutations.
-
-    Examples
-    --------
-    >>> receivers_of([np.array([2, 0, 1])])
-    [array([1, 2, 0])]
+    below, above : float
+        As sizes.
     """
-    found = []
-    for positions in donors:
-        receivers = np.empty(len(positions), dtype=np.int64)
-        receivers[positions] = np.arange(len(positions))
-        found.append(receivers)
-    return found
+    if len(units) < _RANK or variance <= 0:
+        return 0.0, 0.0
+    below, above = (_beyond(np.partition(each, len(units) - _RANK)[-_RANK:], variance) for each in (-units, units))
+    return below, above
 
 
-def variance(
-    values: np.ndarray, known: np.ndarray, receivers: Sequence[np.ndarray] | None, *, least: float = 1.0
-) -> float:
-    """Return the number of rows times the variance of the mean of some values.
+def _beyond(largest: np.ndarray, variance: float) -> float:
+    first, last = float(largest.max()), float(largest.min())
+    return max(0.0, 2 * first - last) * min(1.0, max(0.0, first) ** 2 / (_MATTERS * variance))
 
-    That of a mean over pairs is the variance of what a row adds as a receiver and as a donor (Hoeffding, 1948), and of
-    what only the pair has, which fades with the repeats. The sum of a row's two means over the repeats holds each pair
-    twice; one of the two is taken off. Where rows are left out the mean is a ratio, so that each value adds by how much
-    it lies off the mean, and a row that is left out adds nothing.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n_repeats, n_rows)
-        Numbers or booleans, of rows with all of their donors. Not modified.
-    known : ndarray of shape (n_repeats, n_rows), bool
-        Which of them the mean is of.
-    receivers : sequence of ndarray of shape (n_rows,), or None
-        As `receivers_of` returns them; None where rows receive nothing from each other.
-    least : float
-        The smallest variance to believe where rows have donors, as a share of what it were if no two values had
-        anything in common.
-
-    Returns
-    -------
-    float
-        Infinite where no value is known.
-    """
-    n_repeats, n_rows = values.shape
-    n_known = int(np.count_nonzero(known))
-    if n_known == 0:
-        return math.inf
-    weight = n_known / values.size
-    mean = _total(values, known, n_known) / values.size / weight
-    received, given, squares = np.zeros(n_rows), np.zeros(n_rows), 0.0
-    for repeat in range(n_repeats):
-        off = np.subtract(values[repeat], mean, dtype=np.float64)
+def what_values_add(values: np.ndarray, known: np.ndarray, n_known: int) -> Iterable[np.ndarray]:
+    """Yield for each repeat what its values add to the error of the mean of so many."""
+    mean = float((values if n_known == values.size else values[known]).sum(dtype=np.float64)) / n_known
+    for each, where in zip(values, known, strict=True):
+        off = np.subtract(each, mean, dtype=np.float64)
         if n_known < values.size:
-            off[~known[repeat]] = 0
-        received += off
-        if receivers is not None:
-            given += off[receivers[repeat]]
-            squares += float(np.mean(np.square(off)))
-    received /= n_repeats * weight
-    if receivers is None:
-        return float(np.var(received))
-    given /= n_repeats * weight
-    of_pairs = squares / n_repeats / n_repeats / weight**2
-    return max(float(np.var(received + given)) - of_pairs, least * of_pairs)
-
-
-def _total(values: np.ndarray, known: np.ndarray, n_known: int) -> float:
-    return float((values if n_known == values.size else values[known]).sum(dtype=np.float64))
+            off[~where] = 0
+        off /= n_known
+        yield off

@@ -1,0 +1,127 @@
+"""Rows of one cluster are not independent of each other: variances beside a plain loop, audits with clusters."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from nnperm_mlflow.analysis.engine.deviation import choose_measure
+from nnperm_mlflow.analysis.engine.job import Job
+from nnperm_mlflow.analysis.perturbation.donors import donor_positions
+from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
+from nnperm_mlflow.analysis.statistics.intervals import Sample, ends_of, share_ends
+from nnperm_mlflow.analysis.statistics.known_blocks import KnownBlocks
+from nnperm_mlflow.analysis.statistics.repeat_loop import find
+from nnperm_mlflow.analysis.statistics.variance import Exchange
+from nnperm_mlflow.config.audit_config import AnalysisConfig
+from tests.support.plain import PlainPredictor, bound
+
+RNG = np.random.default_rng(0)
+
+
+def by_pairs_of_pairs(values, known, donors, clusters):
+    """The variance of a mean, as the sum of products of all values that have a cluster in common (each two once)."""
+    off = np.where(known, values - values[known].mean(), 0) / known.sum()
+    between = {}
+    for repeat, rows in enumerate(donors):
+        for row, donor in enumerate(rows):
+            pair = frozenset((clusters[row], clusters[donor]))
+            between[pair] = between.get(pair, 0) + off[repeat, row]
+    n_clusters = len(set(clusters))
+    total = sum(one * other for a, one in between.items() for b, other in between.items() if a & b)
+    return total * n_clusters / (n_clusters - 1)
+
+
+@pytest.mark.parametrize("all_known", [True, False])
+def test_the_variance_of_a_shuffle_is_that_of_all_values_with_a_cluster_in_common(all_known):
+    donors = [RNG.permutation(60) for _ in range(3)]
+    values, clusters = RNG.exponential(size=(3, 60)), RNG.permutation(np.arange(60) % 11)
+    known = np.ones((3, 60), dtype=bool) if all_known else RNG.random((3, 60)) < 0.9
+    found = Exchange(donors, clusters).moments(values, known).variance(least=0)
+    assert found == pytest.approx(by_pairs_of_pairs(values, known, donors, clusters), rel=1e-9)
+
+
+def test_the_variance_without_donors_is_that_of_the_sums_of_clusters():
+    values, clusters = RNG.exponential(size=30), np.arange(30) // 3
+    sums = (values - values.mean()).reshape(10, 3).sum(axis=1) / 30
+    found = Exchange(None, clusters).moments(np.stack([values, values]), np.ones((2, 30), dtype=bool))
+    assert found.variance() == pytest.approx(10 * sums.var(ddof=1), rel=1e-12)
+    assert found.third == pytest.approx(np.sum(sums**3) * (10 / 9) ** 1.5, rel=1e-12)
+
+
+def test_clusters_of_one_row_each_are_rows():
+    donors, values = [RNG.permutation(500)], RNG.exponential(size=(1, 500))
+    known = np.ones((1, 500), dtype=bool)
+    rows, clusters = (Exchange(donors, each).moments(values, known) for each in (None, np.arange(500)))
+    assert clusters.variance() == pytest.approx(rows.variance(), rel=0.02)
+    assert clusters.third == pytest.approx(rows.third, rel=0.02)
+
+
+def audit(path, table, clusters, repeats=2, function=None):
+    specs, inputs = bound(table, numbers=list(table))
+    perturbations = plan_perturbations(inputs, "", AnalysisConfig(rare_below=0, set={"dose": [7.0]}))
+    predictor = PlainPredictor(specs, function or (lambda given: given["num_input"] @ [1.0, 0.2]))
+    job = Job(predictor, inputs, perturbations, choose_measure(None, 1, ()), "", 3, repeats, clusters=clusters)
+    record = {"seed": 3, "within": [], "data_digest": "d", **({} if clusters is None else {"cluster": "client"})}
+    return find(job, 50, path, lambda *_: None, record=record).summary.set_index("perturbation")
+
+
+def clients(n_clients=60, n_rows=6):
+    """A table of rows that are alike within a client, shuffled among each other, and whose they are."""
+    clusters = RNG.permutation(np.repeat(np.arange(n_clients), n_rows))
+    dose = RNG.normal(size=n_clients)[clusters] + 0.3 * RNG.normal(size=len(clusters))
+    table = pd.DataFrame({"dose": dose, "age": RNG.normal(size=len(clusters))})
+    return table, pd.factorize(clusters)[0]
+
+
+def test_an_audit_has_the_intervals_of_its_clusters_and_the_numbers_of_its_rows(tmp_path):
+    table, clusters = clients()
+    by_rows, by_clients = (audit(tmp_path / "t.parquet", table, each) for each in (None, clusters))
+    ends = [name for name in by_rows if name.endswith(("_low", "_high"))]
+    pd.testing.assert_frame_equal(by_rows.drop(columns=ends), by_clients.drop(columns=ends), check_exact=True)
+    for name in ("dose", "dose=7"):
+        for statistic in ("median", "mean", "q95"):
+            wide, narrow = (
+                row.loc[name, f"{statistic}_high"] - row.loc[name, f"{statistic}_low"] for row in (by_clients, by_rows)
+            )
+            assert wide > 1.5 * narrow
+    assert pd.read_parquet(tmp_path / "t.parquet").sort_values(["repeat", "row"])["cluster"].tolist() == 2 * [*clusters]
+
+
+def test_below_30_clusters_there_is_no_interval(tmp_path):
+    table, clusters = clients()
+    found = audit(tmp_path / "t.parquet", table, clusters % 29)
+    ends = [name for name in found if name.endswith(("_low", "_high"))]
+    assert found[ends].isna().all(axis=None)
+    assert audit(tmp_path / "t.parquet", table, clusters % 30)[["mean_low", "median_high"]].notna().all(axis=None)
+
+
+def test_a_feature_called_cluster_keeps_a_column_of_its_own(tmp_path):
+    table, clusters = clients()
+    found = audit(tmp_path / "t.parquet", table.rename(columns={"age": "cluster"}), clusters)
+    written = pd.read_parquet(tmp_path / "t.parquet")
+    assert written["cluster_"].mean() == pytest.approx(found.loc["cluster", "mean"], rel=1e-6)
+
+
+def test_variances_are_found_on_whole_blocks_with_enough_clusters(monkeypatch):
+    monkeypatch.setattr("nnperm_mlflow.analysis.perturbation.donors.SHUFFLE_BLOCK_ROWS", 100)
+    monkeypatch.setattr("nnperm_mlflow.analysis.statistics.known_blocks.ENOUGH_CLUSTERS", 40)
+    clusters = np.arange(1_000) // 20
+    known = KnownBlocks.of(1_000, 0, clusters)
+    rows = np.concatenate([block.rows for block in known.blocks])
+    assert len(np.unique(clusters[rows])) >= 40 > len(np.unique(clusters[rows[: known.n_rows - 100]]))
+    assert (np.unique(clusters[rows])[known.clusters] == clusters[rows]).all()
+    assert len(KnownBlocks.of(1_000, 0, None).blocks) == 1
+    donors = known.dependence(lambda block, repeat: donor_positions(block, 0, "x", repeat), range(2)).donors
+    for each in donors:
+        assert sorted(each) == list(range(known.n_rows))
+        assert (each // 100 == np.arange(known.n_rows) // 100).all()
+
+
+def test_no_flip_among_few_clusters_may_be_a_whole_cluster_that_was_not_seen():
+    """Of 60 clusters of 6 rows none flips: as sure as 30 rows, since one might flip as receivers and as donors."""
+    dependence = Exchange([RNG.permutation(360)], np.arange(360) // 6)
+    none = np.zeros((1, 360), dtype=bool)
+    sample = Sample(RNG.exponential(size=(1, 360)), ~none, none, none, dependence, 360, 1.0)
+    found = ends_of(sample, {"mean": 1.0, "shift": 1.0, "flipped_share": 0.0})["flipped_share"]
+    assert found == pytest.approx(share_ends(0, 30, stats.t.ppf(0.975, 59)))
