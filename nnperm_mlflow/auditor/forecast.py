@@ -87,7 +87,7 @@ def forecast(plan: Plan) -> Forecast:
     if names := plan.used.analysis.profile:
         audit_first_block(profile_job(job, names), plan.block_rows)
     seconds = (time.monotonic() - started) * plan.dataset.n_rows / len(first.rows)
-    n_blocks = count_blocks(plan.dataset.n_rows, plan.block_rows)
+    n_blocks = count_blocks(job, plan.block_rows)
     exchanging = min(plan.dataset.n_rows, SHUFFLE_BLOCK_ROWS)
     kept = job.predictor.kept_bytes * exchanging if begins_together(job, exchanging) else 0
     peak = _peak_bytes()

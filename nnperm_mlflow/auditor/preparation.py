@@ -16,6 +16,7 @@ from nnperm_mlflow.analysis.engine.deviation import choose_measure, with_positiv
 from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows, count_outputs
 from nnperm_mlflow.analysis.engine.missing import find_void_inputs
 from nnperm_mlflow.analysis.engine.self_noise import SelfNoise, measure_noise
+from nnperm_mlflow.analysis.perturbation.deal import point_out_contradictions
 from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_companions, point_out
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
@@ -179,6 +180,7 @@ def prepare(
         void_inputs=void,
         keeps_predictions=scores is not None,
     )
+    point_out_contradictions(job.deal)
     check_profiles(analysis.profile, job)
     found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
     used = config.without_secrets().model_copy(update=found)
@@ -237,6 +239,9 @@ def _load(
     if data.n_rows < _FEWEST_ROWS:
         raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
     check_strata(config.analysis.within, data.columns, data.steps, problems)
+    if config.analysis.p_values and data.cluster is not None:
+        told = f"analysis: p_values need rows that can change places, and rows of one '{data.cluster}' belong together."
+        problems.add(ConfigError(f"{told} Leave p_values out: drops of scores are told all the same."))
     said = {**columns_by_signature(files.mlmodel, predictor.inputs, data.columns), **config.inputs}
     inputs = bind_inputs(predictor.inputs, data, said, problems)
     return _Loaded(config, reference, files, predictor, data, inputs)

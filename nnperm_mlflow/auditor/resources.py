@@ -71,7 +71,7 @@ def disk_bytes(
     marks = min(n_rows, SHUFFLE_BLOCK_ROWS) * repeats * n_perturbations
     outputs = _PREDICTION_BYTES * max(1, len(job.predictor.outputs.names))
     predictions = outputs * deviations * job.keeps_predictions
-    n_sheets = count_blocks(n_rows, block_rows) * ((1 if most_repeats is None else repeats) + bool(profiles))
+    n_sheets = count_blocks(job, block_rows) * ((1 if most_repeats is None else repeats) + bool(profiles))
     of_profiles = n_rows * MOST_CATEGORIES * len(profiles)
     sheets = _SHEET_BYTES * (deviations + of_profiles) + n_sheets * (outputs * min(n_rows, block_rows) + _FILE_BYTES)
     return table + marks + predictions, sheets + predictions

@@ -20,9 +20,11 @@ from nnperm_mlflow.analysis.difference.influences import (
     paired_errors,
     unpaired_errors,
 )
+from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
 from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
+from nnperm_mlflow.analysis.perturbation.deal import Deal
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_blocks
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import stratify
@@ -233,6 +235,25 @@ def test_errors_are_those_of_the_first_shuffle_block_with_the_donors_that_it_had
         assert found.loc[name, "mean_difference_high"] - found.loc[name, "mean_difference"] == pytest.approx(
             reach, rel=1e-9
         )
+
+
+def test_a_table_tells_how_large_the_blocks_are_where_clusters_have_made_them(tmp_path, monkeypatch):
+    """Clusters of 30 rows do not fill blocks of 100: three of 90 rows come out, not of 80."""
+    monkeypatch.setattr("nnperm_mlflow.analysis.perturbation.donors.SHUFFLE_BLOCK_ROWS", 100)
+    clusters = np.arange(N_ROWS) // 30
+    asked = {"seed": 4, "repeats": 2, "job": {"clusters": clusters}, "told": {"cluster": "client"}}
+    pair = audit(tmp_path / "a", linear(WEIGHTS), **asked), audit(tmp_path / "b", linear(1.5 * WEIGHTS), **asked)
+    deal = Deal(N_ROWS, 4, clusters=clusters)
+    assert sorted(deal.sizes) == [60, 90, 90]
+    rows = np.concatenate([block.rows for block in deal.blocks()])
+    with KnownRows(pair[0][0]) as known:
+        np.testing.assert_array_equal(known.rows(0), rows)  # so few clusters need all blocks
+        dependence = known.dependence("dose", "shuffle")
+        np.testing.assert_array_equal(dependence.clusters, clusters[rows])
+        values = TABLE["dose"].to_numpy()[rows]
+        moved = [np.abs(values[each] - values) for each in dependence.donors]
+        np.testing.assert_allclose(known.deviations("dose"), moved, rtol=1e-5)
+    assert not compared(*pair).undefined
 
 
 def test_tables_of_several_passes_and_blocks_are_compared_as_those_of_one(tmp_path):

@@ -412,3 +412,10 @@ def test_clusters_that_the_rows_do_not_hold_are_refused(tracked):
         audit(named, model_uri=uri, data=TABLE.to_numpy(), trust_model=True)
     with pytest.raises(ConfigError, match="'client', but the Dataset has no clusters"):
         audit(named, model_uri=uri, data=dataset_from(CLIENTS), trust_model=True)
+
+
+def test_p_values_are_refused_where_rows_of_a_cluster_cannot_change_places(tracked):
+    uri = clustered(tracked)
+    asked = {"data": {"cluster": "client", "label": "paid"}, "analysis": {"scores": ["r2"], "p_values": True}}
+    with pytest.raises(ConfigError, match="p_values need rows that can change places, and rows of one 'client'"):
+        audit(asked, model_uri=uri, data=CLIENTS.assign(paid=LABELS), trust_model=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from nnperm_mlflow.analysis.difference.influences import UnknownDonors
 from nnperm_mlflow.analysis.engine.table import CLUSTER, TableReader, read_schema, table_metadata
-from nnperm_mlflow.analysis.perturbation.donors import donor_positions
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_block_sizes
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
 from nnperm_mlflow.analysis.statistics.known_blocks import KnownBlocks
 from nnperm_mlflow.analysis.statistics.variance import Dependence, Exchange
@@ -40,6 +41,7 @@ class Provenance(Tolerant):
     within: list[str] | None = None
     cluster: str | None = None
     donors: str | None = None
+    shuffle_blocks: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=1)] | None = None
     perturbations: list[DisturbedColumn]
 
 
@@ -93,7 +95,7 @@ class KnownRows:
         if not self.repeats:
             raise EvidenceError(f"{path.name} holds no rows. Audit the version again.")
         self.n_rows = pq.read_metadata(path).num_rows // len(self.repeats)
-        self._known = KnownBlocks.of(self.n_rows, self.settings["seed"], self._clusters())
+        self._known = self._dealt(told.shuffle_blocks or shuffle_block_sizes(self.n_rows))
 
     def __enter__(self) -> KnownRows:
         return self
@@ -118,7 +120,8 @@ class KnownRows:
         ----------
         feature : str
         way : str
-            What is done to it: only a shuffle has donors.
+            What is done to it: only a shuffle has donors. Those within strata are not known, since the table does not
+            hold the columns that make them.
 
         Returns
         -------
@@ -131,16 +134,24 @@ class KnownRows:
         seed = self.settings["seed"]
         return self._known.dependence(lambda block, repeat: donor_positions(block, seed, feature, repeat), self.repeats)
 
-    def _clusters(self) -> np.ndarray | None:
-        """Return the number of each row's cluster, in the order of the data, if the table holds it."""
+    def _blocks(self, sizes: list[int], rows: np.ndarray | None) -> Iterator[ShuffleBlock]:
+        """Yield the shuffle blocks of rows as they are written; which these are matters to clusters alone."""
+        start = 0
+        for number, size in enumerate(sizes):
+            stretch = np.arange(start, start + size)
+            yield ShuffleBlock(number, stretch if rows is None else rows[stretch])
+            start += size
+
+    def _dealt(self, sizes: list[int]) -> KnownBlocks:
+        """Return the blocks on which variances are found, with the clusters of their rows, if the table holds these."""
         if self.settings.get("cluster") is None:
-            return None
+            return KnownBlocks.of(self._blocks(sizes, None), None)
         rows, clusters = (np.concatenate([*self._table.repeat(name, self.repeats[0])]) for name in ("row", CLUSTER))
         if not np.array_equal(np.sort(rows), np.arange(self.n_rows)):
             raise EvidenceError("the deviation table does not hold each row once. Audit the version again.")
         found = np.empty_like(clusters)
         found[rows] = clusters
-        return found
+        return KnownBlocks.of(self._blocks(sizes, rows), found)
 
     def _first(self, column: str, repeat: int) -> np.ndarray:
         """Return what a column holds for these rows, which come first in each repeat."""

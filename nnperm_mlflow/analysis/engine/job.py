@@ -10,18 +10,13 @@ import numpy as np
 
 from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import Measure
-from nnperm_mlflow.analysis.perturbation.donors import (
-    ShuffleBlock,
-    cycle_positions,
-    donor_positions,
-    other_positions,
-    step_orders,
-)
+from nnperm_mlflow.analysis.perturbation.deal import Deal
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, step_orders
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo
 from nnperm_mlflow.analysis.perturbation.strata import Strata
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.row_cache import row_bytes
-from nnperm_mlflow.inputs.slots import Feature, count_steps
+from nnperm_mlflow.inputs.slots import count_steps
 from nnperm_mlflow.models.predictor import Predictor
 
 _BLOCK_BYTES = 1 << 25  # of inputs in one model call: 32 MiB
@@ -82,6 +77,15 @@ class Job:
     void_inputs: frozenset[str] = frozenset()
     keeps_predictions: bool = False
     _remembered: dict[tuple[object, ...], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    _deals: dict[tuple[object, ...], Deal] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def deal(self) -> Deal:
+        """Which rows exchange values with which; one for all jobs that share rows, seed, strata and clusters."""
+        key = (self.inputs.n_rows, self.seed, id(self.strata), id(self.clusters), self.tests)
+        if key not in self._deals:
+            self._deals[key] = Deal(self.inputs.n_rows, self.seed, self.strata, self.clusters, self.tests)
+        return self._deals[key]
 
     def continued(self, repeats: int) -> Job:
         """Return the job of so many repeats more."""
@@ -90,8 +94,7 @@ class Job:
     def donors(self, block: ShuffleBlock, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
         """Return each row's donor, as a position in the shuffle block, or None where rows receive none's value.
 
-        Within strata no row is its own donor but one that is alone there. Donors are remembered as far as memory is set
-        aside.
+        Donors are remembered as far as memory is set aside.
         """
         if isinstance(perturbation, (Reorder, SetTo)):
             return None
@@ -99,32 +102,17 @@ class Job:
         key = (self.seed, id(self.strata), block.number, len(block.rows), feature.name, repeat)
         found = self._remembered.pop(key, None)
         if found is None:
-            found = self._draw(block, feature, repeat)
+            found = self.deal.donors(block, feature, repeat)
         self._remembered[key] = found
         while len(self._remembered) > 1 and len(self._remembered) * found.nbytes > _DONOR_BYTES:
             self._remembered.pop(next(iter(self._remembered)))
         return found
 
-    def _draw(self, block: ShuffleBlock, feature: Feature, repeat: int) -> np.ndarray:
-        strata, key = self.strata_of(block, feature), (block, self.seed, feature.name, repeat)
-        if strata is None:
-            return donor_positions(*key)
-        return other_positions(*key, strata) if self.tests else cycle_positions(*key, strata)
-
     def permutation(self, block: ShuffleBlock, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
-        """Return the donors of a permutation test: a uniform permutation, by which a row may keep its value.
-
-        They are those of `donors` but for rows that keep their value here and receive another there.
-        """
-        feature = perturbation.feature
-        strata = self.strata_of(block, feature)
-        if strata is None or not self.tests or isinstance(perturbation, (Reorder, SetTo)):
+        """Return the donors of a permutation test, by which a row may keep its value; see `Deal.permutation`."""
+        if self.strata is None or isinstance(perturbation, (Reorder, SetTo)):
             return self.donors(block, perturbation, repeat)
-        return donor_positions(block, self.seed, feature.name, repeat, strata)
-
-    def strata_of(self, block: ShuffleBlock, feature: Feature) -> np.ndarray | None:
-        """Return for each row of a shuffle block the number of its stratum; None where all rows may exchange values."""
-        return None if self.strata is None else self.strata.of(feature, block.rows)
+        return self.deal.permutation(block, perturbation.feature, repeat)
 
     def drawn(self, block: ShuffleBlock, part: slice, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
         """Return what a perturbation draws for some rows of a shuffle block: donors, orders of steps, or nothing."""

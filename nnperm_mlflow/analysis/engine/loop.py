@@ -16,7 +16,7 @@ from nnperm_mlflow.analysis.engine.block_result import BlockResult, Filling, pla
 from nnperm_mlflow.analysis.engine.job import Job, begins_together
 from nnperm_mlflow.analysis.engine.journal import Journal, Page
 from nnperm_mlflow.analysis.engine.missing import count_missing, count_missing_once
-from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, shuffle_block_sizes, shuffle_blocks
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, disturb
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.row_cache import HeldRows
@@ -24,9 +24,9 @@ from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.models.predictor import Block
 
 
-def count_blocks(n_rows: int, block_rows: int) -> int:
-    """Return how many blocks `run_blocks` makes of so many rows."""
-    return sum(len(_parts(size, block_rows)) for size in shuffle_block_sizes(n_rows))
+def count_blocks(job: Job, block_rows: int) -> int:
+    """Return how many blocks `run_blocks` makes of the rows."""
+    return sum(len(_parts(size, block_rows)) for size in job.deal.sizes)
 
 
 def run_blocks(job: Job, block_rows: int, journal: Journal | None = None) -> Iterator[BlockResult]:
@@ -50,13 +50,13 @@ def run_blocks(job: Job, block_rows: int, journal: Journal | None = None) -> Ite
     PredictionError
         If the model fails, or predicts NaN; the message names the perturbation and counts the rows.
     """
-    for shuffle_block in shuffle_blocks(job.inputs.n_rows, job.seed):
+    for shuffle_block in job.deal.blocks():
         yield from _audit_shuffle_block(job, shuffle_block, block_rows, journal)
 
 
 def audit_first_block(job: Job, block_rows: int) -> BlockResult:
     """Audit the first rows as if there were no others, to see how long a block takes."""
-    part = _parts(shuffle_block_sizes(job.inputs.n_rows)[0], block_rows)[0]
+    part = _parts(job.deal.sizes[0], block_rows)[0]
     return next(_audit_shuffle_block(job, ShuffleBlock(0, np.arange(part.stop)), block_rows, None))
 
 

@@ -9,17 +9,17 @@ exactly permuted while memory stays that of one block.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from nnperm_mlflow.analysis.perturbation.keyed_numbers import dealt, key_of
+
 SHUFFLE_BLOCK_ROWS = 65_536
 """Most rows of a shuffle block; a donor's position in it fits 16 bits."""
 
-_ROUNDS = 8  # of the Feistel network; 6 to 8 pass tests of randomness, 2 do not
 _DEAL = "the deal of rows into shuffle blocks"
 _ORDER = "the order of steps"
 _OTHERS = "donors instead of the row itself"
@@ -42,8 +42,8 @@ class ShuffleBlock:
     rows: np.ndarray
 
 
-def shuffle_blocks(n_rows: int, seed: int) -> Iterator[ShuffleBlock]:
-    """Deal all rows into shuffle blocks of nearly equal size, at most `SHUFFLE_BLOCK_ROWS` each.
+def shuffle_blocks(n_rows: int, seed: int, block_rows: int | None = None) -> Iterator[ShuffleBlock]:
+    """Deal all rows into shuffle blocks of nearly equal size.
 
     Parameters
     ----------
@@ -51,32 +51,39 @@ def shuffle_blocks(n_rows: int, seed: int) -> Iterator[ShuffleBlock]:
         Rows of the data.
     seed : int
         Seed of the audit.
+    block_rows : int, optional
+        Most rows of a block, `SHUFFLE_BLOCK_ROWS` if not fewer.
 
     Yields
     ------
     ShuffleBlock
-        Up to `SHUFFLE_BLOCK_ROWS` rows a single block of all of them; beyond, blocks that are random samples without
-        replacement. Each row is in exactly one block.
+        A single block of all rows, or, where these are too many, blocks that are random samples without replacement.
+        Each row is in exactly one block.
     """
-    sizes = shuffle_block_sizes(n_rows)
+    sizes = shuffle_block_sizes(n_rows, block_rows)
     if len(sizes) == 1:
         yield ShuffleBlock(0, np.arange(n_rows))
         return
     start = 0
     for number, size in enumerate(sizes):
-        yield ShuffleBlock(number, np.sort(_dealt_rows(np.arange(start, start + size), n_rows, seed)))
+        yield ShuffleBlock(number, np.sort(dealt(np.arange(start, start + size), n_rows, deal_key(seed))))
         start += size
 
 
-def shuffle_block_sizes(n_rows: int) -> list[int]:
+def shuffle_block_sizes(n_rows: int, block_rows: int | None = None) -> list[int]:
     """Return the sizes of the shuffle blocks: as few and as equal as can be.
 
     >>> shuffle_block_sizes(65_537)
     [32768, 32769]
     """
-    n_blocks = -(-n_rows // SHUFFLE_BLOCK_ROWS)
+    n_blocks = -(-n_rows // (block_rows or SHUFFLE_BLOCK_ROWS))
     edges = [number * n_rows // n_blocks for number in range(n_blocks + 1)]
     return [stop - start for start, stop in pairwise(edges)]
+
+
+def deal_key(seed: int) -> int:
+    """Return the key of the order in which rows are dealt."""
+    return key_of(seed, _DEAL)
 
 
 def donor_positions(
@@ -101,7 +108,7 @@ def donor_positions(
         A permutation of the block's positions, uniform over all of them (the identity included), or over all that
         leave each row in its stratum.
     """
-    words = np.random.Philox(key=_key(seed, feature, repeat, block.number)).random_raw(len(block.rows))
+    words = np.random.Philox(key=key_of(seed, feature, repeat, block.number)).random_raw(len(block.rows))
     if strata is None:
         return ascending(words).astype(np.uint16)
     donors = np.empty(len(words), dtype=np.uint16)
@@ -127,7 +134,7 @@ def cycle_positions(block: ShuffleBlock, seed: int, feature: str, repeat: int, s
     ndarray of shape (n_rows,), uint16
         A permutation of the block's positions, uniform over all that go once round each stratum.
     """
-    words = np.random.Philox(key=_key(seed, feature, repeat, block.number)).random_raw(len(block.rows))
+    words = np.random.Philox(key=key_of(seed, feature, repeat, block.number)).random_raw(len(block.rows))
     order = np.lexsort((words, strata))
     donors = np.empty(len(words), dtype=np.uint16)
     if len(words):
@@ -161,7 +168,7 @@ def other_positions(block: ShuffleBlock, seed: int, feature: str, repeat: int, s
     size, start, place = (np.empty(len(donors), dtype=np.int64) for _ in range(3))
     size[members], start[members] = sizes[inverse], first[inverse]
     place[members] = np.arange(len(donors)) - first[inverse]
-    words = np.random.Philox(key=_key(seed, feature, repeat, block.number, _OTHERS)).random_raw(len(donors))
+    words = np.random.Philox(key=key_of(seed, feature, repeat, block.number, _OTHERS)).random_raw(len(donors))
     own = np.flatnonzero((donors == np.arange(len(donors))) & (size > 1))
     steps = 1 + (words[own] % (size[own] - 1).astype(np.uint64)).astype(np.int64)
     donors[own] = members[start[own] + (place[own] + steps) % size[own]]
@@ -202,47 +209,8 @@ def step_orders(block: ShuffleBlock, part: slice, seed: int, feature: str, repea
     """
     chunks = []
     for number in range(part.start // _ORDERED_ROWS, -(-part.stop // _ORDERED_ROWS)):
-        key = _key(seed, feature, repeat, block.number, _ORDER, number)
+        key = key_of(seed, feature, repeat, block.number, _ORDER, number)
         words = np.random.Philox(key=key).random_raw(_ORDERED_ROWS * n_steps).reshape(_ORDERED_ROWS, n_steps)
         first = number * _ORDERED_ROWS
         chunks.append(words[max(0, part.start - first) : part.stop - first])
     return np.argsort(np.concatenate(chunks), axis=1, kind="stable")
-
-
-def _key(*parts: object) -> int:
-    """Return 128 bits that depend on every part and on where one ends and the next begins."""
-    text = "\x1f".join(f"{len(str(part))}:{part}" for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
-
-
-def _dealt_rows(ranks: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
-    """Return the rows that a keyed bijection of 0..n_rows-1 puts at `ranks`.
-
-    A Feistel network permutes the numbers of 2h bits; a number that it sends beyond the last row is sent on until it
-    falls inside (cycle walking), which keeps the map a bijection (Black and Rogaway, "Ciphers with Arbitrary Finite
-    Domains", 2002).
-    """
-    half_bits = -(-max(2, (n_rows - 1).bit_length()) // 2)
-    round_keys = np.random.Philox(key=_key(seed, _DEAL)).random_raw(_ROUNDS)
-    rows = _feistel(ranks.astype(np.uint64), half_bits, round_keys)
-    outside = np.flatnonzero(rows >= n_rows)
-    while outside.size:
-        rows[outside] = _feistel(rows[outside], half_bits, round_keys)
-        outside = outside[rows[outside] >= n_rows]
-    return rows.astype(np.int64)
-
-
-def _feistel(numbers: np.ndarray, half_bits: int, round_keys: np.ndarray) -> np.ndarray:
-    """Permute unsigned numbers of `2 * half_bits` bits."""
-    shift, mask = np.uint64(half_bits), np.uint64((1 << half_bits) - 1)
-    left, right = numbers >> shift, numbers & mask
-    for key in round_keys:
-        left, right = right, left ^ (_mix(right ^ key) & mask)
-    return (left << shift) | right
-
-
-def _mix(words: np.ndarray) -> np.ndarray:
-    """Scramble 64-bit words with the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))

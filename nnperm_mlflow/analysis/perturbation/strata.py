@@ -54,9 +54,14 @@ class Strata:
         return self._numbers(names)[rows] if names else None
 
     @property
+    def full(self) -> np.ndarray:
+        """The stratum of each row for a feature that is none of the columns, from 0; of shape (n_rows,), int64."""
+        return self._numbers(tuple(self._codes))
+
+    @property
     def sizes(self) -> pd.DataFrame:
         """Strata of a feature that is none of the columns, smallest first: values, rows, and whether these are few."""
-        numbers = self._numbers(tuple(self._codes))
+        numbers = self.full
         _, first, counts = np.unique(numbers, return_index=True, return_counts=True)
         table = pd.DataFrame({name: values[first] for name, values in self._columns.items()})
         table["rows"] = counts
@@ -111,13 +116,21 @@ def stratify(within: Sequence[str], columns: Mapping[str, np.ndarray], steps: Co
     if len(small):
         logger.warning(
             "%d of %d strata hold fewer than %d rows (%d rows in all), which can hardly exchange values; strata.csv "
-            "names them",
+            "names them%s",
             len(small),
             len(sizes),
             FEWEST_ROWS,
             small.sum(),
+            _alone(int((small == 1).sum()), int(sizes["rows"].sum())),
         )
     return strata
+
+
+def _alone(n_alone: int, n_rows: int) -> str:
+    """Return what is to be said of rows without another one in their stratum."""
+    if n_alone == 0:
+        return ""
+    return f". {n_alone} of {n_rows} rows are alone in theirs: they keep their values, and are not tested"
 
 
 def check_strata(

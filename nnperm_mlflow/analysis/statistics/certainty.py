@@ -75,7 +75,7 @@ class Certainties:
         dependence = self._known.dependence(
             lambda block, repeat: self._job.donors(block, perturbation, repeat),
             range(self._job.repeats),
-            lambda block: self._job.strata_of(block, perturbation.feature),
+            lambda block: self._job.deal.strata_of(block, perturbation.feature),
         )
         sample = Sample(deviations, *self._marks.of(number), dependence, self._job.inputs.n_rows, self._span)
         if self._known.clusters is not None and sample.n_units < FEWEST_ROWS:

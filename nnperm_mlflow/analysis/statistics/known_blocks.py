@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, shuffle_blocks
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
 from nnperm_mlflow.analysis.statistics.stratified_variance import StratifiedExchange
 from nnperm_mlflow.analysis.statistics.variance import Dependence, Exchange
 
@@ -37,21 +37,19 @@ class KnownBlocks:
     clusters: np.ndarray | None
 
     @classmethod
-    def of(cls, n_rows: int, seed: int, clusters: np.ndarray | None) -> KnownBlocks:
+    def of(cls, dealt: Iterable[ShuffleBlock], clusters: np.ndarray | None) -> KnownBlocks:
         """Choose the first block, or with clusters as many as hold 1,000 of them, or all.
 
         Parameters
         ----------
-        n_rows : int
-            Rows of the data.
-        seed : int
-            Seed of the audit.
+        dealt : iterable of ShuffleBlock
+            All shuffle blocks, in their order.
         clusters : ndarray of shape (n_rows,), int64, or None
             Number of each row's cluster.
         """
         blocks: list[ShuffleBlock] = []
         seen = np.empty(0, dtype=np.int64)
-        for block in shuffle_blocks(n_rows, seed):
+        for block in dealt:
             blocks.append(block)
             if clusters is None:
                 return cls(tuple(blocks), None)
@@ -79,11 +77,10 @@ class KnownBlocks:
             Numbers of the repeats.
         strata_of : callable
         """
-        donors = [[draw(block, repeat) for block in self.blocks] for repeat in repeats]
-        whole = [self._joined(each) for each in donors]
-        known = [positions for positions in whole if positions is not None]
-        strata = strata_of(self.blocks[0]) if known and self.clusters is None else None
-        return Exchange(known or None, self.clusters) if strata is None else StratifiedExchange(known, strata)
+        drawn = (self._joined([draw(block, repeat) for block in self.blocks]) for repeat in repeats)
+        donors = [positions for positions in drawn if positions is not None]
+        strata = strata_of(self.blocks[0]) if donors and self.clusters is None else None
+        return Exchange(donors or None, self.clusters) if strata is None else StratifiedExchange(donors, strata)
 
     def _joined(self, donors: list[np.ndarray | None]) -> np.ndarray | None:
         """Return the positions of donors among the rows of all blocks, from those in each."""

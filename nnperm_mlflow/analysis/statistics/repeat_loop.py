@@ -82,8 +82,9 @@ def find(
     PredictionError
         If the model fails, or predicts NaN.
     """
+    told = {**(record or {}), **({} if job.deal.is_plain else {"shuffle_blocks": job.deal.sizes})}
     tally = Tally.empty(len(job.perturbations), job.measure.distance is None)
-    known = KnownBlocks.of(job.inputs.n_rows, job.seed, job.clusters)
+    known = KnownBlocks.of(job.deal.blocks(), job.clusters)
     marks = Marks(table.parent, known.n_rows)
     predictions = Predictions(table.parent) if job.keeps_predictions else None
     now = job if precision is None else replace(job, repeats=min(_FIRST_REPEATS, precision.most))
@@ -94,7 +95,7 @@ def find(
             parts.append(table.with_name(f"{table.name}.{len(parts)}"))
             names, repeats = job.measure.baseline_names, range(now.first_repeat, now.first_repeat + now.repeats)
             with TableWriter(
-                parts[-1], job.perturbations, names, row_ids, record or {}, repeats=repeats, clusters=job.clusters
+                parts[-1], job.perturbations, names, row_ids, told, repeats=repeats, clusters=job.clusters
             ) as writer:
                 for result in reporting(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.engine.job import Job
-from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, shuffle_blocks
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, SetTo
 from nnperm_mlflow.analysis.statistics.findings import Findings
 from nnperm_mlflow.analysis.statistics.order import ordered
@@ -54,7 +54,7 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
         raise RuntimeError("drops in score need the predictions that they are computed from")
     before = found.predictions.baseline
     scores.of(before)  # what it cannot do it says before anything is compared
-    done, blocks = replace(job, repeats=found.repeats), list(shuffle_blocks(job.inputs.n_rows, job.seed))
+    done, blocks = replace(job, repeats=found.repeats), list(job.deal.blocks())
     drops = {}
     for number, perturbation in enumerate(job.perturbations):
         repeats = 1 if isinstance(perturbation, SetTo) else done.repeats  # a set value is the same in all

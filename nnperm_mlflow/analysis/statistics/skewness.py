@@ -25,9 +25,8 @@ def errors_to_the_end(n_units: int) -> float:
 def reaches(moments: ErrorMoments, n_units: int, least: float = 1.0) -> tuple[float, float]:
     """Return how far below and above a mean its interval goes, with 95 % confidence.
 
-    To each side one unit more is counted than was seen there, as far beyond the largest as that lies beyond the third
-    largest. What errs so is corrected for its skewness by Hall's cubic transformation of the studentized mean, which
-    never turns back.
+    To each side one unit more is counted than was seen there, see `variance.beyond_the_largest`. What errs so is
+    corrected for its skewness by Hall's cubic transformation of the studentized mean, which never turns back.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ class StratifiedExchange:
         units = self._units(off, np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0))
         third = float(np.sum(units**3) - np.sum(off**3))
         second, of_pairs = float(np.sum(sums**2 - too_often * squares)), float(np.sum(np.square(off)))
-        return ErrorMoments(second, of_pairs, third, beyond_the_largest(units))
+        return ErrorMoments(second, of_pairs, third, beyond_the_largest(units, max(second, of_pairs)))
 
     def _units(self, off: np.ndarray, of_strata: np.ndarray) -> np.ndarray:
         """Return what each row adds as a receiver and as a donor, and once what its stratum lies off."""

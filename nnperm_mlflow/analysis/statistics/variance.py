@@ -29,7 +29,7 @@ class ErrorMoments:
     third : float
         Its third central moment: positive where it errs further to the right than to the left.
     beyond : (float, float)
-        What one unit more may add to either side, as a size: as far beyond the largest as that lies beyond the third.
+        What one unit more may add to either side, as a size, see `beyond_the_largest`.
     """
 
     second: float
@@ -48,7 +48,8 @@ class ErrorMoments:
         return ErrorMoments(self.second / times, self.of_pairs / times, self.third / times**2, beyond)
 
 
-_RANK = 3  # of the value that the largest is held against
+_RANK = 3  # of the unit that the largest is held against
+_MATTERS = 0.2  # share of the variance from which on a unit tells that there may be larger ones
 
 UNKNOWN = ErrorMoments(math.inf, 0.0, 0.0)
 """Of a mean of nothing."""
@@ -101,7 +102,9 @@ class UnitSums:
         """Return how the mean errs."""
         of_units = float(np.dot(self.units, self.units))
         third = float(np.dot(np.square(self.units), self.units)) - self.cubes
-        return ErrorMoments(of_units - self.squares, self.squares, third, beyond_the_largest(self.units))
+        second = of_units - self.squares
+        beyond = beyond_the_largest(self.units, max(second, self.squares))
+        return ErrorMoments(second, self.squares, third, beyond)
 
 
 @dataclass(frozen=True)
@@ -195,14 +198,34 @@ def rows_of_cluster(clusters: np.ndarray | None) -> float:
     return float(np.dot(sizes, sizes) / sizes.sum())
 
 
-def beyond_the_largest(units: np.ndarray) -> tuple[float, float]:
-    """Return what one unit more may add to either side, as a size."""
-    n_units = len(units)
-    if n_units < _RANK:
+def beyond_the_largest(units: np.ndarray, variance: float) -> tuple[float, float]:
+    """Return what one unit more may add to either side.
+
+    As far beyond the largest as that lies beyond the third largest, where the square of the largest makes a fifth of
+    the variance or more; else as much less as that makes less, since of many units that are alike no further one
+    matters.
+
+    Parameters
+    ----------
+    units : ndarray of shape (n_units,)
+        What each adds to the error of a mean.
+    variance : float
+        Of the mean.
+
+    Returns
+    -------
+    below, above : float
+        As sizes.
+    """
+    if len(units) < _RANK or variance <= 0:
         return 0.0, 0.0
-    lowest, highest = np.partition(units, _RANK - 1)[:_RANK], np.partition(units, n_units - _RANK)[-_RANK:]
-    below, above = lowest.max() - 2 * lowest.min(), 2 * highest.max() - highest.min()
-    return max(0.0, float(below)), max(0.0, float(above))
+    below, above = (_beyond(np.partition(each, len(units) - _RANK)[-_RANK:], variance) for each in (-units, units))
+    return below, above
+
+
+def _beyond(largest: np.ndarray, variance: float) -> float:
+    first, last = float(largest.max()), float(largest.min())
+    return max(0.0, 2 * first - last) * min(1.0, max(0.0, first) ** 2 / (_MATTERS * variance))
 
 
 def what_values_add(values: np.ndarray, known: np.ndarray, n_known: int) -> Iterable[np.ndarray]:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+import nnperm_mlflow.analysis.perturbation.donors as shuffling
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.loop import run_blocks
@@ -83,7 +84,15 @@ def test_the_donors_of_a_test_are_its_permutation_but_for_rows_that_would_keep_t
     assert counts[4, 4] == 4000
 
 
-def audited(size, *, tests, n_rows=2400, repeats=2):
+@pytest.mark.parametrize("tests", [False, True])
+def test_deviations_of_several_shuffle_blocks_do_not_depend_on_the_size_of_blocks(tests, monkeypatch):
+    monkeypatch.setattr(shuffling, "SHUFFLE_BLOCK_ROWS", 500)
+    one, two = (audited(12, tests=tests, block_rows=block_rows)[0] for block_rows in (37, 1000))
+    np.testing.assert_array_equal(one, two)
+    assert (one > 0).all()  # no row of a stratum of twelve has lost the others to another block
+
+
+def audited(size, *, tests, n_rows=2400, repeats=2, block_rows=500):
     """Return the deviations of a model x among rows of strata of one size, and the mean over all pairs inside them."""
     rng = np.random.default_rng(size)
     table = pd.DataFrame({"town": np.repeat(np.arange(n_rows // size), size), "x": rng.normal(size=n_rows)})
@@ -94,7 +103,7 @@ def audited(size, *, tests, n_rows=2400, repeats=2):
     strata = stratify(["town"], {"town": table["town"].to_numpy()})
     measure = choose_measure(None, 1, ())
     job = Job(predictor, inputs, perturbations, measure, "", 3, repeats, strata=strata, tests=tests)
-    found = np.concatenate([result.deviations for result in run_blocks(job, 500)], axis=2)[:, 0]
+    found = np.concatenate([result.deviations for result in run_blocks(job, block_rows)], axis=2)[:, 0]
     towns = table.groupby("town")["x"].apply(lambda x: np.abs(np.subtract.outer(x.to_numpy(), x.to_numpy())).sum())
     return found, towns.sum() / (n_rows * (size - 1))
 

@@ -40,10 +40,17 @@ def test_beyond_where_the_transformation_turns_an_end_stays_where_it_is():
 
 def test_one_unit_more_lies_as_far_beyond_the_largest_as_that_beyond_the_third():
     units = np.array([0.5, -3.0, 9.0, 4.0, -1.0, -2.0, 7.0, 0.0])
-    assert beyond_the_largest(units) == (3 + 3 - 1, 9 + 9 - 4)
-    assert beyond_the_largest(-units) == (14, 5)
-    assert beyond_the_largest(np.array([1.0, 2.0])) == (0, 0)
-    assert beyond_the_largest(np.full(5, -1.0)) == (1, 0)
+    assert beyond_the_largest(units, 10.0) == (3 + 3 - 1, 9 + 9 - 4)
+    assert beyond_the_largest(-units, 10.0) == (14, 5)
+    assert beyond_the_largest(np.array([1.0, 2.0]), 5.0) == (0, 0)
+    assert beyond_the_largest(np.full(5, -1.0), 1.0) == (1, 0)
+
+
+def test_one_unit_more_counts_the_less_the_less_the_largest_matters():
+    """Its square makes 90 % of the variance, a fifth, or a tenth of it."""
+    units = np.array([9.0, 7.0, 4.0, 0.0])
+    found = [beyond_the_largest(units, 81 / share)[1] for share in (0.9, 0.2, 0.1)]
+    assert found == pytest.approx([14, 14, 7])
 
 
 def test_one_unit_more_counts_to_its_own_side():

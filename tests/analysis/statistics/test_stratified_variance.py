@@ -58,7 +58,7 @@ def test_one_stratum_of_many_rows_has_the_variance_of_rows_without_strata():
     plain = Exchange(donors).moments(values, known)
     assert found.variance() == pytest.approx(plain.variance(), rel=0.01)
     assert found.third == pytest.approx(plain.third, rel=0.01)
-    assert found.beyond == pytest.approx(plain.beyond, rel=1e-9)
+    assert found.beyond == pytest.approx(plain.beyond, rel=0.05)
 
 
 @pytest.mark.parametrize("repeats", [1, 4])
@@ -111,3 +111,17 @@ def test_the_mean_is_held_in_93_to_97_of_100_audits_with_few_large_strata_and_wi
     assert binom.cdf(n_held, N_AUDITS, 0.93) > SURE
     if size > 3:
         assert binom.sf(n_held - 1, N_AUDITS, 0.97) > SURE
+
+
+def test_a_limit_three_percent_below_the_truth_is_not_passed_with_strata_of_twelve_rows():
+    """With rows as their own donors the mean is a twelfth too small, and each of these audits passes."""
+    rng, n_rows = np.random.default_rng(0), 12_000
+    strata, block = np.arange(n_rows) // 12, ShuffleBlock(0, np.arange(n_rows))
+    n_passed = 0
+    for seed in range(50):
+        column = rng.normal(size=n_rows) + 3 * strata
+        donors = cycle_positions(block, seed, "x", 0, strata)
+        values = np.abs(column[donors] - column)[None]
+        moments = StratifiedExchange([donors], strata).moments(values, np.ones_like(values, dtype=bool))
+        n_passed += values.mean() + 1.96 * math.sqrt(moments.variance()) <= 0.97 * 2 / math.sqrt(math.pi)
+    assert n_passed == 0
