@@ -7,6 +7,7 @@ from scipy import stats
 
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
+from nnperm_mlflow.analysis.perturbation.deal import Deal
 from nnperm_mlflow.analysis.perturbation.donors import donor_positions
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.statistics.intervals import Sample, ends_of, share_ends
@@ -107,11 +108,12 @@ def test_variances_are_found_on_whole_blocks_with_enough_clusters(monkeypatch):
     monkeypatch.setattr("nnperm_mlflow.analysis.perturbation.donors.SHUFFLE_BLOCK_ROWS", 100)
     monkeypatch.setattr("nnperm_mlflow.analysis.statistics.known_blocks.ENOUGH_CLUSTERS", 40)
     clusters = np.arange(1_000) // 20
-    known = KnownBlocks.of(1_000, 0, clusters)
+    known = KnownBlocks.of(Deal(1_000, 0, clusters=clusters).blocks(), clusters)
     rows = np.concatenate([block.rows for block in known.blocks])
+    assert set(np.bincount(clusters[rows])) == {0, 20}  # whole clusters
     assert len(np.unique(clusters[rows])) >= 40 > len(np.unique(clusters[rows[: known.n_rows - 100]]))
     assert (np.unique(clusters[rows])[known.clusters] == clusters[rows]).all()
-    assert len(KnownBlocks.of(1_000, 0, None).blocks) == 1
+    assert len(KnownBlocks.of(Deal(1_000, 0).blocks(), None).blocks) == 1
     donors = known.dependence(lambda block, repeat: donor_positions(block, 0, "x", repeat), range(2)).donors
     for each in donors:
         assert sorted(each) == list(range(known.n_rows))
