@@ -5,14 +5,17 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
-from nnperm_mlflow.analysis.perturbation.donors import donor_positions
+from nnperm_mlflow.analysis.perturbation.donors import donor_positions, shuffle_blocks
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.statistics.intervals import Sample, ends_of, share_ends
 from nnperm_mlflow.analysis.statistics.known_blocks import KnownBlocks
 from nnperm_mlflow.analysis.statistics.repeat_loop import find
+from nnperm_mlflow.analysis.statistics.skewness import reaches
 from nnperm_mlflow.analysis.statistics.variance import Exchange
+from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
 
@@ -68,9 +71,10 @@ def audit(path, table, clusters, repeats=2, function=None):
 
 def clients(n_clients=60, n_rows=6):
     """A table of rows that are alike within a client, shuffled among each other, and whose they are."""
-    clusters = RNG.permutation(np.repeat(np.arange(n_clients), n_rows))
-    dose = RNG.normal(size=n_clients)[clusters] + 0.3 * RNG.normal(size=len(clusters))
-    table = pd.DataFrame({"dose": dose, "age": RNG.normal(size=len(clusters))})
+    rng = np.random.default_rng(1)
+    clusters = rng.permutation(np.repeat(np.arange(n_clients), n_rows))
+    dose = rng.normal(size=n_clients)[clusters] + 0.3 * rng.normal(size=len(clusters))
+    table = pd.DataFrame({"dose": dose, "age": rng.normal(size=len(clusters))})
     return table, pd.factorize(clusters)[0]
 
 
@@ -96,6 +100,38 @@ def test_below_30_clusters_there_is_no_interval(tmp_path):
     assert audit(tmp_path / "t.parquet", table, clusters % 30)[["mean_low", "median_high"]].notna().all(axis=None)
 
 
+def test_two_versions_are_compared_by_the_clusters_that_their_tables_tell(tmp_path):
+    table, clusters = clients()
+    versions = [lambda given: given["num_input"] @ [1.0, 0.2], lambda given: given["num_input"] @ [1.5, 0.2]]
+    found = {}
+    for told in (None, clusters):
+        files = [tmp_path / f"{number}.parquet" for number in (1, 2)]
+        summaries = [
+            audit(path, table, told, function=version).reset_index()
+            for path, version in zip(files, versions, strict=True)
+        ]
+        found[told is None] = compare_tables(*files, *summaries).differences.set_index("perturbation").loc["dose"]
+    by_rows, by_clients = found[True], found[False]
+    assert by_clients["mean_difference"] == by_rows["mean_difference"]
+    for name, least in (("difference", 1.2), ("mean_difference", 1.5)):
+        wide, narrow = (each[f"{name}_high"] - each[f"{name}_low"] for each in (by_clients, by_rows))
+        assert wide > least * narrow
+    moves = pd.read_parquet(tmp_path / "1.parquet").sort_values(["repeat", "row"])["dose"].to_numpy().reshape(2, -1)
+    block = next(shuffle_blocks(len(clusters), 3))
+    exchange = Exchange([donor_positions(block, 3, "dose", repeat) for repeat in range(2)], clusters)
+    below, above = reaches(exchange.moments(0.5 * moves, np.ones(moves.shape, dtype=bool)), 60)
+    ends = by_clients["mean_difference"] - below, by_clients["mean_difference"] + above
+    assert (by_clients["mean_difference_low"], by_clients["mean_difference_high"]) == pytest.approx(ends, rel=1e-5)
+
+
+def test_audits_by_other_clusters_are_not_compared_row_by_row(tmp_path):
+    table, clusters = clients()
+    files = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    summaries = [audit(path, table, each).reset_index() for path, each in zip(files, (clusters, None), strict=True)]
+    with pytest.raises(ConfigError, match=r"differ in cluster \(client and None\)"):
+        compare_tables(*files, *summaries)
+
+
 def test_a_feature_called_cluster_keeps_a_column_of_its_own(tmp_path):
     table, clusters = clients()
     found = audit(tmp_path / "t.parquet", table.rename(columns={"age": "cluster"}), clusters)
@@ -107,11 +143,11 @@ def test_variances_are_found_on_whole_blocks_with_enough_clusters(monkeypatch):
     monkeypatch.setattr("nnperm_mlflow.analysis.perturbation.donors.SHUFFLE_BLOCK_ROWS", 100)
     monkeypatch.setattr("nnperm_mlflow.analysis.statistics.known_blocks.ENOUGH_CLUSTERS", 40)
     clusters = np.arange(1_000) // 20
-    known = KnownBlocks.of(1_000, 0, clusters)
+    known = KnownBlocks.of(shuffle_blocks(1_000, 0), clusters)
     rows = np.concatenate([block.rows for block in known.blocks])
     assert len(np.unique(clusters[rows])) >= 40 > len(np.unique(clusters[rows[: known.n_rows - 100]]))
     assert (np.unique(clusters[rows])[known.clusters] == clusters[rows]).all()
-    assert len(KnownBlocks.of(1_000, 0, None).blocks) == 1
+    assert len(KnownBlocks.of(shuffle_blocks(1_000, 0), None).blocks) == 1
     donors = known.dependence(lambda block, repeat: donor_positions(block, 0, "x", repeat), range(2)).donors
     for each in donors:
         assert sorted(each) == list(range(known.n_rows))
