@@ -9,8 +9,10 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.feature_order import difference_errors
+from nnperm_mlflow.analysis.difference.feature_order import pair_errors
 from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.analysis.statistics.families import PairErrors
+from nnperm_mlflow.analysis.statistics.stopping_rule import named, widths_that_matter
 from nnperm_mlflow.approval.baselines import AuditNow, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.config.policy import Policy
@@ -21,6 +23,7 @@ from nnperm_mlflow.registry.publication import VerdictContent, VersionLink
 from nnperm_mlflow.registry.verdicts import verdict_content
 from nnperm_mlflow.registry.version_link import link_of
 from nnperm_mlflow.report.audit_card import audit_card
+from nnperm_mlflow.verdict.check_targets import rests_on
 from nnperm_mlflow.verdict.checks import Baseline, Evidence
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Verdict
@@ -63,10 +66,8 @@ def judge_audit(
 def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evidence:
     """Return what a policy is applied to; the deviation table is fetched only where a check rests on it."""
 
-    def differences(
-        statistic: Statistic, names: Sequence[str], others: Sequence[str]
-    ) -> Mapping[str, Mapping[str, float]] | None:
-        return difference_errors(record.table, record.summary, statistic, names, others)
+    def differences(statistic: Statistic, names: Sequence[str], others: Sequence[str]) -> PairErrors | None:
+        return pair_errors(record.table, record.summary, statistic, names, others)
 
     kept_out = record.lacks_table and record.own_table is None
     return Evidence(record.subject, record.summary, baselines, None if kept_out else differences)
@@ -121,9 +122,28 @@ def try_to_judge(
     return Judgement(record.run_id, verdict)
 
 
+def _too_wide(record: AuditRecord) -> list[str]:
+    """Return which of the numbers that matter stayed less precise than the audit was asked for."""
+    config = record.config
+    if config.analysis.precision is None:
+        return []
+    watched = rests_on(config.policy, record.summary, record.model)
+    widths = widths_that_matter(record.summary, record.order_by, watched)
+    return named(widths[widths["width"] > config.analysis.precision])
+
+
 def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictContent, VersionLink]:
     """Return what the run, and what the version shall tell of an audit and its verdict."""
     when = datetime.now(timezone.utc)
     address = run_address(record.experiment_id, record.run_id)
-    card = audit_card(record.summary, record.subject, unit=record.unit, when=when, verdict=verdict, address=address)
+    card = audit_card(
+        record.summary,
+        record.subject,
+        unit=record.unit,
+        when=when,
+        order_by=record.order_by,
+        too_wide=_too_wide(record),
+        verdict=verdict,
+        address=address,
+    )
     return verdict_content(verdict, card, when), link_of(record, when, verdict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -49,6 +50,11 @@ def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journ
     )  # fmt: skip
     if not plan.used.analysis.exact:
         logger.info("shortcuts were off by at most %.3g on the rows tried out", job.predictor.largest_difference)
+    scored = None
+    if plan.scores is not None:
+        scored = partial(with_scores, job=job, scores=plan.scores, p_values=plan.used.analysis.p_values)
+    precision = plan.precision
+    in_each_pass = precision is not None and precision.rests_on_scores(plan.order_by)
     found = find(
         job,
         plan.block_rows,
@@ -56,8 +62,10 @@ def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journ
         progress,
         row_ids=plan.dataset.row_ids,
         record=plan.record,
-        precision=plan.precision,
+        precision=precision,
         journal=journal,
+        order_by=plan.order_by,
+        scored=scored if in_each_pass else None,
     )
     if not found.tally.n_kept.any():
         raise NonFinitePredictionError(
@@ -66,8 +74,8 @@ def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journ
         )
     found.summary["measurable"] = found.summary["max"] > plan.noise.largest
     found.summary["tested"] = found.summary["changed_share"] != 0
-    if plan.scores is not None:
-        found = with_scores(found, job, plan.scores, plan.used.analysis.p_values)
+    if scored is not None and not in_each_pass:
+        found = scored(found)
     _point_out(found, plan.noise.largest)
     return found
 

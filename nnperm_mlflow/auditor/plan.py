@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
 from nnperm_mlflow.analysis.perturbation.grouping import Companions
+from nnperm_mlflow.analysis.statistics.order import MEAN
 from nnperm_mlflow.analysis.statistics.scorers import Scores
-from nnperm_mlflow.analysis.statistics.stopping_rule import MOST_REPEATS, Precision
+from nnperm_mlflow.analysis.statistics.stopping_rule import MOST_REPEATS, Precision, Watched
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.inputs.specs import OutputSpec
@@ -37,8 +38,8 @@ class Plan:
         Features that go together.
     scores : Scores or None
         What to compute from labels.
-    watched : frozenset of str
-        Perturbations that the policy looks at.
+    watched : frozenset of (str, str)
+        What the policy rests on: perturbations, each with a statistic.
     outputs : OutputSpec
         What is known of the model's outputs.
     """
@@ -52,7 +53,7 @@ class Plan:
     noise: SelfNoise
     companions: Companions
     scores: Scores | None
-    watched: frozenset[str]
+    watched: Watched
     outputs: OutputSpec
 
     @property
@@ -61,6 +62,11 @@ class Plan:
         analysis = self.used.analysis
         most = analysis.max_repeats or MOST_REPEATS
         return None if analysis.precision is None else Precision(analysis.precision, most, self.watched)
+
+    @property
+    def order_by(self) -> str:
+        """The statistic that leads."""
+        return self.used.analysis.order_by or MEAN
 
     @property
     def unit(self) -> str:

@@ -21,6 +21,7 @@ from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_compan
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import check_strata, stratify
+from nnperm_mlflow.analysis.statistics.order import FLIPS, MEAN
 from nnperm_mlflow.analysis.statistics.profile_grids import check_profiles
 from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
 from nnperm_mlflow.auditor.memory import Rows
@@ -161,6 +162,7 @@ def prepare(
     if not analysis.random:
         _refuse_random(noise, uri)
     decision = choose_decision(analysis.decision, measure, n_outputs, outputs)
+    analysis = analysis.model_copy(update={"order_by": _leading(analysis.order_by, decision)})
     scores = _scores(dataset, analysis, outputs, n_outputs, None if analysis.decision is None else decision)
     job = Job(
         predictor=predictor,
@@ -265,6 +267,18 @@ def _choose_perturbations(
     perturbations = plan_perturbations(inputs, model, analysis, groups)
     point_out(companions, groups)
     return companions, perturbations
+
+
+def _leading(asked: str | None, decision: Decision | None) -> str:
+    """Return the statistic that leads, as asked for or as the predictions suggest."""
+    if asked == FLIPS and decision is None:
+        raise ConfigError(
+            f"analysis: order_by: '{FLIPS}' needs decisions that could flip, and nothing tells how the model decides: "
+            "say at which threshold (analysis: decision), or order by 'mean'."
+        )
+    if asked is not None:
+        return asked
+    return FLIPS if decision is not None and decision.is_prediction else MEAN
 
 
 def _refuse_random(noise: SelfNoise, model: str) -> None:

@@ -60,6 +60,7 @@ def gather(
         folder=folder,
         unit=plan.unit,
         subtitle=f"{plan.reference.uri} on {plan.dataset.in_words}",
+        order_by=plan.order_by,
         windows=window_table(plan.job.perturbations, found.summary),
         profiles=profiles,
         associations=plan.companions.pairs,
@@ -84,6 +85,7 @@ def record_of(plan: Plan, repeats: int, result: AuditResult) -> AuditRecord:
         **plan.record,
         "repeats_made": repeats,
         "unit": result.unit,
+        "order_by": plan.order_by,
         **{key: file_digest(folder / name) for key, name in digests.items()},
     }
     params = {key: str(value) for key, value in told.items()}

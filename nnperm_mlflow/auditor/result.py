@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nnperm_mlflow.analysis.statistics.interval_columns import interval_ends
+from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, in_words, moved, set_values, shuffles
 from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
     BOXPLOT_FILE,
@@ -141,13 +143,16 @@ class AuditResult:
     address : str or None
         The run's page; None where the tracking store is no server.
     summary : DataFrame
-        A row per perturbation, ordered by median deviation, largest first; see `analysis.statistics.summary.summarize`.
+        A row per perturbation, shuffles first and set values behind, in each part the largest first; see
+        `analysis.statistics.summary.summarize`.
     folder : Folder
         Where the files lie: the deviation table, the summary, the boxplot, the configuration as used.
     unit : str
         Unit of prediction and deviation.
     subtitle : str
         What was audited, on how many rows.
+    order_by : str
+        The statistic that leads, a column of the summary.
     windows : DataFrame or None
         When each temporal channel matters, where windows were asked for; see
         `analysis.statistics.summary.window_table`.
@@ -173,6 +178,7 @@ class AuditResult:
     folder: Folder
     unit: str
     subtitle: str
+    order_by: str = MEAN
     windows: pd.DataFrame | None = None
     profiles: pd.DataFrame | None = None
     associations: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -194,25 +200,37 @@ class AuditResult:
     @property
     def figure(self) -> Figure:
         """The boxplot, drawn anew."""
-        return boxplot_figure(self.summary, self.subtitle, self.unit)
+        return boxplot_figure(self.summary, self.subtitle, self.unit, self.order_by)
+
+    @property
+    def moved(self) -> pd.DataFrame:
+        """Those rows of the summary in which a feature kept its values, and was given them in another order."""
+        return moved(self.summary)
+
+    @property
+    def set_values(self) -> pd.DataFrame:
+        """Those rows of the summary in which everybody was set to one value; `held` tells how many rows had it."""
+        return set_values(self.summary)
 
     def __repr__(self) -> str:
-        top = self.summary.iloc[0]
-        largest = f"largest of {len(self.summary)} medians {top['median']:.4g} of '{top['perturbation']}'"
+        top = shuffles(self.summary).iloc[0]
+        largest = f"moves most with '{top['perturbation']}' ({in_words(self.order_by)} {top[self.order_by]:.4g})"
         verdict = [] if self.verdict is None else [f"verdict {self.verdict.status}"]
         return in_a_line("AuditResult", self.subtitle, largest, *verdict, f"run {self.run_id}")
 
     def _repr_html_(self) -> str:
         shown = self.summary.head(rows_to_show(len(self.summary), _SHOWN_ROWS))
+        ends = zip(*interval_ends(shown, self.order_by), strict=True)
+        second = MEDIAN if self.order_by == MEAN else MEAN
         rows = [
-            (row.perturbation, row.way, f"{row.median:.4f}", f"{row.median_low:.4f} to {row.median_high:.4f}",
-             f"{row.mean:.4f}", f"{row.changed_share:.1%}")
-            for row in shown.itertuples()
+            (row["perturbation"], row["way"], f"{row[self.order_by]:.4f}", f"{low:.4f} to {high:.4f}",
+             f"{row[second]:.4f}", f"{row['changed_share']:.1%}")
+            for row, (low, high) in zip(shown.to_dict("records"), ends, strict=True)
         ]  # fmt: skip
         more = len(self.summary) - len(shown)
         return as_html(
             f"{self.subtitle}: deviation of the prediction ({self.unit})",
-            header=("perturbation", "way", "median", "95 % interval", "mean", "rows changed"),
+            header=("perturbation", "way", self.order_by, "95 % interval", second, "rows changed"),
             rows=rows,
             notes=[
                 *([f"... and {more} more in .summary"] if more else []),
@@ -245,7 +263,7 @@ def write_findings(result: AuditResult) -> list[str]:
     }
     pictures = {BOXPLOT_FILE: result.figure}
     if result.windows is not None:
-        pictures[HEATMAP_FILE] = heatmap_figure(result.windows, result.subtitle, result.unit)
+        pictures[HEATMAP_FILE] = heatmap_figure(result.windows, result.subtitle, result.unit, result.order_by)
     if result.profiles is not None:
         pictures[PROFILES_PICTURE] = profiles_figure(result.profiles, result.subtitle, result.unit)
     there = {name: table for name, table in tables.items() if table is not None}

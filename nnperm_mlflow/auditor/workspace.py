@@ -234,6 +234,7 @@ def describe(plan: Plan) -> dict[str, object]:
         "model": plan.reference.uri,
         **{key: value for key, value in plan.record.items() if key not in _NOT_OF_THE_NUMBERS},
         **{key: analysis[key] for key in _SETTINGS},
+        **({"decides": "classes"} if plan.job.decision is not None and plan.job.decision.is_prediction else {}),
         "inputs": dict(plan.used.inputs),
         "temporal": temporal,
         "text_digest": plan.dataset.text_digest(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import click
+import pandas as pd
 
 import nnperm_mlflow
 from nnperm_mlflow.basics.audit_files import BOXPLOT_FILE, HEATMAP_FILE, PROFILES_PICTURE, SUMMARY_FILE, TABLE_FILE
@@ -22,8 +23,8 @@ from nnperm_mlflow.cli.common import (
     ui_command,
 )
 
-_SHOWN_COLUMNS = ["perturbation", "way", "median", "median_low", "median_high", "mean", "q95", "changed_share"]
-_SHOWN_ROWS = 15
+_SHOWN_COLUMNS = ["perturbation", "way", "mean", "median", "q95", "changed_share"]
+_SHOWN_ROWS, _SHOWN_SET_VALUES = 15, 8
 
 
 @click.command("audit", cls=WithSwitches)
@@ -111,25 +112,39 @@ def describe(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> str
 
 def describe_findings(result: nnperm_mlflow.AuditResult) -> list[str]:
     """Return lines on the features that count, and on the verdict."""
-    shown = result.summary.head(rows_to_show(len(result.summary), _SHOWN_ROWS))
-    more_columns = [name for name in shown if name == "flipped_share" or name.endswith("_drop")]
-    columns = [*_SHOWN_COLUMNS, *(name for name in more_columns if shown[name].notna().any())]
-    named = shown[columns].assign(perturbation=shown["perturbation"].map(in_a_cell))
-    table = named.to_string(index=False, float_format=lambda number: f"{number:.4f}")
-    more = len(result.summary) - len(shown)
+    columns = columns_to_show(result.summary, result.order_by)
+    set_to = result.set_values.drop(columns="way").astype({"held": "Int64"})
     untested = result.summary.loc[~result.summary["tested"], "perturbation"]
     silent = result.summary.loc[~result.summary["measurable"] & result.summary["tested"], "perturbation"]
     return [
         "",
         f"{result.subtitle}: deviation of the prediction ({result.unit})",
-        "",
-        *table.split("\n"),
-        *([f"... and {more} more in summary.csv"] if more > 0 else []),
+        *_table(result.moved, columns, _SHOWN_ROWS),
+        *(_table(set_to, ["held", *columns], _SHOWN_SET_VALUES, "set for everybody") if len(set_to) else []),
         *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
         *([f"not tested, since no row's value changed: {name_list(untested)}"] if len(untested) else []),
         *(describe_verdict(result.verdict) if result.verdict else []),
         *[f"not written for want of permission: {what}" for what in result.not_linked],
     ]
+
+
+def columns_to_show(summary: pd.DataFrame, order_by: str) -> list[str]:
+    """Return the columns of a table of perturbations: what leads with its interval, and then the others."""
+    leading = [order_by, *(f"{order_by}{end}" for end in ("_low", "_high", "_error") if f"{order_by}{end}" in summary)]
+    told = [name for name in map(str, summary) if name == "flipped_share" or name.endswith("_drop")]
+    others = [*_SHOWN_COLUMNS, *(name for name in told if summary[name].notna().any())]
+    return list(dict.fromkeys([*others[:2], *leading, *others[2:]]))
+
+
+def _table(rows: pd.DataFrame, columns: list[str], most: int, title: str = "perturbation") -> list[str]:
+    """Return the first rows as lines, and how many more there are; `title` heads the names."""
+    shown = rows.head(rows_to_show(len(rows), most))
+    names = shown["perturbation"].map(in_a_cell)
+    kept = [name for name in columns if name in shown and name != "perturbation"]
+    table = pd.concat([names.rename(title), shown[kept]], axis=1)
+    more = len(rows) - len(shown)
+    lines = table.to_string(index=False, float_format=lambda number: f"{number:.4f}").split("\n")
+    return ["", *lines, *([f"... and {more} more in summary.csv"] if more > 0 else [])]
 
 
 def describe_places(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> list[str]:

@@ -71,13 +71,14 @@ def describe(result: nnperm_mlflow.ComparisonResult, tracking_uri: str | None) -
     first, second = result.names
     correlation, shift = comparison.rank_correlation, comparison.largest_shift
     shown = comparison.differences.head(rows_to_show(len(comparison.differences), _SHOWN_ROWS))
+    statistic, difference = comparison.statistic, comparison.difference_column
     titles = {
         "perturbation": "perturbation",
-        "median_a": printable(first),
-        "median_b": printable(second),
-        "difference": "difference",
-        "difference_low": "low",
-        "difference_high": "high",
+        f"{statistic}_a": printable(first),
+        f"{statistic}_b": printable(second),
+        difference: "difference",
+        f"{difference}_low": "low",
+        f"{difference}_high": "high",
         "rank_a": "rank before",
         "rank_b": "rank after",
     }
@@ -86,16 +87,16 @@ def describe(result: nnperm_mlflow.ComparisonResult, tracking_uri: str | None) -
     lines = [
         "",
         f"{second} against {first}: {result.how}",
-        f"median deviation of the prediction ({result.unit}), difference with its 95 % interval",
+        f"{statistic} deviation of the prediction ({result.unit}), difference with its 95 % interval",
         "",
-        *_table(shown.rename(columns=titles)[list(titles.values())]),
+        *_table(shown[list(titles)].rename(columns=titles)),
         *([f"... and {more} more in comparison.csv"] if more > 0 else []),
         "",
         f"rank correlation  {_number(correlation.value, correlation.low, correlation.high)}",
         f"largest shift     {_number(shift.value, shift.low, shift.high)}",
         *([f"only in {first}: {name_list(comparison.only_a)}"] if comparison.only_a else []),
         *([f"only in {second}: {name_list(comparison.only_b)}"] if comparison.only_b else []),
-        *([f"without a median in one of them: {name_list(comparison.undefined)}"] if comparison.undefined else []),
+        *([f"without a deviation in one of them: {name_list(comparison.undefined)}"] if comparison.undefined else []),
         "",
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",
         *files_lines(result.folder.asked_for, [COMPARISON_PICTURE], [COMPARISON_FILE]),
@@ -108,7 +109,7 @@ def _table(differences: pd.DataFrame) -> list[str]:
     if differences.empty:
         return ["no feature is in both"]
     named = differences.assign(perturbation=differences["perturbation"].map(in_a_cell))
-    return named.to_string(index=False, float_format=lambda number: f"{number:.4f}").split("\n")
+    return named.to_string(index=False, na_rep="", float_format=lambda number: f"{number:.4f}").split("\n")
 
 
 def _number(value: float, low: float, high: float) -> str:

@@ -41,7 +41,9 @@ def _picture_path(context: click.Context, option: click.Parameter, value: str | 
 @click.command("history")
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of events with all that is known of each.")
-@click.option("--picture", callback=_picture_path, help="Draw each feature's median over the versions: FILE.png.")
+@click.option(
+    "--picture", callback=_picture_path, help="Draw how far features moved predictions over the versions: FILE.png."
+)
 @tracking_options
 def history_command(model: str, as_json: bool, picture: Path | None, tracking_uri: str | None, debug: bool) -> None:
     """List all audits, verdicts and promotions of a registered MODEL (models:/credit), oldest first."""

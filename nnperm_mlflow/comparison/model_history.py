@@ -1,4 +1,4 @@
-"""The past of a registered model: all audits, verdicts and promotions of its versions, and how the medians went."""
+"""The past of a registered model: all audits, verdicts and promotions of its versions, and how the deviations went."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.analysis.difference.table_comparison import comparable_statistic
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError
 from nnperm_mlflow.evidence.audit_record import AuditRecord
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(?:models:/)?([^/@:]+)/?")
-_STATISTICS = ["perturbation", "feature", "kind", "way", "median", "median_low", "median_high"]
+_STATISTICS = [
+    "perturbation", "feature", "kind", "way", "median", "median_low", "median_high", "mean", "mean_low", "mean_high",
+]  # fmt: skip
 _OF_VERSION = ["version", "run_id", "unit", "verdict", "basis", "differs"]
 _GROUND = {"data": "data_digest", "unit": "unit", "seed": "seed"}  # parameters that tell of what they are called
 _OF_MEDIANS = ("within", "output", "missing")  # settings on which a median depends, whatever else is audited
@@ -51,19 +55,22 @@ class History:
         `version`, `run_id`, `unit`, `verdict` (the newest on that audit, or nothing), `basis` (0 where medians can be
         compared with those of the newest version; versions of the same number can be compared with each other),
         `differs` (in what a version differs from the newest), and `perturbation`, `feature`, `kind`, `way`, `median`,
-        `median_low` and `median_high` as in the summary.
+        `median_low` and `median_high`, and the same of `mean`, as in the summary.
     aliases : dict of str to str
         For each alias the version that has it now, whoever gave it.
+    statistic : "median" or "mean"
+        What the picture shows: the one that leads in the newest version.
     """
 
     model: str
     events: tuple[Event, ...]
     medians: pd.DataFrame
     aliases: dict[str, str]
+    statistic: Statistic = "mean"
 
     @property
     def figure(self) -> Figure:
-        """How the medians went from version to version, drawn anew.
+        """How far predictions moved from version to version, drawn anew.
 
         Raises
         ------
@@ -72,7 +79,7 @@ class History:
         """
         if self.medians.empty:
             raise EvidenceError(f"no version of {self.model} has a finished audit to draw. Audit one: nnperm audit.")
-        return history_figure(self.medians, f"{self.model}, the newest audit of each version")
+        return history_figure(self.medians, f"{self.model}, the newest audit of each version", self.statistic)
 
     def __repr__(self) -> str:
         n_versions = len({event.version for event in self.events})
@@ -132,8 +139,10 @@ def history(model: str) -> History:
         files = {str(run.info.run_id): _files_of(client, run, scratch) for run, _ in runs}
         told = [events_of(run, files[run.info.run_id], version, version in there) for run, version in runs]
         events = sorted((event for events in told for event in events), key=_order)
-        medians = _medians(events, [run for run, _ in runs], files)
-    return History(f"models:/{name}", tuple(events), medians, aliases or {})
+        audits = _newest_audits(events, [run for run, _ in runs], files)
+        medians = _medians(events, audits)
+    statistic = comparable_statistic(audits[-1][1].order_by) if audits else "mean"
+    return History(f"models:/{name}", tuple(events), medians, aliases or {}, statistic)
 
 
 def _name_of(model: str) -> str:
@@ -154,18 +163,25 @@ def _order(event: Event) -> tuple[str, int, int, str]:
     return event.when, KINDS.index(event.kind), int(event.version), event.run_id
 
 
-def _medians(events: Sequence[Event], all_runs: Sequence[Run], files: Mapping[str, RunFiles]) -> pd.DataFrame:
-    """Return the medians of each version's newest finished audit; one that cannot be read is no evidence."""
-    verdicts = {event.run_id: event.verdict for event in events if event.kind == "verdict" and event.is_evidence}
+def _newest_audits(
+    events: Sequence[Event], all_runs: Sequence[Run], files: Mapping[str, RunFiles]
+) -> list[tuple[Event, AuditRecord]]:
+    """Return each version's newest finished audit, versions in order; one that cannot be read is no evidence."""
     runs = {str(run.info.run_id): run for run in all_runs if holds_audit(run)}
     records = {run_id: record_in(run, files[run_id]) for run_id, run in runs.items()}
     finished = [event for event in events if event.kind == "audit" and event.run_id in runs]
     newest = {event.version: event for event in sorted(finished, key=lambda event: ended(runs[event.run_id]))}
     audits = [newest[version] for version in sorted(newest, key=int) if newest[version].is_evidence]
-    grounds = [_ground(records[audit.run_id]) for audit in audits]
+    return [(audit, records[audit.run_id]) for audit in audits]
+
+
+def _medians(events: Sequence[Event], audits: Sequence[tuple[Event, AuditRecord]]) -> pd.DataFrame:
+    """Return the numbers of audits, one of each version, with what is told of the versions."""
+    verdicts = {event.run_id: event.verdict for event in events if event.kind == "verdict" and event.is_evidence}
+    grounds = [_ground(record) for _, record in audits]
     known = list({json.dumps(ground): None for ground in reversed(grounds)})
     parts = []
-    for audit, ground in zip(audits, grounds, strict=True):
+    for (audit, record), ground in zip(audits, grounds, strict=True):
         of_version = {
             "version": audit.version,
             "run_id": audit.run_id,
@@ -174,7 +190,7 @@ def _medians(events: Sequence[Event], all_runs: Sequence[Run], files: Mapping[st
             "basis": known.index(json.dumps(ground)),
             "differs": ", ".join(key for key in ground if ground[key] != grounds[-1][key]),
         }
-        parts.append(records[audit.run_id].summary.reindex(columns=_STATISTICS).assign(**of_version))
+        parts.append(record.summary.reindex(columns=_STATISTICS).assign(**of_version))
     medians = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*_OF_VERSION, *_STATISTICS])
     return medians[[*_OF_VERSION, *_STATISTICS]]
 

@@ -12,7 +12,8 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.difference.comparison_result import Comparison
-from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
+from nnperm_mlflow.analysis.difference.table_comparison import comparable_statistic, compare_tables
+from nnperm_mlflow.analysis.statistics.order import in_words
 from nnperm_mlflow.auditor.audit_procedure import AnyConfig, audit
 from nnperm_mlflow.auditor.preparation import as_config
 from nnperm_mlflow.auditor.result import Folder
@@ -29,6 +30,7 @@ from nnperm_mlflow.registry.comparisons import ComparisonEvidence, log_compariso
 from nnperm_mlflow.registry.connection import connected, run_address
 from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.run_session import RunSession
+from nnperm_mlflow.report.compared_numbers import numbers_of
 from nnperm_mlflow.report.comparison_card import comparison_card, in_brackets
 from nnperm_mlflow.report.dumbbell import dumbbell_figure
 from nnperm_mlflow.verdict.verdict import stamp
@@ -41,6 +43,7 @@ logger = logging.getLogger(__name__)
 _DPI = 110
 _SHOWN_ROWS = 10  # of the differences, in a notebook
 _SIDES = ("a", "b")
+_ENDS = ["median_low", "median_high", "mean_low", "mean_high"]
 _DIGESTS = {"files of the model": "model_digest", "data": "data_digest", "deviations.parquet": "table_digest"}
 
 
@@ -94,7 +97,7 @@ class ComparisonResult:
     @property
     def figure(self) -> Figure:
         """The dumbbell chart, drawn anew."""
-        return dumbbell_figure(self.table, self.names, self.how, self.unit)
+        return dumbbell_figure(self.table, self.names, self.how, self.unit, self.comparison.statistic)
 
     def __repr__(self) -> str:
         first, second = self.names
@@ -105,15 +108,16 @@ class ComparisonResult:
     def _repr_html_(self) -> str:
         first, second = self.names
         differences = self.comparison.differences
-        shown = differences.head(rows_to_show(len(differences), _SHOWN_ROWS))
+        statistic = self.comparison.statistic
+        shown = self.table.head(rows_to_show(len(differences), _SHOWN_ROWS))
         rows = [
-            (row.perturbation, f"{row.median_a:.4f}", f"{row.median_b:.4f}", f"{row.difference:.4f}",
+            (row.perturbation, f"{row.a:.4f}", f"{row.b:.4f}", f"{row.difference:.4f}",
              f"{row.difference_low:.4f} to {row.difference_high:.4f}")
-            for row in shown.itertuples()
+            for row in numbers_of(shown, statistic).itertuples()
         ]  # fmt: skip
         more = len(self.table) - len(shown)
         return as_html(
-            f"{second} against {first}, median deviation of the prediction ({self.unit})",
+            f"{second} against {first}, {in_words(statistic)} of the prediction ({self.unit})",
             header=("perturbation", first, second, "difference", "95 % interval"),
             rows=rows,
             notes=[*([f"... and {more} more in .table"] if more else []), self.how, f"run {self.run_id}"],
@@ -204,7 +208,15 @@ def _pin_both(client: MlflowClient, a: str, b: str) -> tuple[ModelReference, Mod
 def _compare(pair: Pair, paired: bool) -> Comparison:
     first, second = pair
     logger.info("the audits in %s and %s are compared", first, second)
-    return compare_tables(first.table, second.table, first.summary, second.summary, paired=paired)
+    return compare_tables(
+        first.table,
+        second.table,
+        first.summary,
+        second.summary,
+        paired=paired,
+        statistic=comparable_statistic(second.order_by),
+        order_by=second.order_by,
+    )
 
 
 def side_by_side(comparison: Comparison, summary_a: pd.DataFrame, summary_b: pd.DataFrame) -> pd.DataFrame:
@@ -219,8 +231,9 @@ def side_by_side(comparison: Comparison, summary_a: pd.DataFrame, summary_b: pd.
     Returns
     -------
     DataFrame
-        The columns of `comparison.differences`, behind each median its interval (`median_a_low`, `median_a_high`), and
-        `only_in`: "a" or "b" where only one version has the perturbation, of which all that needs both is NaN; else "".
+        The columns of `comparison.differences`, behind each median and mean its interval (`median_a_low`,
+        `median_a_high`), and `only_in`: "a" or "b" where only one version has the perturbation, of which all that needs
+        both is NaN; else "".
     """
     common = comparison.differences
     tables = [common.assign(only_in="")]
@@ -232,10 +245,11 @@ def side_by_side(comparison: Comparison, summary_a: pd.DataFrame, summary_b: pd.
         tables.append(told.reindex(columns=common.columns).assign(only_in=side))
     table = pd.concat([one for one in tables if len(one)], ignore_index=True)
     for side, summary in zip(_SIDES, (summary_a, summary_b), strict=True):
-        of_name = summary.set_index("perturbation")
-        place = table.columns.get_loc(f"median_{side}")
-        for number, end in enumerate(("low", "high"), start=1):
-            table.insert(place + number, f"median_{side}_{end}", table["perturbation"].map(of_name[f"median_{end}"]))
+        of_name = summary.set_index("perturbation").reindex(columns=_ENDS)
+        for column in _ENDS:
+            statistic, _, end = column.partition("_")
+            place = table.columns.get_loc(f"{statistic}_{side}") + (1 if end == "low" else 2)
+            table.insert(place, f"{statistic}_{side}_{end}", table["perturbation"].map(of_name[column]))
     return table.astype({"rank_a": "Int64", "rank_b": "Int64"})
 
 
@@ -260,13 +274,15 @@ def _evidence(result: ComparisonResult, pair: Pair) -> ComparisonEvidence:
     write_table(result.table, files[COMPARISON_FILE])
     result.figure.savefig(files[COMPARISON_PICTURE], dpi=_DPI)
     files[COMPARISON_CARD].write_text(_card(result, pair), encoding="utf-8")
-    shown_table(result.table).to_json(result.directory / COMPARISON_TABLE, orient="split", index=False)
     comparison = result.comparison
+    shown = shown_table(result.table, comparison.statistic)
+    shown.to_json(result.directory / COMPARISON_TABLE, orient="split", index=False)
     return ComparisonEvidence(
         references=result.models,
         audits=pair,
         paired=comparison.paired,
         table=result.table,
+        statistic=comparison.statistic,
         aggregates={
             "rank_correlation": comparison.rank_correlation.value,
             "largest_shift": comparison.largest_shift.value,
@@ -281,17 +297,22 @@ def _evidence(result: ComparisonResult, pair: Pair) -> ComparisonEvidence:
 def _card(result: ComparisonResult, pair: Pair) -> str:
     first, second = pair
     digests = [(f"sha256 of {what}", first.param(key), second.param(key)) for what, key in _DIGESTS.items()]
-    correlation, shift = result.comparison.rank_correlation, result.comparison.largest_shift
+    statistic = result.comparison.statistic
+    correlation, shift = (
+        in_brackets(number.value, number.low, number.high)
+        for number in (result.comparison.rank_correlation, result.comparison.largest_shift)
+    )
     run = f"[{result.run_id}]({result.address})" if result.address else f"`{result.run_id}`"
     return comparison_card(
         result.table,
         result.names,
         unit=result.unit,
+        statistic=statistic,
         head=f"{stamp(datetime.now(timezone.utc))}, run {run}: {as_text(result.how)}.",
         facts=[("model", first.model, second.model), ("run of the audit", first.run_id, second.run_id), *digests],
         overall=[
-            ("rank correlation of the medians", in_brackets(correlation.value, correlation.low, correlation.high)),
-            ("largest difference of medians", in_brackets(shift.value, shift.low, shift.high)),
+            (f"rank correlation of the {statistic}s", correlation),
+            (f"largest difference of {statistic}s", shift),
         ],
     )
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
-from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.basics.errors import ConfigError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.checks import Check, distinct
@@ -22,6 +22,7 @@ from nnperm_mlflow.config.policy import Format, Policy, with_defaults
 Scalar = bool | int | float | str
 MOST_SHUFFLES = 100_000
 """Repeats that may be asked for; nobody has waited for so many."""
+_ORDERS = ("mean", "median", "flipped_share")
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
 _DISTURBANCE = {
@@ -39,7 +40,8 @@ class AnalysisConfig(Strict):
     Attributes
     ----------
     repeats : int or "auto"
-        Shuffles of each feature; "auto" goes on until the intervals of the largest medians are narrow enough.
+        Shuffles of each feature; "auto" goes on until the intervals of what leads, and of what checks rest on, are
+        narrow enough.
     precision : float or None
         How wide these intervals may be, in the unit of the prediction; "auto" needs it.
     max_repeats : int or None
@@ -81,6 +83,9 @@ class AnalysisConfig(Strict):
         scikit-learn scorers whose drop is told, where the data have labels: permutation importance.
     p_values : bool
         Test whether the drop of each score is more than chance.
+    order_by : str or None
+        What leads: mean, median, flipped_share or the drop of one of the scores (`roc_auc_drop`). None takes the mean
+        of the deviations, or the share of decisions flipped where predictions are classes.
     unit : str or None
         Unit of the prediction, for the axis of the boxplot.
     exact : bool
@@ -112,6 +117,7 @@ class AnalysisConfig(Strict):
     profile: Names = []
     scores: Names = []
     p_values: bool = False
+    order_by: str | None = None
     unit: str | None = None
     exact: bool = True
     random: bool = False
@@ -137,6 +143,12 @@ class AnalysisConfig(Strict):
             raise ValueError("'max_repeats' goes with 'repeats: auto'; otherwise 'repeats' says how many")
         if self.p_values and not self.scores:
             raise ValueError("'p_values' needs 'scores' to test")
+        known = [*_ORDERS, *(f"{score}_drop" for score in self.scores)]
+        if self.order_by is not None and self.order_by not in known:
+            raise ValueError(
+                f"'order_by: {self.order_by}' is none of {name_list(known)}; a drop needs its score under 'scores'."
+                f"{did_you_mean(self.order_by, known)}"
+            )
         return self
 
     @property
@@ -201,9 +213,12 @@ class AuditConfig(Strict):
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are.
 
-        The label belongs to it where there are scores, and the column of clusters where there is one.
+        The label belongs to it where there are scores, the column of clusters where there is one, and what leads where
+        that decides how often.
         """
         done = self.model_dump(mode="json", include={"analysis", "inputs"})
+        if self.analysis.repeats != "auto":
+            del done["analysis"]["order_by"]
         if self.analysis.scores:
             done["label"] = self.data.label
         if self.data.cluster is not None:

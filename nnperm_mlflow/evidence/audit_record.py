@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
+from nnperm_mlflow.analysis.statistics.order import BEFORE
 from nnperm_mlflow.basics.audit_files import CONFIG_FILE, SUMMARY_FILE, TABLE_FILE, VERDICT_FILE, file_digest
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
@@ -134,6 +135,11 @@ class AuditRecord:
     def unit(self) -> str:
         """Unit of prediction and deviation."""
         return self.param("unit")
+
+    @property
+    def order_by(self) -> str:
+        """The statistic that leads, by which the summary is ordered."""
+        return str(self.params.get("order_by", BEFORE))
 
     @property
     def subject(self) -> Subject:

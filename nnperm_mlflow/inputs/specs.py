@@ -76,11 +76,14 @@ class Head:
         "probability" where the layer says so.
     exclusive : bool
         Whether they are known to be the probabilities of several classes of which one is right.
+    classes : bool
+        Whether it is classes by number that are predicted, between which there is no distance.
     """
 
     columns: tuple[int, ...] = ()
     unit: str | None = None
     exclusive: bool = False
+    classes: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,10 @@ class OutputSpec:
     def as_probabilities(self, n_outputs: int) -> OutputSpec:
         """Return what is known once all outputs have turned out to be the probabilities of classes."""
         return OutputSpec(self.names, (Head(tuple(range(n_outputs)), "probability", exclusive=True),))
+
+    def as_classes(self) -> OutputSpec:
+        """Return what is known once the only output has turned out to number classes."""
+        return OutputSpec(self.names, (Head((0,), classes=True),))
 
     def unit_of(self, columns: Iterable[int]) -> str | None:
         """Return the unit of some outputs, where they share one."""

@@ -10,6 +10,8 @@ import numpy as np
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import Arrays
 
+_MOST_CLASSES = 20  # more whole numbers than these are rather a count or an amount
+
 
 class Caller(Protocol):
     """What can be called with all inputs of a model."""
@@ -60,6 +62,14 @@ def are_probabilities(predictions: np.ndarray) -> bool:
     if not len(finite) or finite.shape[1] < 2:
         return False
     return bool(finite.min() >= 0 and np.allclose(finite.sum(axis=1, dtype=np.float64), 1, atol=1e-3))
+
+
+def are_classes(predictions: np.ndarray) -> bool:
+    """Tell whether predictions of shape (n_rows, n_outputs) look like classes by number: a few whole numbers."""
+    finite = predictions[np.isfinite(predictions).all(axis=1)]
+    if not len(finite) or finite.shape[1] > 1 or not np.array_equal(finite, np.rint(finite)):
+        return False
+    return 1 < len(np.unique(finite)) <= _MOST_CLASSES
 
 
 def rounding_of(predictions: np.ndarray) -> float:

@@ -20,7 +20,7 @@ from nnperm_mlflow.models.formats import SKLEARN_KEYS, what_is_read
 from nnperm_mlflow.models.model_files import refuse_untrusted
 from nnperm_mlflow.models.model_signature import output_names, refuse_fixed_rows, specs_from_signature
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.models.output_numbers import as_columns
+from nnperm_mlflow.models.output_numbers import are_classes, as_columns
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.pyfunc_failures import explain_failure
 from nnperm_mlflow.models.pyfunc_outputs import joined, named_columns, places_to_follow
@@ -91,6 +91,8 @@ class PyfuncPredictor(WholeModelPredictor):
                 "all predictions are whole numbers: if they number classes, the distance between them means nothing; "
                 "log the model so that it predicts probabilities (for scikit-learn: pyfunc_predict_fn='predict_proba')"
             )
+        if are_classes(predicted):
+            self.outputs = self.outputs.as_classes()
         return super().fitted(probe, exact)
 
     def _predict(self, inputs: Arrays) -> Any:  # noqa: ANN401 - whatever pyfunc lets a model return

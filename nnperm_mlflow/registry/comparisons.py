@@ -12,6 +12,8 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
 
+from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF
+from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.basics.audit_files import COMPARISON_TABLE
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference
@@ -19,7 +21,10 @@ from nnperm_mlflow.registry.metric_keys import metric_names
 from nnperm_mlflow.registry.metrics import log_metrics
 from nnperm_mlflow.registry.tags import COMPARISON, KIND_TAG
 
-_SHOWN_COLUMNS = ["perturbation", "median_a", "median_b", "difference", "difference_low", "difference_high"]
+_SHOWN_COLUMNS: dict[Statistic, list[str]] = {
+    "median": ["median_a", "median_b", "difference", "difference_low", "difference_high"],
+    "mean": ["mean_a", "mean_b", "mean_difference", "mean_difference_low", "mean_difference_high"],
+}
 _SHARED = ("data_digest", "seed", "rows")
 
 
@@ -37,7 +42,9 @@ class ComparisonEvidence:
         Whether row by row.
     table : DataFrame
         A row per perturbation, with the columns `perturbation`, `median_a`, `median_b`, `difference`,
-        `difference_low` and `difference_high`.
+        `difference_low` and `difference_high`, and the same of means.
+    statistic : "median" or "mean"
+        The one that leads.
     aggregates : mapping of str to float
         Numbers about the comparison as a whole.
     files : list of Path
@@ -48,6 +55,7 @@ class ComparisonEvidence:
     audits: tuple[AuditRecord, AuditRecord]
     paired: bool
     table: pd.DataFrame
+    statistic: Statistic
     aggregates: Mapping[str, float]
     files: list[Path]
 
@@ -63,7 +71,7 @@ def log_comparison(client: MlflowClient, run_id: str, evidence: ComparisonEviden
     """
     for file in evidence.files:
         client.log_artifact(run_id, str(file))
-    client.log_table(run_id, shown_table(evidence.table), COMPARISON_TABLE)
+    client.log_table(run_id, shown_table(evidence.table, evidence.statistic), COMPARISON_TABLE)
     params = [Param(key, value) for key, value in _params(evidence).items()]
     tags = [RunTag(key, value) for key, value in _tags(evidence).items()]
     client.log_batch(run_id, params=params, tags=tags)
@@ -72,9 +80,10 @@ def log_comparison(client: MlflowClient, run_id: str, evidence: ComparisonEviden
     log_metrics(client, run_id, [Metric(key, value, now, 0) for key, value in _metrics(evidence)])
 
 
-def shown_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return what MLflow's table view shows of a comparison; what is missing is None."""
-    shown = table[_SHOWN_COLUMNS]
+def shown_table(table: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:
+    """Return what MLflow's table view shows of a comparison, what leads first; what is missing is None."""
+    others = [column for name, columns in _SHOWN_COLUMNS.items() if name != statistic for column in columns]
+    shown = table[["perturbation", *_SHOWN_COLUMNS[statistic], *others]]
     return shown.astype(object).where(shown.notna(), None)
 
 
@@ -117,9 +126,10 @@ def _datasets(evidence: ComparisonEvidence) -> list[DatasetInput]:
 def _metrics(evidence: ComparisonEvidence) -> Iterator[tuple[str, float]]:
     """Give the finite metrics by key."""
     names = metric_names(evidence.table["perturbation"])
-    for name, difference in zip(evidence.table["perturbation"], evidence.table["difference"], strict=True):
-        if math.isfinite(difference):
-            yield f"difference/{names[name]}", float(difference)
+    for column in DIFFERENCE_OF.values():
+        for name, difference in zip(evidence.table["perturbation"], evidence.table[column], strict=True):
+            if math.isfinite(difference):
+                yield f"{column}/{names[name]}", float(difference)
     for name, value in evidence.aggregates.items():
         if math.isfinite(value):
             yield f"nnperm/{name}", float(value)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from mlflow.entities import Run
 
+from nnperm_mlflow.analysis.statistics.order import shuffles
 from nnperm_mlflow.basics.audit_files import PROMOTION_FILE, VERDICTS_FOLDER
 from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import AuditError, EvidenceError
@@ -147,12 +148,13 @@ def _audit(record: AuditRecord, event: Event, has_verdict: bool) -> Event:
     if event.status != "FINISHED":
         return replace(event, in_words=_broken(record, event))
     try:
-        name, median = str(record.summary["perturbation"][0]), float(record.summary["median"][0])
+        top = shuffles(record.summary).iloc[0]
+        name, number = str(top["perturbation"]), float(top[record.order_by])
     except (ValueError, LookupError) as error:
         raise EvidenceError(
             f"the summary of {record} is no table of perturbations. Audit the version again."
         ) from error
-    words = f"predictions move most with {name} ({median:.3g})"
+    words = f"predictions move most with {name} ({number:.3g})"
     problem = record.tags.get(ERROR_TAG)
     if problem and not has_verdict:
         words += f"; no verdict: {problem}"

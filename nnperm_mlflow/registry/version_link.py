@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from nnperm_mlflow.analysis.statistics.order import in_words, shuffles
 from nnperm_mlflow.basics.text import as_text
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.error_explanation import refused
@@ -68,7 +69,7 @@ def _link(
 ) -> VersionLink:
     tags = {
         **of_verdict,  # first, since MLflow lists tags in the order of their writing
-        "nnperm.top_feature": str(record.summary["perturbation"][0])[:250],
+        "nnperm.top_feature": str(shuffles(record.summary)["perturbation"].iloc[0])[:250],
         "nnperm.audited_at": stamp(when),
         RUN_TAG: record.run_id,
     }
@@ -125,11 +126,12 @@ def _write_tags(client: MlflowClient, name: str, version: str, link: VersionLink
 
 def _section(record: AuditRecord, when: datetime, verdict: str | None) -> str:
     """Return the few lines of Markdown that tell what an audit found and whether it passed, with a link to its run."""
-    top = record.summary.head(_NAMED_FEATURES)
-    named = [f"{as_text(name)} ({median:.3g})" for name, median in zip(top["perturbation"], top["median"], strict=True)]
+    top = shuffles(record.summary).head(_NAMED_FEATURES)
+    numbers = zip(top["perturbation"], top[record.order_by], strict=True)
+    named = ", ".join(f"{as_text(name)} ({number:.3g})" for name, number in numbers)
     found = (
-        f"Audited on {when:%Y-%m-%d} on {record.rows:,} rows: predictions move most with {', '.join(named)} "
-        f"(median deviation). [Audit run](#/experiments/{record.experiment_id}/runs/{record.run_id})"
+        f"Audited on {when:%Y-%m-%d} on {record.rows:,} rows: predictions move most with {named} "
+        f"({in_words(record.order_by)}). [Audit run](#/experiments/{record.experiment_id}/runs/{record.run_id})"
     )
     return found if verdict is None else f"**{as_text(verdict)}**\n\n{found}"
 

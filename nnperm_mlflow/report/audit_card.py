@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import pandas as pd
 
+from nnperm_mlflow.analysis.statistics.interval_columns import interval_ends
+from nnperm_mlflow.analysis.statistics.order import FEW_HELD, in_words, moved, other_leaders, set_values
 from nnperm_mlflow.basics.text import as_table, as_text, rows_to_show, some_of
 from nnperm_mlflow.verdict.verdict import Subject, Verdict, stamp
 
 _TOP = 10
+_MOST_WIDE = 12
 _MOST_SILENT = 60  # features that are named; summary.csv has all
 _COLUMNS = {
-    "median": "median",
     "mean": "mean",
+    "median": "median",
     "q95": "95 % quantile",
     "changed_median": "median where the value changed",
     "flipped_share": "decisions flipped",
@@ -28,6 +31,8 @@ def audit_card(
     *,
     unit: str,
     when: datetime,
+    order_by: str,
+    too_wide: Sequence[str] = (),
     verdict: Verdict | None = None,
     address: str | None = None,
 ) -> str:
@@ -43,6 +48,10 @@ def audit_card(
         Of prediction and deviation.
     when : datetime
         When the card was written, in UTC.
+    order_by : str
+        The statistic that leads.
+    too_wide : sequence of str
+        What stayed less precise than was asked for.
     verdict : Verdict, optional
         None where there was no policy to apply.
     address : str, optional
@@ -59,11 +68,14 @@ def audit_card(
         "## What the predictions rest on",
         "",
         f"How far the prediction of an observation moves ({as_text(unit)}) when one feature is disturbed, all else as "
-        "it is; in brackets the 95 % interval.",
+        f"it is; in brackets the 95 % interval. The largest {in_words(order_by)} comes first.",
         "",
-        *_top_lines(summary),
+        *_table_lines(moved(summary), _columns_of(summary, order_by)),
         "",
+        *_order_lines(summary, order_by),
+        *_set_lines(set_values(summary), _columns_of(summary, order_by)),
         *_silent_lines(summary),
+        *_precision_lines(too_wide),
         "## What this stands on",
         "",
         *as_table(
@@ -108,20 +120,64 @@ def _kept(passed: bool, state: str) -> str:
     return "yes" if passed else "no"
 
 
-def _top_lines(summary: pd.DataFrame) -> list[str]:
-    columns = {column: title for column, title in _COLUMNS.items() if summary[column].notna().any()}
-    shown = summary.head(rows_to_show(len(summary), _TOP))
-    rows = [[row["perturbation"], *[_number(row, column) for column in columns]] for _, row in shown.iterrows()]
-    table = as_table(["feature", *columns.values()], rows)
-    more = len(summary) - len(shown)
+def _columns_of(summary: pd.DataFrame, order_by: str) -> dict[str, str]:
+    """Return the columns to tell with their titles, what leads first."""
+    columns = {order_by: _COLUMNS.get(order_by, in_words(order_by)), **_COLUMNS}
+    return {column: title for column, title in columns.items() if summary[column].notna().any()}
+
+
+def _table_lines(rows: pd.DataFrame, columns: Mapping[str, str], held: str | None = None) -> list[str]:
+    """Return a table of the first rows; `held` is the title of a column with the rows that held a set value."""
+    shown = rows.head(rows_to_show(len(rows), _TOP))
+    told = [shown["perturbation"], *([shown["held"].map("{:,.0f}".format)] if held else [])]
+    told += [_numbers(shown, column, is_first=place == 0) for place, column in enumerate(columns)]
+    table = as_table(["feature", *([held] if held else []), *columns.values()], zip(*told, strict=True))
+    more = len(rows) - len(shown)
     return [*table, *(["", f"{_count(more, 'more')} in summary.csv."] if more > 0 else [])]
 
 
-def _number(row: pd.Series, column: str) -> str:
-    value = float(row[column])
+def _numbers(rows: pd.DataFrame, column: str, *, is_first: bool) -> list[str]:
+    """Return the numbers of a column with their intervals; 0 would look like no effect where nothing was tested."""
+    untested = "not tested" if is_first else ""
+    numbers = zip(rows[column], *interval_ends(rows, column), rows["changed_share"] == 0, strict=True)
+    return [untested if is_untested else _number(value, low, high) for value, low, high, is_untested in numbers]
+
+
+def _order_lines(summary: pd.DataFrame, order_by: str) -> list[str]:
+    """Say in a line who is among the first five in another order."""
+    others = other_leaders(summary, order_by)
+    if not others:
+        return []
+    told = "; ".join(f"by {in_words(name)} {', '.join(map(as_text, names))}" for name, names in others.items())
+    return [f"Other orders have others among the first five: {told}.", ""]
+
+
+def _set_lines(rows: pd.DataFrame, columns: Mapping[str, str]) -> list[str]:
+    """Tell what happens if everybody has one value, apart from what predictions rest on."""
+    if rows.empty:
+        return []
+    few = rows.loc[rows["held"] < FEW_HELD, "perturbation"] if "held" in rows else rows["perturbation"].head(0)
+    named = some_of([*map(as_text, few)], _MOST_SILENT)
+    return [
+        "### If everybody had one value",
+        "",
+        *_table_lines(rows, columns, "rows that held it" if "held" in rows else None),
+        "",
+        *([f"Fewer than {FEW_HELD} rows held {named}: the model may never have seen what it was asked.", ""] if len(few)
+          else []),
+    ]  # fmt: skip
+
+
+def _precision_lines(too_wide: Sequence[str]) -> list[str]:
+    if not too_wide:
+        return []
+    named = some_of([*map(as_text, too_wide)], _MOST_WIDE)
+    return [f"Less precise than was asked for: {named}. More repeats (max_repeats) or more rows narrow intervals.", ""]
+
+
+def _number(value: float, low: float, high: float) -> str:
     if math.isnan(value):
         return ""
-    low, high = (float(row.get(f"{column}_{end}", math.nan)) for end in ("low", "high"))
     return f"{value:.3g}" if math.isnan(low) or low == high else f"{value:.3g} ({low:.3g} to {high:.3g})"
 
 

@@ -1,27 +1,29 @@
-"""The boxplot of deviations: one box per perturbation, the one that moves predictions most on top."""
+"""The boxplot of deviations: a box per perturbation, shuffles with the leading one on top, and set values below."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from nnperm_mlflow.report.picture_text import LONGEST_LINE, TITLE_POINTS, fit, inches_of, shorten
+from nnperm_mlflow.analysis.statistics.order import FEW_HELD, MEAN, TOP, in_words, moved, ordered, set_values
+from nnperm_mlflow.report.picture_text import LONGEST_LINE, MUTED, TITLE_POINTS, fit, inches_of, shorten
 
-TOP = 20
-"""Perturbations that are marked off where there are more, as in the article."""
-
-MOST = 60
-"""Perturbations that are shown, those that move predictions most; of more it is said how many are left."""
+MOST, MOST_SET = 60, 20
+"""Perturbations that are shown, those that lead, and how many set values among them where there are more of all; of
+others it is said how many are left."""
 
 _COLOURS = {"shuffle": "#7aa6c2", "set": "#e0a458", "order": "#a596c8"}
 _WAYS = {"shuffle": "shuffled", "set": "all rows set to the value (rows that held it)", "order": "steps reordered"}
-_WHISKER, _EDGE = "#5b6770", "#37474f"
+_PALE, _PALE_EDGE, _PALE_WORDS = "#f6e6d0", "#b9ada0", f"held by fewer than {FEW_HELD} rows"
+_UNTESTED = "not tested: no row's value changed"
+_WHISKER, _EDGE, _GROUND = "#5b6770", "#37474f", "#eef3f6"
 _MEAN_MARK: dict[str, Any] = {
     "marker": "D", "markersize": 4, "markerfacecolor": "white", "markeredgecolor": "#1d2b36"
 }  # fmt: skip
@@ -34,11 +36,30 @@ _LONGEST_NAME = 120  # letters; a longer one would leave the boxes no room
 _ROW_INCHES, _MARGIN_INCHES, _WIDTH_INCHES = 0.3, 2.0, 10.0
 _BOXES_INCHES = 7.6  # width of the axes, or a little less
 _HEAD_POINTS, _AXIS_POINTS = 12, 11
+_LEGEND_COLUMNS = 5
 _ROUNDING = 1e-4  # by which a deviation may exceed the axis's end, which has room for it
 _SMALLEST_PROBABILITY = 0.01  # end of the shortest axis: what moves less is small, and shall look small
 
 
-def boxplot_figure(summary: pd.DataFrame, subtitle: str, unit: str) -> Figure:
+class _Part(NamedTuple):
+    """Boxes below each other."""
+
+    rows: pd.DataFrame
+    first: int  # line of the first box, from the top
+    n_left: int  # boxes that are not shown
+
+    @property
+    def end(self) -> int:
+        """Line behind the last box, and behind the one that counts those not shown."""
+        return self.first + len(self.rows) + bool(self.n_left)
+
+    @property
+    def places(self) -> range:
+        """Lines of the boxes."""
+        return range(self.first, self.first + len(self.rows))
+
+
+def boxplot_figure(summary: pd.DataFrame, subtitle: str, unit: str, order_by: str = MEAN) -> Figure:
     """Draw the boxplot on a figure of its own, high enough for every label that is shown.
 
     Parameters
@@ -49,35 +70,35 @@ def boxplot_figure(summary: pd.DataFrame, subtitle: str, unit: str) -> Figure:
         What was audited, on how many rows.
     unit : str
         Unit of the prediction.
+    order_by : str
+        The statistic that leads.
 
     Returns
     -------
     matplotlib Figure
         Of 10 inches (more for long names) by 0.3 inches a perturbation, at most `MOST` of them; save it with `savefig`.
     """
-    shown = choose_boxes(summary)
-    longest = min(_LONGEST_NAME, max(map(len, shown["perturbation"])))
+    parts = _parts_of(summary, order_by)
+    longest = min(_LONGEST_NAME, max(len(name) for part in parts for name in part.rows["perturbation"]))
     width = _WIDTH_INCHES + _LETTER_INCHES * max(0, longest - _FREE_LETTERS)
-    n_lines = len(shown) + (len(shown) < len(summary))
-    figure = Figure(figsize=(width, _MARGIN_INCHES + _ROW_INCHES * n_lines), layout="constrained")
-    draw_boxplot(figure.subplots(), summary, subtitle, unit)
+    figure = Figure(figsize=(width, _MARGIN_INCHES + _ROW_INCHES * parts[-1].end), layout="constrained")
+    draw_boxplot(figure.subplots(), summary, subtitle, unit, order_by)
     return figure
 
 
-def choose_boxes(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows to show, ordered by median, ties by mean.
+def _parts_of(summary: pd.DataFrame, order_by: str) -> list[_Part]:
+    """Return the rows to show: what was moved, and below a line for a heading what was set to a value."""
+    in_order = ordered(summary, order_by)
+    above, below = moved(in_order), set_values(in_order)
+    n_above = min(len(above), MOST - min(len(below), MOST_SET))
+    n_below = min(len(below), MOST - n_above)
+    first = _Part(above.head(n_above), 0, len(above) - n_above)
+    parts = [first, _Part(below.head(n_below), first.end + 1, len(below) - n_below)]
+    return [part for part in parts if len(part.rows)]
 
-    Parameters
-    ----------
-    summary : DataFrame
-        As for `boxplot_figure`. Not modified.
-    """
-    ordered = summary.sort_values(["median", "mean"], ascending=False, kind="stable").reset_index(drop=True)
-    return ordered.head(MOST)
 
-
-def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str) -> Axes:
-    """Draw one box per perturbation, those that move predictions most.
+def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str, order_by: str = MEAN) -> Axes:
+    """Draw one box per perturbation that was tested, those that lead.
 
     Parameters
     ----------
@@ -85,18 +106,42 @@ def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str) ->
         To draw on.
     summary : DataFrame
         One row per perturbation. Not modified.
-    subtitle, unit : str
+    subtitle, unit, order_by : str
 
     Returns
     -------
     matplotlib Axes
         Boxes from the lower to the upper quartile with a line at the median, whiskers from 5 % to 95 %, a diamond at
-        the mean and a point at the largest deviation. Below the last box it is said how many are not shown.
+        the mean and a point at the largest deviation. Set values stand below a heading of their own, pale where few
+        rows held them. Where no row's value changed it is said so in the place of a box, since a box at 0 would look
+        like no effect. Below the last box of a part it is said how many are not shown.
     """
-    ordered = choose_boxes(summary)
+    parts = _parts_of(summary, order_by)
+    shown = pd.concat([part.rows for part in parts]).assign(place=[line for part in parts for line in part.places])
+    untested = shown["changed_share"] == 0 if "changed_share" in shown else pd.Series(data=False, index=shown.index)
+    _draw_boxes(axes, shown[~untested])
+    for line in shown.loc[untested, "place"]:
+        _write_line(axes, line, _UNTESTED, style="italic")
+    _label(axes, shown, untested, unit)
+    _head(axes, subtitle, f"by {_short(order_by)}, axis: 0 to {_axis_end(shown, unit):g}", _lift(parts))
+    for part in parts:
+        if part.n_left:
+            words = f"and {part.n_left:,} more, none with a larger {in_words(order_by)} (summary.csv)"
+            _write_line(axes, part.places.stop, words)
+    if parts[-1].first:
+        _head_set_values(axes, parts[-1].first - 1)
+    axes.set_ylim(parts[-1].end - 0.4, -0.6)
+    if len(parts[0].rows) > TOP:
+        _mark_top(axes)
+    _explain(axes, shown)
+    return axes
+
+
+def _draw_boxes(axes: Axes, shown: pd.DataFrame) -> None:
     boxes = axes.bxp(
-        [_box(row) for row in ordered.to_dict("records")],
-        positions=range(len(ordered)),
+        [_box(row) for row in shown.to_dict("records")],
+        positions=shown["place"].to_list(),
+        manage_ticks=False,
         orientation="horizontal",
         widths=0.62,
         showfliers=True,
@@ -108,12 +153,13 @@ def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str) ->
         whiskerprops={"color": _WHISKER},
         capprops={"color": _WHISKER},
     )
-    for box, way in zip(boxes["boxes"], ordered["way"], strict=True):
-        box.set(facecolor=_COLOURS[way], edgecolor=_EDGE)
-    _label(axes, ordered, subtitle, unit)
-    if len(ordered) < len(summary):
-        _tell_others(axes, len(ordered), len(summary) - len(ordered))
-    return axes
+    for box, way, is_pale in zip(boxes["boxes"], shown["way"], _are_pale(shown), strict=True):
+        box.set(facecolor=_PALE if is_pale else _COLOURS[way], edgecolor=_PALE_EDGE if is_pale else _EDGE)
+
+
+def _are_pale(shown: pd.DataFrame) -> pd.Series:
+    """Tell of which set values few rows know what they do."""
+    return shown.get("held", pd.Series(np.nan, index=shown.index)) < FEW_HELD
 
 
 def _box(row: dict[Any, Any]) -> dict[str, Any]:
@@ -135,22 +181,26 @@ def _label_of(row: dict[Any, Any]) -> str:
     return name if math.isnan(held) else f"{name} ({held:,.0f})"
 
 
-def _label(axes: Axes, ordered: pd.DataFrame, subtitle: str, unit: str) -> None:
-    end = _axis_end(float(ordered["max"].max()), unit)
-    _head(axes, subtitle, f"axis: 0 to {end:g}", _TICKS_ABOVE if len(ordered) > TOP else 0)
+def _label(axes: Axes, shown: pd.DataFrame, untested: pd.Series, unit: str) -> None:
+    axes.set_yticks(shown["place"].to_list(), [_label_of(row) for row in shown.to_dict("records")])
     axes.set_xlabel(_deviation_in(unit), fontsize=_AXIS_POINTS, fontweight="bold", parse_math=False)
     axes.set_ylabel("Perturbated feature", fontsize=_AXIS_POINTS, fontweight="bold")
     axes.tick_params(labelsize=_AXIS_POINTS)
-    for label in axes.get_yticklabels():
-        label.set_parse_math(False)  # a dollar in a feature's name is a dollar
-    axes.set_ylim(len(ordered) - 0.4, -0.6)
-    axes.set_xlim(0, 1.02 * end)
+    for label, is_muted in zip(axes.get_yticklabels(), untested | _are_pale(shown), strict=True):
+        label.set(parse_math=False, color=MUTED if is_muted else "black")  # a dollar in a feature's name is a dollar
+    axes.set_xlim(0, 1.02 * _axis_end(shown, unit))
     axes.grid(axis="x", color="#d9dee2", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(ordered) > TOP:
-        _mark_top(axes)
-    _explain(axes, set(ordered["way"]))
+
+
+def _short(order_by: str) -> str:
+    return in_words(order_by).removesuffix(" deviation")
+
+
+def _lift(parts: list[_Part]) -> int:
+    """Return how many points the upper scale of a long plot takes."""
+    return _TICKS_ABOVE if len(parts[0].rows) > TOP else 0
 
 
 def _head(axes: Axes, subtitle: str, scale: str, lift: int) -> None:
@@ -173,7 +223,7 @@ def _deviation_in(unit: str) -> str:
 
 def _mark_top(axes: Axes) -> None:
     """Set the first boxes off from the others, named beside them, and repeat the scale above them."""
-    axes.axhspan(-0.6, TOP - 0.5, color="#eef3f6", zorder=0)
+    axes.axhspan(-0.6, TOP - 0.5, color=_GROUND, zorder=0)
     axes.axhline(TOP - 0.5, color=_EDGE, linewidth=1, linestyle="--")
     axes.annotate(
         f"TOP {TOP} FEATURES",
@@ -190,39 +240,48 @@ def _mark_top(axes: Axes) -> None:
     axes.tick_params(labeltop=True, top=True)
 
 
-def _tell_others(axes: Axes, n_shown: int, n_left: int) -> None:
-    """Say in a line of its own, below the last box, how many there are besides."""
-    axes.set_ylim(n_shown + 0.6, -0.6)
+def _head_set_values(axes: Axes, line: int) -> None:
+    """Set what is set to a value off from what was shuffled, with a heading: the two are not to be ranked together."""
+    axes.axhline(line - 0.5, color=_EDGE, linewidth=0.8)
+    _write_line(axes, line, "IF EVERYBODY HAD ONE VALUE", fontsize=10, fontweight="bold")
+
+
+def _write_line(axes: Axes, line: int, words: str, **style: Any) -> None:  # noqa: ANN401 - of matplotlib's texts
+    """Write in a line of its own, or in the place of a box."""
     axes.annotate(
-        f"and {n_left:,} more, none with a larger median (summary.csv)",
-        (0, n_shown),
+        words,
+        (0, line),
         xycoords=axes.get_yaxis_transform(),
         xytext=(6, 0),
         textcoords="offset points",
         va="center",
-        fontsize=_AXIS_POINTS,
-        color=_EDGE,
+        **{"fontsize": _AXIS_POINTS, "color": _EDGE, **style},
     )
 
 
-def _explain(axes: Axes, ways: set[str]) -> None:
+def _explain(axes: Axes, shown: pd.DataFrame) -> None:
+    ways = set(shown["way"])
+    pale = [Patch(facecolor=_PALE, edgecolor=_PALE_EDGE, label=_PALE_WORDS)] if _are_pale(shown).any() else []
     handles = [
         *[Patch(facecolor=_COLOURS[way], edgecolor=_EDGE, label=_WAYS[way]) for way in _COLOURS if way in ways],
+        *pale,
         Line2D([], [], linestyle="none", label="mean", **_MEAN_MARK),
         Line2D([], [], linestyle="none", label="largest", **_LARGEST_MARK),
         Line2D([], [], color=_WHISKER, label="whiskers: 5 % to 95 %"),
     ]
     figure = axes.get_figure(root=True)
     if figure is not None:
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
+        columns = min(len(handles), _LEGEND_COLUMNS)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
 
 
-def _axis_end(largest: float, unit: str) -> float:
+def _axis_end(shown: pd.DataFrame, unit: str) -> float:
     """Return a round number (1, 2 or 5 times a power of ten) that the largest deviation does not exceed.
 
     Versions that are alike share it, so that their boxes can be compared by eye. Below a hundredth, all probabilities
     do.
     """
+    largest = float(shown["max"].max())
     if "probability" in unit:
         largest = max(largest, _SMALLEST_PROBABILITY)
     if largest <= 0:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.basics.text import as_table, as_text, rows_to_show
+from nnperm_mlflow.report.compared_numbers import SIDES, numbers_of
 
 _TOP = 10
-_SIDES = ("a", "b")
 
 
 def comparison_card(
@@ -19,6 +20,7 @@ def comparison_card(
     names: tuple[str, str],
     *,
     unit: str,
+    statistic: Statistic,
     head: str,
     facts: Sequence[tuple[str, str, str]],
     overall: Sequence[tuple[str, str]],
@@ -28,11 +30,13 @@ def comparison_card(
     Parameters
     ----------
     table : DataFrame
-        As for `report.dumbbell.dumbbell_figure`, ordered.
+        As for `report.compared_numbers.numbers_of`, ordered.
     names : (str, str)
         What the two versions are called.
     unit : str
         Of prediction and deviation.
+    statistic : "mean" or "median"
+        The one that leads.
     head : str
         When, where and on what they were compared, as Markdown.
     facts : sequence of (str, str, str)
@@ -40,7 +44,8 @@ def comparison_card(
     overall : sequence of (str, str)
         Numbers about the comparison as a whole: a name, and the number with its interval.
     """
-    common = table[table["only_in"] == ""]
+    numbers = numbers_of(table, statistic)
+    common = numbers[numbers["only_in"] == ""]
     lines = [
         f"# {as_text(names[0])} and {as_text(names[1])} compared",
         "",
@@ -50,14 +55,14 @@ def comparison_card(
         "",
         "## What changed",
         "",
-        f"The median of how far predictions move ({as_text(unit)}) when one feature is disturbed, all else as it is. "
-        f"The difference is {as_text(names[1])} less {as_text(names[0])}, in brackets its 95 % interval.",
+        f"The {statistic} of how far predictions move ({as_text(unit)}) when one feature is disturbed, all else as it "
+        f"is. The difference is {as_text(names[1])} less {as_text(names[0])}, in brackets its 95 % interval.",
         "",
         *_changes(common, names),
         "",
         *as_table(["of all features that both have", ""], overall),
         "",
-        *_alone(table, names),
+        *_alone(numbers, names),
         *_undefined(common),
         "A difference says that predictions rest on a feature more or less than before, not that they have become "
         "better or worse.",
@@ -69,7 +74,7 @@ def comparison_card(
 def _changes(common: pd.DataFrame, names: tuple[str, str]) -> list[str]:
     shown = common.head(rows_to_show(len(common), _TOP))
     rows = [
-        (row["perturbation"], *(_number(row[f"median_{side}"]) for side in _SIDES), _difference(row))
+        (row["perturbation"], *(_number(row[side]) for side in SIDES), _difference(row))
         for row in shown.to_dict("records")
     ]
     more = len(common) - len(shown)
@@ -77,19 +82,19 @@ def _changes(common: pd.DataFrame, names: tuple[str, str]) -> list[str]:
     return [*lines, *(["", f"{more:,} more, which differ less, in comparison.csv."] if more > 0 else [])]
 
 
-def _alone(table: pd.DataFrame, names: tuple[str, str]) -> list[str]:
+def _alone(numbers: pd.DataFrame, names: tuple[str, str]) -> list[str]:
     lines = []
-    for side, name in zip(_SIDES, names, strict=True):
-        alone = table[table["only_in"] == side]
+    for side, name in zip(SIDES, names, strict=True):
+        alone = numbers[numbers["only_in"] == side]
         if len(alone):
-            told = [f"{as_text(row['perturbation'])} ({_number(row[f'median_{side}'])})" for _, row in alone.iterrows()]
+            told = [f"{as_text(row['perturbation'])} ({_number(row[side])})" for _, row in alone.iterrows()]
             lines += [f"Only in {as_text(name)}: {', '.join(told)}.", ""]
     return lines
 
 
 def _undefined(common: pd.DataFrame) -> list[str]:
     names = common.loc[common["difference"].isna(), "perturbation"]
-    return [f"Without a median in one of them: {', '.join(map(as_text, names))}.", ""] if len(names) else []
+    return [f"Without a deviation in one of them: {', '.join(map(as_text, names))}.", ""] if len(names) else []
 
 
 def _difference(row: dict[Any, Any]) -> str:

@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
+from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.analysis.statistics.order import in_words
+from nnperm_mlflow.report.compared_numbers import SIDES, numbers_of
 from nnperm_mlflow.report.picture_text import (
     LONGEST_LINE,
     MUTED,
@@ -28,8 +31,6 @@ TOP = 20
 
 TOP_OF_ONE = 10
 """Features of only one version that are shown, those that move predictions most."""
-
-SIDES = ("a", "b")
 
 _COLOURS = {"a": "#d98a2b", "b": "#1f5f8b"}  # told apart by colour-blind readers, and light from dark on grey prints
 _PALE = {"a": "#efd3ae", "b": "#a9c3d4"}
@@ -48,28 +49,30 @@ _HEADER, _INTERVAL_HEADER = "difference", "95 % interval"
 _MOST_DECIMALS = 6
 
 
-def dumbbell_figure(table: pd.DataFrame, names: tuple[str, str], subtitle: str, unit: str) -> Figure:
+def dumbbell_figure(
+    table: pd.DataFrame, names: tuple[str, str], subtitle: str, unit: str, statistic: Statistic = "mean"
+) -> Figure:
     """Draw the chart on a figure of its own, large enough for every label and number.
 
     Parameters
     ----------
     table : DataFrame
-        A row per perturbation: `perturbation`; `median_a`, `median_a_low`, `median_a_high` and the same of `b`, what it
-        came to in either version with its 95 % interval; `difference` (of `b` less `a`), `difference_low` and
-        `difference_high`; `only_in`, which is "a" or "b" where only one version has it, else "". Not modified.
+        As for `report.compared_numbers.numbers_of`. Not modified.
     names : (str, str)
         What the two versions are called.
     subtitle : str
         On what they were compared.
     unit : str
         Unit of the prediction.
+    statistic : "mean" or "median"
+        The one that leads.
 
     Returns
     -------
     matplotlib Figure
         Of 0.34 inches a row; save it with `savefig`.
     """
-    shown = choose_rows(table)
+    shown = choose_rows(table, statistic)
     left = max([inches_of(name, _NAME_POINTS, "bold") for name in _labels(shown)], default=0)
     size = (
         left + _PLOT_INCHES + sum(_column_inches(_texts(shown, _short(names)))) + 4 * _GAP_INCHES,
@@ -78,24 +81,26 @@ def dumbbell_figure(table: pd.DataFrame, names: tuple[str, str], subtitle: str, 
     under_head = (0, 0, 1, 1 - _HEAD_INCHES / size[1])
     layout = ConstrainedLayoutEngine(w_pad=_PAD_INCHES, h_pad=_PAD_INCHES, rect=under_head)
     figure = Figure(figsize=size, layout=layout)
-    draw_dumbbell(figure.subplots(), table, names, unit)
+    draw_dumbbell(figure.subplots(), table, names, unit, statistic)
     _head(figure, names, subtitle)
     return figure
 
 
-def choose_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows to show: what changed most, then what only one version has and moves its predictions most.
+def choose_rows(table: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:
+    """Return the rows to show, as `numbers_of` has them: what changed most, then what only one version has.
 
     Parameters
     ----------
     table : DataFrame
         As for `dumbbell_figure`. Not modified.
+    statistic : "mean" or "median"
     """
-    common = table[table["only_in"] == ""]
+    numbers = numbers_of(table, statistic)
+    common = numbers[numbers["only_in"] == ""]
     changed = common.loc[common["difference"].abs().sort_values(ascending=False, kind="stable").index].head(TOP)
-    alone = table[table["only_in"] != ""]
-    medians = alone["median_a"].fillna(alone["median_b"])
-    largest = alone.loc[medians.sort_values(ascending=False, kind="stable").index].head(TOP_OF_ONE)
+    alone = numbers[numbers["only_in"] != ""]
+    own = alone["a"].fillna(alone["b"])
+    largest = alone.loc[own.sort_values(ascending=False, kind="stable").index].head(TOP_OF_ONE)
     ordered = [largest[largest["only_in"] == side] for side in SIDES]
     return pd.concat([changed, *ordered], ignore_index=True)
 
@@ -105,14 +110,16 @@ def is_changed(table: pd.DataFrame) -> pd.Series:
     return (table["difference_low"] > 0) | (table["difference_high"] < 0)
 
 
-def draw_dumbbell(axes: Axes, table: pd.DataFrame, names: tuple[str, str], unit: str) -> Axes:
+def draw_dumbbell(
+    axes: Axes, table: pd.DataFrame, names: tuple[str, str], unit: str, statistic: Statistic = "mean"
+) -> Axes:
     """Draw one row per feature, that which changed most on top.
 
     Parameters
     ----------
     axes : matplotlib Axes
         To draw on.
-    table, names, unit
+    table, names, unit, statistic
         As for `dumbbell_figure`.
 
     Returns
@@ -121,10 +128,10 @@ def draw_dumbbell(axes: Axes, table: pd.DataFrame, names: tuple[str, str], unit:
         Two points a row, joined by a line, thin bars for their intervals, and the difference at the right; pale where
         the interval of the difference holds 0. A single hollow point where only one version has the feature.
     """
-    shown = choose_rows(table)
+    shown = choose_rows(table, statistic)
     for place, (row, changed) in enumerate(zip(shown.to_dict("records"), is_changed(shown), strict=True)):
         _draw_row(axes, place, row, bool(changed))
-    _label(axes, shown, _short(names), unit)
+    _label(axes, shown, _short(names), f"{in_words(statistic)} ({_fitted(unit)})")
     _explain(axes, table, shown)
     return axes
 
@@ -134,25 +141,28 @@ def _draw_row(axes: Axes, place: int, row: dict[Any, Any], changed: bool) -> Non
     alone = row["only_in"]
     colours = _COLOURS if changed or alone else _PALE
     if not alone:
-        ends = [row["median_a"], row["median_b"]]
+        ends = [row["a"], row["b"]]
         axes.plot(ends, [place, place], color=_LINE if changed else _PALE_LINE, linewidth=3, solid_capstyle="butt")
     for side in [alone] if alone else SIDES:
         lift = 0.0 if alone else _LIFT[side]
-        interval = [row[f"median_{side}_low"], row[f"median_{side}_high"]]
+        interval = [row[f"{side}_low"], row[f"{side}_high"]]
         axes.plot(interval, [place + lift] * 2, color=colours[side], **_INTERVAL)
         colour: dict[str, Any] = {
             "markeredgecolor": colours[side],
             "markerfacecolor": "white" if alone else colours[side],
         }
-        axes.plot(row[f"median_{side}"], place, markersize=_SIZES["b" if alone else side], zorder=3, **colour, **_POINT)
+        axes.plot(row[side], place, markersize=_SIZES["b" if alone else side], zorder=3, **colour, **_POINT)
 
 
-def _label(axes: Axes, shown: pd.DataFrame, names: dict[str, str], unit: str) -> None:
-    quantity = f"median deviation ({fit(unit, _PLOT_INCHES - 1.6, _AXIS_POINTS, 'bold')})"
+def _fitted(unit: str) -> str:
+    return fit(unit, _PLOT_INCHES - 1.6, _AXIS_POINTS, "bold")
+
+
+def _label(axes: Axes, shown: pd.DataFrame, names: dict[str, str], quantity: str) -> None:
     axes.set_xlabel(quantity, fontsize=_AXIS_POINTS, fontweight="bold", parse_math=False)
     axes.set_yticks(range(len(shown)), _labels(shown), fontsize=_NAME_POINTS, parse_math=False)
     axes.set_ylim(len(shown) - 0.4, -0.6)
-    largest = np.nanmax(shown[["median_a", "median_b", "median_a_high", "median_b_high"]].to_numpy(float), initial=0)
+    largest = np.nanmax(shown[["a", "b", "a_high", "b_high"]].to_numpy(float), initial=0)
     axes.set_xlim(0, 1.04 * largest if largest > 0 else 1)
     axes.tick_params(axis="y", length=0, pad=_NAME_GAP)
     axes.grid(axis="both", color=_GRID_LINE, linewidth=0.8)

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import BboxTransformTo, ScaledTranslation
 
+from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, in_words
 from nnperm_mlflow.report.picture_text import (
     LONGEST_LINE,
     SUBTITLE_POINTS,
@@ -53,21 +54,23 @@ class _Grid(NamedTuple):
     cells: np.ndarray
     channels: list[str]
     windows: list[str]
-    n_channels: int  # with those that are not drawn
+    notes: list[str]  # for the title
 
 
-def heatmap_figure(windows: pd.DataFrame, subtitle: str, unit: str) -> Figure:
+def heatmap_figure(windows: pd.DataFrame, subtitle: str, unit: str, order_by: str = MEAN) -> Figure:
     """Draw the heatmap on a figure of its own, large enough for every label and number.
 
     Parameters
     ----------
     windows : DataFrame
         One row per channel and window: `channel`, `window` (their names), `first`, `last` (steps from 1, both within),
-        `median` and `mean` (of the deviations). Not modified.
+        `median` and `mean` (of the deviations), and what else leads. Not modified.
     subtitle : str
         What was audited, on how many rows.
     unit : str
         Unit of the prediction.
+    order_by : str
+        The statistic that leads.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def heatmap_figure(windows: pd.DataFrame, subtitle: str, unit: str) -> Figure:
         Of 0.34 inches a channel and at least 0.3 inches a window, up to `MOST_CHANNELS` and `MOST_NAMED` of them; save
         it with `savefig`.
     """
-    grid = _order(windows)
+    grid = _order(windows, order_by)
     title = inches_of(_title(grid), TITLE_POINTS, "bold")
     subtitle_inches = inches_of(shorten(subtitle, LONGEST_LINE), SUBTITLE_POINTS) + _LEGEND_INCHES
     right = max(len(grid.windows) * _cell_inches(grid), title, subtitle_inches)
@@ -85,11 +88,11 @@ def heatmap_figure(windows: pd.DataFrame, subtitle: str, unit: str) -> Figure:
         _HEAD_AND_FOOT_INCHES + _below_inches(grid) + _ROW_INCHES * len(grid.channels),
     )
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=_PAD_INCHES, h_pad=_PAD_INCHES))
-    draw_heatmap(figure.subplots(), windows, subtitle, unit)
+    draw_heatmap(figure.subplots(), windows, subtitle, unit, order_by)
     return figure
 
 
-def draw_heatmap(axes: Axes, windows: pd.DataFrame, subtitle: str, unit: str) -> Axes:
+def draw_heatmap(axes: Axes, windows: pd.DataFrame, subtitle: str, unit: str, order_by: str = MEAN) -> Axes:
     """Draw one cell per channel and window, the channel with the largest deviation on top, windows in order of time.
 
     Parameters
@@ -98,15 +101,15 @@ def draw_heatmap(axes: Axes, windows: pd.DataFrame, subtitle: str, unit: str) ->
         To draw on.
     windows : DataFrame
         As for `heatmap_figure`. Not modified.
-    subtitle, unit : str
+    subtitle, unit, order_by : str
 
     Returns
     -------
     matplotlib Axes
-        Its colours are medians; where all of these are 0, as of rare flags, they are means, and title and colour bar
-        say so. Colours begin at 0. A cell is hatched where the channel lacks the window.
+        Its colours are what leads, as title and colour bar say. Where that is the median and all are 0, as of rare
+        flags, they are means. Colours begin at 0. A cell is hatched where the channel lacks the window.
     """
-    grid = _order(windows)
+    grid = _order(windows, order_by)
     largest = np.nanmax(grid.cells, initial=0)
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(grid.cells),
@@ -126,19 +129,23 @@ def draw_heatmap(axes: Axes, windows: pd.DataFrame, subtitle: str, unit: str) ->
     return axes
 
 
-def _order(windows: pd.DataFrame) -> _Grid:
+def _order(windows: pd.DataFrame, order_by: str) -> _Grid:
     """Choose the statistic and order the cells: by largest cell, ties by mean; across by first step, then last."""
-    statistic = "median" if windows["median"].any() else "mean"
+    all_zero = order_by == MEDIAN and not windows[MEDIAN].any()
+    statistic = MEAN if all_zero else order_by
     wide = {
         name: windows.pivot(index="channel", columns=["first", "last", "window"], values=name).sort_index(axis=1)
-        for name in ("median", "mean")
+        for name in {statistic, MEAN}
     }
-    largest = pd.DataFrame({"shown": wide[statistic].max(axis=1), "mean": wide["mean"].max(axis=1)})
+    largest = pd.DataFrame({"shown": wide[statistic].max(axis=1), "mean": wide[MEAN].max(axis=1)})
     largest = largest.reindex(windows["channel"].unique())
     order = largest.sort_values(["shown", "mean"], ascending=False, kind="stable").index
     cells = wide[statistic].loc[order[:MOST_CHANNELS]]
     names = [_window_name(*column) for column in cells.columns]
-    return _Grid(statistic, cells.to_numpy(dtype=float), [shorten(name) for name in cells.index], names, len(order))
+    channels, notes = [shorten(name) for name in cells.index], ["all medians are 0"] if all_zero else []
+    if len(order) > len(channels):
+        notes.append(f"the leading {len(channels)} of {len(order):,} channels")
+    return _Grid(statistic, cells.to_numpy(dtype=float), channels, names, notes)
 
 
 def _window_name(first: int, last: int, name: str) -> str:
@@ -148,11 +155,8 @@ def _window_name(first: int, last: int, name: str) -> str:
 
 
 def _title(grid: _Grid) -> str:
-    notes = [] if grid.statistic == "median" else ["all medians are 0"]
-    if grid.n_channels > len(grid.channels):
-        notes.append(f"the leading {len(grid.channels)} of {grid.n_channels:,} channels")
-    note = f" ({'; '.join(notes)})" if notes else ""
-    return f"When a channel matters (temporal occlusion): {grid.statistic} deviation by window{note}"
+    note = f" ({'; '.join(grid.notes)})" if grid.notes else ""
+    return f"When a channel matters (temporal occlusion): {in_words(grid.statistic)} by window{note}"
 
 
 def _cell_inches(grid: _Grid) -> float:
@@ -222,7 +226,8 @@ def _explain(axes: Axes, mesh: QuadMesh, grid: _Grid, unit: str) -> None:
         ticks=MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]),
         format=FuncFormatter(lambda number, _: three_digits(number)),
     )
-    deviation = f"{grid.statistic} deviation ({shorten(unit)})"
+    what = in_words(grid.statistic)
+    deviation = f"{what} ({shorten(unit)})" if grid.statistic in (MEAN, MEDIAN) else what
     bar.set_label(deviation, loc="left", fontsize=_LABEL_POINTS, parse_math=False)
     bar.ax.tick_params(labelsize=_NUMBER_POINTS)
     bar.outline.set_edgecolor(_GRID_LINE)

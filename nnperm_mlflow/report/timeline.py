@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from sklearn.isotonic import isotonic_regression
 
+from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.analysis.statistics.order import in_words
 from nnperm_mlflow.report.picture_text import (
     LONGEST_LINE,
     MUTED,
@@ -40,25 +42,27 @@ _DODGE_INCHES = 0.06  # between features of one version, so that no interval hid
 _POINTS_PER_INCH = 72
 
 
-def history_figure(medians: pd.DataFrame, subtitle: str) -> Figure:
+def history_figure(medians: pd.DataFrame, subtitle: str, statistic: Statistic = "mean") -> Figure:
     """Draw the history on a figure of its own, wide enough for every version and name.
 
     Parameters
     ----------
     medians : DataFrame
         A row per version and perturbation, versions in order: `version`, `perturbation`, `kind` (of the feature),
-        `median`, `median_low`, `median_high`, `unit`, and for each version the same `verdict` (`pass`, `fail` or
-        nothing), `basis` (a number; versions of the same basis can be compared, 0 is that of the newest) and `differs`
-        (in what another basis differs). Not modified.
+        `way`, the statistic with its ends (`mean`, `mean_low`, `mean_high`), `unit`, and for each version the same
+        `verdict` (`pass`, `fail` or nothing), `basis` (a number; versions of the same basis can be compared, 0 is that
+        of the newest) and `differs` (in what another basis differs). Not modified.
     subtitle : str
         What the history is of.
+    statistic : "mean" or "median"
+        The one that leads.
 
     Returns
     -------
     matplotlib Figure
         With axes of 4.4 inches in height, and as wide as names and up to 40 versions take; save it with `savefig`.
     """
-    grid = grid_of(medians)
+    grid = grid_of(medians, statistic)
     width = max(_LEAST_WIDTH_INCHES, _step_inches(grid) * grid.n_versions)
     names = max((inches_of(_named(grid, place), _LABEL_POINTS, "bold") for place in range(grid.top)), default=0.0)
     whole = _LEFT_INCHES + width + _LEADER_INCHES + names + _EDGE_INCHES
@@ -66,11 +70,11 @@ def history_figure(medians: pd.DataFrame, subtitle: str) -> Figure:
     height = below + _HEIGHT_INCHES + _TOP_INCHES
     figure = Figure(figsize=(whole, height))
     place = (_LEFT_INCHES / whole, below / height, width / whole, _HEIGHT_INCHES / height)
-    draw_history(figure.add_axes(place), medians, subtitle)
+    draw_history(figure.add_axes(place), medians, subtitle, statistic)
     return figure
 
 
-def draw_history(axes: Axes, medians: pd.DataFrame, subtitle: str) -> Axes:
+def draw_history(axes: Axes, medians: pd.DataFrame, subtitle: str, statistic: Statistic = "mean") -> Axes:
     """Draw a line per perturbation over the versions, those eight in colour that ever moved predictions most.
 
     Parameters
@@ -80,15 +84,16 @@ def draw_history(axes: Axes, medians: pd.DataFrame, subtitle: str) -> Axes:
     medians : DataFrame
         As for `history_figure`. Not modified.
     subtitle : str
+    statistic : "mean" or "median"
 
     Returns
     -------
     matplotlib Axes
-        Points are medians, bars their intervals. Lines join neighbouring versions of the same basis; points are hollow
-        where it is not the newest's. Windows are left out, since their features are there, and so are versions whose
-        deviations have another unit than the newest's.
+        Points are what leads, bars its intervals. Lines join neighbouring versions of the same basis; points are hollow
+        where it is not the newest's. Windows are left out, since their features are there, set values, which are no
+        part of the order, and versions whose deviations have another unit than the newest's.
     """
-    grid = grid_of(medians)
+    grid = grid_of(medians, statistic)
     axes.set_xlim(-0.5, grid.n_versions - 0.5)
     axes.set_ylim(0, 1.06 * (grid.largest or 1.0))
     for place in reversed(range(len(grid.names))):
@@ -111,16 +116,16 @@ def _draw_line(axes: Axes, grid: HistoryGrid, place: int) -> None:
     is_top = place < grid.top
     colour = _COLOURS[place] if is_top else _OTHERS
     across = np.arange(grid.n_versions) + (_dodge(axes, grid, place) if is_top else 0.0)
-    median = grid.median[place]
+    value = grid.value[place]
     look: dict[str, Any] = {"color": colour, "zorder": 3 if is_top else 1, "clip_on": False}
     for start in np.flatnonzero(grid.bases[:-1] == grid.bases[1:]):
         pair = slice(start, start + 2)
-        axes.plot(across[pair], median[pair], linewidth=1.8 if is_top else 0.8, **look)
+        axes.plot(across[pair], value[pair], linewidth=1.8 if is_top else 0.8, **look)
     if is_top:
         axes.vlines(across, grid.low[place], grid.high[place], linewidth=1.1, **look)
     points: dict[str, Any] = {"marker": "o", "markersize": 5.5 if is_top else 2.5, "linestyle": "none"}
     for meant, face in ((grid.bases == 0, colour), (grid.bases != 0, "white")):
-        axes.plot(across[meant], median[meant], markerfacecolor=face, markeredgewidth=1.3, **points, **look)
+        axes.plot(across[meant], value[meant], markerfacecolor=face, markeredgewidth=1.3, **points, **look)
 
 
 def _dodge(axes: Axes, grid: HistoryGrid, place: int) -> float:
@@ -130,9 +135,9 @@ def _dodge(axes: Axes, grid: HistoryGrid, place: int) -> float:
 
 
 def _name_lines(axes: Axes, grid: HistoryGrid) -> None:
-    """Write names and newest medians at the right, beside the last points, moved apart where they are close."""
+    """Write names and newest numbers at the right, beside the last points, moved apart where they are close."""
     height, end = _inches(axes)[1], axes.get_ylim()[1]
-    points = np.array([grid.median[place, grid.last(place)] for place in range(grid.top)])
+    points = np.array([grid.value[place, grid.last(place)] for place in range(grid.top)])
     texts = _apart(points / end * height, _LINE_INCHES, height) / height * end
     edge, step = grid.n_versions - 0.5, _step(axes, grid)
     thin: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.7, "clip_on": False, "scalex": False, "scaley": False}
@@ -155,10 +160,10 @@ def _apart(wanted: np.ndarray, least: float, most: float) -> np.ndarray:
 
 
 def _named(grid: HistoryGrid, place: int) -> str:
-    """Return a perturbation's name with its newest median, or where it was seen last."""
+    """Return a perturbation's name with its newest number, or where it was seen last."""
     name, at = fit(grid.names[place], _WIDEST_NAME_INCHES, _LABEL_POINTS, "bold"), grid.last(place)
     if grid.is_in_newest(place):
-        return f"{name}  {three_digits(grid.median[place, at])}"
+        return f"{name}  {three_digits(grid.value[place, at])}"
     return f"{name}  (until version {grid.versions['version'].iloc[at]})"
 
 
@@ -168,7 +173,7 @@ def _label(axes: Axes, grid: HistoryGrid, subtitle: str) -> None:
     write_title(axes, _TITLE, fit(subtitle, room, SUBTITLE_POINTS, longest=LONGEST_LINE))
     width, height = _inches(axes)
     unit = fit(grid.unit, 0.6 * height, _AXIS_POINTS, "bold")
-    axes.set_ylabel(f"median deviation ({unit})", fontsize=_AXIS_POINTS, fontweight="bold", parse_math=False)
+    axes.set_ylabel(f"{in_words(grid.statistic)} ({unit})", fontsize=_AXIS_POINTS, fontweight="bold", parse_math=False)
     axes.yaxis.set_label_coords(-_Y_LABEL_INCHES / width, 0.5)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: three_digits(number)))
     axes.set_xticks([])

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.analysis.statistics.order import moved
+
 TOP = 8
 """Perturbations that have a colour and a name; the others are grey."""
 
@@ -16,7 +19,6 @@ MOST = 60
 MOST_VERSIONS = 40
 """Versions that are drawn, the newest; a picture of more could not be read."""
 
-_STATISTICS = ("median", "median_low", "median_high")
 _OF_VERSION = ["version", "verdict", "basis", "differs", "unit"]
 
 
@@ -27,8 +29,8 @@ class HistoryGrid:
     Attributes
     ----------
     names : list of str
-        Perturbations that are drawn, the one with the largest median over all versions first.
-    median, low, high : ndarray of shape (n_perturbations, n_versions)
+        Perturbations that are drawn, the one with the largest number over all versions first.
+    value, low, high : ndarray of shape (n_perturbations, n_versions)
         NaN where a version lacks a perturbation.
     versions : DataFrame
         A row per version, with all columns that `history_figure` tells of versions.
@@ -36,15 +38,20 @@ class HistoryGrid:
         How many versions there are, with those that are too many to draw.
     n_perturbations : int
         The same of perturbations.
+    has_set_values : bool
+        Whether features were set to values, which is not drawn.
+    statistic : "mean" or "median"
     """
 
     names: list[str]
-    median: np.ndarray
+    value: np.ndarray
     low: np.ndarray
     high: np.ndarray
     versions: pd.DataFrame
     n_audited: int
     n_perturbations: int
+    has_set_values: bool
+    statistic: Statistic
 
     @property
     def top(self) -> int:
@@ -69,50 +76,51 @@ class HistoryGrid:
     @property
     def largest(self) -> float:
         """The largest number that is drawn, or 0."""
-        return float(max(np.nanmax(self.median, initial=0), np.nanmax(self.high[: self.top], initial=0)))
+        return float(max(np.nanmax(self.value, initial=0), np.nanmax(self.high[: self.top], initial=0)))
 
     def last(self, place: int) -> int:
         """Return the last version that has a perturbation, both by position."""
-        return int(np.flatnonzero(np.isfinite(self.median[place]))[-1])
+        return int(np.flatnonzero(np.isfinite(self.value[place]))[-1])
 
     def is_in_newest(self, place: int) -> bool:
         """Tell whether the newest version has a perturbation, by its position."""
         return self.last(place) == self.n_versions - 1
 
 
-def grid_of(medians: pd.DataFrame) -> HistoryGrid:
+def grid_of(medians: pd.DataFrame, statistic: Statistic) -> HistoryGrid:
     """Order what is drawn.
 
     Parameters
     ----------
     medians : DataFrame
         As for `history_figure`. Not modified.
+    statistic : "mean" or "median"
 
     Returns
     -------
     HistoryGrid
-        Perturbations are ordered by their largest median over all versions, ties by that of the newest.
+        Perturbations are ordered by their largest number over all versions, ties by that of the newest.
     """
     versions = medians.drop_duplicates("version")[_OF_VERSION]
     shown = versions.tail(MOST_VERSIONS).reset_index(drop=True)
     is_drawn = medians["version"].isin(shown["version"]) & (medians["unit"] == shown["unit"].iloc[-1])
-    drawn = medians[is_drawn & (medians["kind"] != "window") & medians["median"].notna()]
-    wide = {
-        name: drawn.pivot(index="perturbation", columns="version", values=name).reindex(columns=shown["version"])
-        for name in _STATISTICS
-    }
-    median = wide["median"]
-    rank = pd.DataFrame({"largest": median.max(axis=1), "newest": median.iloc[:, -1].fillna(0)})
+    told = medians[is_drawn & (medians["kind"] != "window") & medians[statistic].notna()]
+    drawn = moved(told)
+    by_version = drawn.pivot(index="perturbation", columns="version")
+    wide = [by_version[f"{statistic}{end}"].reindex(columns=shown["version"]) for end in ("", "_low", "_high")]
+    rank = pd.DataFrame({"largest": wide[0].max(axis=1), "newest": wide[0].iloc[:, -1].fillna(0)})
     order = rank.sort_values(["largest", "newest"], ascending=False, kind="stable").index[:MOST]
-    arrays = {name: wide[name].loc[order].to_numpy(dtype=float) for name in _STATISTICS}
+    value, low, high = (numbers.loc[order].to_numpy(dtype=float) for numbers in wide)
     return HistoryGrid(
         names=[str(name) for name in order],
-        median=arrays["median"],
-        low=arrays["median_low"],
-        high=arrays["median_high"],
+        value=value,
+        low=low,
+        high=high,
         versions=shown,
         n_audited=len(versions),
         n_perturbations=len(rank),
+        has_set_values=len(drawn) < len(told),
+        statistic=statistic,
     )
 
 
@@ -121,11 +129,13 @@ def caption_of(grid: HistoryGrid) -> list[str]:
     versions = grid.versions
     newest = f"version {versions['version'].iloc[-1]}"
     is_drawn = versions["unit"] == grid.unit
-    sentences = ["Points are medians of the deviation, bars their 95 % intervals."]
+    sentences = [f"Points are {grid.statistic}s of the deviation, bars their 95 % intervals."]
     if more := len(grid.names) - grid.top:
         sentences.append(f"Grey: {more} more, which never moved predictions as far.")
     if left_out := grid.n_perturbations - len(grid.names):
-        sentences.append(f"{left_out:,} others, whose medians were never larger than these, are not drawn.")
+        sentences.append(f"{left_out:,} others, whose {grid.statistic}s were never larger than these, are not drawn.")
+    if grid.has_set_values:
+        sentences.append("Set values are not drawn.")
     differs = versions.loc[is_drawn & (versions["basis"] != 0), "differs"]
     if len(differs):
         reasons = " or ".join(dict.fromkeys(part for text in differs for part in str(text).split(", ")))

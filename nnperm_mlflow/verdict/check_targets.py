@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 import pandas as pd
 
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
+from nnperm_mlflow.analysis.statistics.stopping_rule import Watched
 from nnperm_mlflow.analysis.statistics.summary_columns import NUMBERS
 from nnperm_mlflow.basics.errors import CheckError, UnknownFeatureError, did_you_mean, name_list
 from nnperm_mlflow.config.checks import SHARE, LimitCheck, RankCheck, names_of
@@ -17,8 +18,8 @@ from nnperm_mlflow.verdict.estimates import check_statistic, single_shuffles
 _WILD = frozenset("*?[")
 
 
-def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequence[str], model: str) -> frozenset[str]:
-    """Return the perturbations that a policy looks at; refuse one that asks for what an audit will not tell.
+def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequence[str], model: str) -> Watched:
+    """Return what a policy rests on; refuse one that asks for what an audit will not tell.
 
     Parameters
     ----------
@@ -32,8 +33,8 @@ def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequenc
 
     Returns
     -------
-    frozenset of str
-        Names that checks give, not those that `any` means.
+    frozenset of (str, str)
+        As `rests_on` returns it.
 
     Raises
     ------
@@ -47,14 +48,45 @@ def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequenc
         columns=["perturbation", "feature", "kind", "way"],
     )
     statistics = [*NUMBERS, *(f"{score}_drop" for score in scores)]
-    watched: set[str] = set()
+    watched = rests_on(policy, planned, model)
     for check in policy.checks if policy.applies else ():
         if isinstance(check, (LimitCheck, RankCheck)):
-            names = names_of(check.feature)
-            meant = choose(names, asked_of(check, planned), model, check.title)
             check_statistic(check.statistic, statistics)
-            watched |= set(meant) if names else set()
-    return frozenset(watched)
+    return watched
+
+
+def rests_on(policy: Policy, summary: pd.DataFrame, model: str) -> Watched:
+    """Return the numbers on whose intervals the limits and ranks of a policy rest.
+
+    Parameters
+    ----------
+    policy : Policy
+    summary : DataFrame
+        A row for each perturbation with `perturbation`, `feature`, `kind` and `way`.
+    model : str
+        Pinned URI of the version, for messages.
+
+    Returns
+    -------
+    frozenset of (str, str)
+        Perturbations, each with a statistic. A rank rests on that statistic of all features that have a place, and a
+        share on the mean of all features of whose sum it is a part. What a check compares with another version is not
+        among them: how sure that is only the audits of both tell.
+
+    Raises
+    ------
+    UnknownFeatureError
+        If a check names a feature that is not there.
+    """
+    found: set[tuple[str, str]] = set()
+    for check in policy.checks if policy.applies else ():
+        if isinstance(check, (LimitCheck, RankCheck)):
+            meant = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
+            is_share = check.statistic == SHARE
+            if is_share or isinstance(check, RankCheck):
+                meant += [str(name) for name in single_shuffles(summary)["perturbation"]]
+            found |= {(name, "mean" if is_share else check.statistic) for name in meant}
+    return frozenset(found)
 
 
 def asked_of(check: LimitCheck | RankCheck, summary: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.influences import Statistic
+from nnperm_mlflow.analysis.statistics.families import PairErrors
 from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
 from nnperm_mlflow.config.checks import SHARE, AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
@@ -26,8 +27,8 @@ from nnperm_mlflow.verdict.estimates import (
 from nnperm_mlflow.verdict.informative import refuse_uninformative, refuse_unreachable
 from nnperm_mlflow.verdict.verdict import Finding, Subject
 
-FeatureDifferences = Callable[[Statistic, Sequence[str], Sequence[str]], Mapping[str, Mapping[str, float]] | None]
-"""Tells for a statistic, names, and others the standard error of each difference: see `analysis.difference`."""
+FeatureDifferences = Callable[[Statistic, Sequence[str], Sequence[str]], PairErrors | None]
+"""Tells for a statistic, names and others how each difference errs: see `analysis.difference.feature_order`."""
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")
 _SHIFT = "largest shift"
@@ -126,10 +127,10 @@ def _(check: RankCheck, evidence: Evidence) -> list[Finding]:
     named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
     refuse_uninformative(evidence.summary, check.statistic, named, check.title)
     statistic = "mean" if check.statistic == SHARE else check.statistic  # whose order is the same
-    errors = _difference_errors(evidence, statistic, named)
+    differences = _differences(evidence, statistic, named)
 
     def rank(name: str, among: int) -> Estimate:
-        return rank_of(evidence.summary, statistic, name, errors.get(name), among=among)
+        return rank_of(evidence.summary, statistic, name, differences, among=among)
 
     found = {name: (rank(name, 1), rank(name, len(named))) for name in named}
     what = f"rank by {check.statistic}"
@@ -179,20 +180,20 @@ def _(check: AgainstCheck, evidence: Evidence) -> list[Finding]:
     return found
 
 
-def _difference_errors(evidence: Evidence, statistic: str, names: list[str]) -> Mapping[str, Mapping[str, float]]:
-    """Return how sure the differences are that the places of features rest on, where the deviation table tells."""
+def _differences(evidence: Evidence, statistic: str, names: list[str]) -> PairErrors | None:
+    """Return how the differences err that the places of features rest on, where the deviation table tells."""
     of_table: dict[str, Statistic] = {"median": "median", "mean": "mean"}
     if evidence.differences is None or statistic not in of_table:
-        return {}
+        return None
     others = single_shuffles(evidence.summary)["perturbation"].astype(str).tolist()
-    return evidence.differences(of_table[statistic], names, others) or {}
+    return evidence.differences(of_table[statistic], names, others)
 
 
 def _check_comparable(check: AgainstCheck, baseline: Baseline, comparison: Comparison, model: str) -> None:
     """Refuse a comparison that would leave something out without a word."""
     if comparison.undefined:
         raise CheckError(
-            f"check '{check.title}': {name_list(comparison.undefined)} has no median in one of the two versions "
+            f"check '{check.title}': {name_list(comparison.undefined)} has no deviations in one of the two versions "
             "('skipped' in summary.csv tells why), so it can neither pass nor fail."
         )
     only = [*comparison.only_a, *comparison.only_b]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from nnperm_mlflow.analysis.statistics.families import family_ends, family_reach
+from nnperm_mlflow.analysis.statistics.families import PairErrors, family_ends, family_reach
+from nnperm_mlflow.analysis.statistics.interval_columns import interval_ends
 from nnperm_mlflow.analysis.statistics.intervals import REACH
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
 from nnperm_mlflow.basics.errors import CheckError, did_you_mean, name_list
@@ -100,7 +101,7 @@ def estimates_of(summary: pd.DataFrame, statistic: str) -> Estimates:
     if statistic == SHARE:
         return shares_of(summary)
     check_statistic(statistic, [str(name) for name in summary if _is_statistic(summary, str(name))])
-    low, high = _ends(summary, statistic)
+    low, high = interval_ends(summary, statistic)
     rows = zip(summary["perturbation"], summary[statistic], low, high, strict=True)
     return {str(name): Estimate(float(value), float(lowest), float(highest)) for name, value, lowest, highest in rows}
 
@@ -131,7 +132,7 @@ def shares_of(summary: pd.DataFrame) -> Estimates:
     total = float(means.sum())
     if not total > 0:
         raise CheckError("no prediction moved, whatever was shuffled: there is no sum of means to have a share of.")
-    _, high = _ends(single, "mean")  # the lower end is cut at 0
+    _, high = interval_ends(single, "mean")  # the lower end is cut at 0
     variances = ((high - means) / REACH) ** 2
     shares = means / total
     others = variances.sum() - variances
@@ -143,7 +144,7 @@ def shares_of(summary: pd.DataFrame) -> Estimates:
 
 
 def rank_of(
-    summary: pd.DataFrame, statistic: str, name: str, errors: Mapping[str, float] | None = None, *, among: int = 1
+    summary: pd.DataFrame, statistic: str, name: str, differences: PairErrors | None = None, *, among: int = 1
 ) -> Estimate:
     """Return the place of a feature among the model's features by a statistic, 1 being the largest.
 
@@ -158,9 +159,9 @@ def rank_of(
     statistic : str
     name : str
         Of a feature that was shuffled: one of the model's own, a group or a window.
-    errors : mapping of str to float, optional
-        The standard error of the difference to each other feature, see `analysis.difference.feature_order`. Without it
-        two features are taken to err against each other, which is the worst that can be.
+    differences : PairErrors, optional
+        How the differences to each other feature err. Without it two features are taken to err against each other,
+        which is the worst that can be.
     among : int
         Places that are judged at once.
     """
@@ -172,14 +173,16 @@ def rank_of(
         return Estimate(math.nan, math.nan, math.nan)
     n = max(1, len(others)) * among
     larger = sum((estimates[other].value, means[other]) > (own.value, means[name]) for other in others)
-    if errors is None:
+    if differences is None:
         wide = {other: estimates[other].of_family(n, statistic) for other in (name, *others)}
         surely = sum(wide[other].low > wide[name].high for other in others)
         perhaps = sum(wide[other].high >= wide[name].low for other in others)
     else:
         ahead = {other: estimates[other].value - own.value for other in others}
-        surely = sum(ahead[other] > family_reach(n) * errors[other] for other in others)
-        perhaps = sum(ahead[other] >= -family_reach(n) * errors[other] for other in others)
+        reach = family_reach(n, differences.n_units)
+        errors = differences.errors[name]
+        surely = sum(ahead[other] > reach * errors[other] for other in others)
+        perhaps = sum(ahead[other] >= -reach * errors[other] for other in others)
     return Estimate(1.0 + larger, 1.0 + surely, 1.0 + perhaps)
 
 
@@ -212,12 +215,3 @@ def untested_features(summary: pd.DataFrame) -> list[str]:
 
 def _is_statistic(summary: pd.DataFrame, name: str) -> bool:
     return name != "value" and is_numeric_dtype(summary[name]) and not is_bool_dtype(summary[name])
-
-
-def _ends(summary: pd.DataFrame, statistic: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and upper ends of a statistic's intervals."""
-    if f"{statistic}_low" in summary:
-        return summary[f"{statistic}_low"].to_numpy(float), summary[f"{statistic}_high"].to_numpy(float)
-    values = summary[statistic].to_numpy(float)
-    reach = REACH * summary[f"{statistic}_error"].to_numpy(float) if f"{statistic}_error" in summary else 0.0
-    return values - reach, values + reach

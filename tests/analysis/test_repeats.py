@@ -18,13 +18,17 @@ RNG = np.random.default_rng(0)
 TABLE = pd.DataFrame(RNG.normal(size=(150, 3)), columns=["dose", "age", "bmi"])
 
 
-def audit(tmp_path, precision=None, repeats=1, function=lambda inputs: inputs["num_input"] @ [1.0, 0.5, 0.0]):
+def linear(inputs):
+    return inputs["num_input"] @ [1.0, 0.5, 0.0]
+
+
+def audit(tmp_path, precision=None, repeats=1, function=linear, order_by="median"):
     specs, inputs = bound(TABLE, numbers=list(TABLE))
     plan = plan_perturbations(inputs, "", AnalysisConfig())
     job = Job(PlainPredictor(specs, function), inputs, plan, choose_measure(None, 1, ()), "", repeats=repeats)
-    path = tmp_path / f"{repeats}-{precision}.parquet"
+    path = tmp_path / f"{repeats}-{hash(precision)}.parquet"
     told = []
-    found = find(job, 40, path, lambda *done: told.append(done), precision=precision)
+    found = find(job, 40, path, lambda *done: told.append(done), precision=precision, order_by=order_by)
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(path.name)] == [path.name]
     return found, pd.read_parquet(path)
 
@@ -36,7 +40,7 @@ def test_it_stops_with_the_first_number_that_does(tmp_path, caplog):
     assert target < widths[2]
     found, _ = audit(tmp_path, Precision(target, 50))
     assert found.repeats == next(n for n, width in widths.items() if width <= target)
-    assert f"{found.repeats} repeats: the intervals of the top 20 are at most" in caplog.text
+    assert f"{found.repeats} repeats: the intervals of the top 20 (median deviation) are at most" in caplog.text
 
 
 def test_its_numbers_are_those_of_as_many_repeats_asked_for(tmp_path):
@@ -96,20 +100,91 @@ def test_where_nothing_can_be_measured_it_says_so(tmp_path, caplog):
     job = Job(nothing, inputs, plan, choose_measure(None, 1, ()), "", skips_missing=True)
     found = find(job, 40, tmp_path / "t.parquet", lambda *_: None, precision=Precision(0.1, 9))
     assert found.repeats == 2
-    assert "there is no median whose interval could be narrowed" in caplog.text
+    assert "there is no interval that could be narrowed" in caplog.text
+
+
+def told(**columns):
+    """Return a summary of three shuffles with some of its columns."""
+    return pd.DataFrame({"perturbation": ["dose", "age", "bmi"], "way": "shuffle", **columns})
 
 
 def test_what_a_check_looks_at_matters_however_small_it_is(monkeypatch):
-    monkeypatch.setattr("nnperm_mlflow.analysis.statistics.findings.TOP", 1)
-    summary = pd.DataFrame(
-        {"perturbation": ["dose", "age", "bmi"], "median_low": [8.0, 1.0, 0.0], "median_high": [9.0, 4.0, 2.0]}
-    )
+    monkeypatch.setattr("nnperm_mlflow.analysis.statistics.stopping_rule.TOP", 1)
+    medians = {"median_low": [8.0, 1.0, 0.0], "median_high": [9.0, 4.0, 2.0]}
+    summary = told(**medians, mean_low=[0.0, 0.0, 0.0], mean_high=[0.5, 7.0, 3.0])
     tally = Tally.empty(3)
-    assert Findings(summary, tally, 1).widest == 1
-    assert Findings(summary, tally, 1, watched=frozenset({"bmi"})).widest == 2
+    assert Findings(summary, tally, 1, order_by="median").widest == 1
+    assert Findings(summary, tally, 1).widest == 0.5
+    assert Findings(summary, tally, 1, order_by="median", watched=frozenset({("bmi", "median")})).widest == 2
+    assert Findings(summary, tally, 1, order_by="median", watched=frozenset({("bmi", "mean")})).widest == 3
+
+
+def test_the_interval_of_a_drop_is_as_wide_as_its_error_says():
+    summary = told(roc_auc_drop=[0.5, 0.1, 0.0], roc_auc_drop_error=[0.01, 0.02, np.nan])
+    assert Findings(summary, Tally.empty(3), 1, order_by="roc_auc_drop").widest == pytest.approx(
+        2 * 1.95996 * 0.02, rel=1e-5
+    )
 
 
 def test_more_repeats_are_made_for_what_a_check_looks_at(tmp_path, monkeypatch):
-    monkeypatch.setattr("nnperm_mlflow.analysis.statistics.findings.TOP", 0)
+    monkeypatch.setattr("nnperm_mlflow.analysis.statistics.stopping_rule.TOP", 0)
     assert audit(tmp_path, Precision(1e-9, 3))[0].repeats == 2
-    assert audit(tmp_path, Precision(1e-9, 3, frozenset({"age"})))[0].repeats == 3
+    assert audit(tmp_path, Precision(1e-9, 3, frozenset({("age", "median")})))[0].repeats == 3
+
+
+def with_a_flag(inputs):
+    """Moves little with numbers, and by how many of them the flag is multiplied with where it is raised."""
+    return 0.01 * inputs["num_input"][:, 0] + inputs["flag_input"][:, 0] * inputs["num_input"][:, 1]
+
+
+def audit_with_a_flag(tmp_path, precision, **settings):
+    """Audit 400 rows of which one in twelve has the flag: its median is 0, and what a shuffle changes varies much."""
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame({"dose": rng.normal(size=400), "age": rng.normal(size=400), "flag": rng.random(400) < 1 / 12})
+    specs, inputs = bound(table.astype({"flag": "int64"}), numbers=["dose", "age"], codes=["flag"])
+    plan = plan_perturbations(inputs, "", AnalysisConfig(rare_below=settings.pop("rare_below", 0)))
+    job = Job(PlainPredictor(specs, with_a_flag), inputs, plan, choose_measure(None, 1, ()), "")
+    found = find(job, 400, tmp_path / "flag.parquet", lambda *_: None, precision=precision, **settings)
+    return found, found.summary.set_index("perturbation")
+
+
+def test_precision_holds_for_what_a_check_rests_on_and_not_for_medians_alone(tmp_path, caplog):
+    """By medians two repeats are enough, and the check on `changed_median` gets a wider interval than was asked."""
+    caplog.set_level("INFO")
+    by_medians, rows = audit_with_a_flag(tmp_path, Precision(0.35, 50), order_by="median")
+    assert by_medians.repeats == 2
+    assert rows.loc["flag", "changed_median_high"] - rows.loc["flag", "changed_median_low"] > 0.4
+    rests_on = frozenset({("flag", "changed_median")})
+    found, rows = audit_with_a_flag(tmp_path, Precision(0.35, 50, rests_on), order_by="median")
+    assert 2 < found.repeats < 50
+    assert rows.loc["flag", "changed_median_high"] - rows.loc["flag", "changed_median_low"] <= 0.35
+    assert "(median deviation) and of what checks rest on are at most" in caplog.text
+
+
+def test_what_stays_wider_than_asked_is_named(tmp_path, caplog):
+    rests_on = frozenset({("flag", "changed_median"), ("flag", "mean")})
+    found, rows = audit_with_a_flag(tmp_path, Precision(0.05, 4, rests_on), order_by="median")
+    wide = [
+        name
+        for name in ("changed_median", "mean")
+        if rows.loc["flag", f"{name}_high"] - rows.loc["flag", f"{name}_low"] > 0.05
+    ]
+    assert found.repeats == 4
+    assert f"not 0.05: {', '.join(repr(f'{name} of flag') for name in wide)}" in caplog.text
+
+
+def test_no_repeat_is_made_for_a_set_value_which_is_the_same_in_all(tmp_path, caplog):
+    rests_on = frozenset({("flag=1", "mean")})
+    found, rows = audit_with_a_flag(tmp_path, Precision(0.09, 50, rests_on), order_by="median", rare_below=0.5)
+    assert rows.loc["flag=1", "mean_high"] - rows.loc["flag=1", "mean_low"] > 0.09
+    assert found.repeats == 2
+    assert "more repeats hardly narrow them; more rows would: 'mean of flag=1'" in caplog.text
+
+
+def test_the_mean_leads_where_nothing_else_is_asked_for(tmp_path):
+    """The medians of the top are as narrow as asked after two repeats, their means are not."""
+    by_medians, _ = audit_with_a_flag(tmp_path, Precision(0.05, 9), order_by="median")
+    found, rows = audit_with_a_flag(tmp_path, Precision(0.05, 9))
+    assert by_medians.repeats == 2
+    assert found.repeats > 2
+    assert found.widest == (rows["mean_high"] - rows["mean_low"]).max()

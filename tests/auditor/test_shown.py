@@ -43,7 +43,9 @@ def results(store):
 
 
 LINES = {
-    "AuditResult": "models:/shown/2 on 50 rows of clients.parquet; largest of 2 medians {median:.4g} of 'north'; ver",
+    "AuditResult": (
+        "models:/shown/2 on 50 rows of clients.parquet; moves most with 'north' (mean deviation {mean:.4g}); ver"
+    ),
     "CheckResult": "fail: 1 of 2 checks are not kept, as a dry run: 'median of south is at most 0'; models:/shown/2; ",
     "Verdict": "fail: 1 of 2 checks are not kept, as a dry run: 'median of south is at most 0'; models:/shown/2; ",
     "Promotion": "version 2 of shown is 'champion'; verdict fail; evidence: run ",
@@ -56,13 +58,13 @@ LINES = {
 
 @pytest.mark.parametrize("kind", LINES)
 def test_a_result_is_printed_in_a_line(results, kind):
-    line = LINES[kind].format(median=results["AuditResult"].summary["median"][0])
+    line = LINES[kind].format(mean=results["AuditResult"].summary["mean"][0])
     assert repr(results[kind]).startswith(f"<{kind} {line}")
     assert len(repr(results[kind])) <= 200
 
 
 PAGES = {
-    "AuditResult": ["deviation of the prediction", "<td", "north", "shuffle", "{median:.4f}", "verdict: fail", "<img"],
+    "AuditResult": ["deviation of the prediction", "<td", "north", "shuffle", "{mean:.4f}", "verdict: fail", "<img"],
     "CheckResult": ["NOT KEPT", "north &lt;leads&gt;", "kept"],
     "Verdict": ["NOT KEPT", "north &lt;leads&gt;", "kept"],
     "Promotion": ["champion", "no version", "data read again"],
@@ -77,7 +79,7 @@ PAGES = {
 def test_a_notebook_shows_what_a_result_says(results, kind):
     shown = results[kind]._repr_html_()
     for part in PAGES[kind]:
-        assert part.format(median=results["AuditResult"].summary["median"][0]) in shown
+        assert part.format(mean=results["AuditResult"].summary["mean"][0]) in shown
     assert "<leads>" not in shown
 
 

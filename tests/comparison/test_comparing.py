@@ -141,11 +141,11 @@ def test_the_run_says_what_was_compared_and_what_came_out(compared, audits, trac
     }  # fmt: skip
     table = compared.table.set_index("perturbation")
     metrics = run.data.metrics
-    assert {name: metrics[f"difference/{name}"] for name in COLUMNS} == table["difference"].to_dict()
+    for column in ("difference", "mean_difference"):
+        assert {name: metrics[f"{column}/{name}"] for name in COLUMNS} == table[column].to_dict()
     assert metrics["nnperm/rank_correlation"] == compared.comparison.rank_correlation.value
-    assert (
-        metrics["nnperm/largest_shift"] == compared.comparison.largest_shift.value == table.loc["south", "difference"]
-    )
+    largest = table.loc["south", "mean_difference"]
+    assert metrics["nnperm/largest_shift"] == compared.comparison.largest_shift.value == largest
 
 
 def test_the_files_lie_at_the_root_of_the_run_and_in_the_output(compared, tracked):
@@ -159,11 +159,12 @@ def test_the_files_lie_at_the_root_of_the_run_and_in_the_output(compared, tracke
     assert read["difference"].tolist() == pytest.approx(compared.table["difference"].tolist(), rel=1e-12)
     assert read["perturbation"][0] == "south"
     told = json.loads(artifact(compared.run_id, "comparison.json"))
-    assert told["columns"][:2] == ["perturbation", "median_a"]
+    assert told["columns"][:2] == ["perturbation", "mean_a"]
+    assert {"median_a", "median_b", "difference", "mean_difference"} < set(told["columns"])
     assert told["data"][0][0] == "south"
     card = artifact(compared.run_id, "comparison.md").replace("\\", "")
     assert f"# {NAME} 1 and {NAME} 2 compared" in card
-    assert re.search(r"\| south \| 0\.\d+ \| 0\.\d+ \| 0\.\d+ \(0\.\d+ to 0\.\d+\) \|", card)
+    assert re.search(r"\| south \| 0\.\d+ \| [01]\.\d+ \| 0\.\d+ \(0\.\d+ to 0\.\d+\) \|", card)
     assert f"the same {N_ROWS} rows of twins.parquet with the same donors" in card
 
 

@@ -124,7 +124,7 @@ def test_an_event_says_what_it_was_where_it_lies_and_who_did_it(past, told, trac
     assert audited.who == run.data.tags["mlflow.user"]
     top = past.first.summary.iloc[0]
     assert audited.top_feature == top["perturbation"]
-    assert audited.in_words == f"predictions move most with {top['perturbation']} ({top['median']:.3g})"
+    assert audited.in_words == f"predictions move most with {top['perturbation']} ({top['mean']:.3g})"
     assert (dry.mode, dry.policy_digest) == ("dry_run", policy(MISSED).digest())
     assert (fail.mode, fail.policy_digest) == ("enforce", policy(KEPT, MISSED).digest())
     assert fail.in_words == "fail: 1 of 2 checks are not kept: 'age is no driver'"

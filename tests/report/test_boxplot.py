@@ -19,7 +19,7 @@ NUMBERS = ["q05", "q25", "median", "mean", "q75", "q95", "max"]
 SUBTITLE, UNIT = "models:/risk/4 on 500 rows of test.csv", "probability of default"
 
 
-def summary_of(n_perturbations, name="feature {}"):
+def summary_of(n_perturbations, name="feature {}", ways=("shuffle", "shuffle", "order")):
     """Make up a summary of deviations whose statistics all differ from each other; not ordered."""
     generator = np.random.default_rng(n_perturbations)
     rows = []
@@ -28,7 +28,7 @@ def summary_of(n_perturbations, name="feature {}"):
         rows.append(
             {
                 "perturbation": name.format(number),
-                "way": ["shuffle", "shuffle", "set", "order"][number % 4],
+                "way": ways[number % len(ways)],
                 "median": median,
                 "mean": (median + q75) / 2,
                 "q05": q05,
@@ -41,9 +41,9 @@ def summary_of(n_perturbations, name="feature {}"):
     return pd.DataFrame(rows)
 
 
-def drawn(summary, subtitle=SUBTITLE, unit=UNIT):
+def drawn(summary, subtitle=SUBTITLE, unit=UNIT, order_by="mean"):
     """Draw on a canvas without a window; return the axes, as laid out."""
-    figure = boxplot_figure(summary, subtitle, unit)
+    figure = boxplot_figure(summary, subtitle, unit, order_by)
     FigureCanvasAgg(figure).draw()
     return figure.axes[0]
 
@@ -114,14 +114,18 @@ def marks(axes):
     return [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
 
 
-def test_labels_are_ordered_by_median_and_ties_by_mean():
+def test_labels_are_ordered_by_what_leads_and_ties_by_mean():
     summary = summary_of(5).assign(
         perturbation=["low", "tied, lower mean", "high", "tied, higher mean", "tied, lowest mean"],
         median=[0.1, 0.5, 0.9, 0.5, 0.5],
         mean=[0.99, 0.6, 0.1, 0.7, 0.5],
     )
     expected = ["high", "tied, higher mean", "tied, lower mean", "tied, lowest mean", "low"]
-    assert labels_from_the_top(drawn(summary)) == expected
+    assert labels_from_the_top(drawn(summary, order_by="median")) == expected
+    assert labels_from_the_top(drawn(summary)) == ["low", *expected[1:4], "high"]
+    assert text_with(drawn(summary), "axis:").get_text() == "by mean, axis: 0 to 1"
+    drops = summary.assign(roc_auc_drop=[0.1, 0.2, 0.3, 0.4, 0.5])
+    assert labels_from_the_top(drawn(drops, order_by="roc_auc_drop")) == list(summary["perturbation"])[::-1]
 
 
 @pytest.mark.parametrize("n_perturbations", [1, 9, 40])
@@ -164,7 +168,7 @@ def test_versions_that_are_alike_share_an_axis_and_the_picture_says_which(larges
     summary[NUMBERS] *= largest / summary["max"].max()
     axes = drawn(summary, unit=unit)
     assert axes.get_xlim() == pytest.approx((0, 1.02 * end))
-    assert text_with(axes, "axis: 0 to").get_text() == f"axis: 0 to {end}"
+    assert text_with(axes, "axis: 0 to").get_text() == f"by mean, axis: 0 to {end}"
 
 
 def test_a_model_that_nothing_moves_can_be_drawn():
@@ -190,9 +194,73 @@ def test_each_way_has_a_colour_that_the_legend_explains():
         assert box.get_facecolor() == colour_of[meaning[summary.loc[label.get_text(), "way"]]]
 
 
-def test_a_set_value_is_labelled_with_the_rows_that_held_it():
-    summary = summary_of(3).assign(held=[np.nan, np.nan, 1234.0])
-    assert set(labels_from_the_top(drawn(summary))) == {"feature 0", "feature 1", "feature 2 (1,234)"}
+def with_set_values(n_moved, held):
+    """Make up a summary in which set values, of which so many rows held them, move predictions most."""
+    moved, set_to = summary_of(n_moved).assign(held=np.nan), summary_of(len(held), "s={}", ["set"]).assign(held=held)
+    set_to[NUMBERS] += 1
+    return pd.concat([set_to, moved], ignore_index=True)
+
+
+def test_set_values_stand_below_a_heading_with_the_rows_that_held_them():
+    """However far they move predictions, they are no part of the order of what is shuffled."""
+    summary = with_set_values(3, [1234.0, 14.0])
+    axes = drawn(summary)
+    labels = labels_from_the_top(axes)
+    moved = summary[summary["way"] != "set"].sort_values("mean", ascending=False)["perturbation"]
+    assert labels[:3] == list(moved)
+    assert set(labels[3:]) == {"s=0 (1,234)", "s=1 (14)"}
+    heading = text_with(axes, "IF EVERYBODY HAD ONE VALUE").get_window_extent()
+    heights = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert max(extent.y1 for extent in heights[3:]) < heading.y1 < min(extent.y1 for extent in heights[:3])
+    assert marks(axes) == [2.5], "a line above the heading"
+    assert_can_be_read(axes)
+
+
+def test_a_value_that_hardly_any_row_held_is_pale():
+    axes = drawn(with_set_values(2, [100.0, 99.0, 5000.0]))
+    colour_of = dict(zip([label.get_text() for label in axes.get_yticklabels()], axes.patches, strict=True))
+    pale, plain = colour_of["s=1 (99)"].get_facecolor(), colour_of["s=0 (100)"].get_facecolor()
+    assert sum(pale[:3]) > sum(plain[:3])
+    assert colour_of["s=2 (5,000)"].get_facecolor() == plain
+    assert "held by fewer than 100 rows" in legend_texts(axes)
+    assert "held by fewer than 100 rows" not in legend_texts(drawn(with_set_values(2, [100.0])))
+
+
+@pytest.mark.parametrize(
+    ("n_moved", "n_set", "n_moved_shown", "n_set_shown"),
+    [(45, 15, 45, 15), (100, 100, 40, 20), (100, 3, 57, 3), (10, 100, 10, 50)],
+)
+def test_both_parts_have_room_and_each_counts_what_it_leaves_out(n_moved, n_set, n_moved_shown, n_set_shown):
+    axes = drawn(with_set_values(n_moved, [1000.0] * n_set))
+    labels = labels_from_the_top(axes)
+    assert len([label for label in labels if label.startswith("s=")]) == n_set_shown
+    assert len(labels) == n_moved_shown + n_set_shown
+    left = [number for number in (n_moved - n_moved_shown, n_set - n_set_shown) if number]
+    lines = [text.get_text() for text in texts_of(axes) if "more, none with a larger mean" in text.get_text()]
+    assert sorted(int(line.split()[1]) for line in lines) == sorted(left)
+    assert_can_be_read(axes)
+
+
+def test_what_was_not_tested_has_no_box():
+    """A box at 0 would look as if the model did not use the feature."""
+    summary = summary_of(3).assign(changed_share=[0.9, 0.0, 1.0])
+    summary.loc[1, NUMBERS] = 0.0
+    axes = drawn(summary)
+    assert labels_from_the_top(axes)[-1] == "feature 1"
+    assert len(axes.patches) == 2
+    assert not [line for line in axes.lines if np.all(np.abs(np.asarray(line.get_ydata()) - 2) < 0.45)]
+    words, label = text_with(axes, "not tested: no row's value changed"), axes.get_yticklabels()[2]
+    assert words.get_window_extent().y0 < label.get_window_extent().y1
+    assert words.get_window_extent().y1 > label.get_window_extent().y0
+    assert_can_be_read(axes)
+
+
+def test_where_nothing_was_tested_there_is_no_box_at_all():
+    summary = summary_of(2).assign(changed_share=0.0)
+    summary[NUMBERS] = 0.0
+    axes = drawn(summary)
+    assert not axes.patches
+    assert len([text for text in texts_of(axes) if text.get_text().startswith("not tested")]) == 2
 
 
 def test_a_stranger_s_name_is_one_line_and_leaves_the_boxes_room():
@@ -232,9 +300,9 @@ def test_the_top_20_are_marked_off_where_there_are_more(n_perturbations, is_mark
 
 @pytest.mark.parametrize(("n_perturbations", "left"), [(60, None), (61, "1"), (1500, "1,440")])
 def test_the_60_that_move_predictions_most_are_shown_and_the_others_are_counted(n_perturbations, left):
-    """By median, ties by mean; the line that counts them stands below the last box."""
+    """By what leads, ties by mean; the line that counts them stands below the last box."""
     summary = summary_of(n_perturbations, "f{}").assign(median=np.arange(n_perturbations) // 2 / n_perturbations)
-    axes = drawn(summary)
+    axes = drawn(summary, order_by="median")
     ordered = summary.sort_values(["median", "mean"], ascending=False)["perturbation"]
     assert labels_from_the_top(axes) == list(ordered[:60])
     assert len(axes.patches) == 60 + 1, "a box for each, and the ground of the top 20"
@@ -249,7 +317,7 @@ def test_the_axis_ends_where_what_is_shown_ends():
     """A feature far down that moves a single row by much leaves the others their room."""
     summary = summary_of(61)
     summary[NUMBERS] *= 0.1
-    summary.loc[summary["median"].idxmin(), "max"] = 0.9
+    summary.loc[summary["mean"].idxmin(), "max"] = 0.9
     assert drawn(summary).get_xlim()[1] == pytest.approx(0.102)
 
 
@@ -263,7 +331,7 @@ def test_the_picture_grows_with_no_more_than_60():
 def test_every_text_can_be_read(n_perturbations, name):
     summary = summary_of(n_perturbations, name)
     axes = drawn(summary)
-    assert set(labels_from_the_top(axes)) == set(summary.nlargest(60, "median")["perturbation"])
+    assert set(labels_from_the_top(axes)) == set(summary.nlargest(60, "mean")["perturbation"])
     assert_can_be_read(axes)
 
 

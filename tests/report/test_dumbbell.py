@@ -23,10 +23,10 @@ SIDES = ("a", "b")
 
 
 def row_of(name, a=math.nan, b=math.nan, reach=0.01, only_in=""):
-    """A row whose difference has an interval of +- `reach`, and whose medians have wider ones of different widths."""
-    row = {"perturbation": name, "only_in": only_in, "median_a": a, "median_b": b, "difference": b - a}
-    row |= {"median_a_low": a - 0.02, "median_a_high": a + 0.03, "median_b_low": b - 0.04, "median_b_high": b + 0.05}
-    return row | {"difference_low": b - a - reach, "difference_high": b - a + reach}
+    """A row whose difference has an interval of +- `reach`, and whose means have wider ones of different widths."""
+    row = {"perturbation": name, "only_in": only_in, "mean_a": a, "mean_b": b, "mean_difference": b - a}
+    row |= {"mean_a_low": a - 0.02, "mean_a_high": a + 0.03, "mean_b_low": b - 0.04, "mean_b_high": b + 0.05}
+    return row | {"mean_difference_low": b - a - reach, "mean_difference_high": b - a + reach}
 
 
 TABLE = pd.DataFrame(
@@ -38,6 +38,23 @@ TABLE = pd.DataFrame(
         row_of("new", b=0.6, only_in="b"),
     ]
 )
+
+
+def with_medians(table):
+    """Add medians that go the other way, by their names."""
+    names = {f"mean_{side}{end}": f"median_{side}{end}" for side in SIDES for end in ("", "_low", "_high")}
+    names |= {f"mean_difference{end}": f"difference{end}" for end in ("", "_low", "_high")}
+    return table.join(table[list(names)].rename(columns=names) / 10)
+
+
+def test_where_medians_lead_they_are_shown():
+    table = with_medians(TABLE)
+    figure = dumbbell_figure(table, NAMES, HOW, UNIT, "median")
+    FigureCanvasAgg(figure).draw()
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "median deviation (probability)"
+    assert [line.get_xdata()[0] for line in points_at(axes, 0)] == pytest.approx([0.05, 0.01])
+    assert [line.get_xdata()[0] for line in points_at(drawn(table), 0)] == [0.5, 0.1]
 
 
 def many(n, name="feature {}", scale=1.0):
@@ -98,14 +115,14 @@ def test_what_changed_most_is_on_top_whatever_its_direction_and_what_only_one_ha
     assert labels(drawn(TABLE)) == ["fallen", "risen", "steady", "gone", "new"]
 
 
-def test_a_line_joins_the_medians_of_both_versions():
+def test_a_line_joins_the_means_of_both_versions():
     axes = drawn(TABLE)
     first, second = points_at(axes, 0)
     assert (first.get_xdata()[0], second.get_xdata()[0]) == (0.5, 0.1)
     assert any(list(line.get_xdata()) == [0.5, 0.1] for line in lines_at(axes, 0))
 
 
-def test_each_median_has_its_own_interval_in_its_own_colour():
+def test_each_mean_has_its_own_interval_in_its_own_colour():
     axes = drawn(TABLE)
     for point, ends in zip(points_at(axes, 1), ([0.2 - 0.02, 0.2 + 0.03], [0.25 - 0.04, 0.25 + 0.05]), strict=True):
         (bar,) = [line for line in lines_at(axes, 1) if list(line.get_xdata()) == ends]
@@ -134,7 +151,7 @@ def test_the_legend_names_each_version_in_the_colour_of_its_points():
 )
 def test_only_a_difference_whose_interval_leaves_out_0_is_emphasised(low, high, is_strong):
     table = pd.DataFrame([row_of("it", 0.3, 0.35), row_of("strong", 0.1, 0.9), row_of("pale", 0.3, 0.301)])
-    table.loc[0, ["difference_low", "difference_high"]] = low, high
+    table.loc[0, ["mean_difference_low", "mean_difference_high"]] = low, high
     axes = drawn(table)
     by_name = {label.get_text(): label for label in axes.get_yticklabels()}
     like = by_name["strong" if is_strong else "pale"]
@@ -183,7 +200,7 @@ def test_what_is_not_defined_is_called_so_and_comes_last():
 def test_the_most_changed_are_shown_and_the_others_counted():
     table = many(TOP + 40)
     axes = drawn(table)
-    largest = table.loc[table["difference"].abs().nlargest(TOP).index, "perturbation"]
+    largest = table.loc[table["mean_difference"].abs().nlargest(TOP).index, "perturbation"]
     assert labels(axes) == list(largest)
     assert "40 more differ less" in written_below(axes)
     assert "more" not in written_below(drawn(table.head(TOP)))
@@ -192,7 +209,7 @@ def test_the_most_changed_are_shown_and_the_others_counted():
 def test_of_features_that_only_one_version_has_those_that_move_predictions_most_are_shown():
     alone = pd.DataFrame([row_of(f"old {n}", 0.01 * n, only_in="a") for n in range(1, TOP_OF_ONE + 4)])
     table = pd.concat([TABLE, alone], ignore_index=True)
-    shown = choose_rows(table)
+    shown = choose_rows(table, "mean")
     assert list(shown["perturbation"][3:]) == ["gone", *(f"old {n}" for n in range(13, 5, -1)), "new"]
     assert "5 more are in only one version" in written_below(drawn(table))
 
@@ -201,16 +218,16 @@ def test_the_axis_begins_at_0_and_holds_every_interval():
     for table in (TABLE, many(5, scale=1e-6), many(5, scale=1e6)):
         left, right = drawn(table).get_xlim()
         assert left == 0
-        assert right >= table[["median_a_high", "median_b_high"]].max(axis=None)
+        assert right >= table[["mean_a_high", "mean_b_high"]].max(axis=None)
     still = pd.DataFrame([row_of("still", 0, 0, reach=0)])
-    still[[f"median_{side}_{end}" for side in SIDES for end in ("low", "high")]] = 0.0
+    still[[f"mean_{side}_{end}" for side in SIDES for end in ("low", "high")]] = 0.0
     assert drawn(still).get_xlim() == (0, 1)
 
 
 def test_title_subtitle_and_axis_say_what_was_compared_on_what_and_in_which_unit():
     axes = drawn(TABLE)
     assert [text.get_text() for text in axes.get_figure().texts] == [f"What changed between {' and '.join(NAMES)}", HOW]
-    assert axes.get_xlabel() == "median deviation (probability)"
+    assert axes.get_xlabel() == "mean deviation (probability)"
 
 
 STRANGE = [

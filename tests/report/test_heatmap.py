@@ -58,9 +58,9 @@ def frame_of(*rows):
     return windows.assign(window=[f"{row.first} to {row.last}" for row in windows.itertuples()])
 
 
-def drawn(windows, subtitle=SUBTITLE, unit=UNIT):
+def drawn(windows, subtitle=SUBTITLE, unit=UNIT, order_by="median"):
     """Draw on a canvas without a window; return the axes, as laid out."""
-    figure = heatmap_figure(windows, subtitle, unit)
+    figure = heatmap_figure(windows, subtitle, unit, order_by)
     FigureCanvasAgg(figure).draw()
     return figure.axes[0]
 
@@ -284,6 +284,26 @@ def test_one_median_above_zero_keeps_the_medians():
     assert cells_of(axes)["1 to 2"].to_dict() == {"b": 1e-6, "a": 0}
     assert "median deviation" in axes.get_title(loc="left")
     assert "mean" not in axes.get_title(loc="left")
+
+
+@pytest.mark.parametrize(
+    ("order_by", "words", "bar"),
+    [
+        ("mean", "mean deviation", f"mean deviation ({UNIT})"),
+        ("flipped_share", "share of decisions flipped", "share of decisions flipped"),
+        ("roc_auc_drop", "drop in roc_auc", "drop in roc_auc"),
+    ],
+)
+def test_it_shows_what_leads(order_by, words, bar):
+    """Medians fall over time where what leads rises: the last payments decide, of few clients."""
+    windows = frame_of(("a", 1, 2, 0.5, 0.1), ("a", 3, 4, 0.4, 0.3), ("b", 1, 2, 0.6, 0.2), ("b", 3, 4, 0.1, 0.2))
+    windows = windows.assign(flipped_share=windows["mean"] / 2, roc_auc_drop=windows["mean"] - 0.15)
+    axes = drawn(windows, order_by=order_by)
+    assert channels_from_the_top(axes) == ["a", "b"]
+    expected = windows.set_index(["channel", "window"])[order_by]
+    assert cells_of(axes).stack().to_dict() == expected.to_dict()
+    assert axes.get_title(loc="left").endswith(f"{words} by window")
+    assert bar_of(axes).get_xlabel() == bar
 
 
 def test_a_model_that_nothing_moves_can_be_drawn_and_is_white():

@@ -32,6 +32,7 @@ def medians_of(n_versions, names, bases=None, first=1, **columns):
                     "version": str(first + place),
                     "perturbation": name,
                     "kind": "number",
+                    "way": "shuffle",
                     "median": median,
                     "median_low": low,
                     "median_high": high,
@@ -57,9 +58,9 @@ def frame_of(medians, **columns):
     return frame[frame["median"].notna()]
 
 
-def drawn(medians, subtitle=SUBTITLE):
+def drawn(medians, subtitle=SUBTITLE, statistic="median"):
     """Draw on a canvas without a window; return the axes, as laid out."""
-    figure = history_figure(medians, subtitle)
+    figure = history_figure(medians, subtitle, statistic)
     FigureCanvasAgg(figure).draw()
     return figure.axes[0]
 
@@ -168,6 +169,21 @@ def test_of_very_many_features_60_are_drawn_and_the_others_counted():
 def test_of_features_that_are_tied_the_one_that_matters_now_has_a_name():
     medians = {f"a{number}": [0.5, 0.5] for number in range(7)} | {"b then": [0.3, 0.1], "c now": [0.1, 0.3]}
     assert set(names_from_the_top(drawn(frame_of(medians)))) == {*list(medians)[:7], "c now"}
+
+
+def test_what_leads_is_shown_and_set_values_are_not():
+    """A value that few rows hold moves predictions most, and is no part of the order; flags move them only by means."""
+    frame = frame_of({"PAY": [0.0, 0.0], "AMT": [0.2, 0.1], "EDUCATION=6": [0.9, 0.9]})
+    frame["way"] = np.where(frame["perturbation"] == "EDUCATION=6", "set", "shuffle")
+    means = frame["perturbation"].map({"PAY": 0.3, "AMT": 0.2, "EDUCATION=6": 0.9})
+    frame = frame.assign(mean=means, mean_low=means, mean_high=means)
+    by_mean, by_median = drawn(frame, statistic="mean"), drawn(frame)
+    assert names_from_the_top(by_mean) == ["PAY", "AMT"]
+    assert names_from_the_top(by_median) == ["AMT", "PAY"]
+    assert by_mean.get_ylabel() == f"mean deviation ({UNIT})"
+    assert "Points are means of the deviation" in caption_of(by_mean)
+    assert "Set values are not drawn." in caption_of(by_mean)
+    assert "Set values" not in caption_of(drawn(frame[frame["way"] != "set"]))
 
 
 def test_names_stand_in_the_order_of_the_newest_medians_and_far_from_each_other_at_their_height():
@@ -325,7 +341,7 @@ def test_drawing_changes_neither_the_table_nor_global_style():
 
 def test_it_draws_on_the_axes_it_is_given_and_returns_them():
     left, right = Figure(figsize=(12, 5)).subplots(1, 2)
-    assert draw_history(right, medians_of(3, named(2)), SUBTITLE) is right
+    assert draw_history(right, medians_of(3, named(2)), SUBTITLE, "median") is right
     assert not left.lines
     assert lines_of(right, "#0072b2", "o")
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest, norm
 
-from nnperm_mlflow.analysis.difference.feature_order import RowInfluences, difference_errors
-from nnperm_mlflow.analysis.statistics.families import family_ends
+from nnperm_mlflow.analysis.difference.feature_order import FeatureInfluences, pair_errors
+from nnperm_mlflow.analysis.statistics.families import PairErrors, family_ends
 from nnperm_mlflow.analysis.statistics.intervals import REACH, share_ends
 from nnperm_mlflow.analysis.statistics.variance import Exchange
 from nnperm_mlflow.config.policy import Policy
@@ -46,7 +46,7 @@ def summary_of(means, errors):
 
 def state_of(summary, table=None, **check):
     policy = Policy.model_validate({"format": 2, "checks": [check]})
-    differences = None if table is None else partial(difference_errors, table, summary)
+    differences = None if table is None else partial(pair_errors, table, summary)
     (outcome,) = judge(policy, Evidence(SUBJECT, summary, differences=differences)).outcomes
     return outcome.finding.state
 
@@ -104,11 +104,12 @@ def near_ties(rng, n_rows, n_features):
     values, size = rng.normal(size=(n_features, n_rows)), np.exp(rng.normal(size=n_rows))
     moves = [size * np.abs(each - each[to]) for each, to in zip(values, donors, strict=True)]
     moves[0] *= 0.98
-    return moves, [[to] for to in donors]
+    return moves, [Exchange([to]) for to in donors]
 
 
-def influences_of(moves, donors):
-    return [RowInfluences.of((each - each.mean())[None], to) for each, to in zip(moves, donors, strict=True)]
+def influences_of(moves, exchanges):
+    pairs = zip(moves, exchanges, strict=True)
+    return [FeatureInfluences.of((each - each.mean())[None], exchange, len(each)) for each, exchange in pairs]
 
 
 def test_the_place_of_a_feature_among_near_ties_is_hardly_ever_claimed_wrongly():
@@ -116,15 +117,15 @@ def test_the_place_of_a_feature_among_near_ties_is_hardly_ever_claimed_wrongly()
     rng, n_rows, n_features, wrong, n_audits = np.random.default_rng(2), 300, 30, 0, N_AUDITS // 2
     narrower = []
     for _ in range(n_audits):
-        moves, donors = near_ties(rng, n_rows, n_features)
-        off = influences_of(moves, donors)
-        errors = {f"f{k}": np.sqrt(off[0].difference_variance(each) / n_rows) for k, each in enumerate(off)}
+        moves, exchanges = near_ties(rng, n_rows, n_features)
+        off = influences_of(moves, exchanges)
+        errors = {f"f{k}": off[0].difference_error(each) for k, each in enumerate(off)}
         known = np.ones((1, n_rows), dtype=bool)
-        own = [
-            np.sqrt(Exchange(to).moments(each[None], known).variance()) for each, to in zip(moves, donors, strict=True)
-        ]
+        pairs = zip(moves, exchanges, strict=True)
+        own = [np.sqrt(exchange.moments(each[None], known).variance()) for each, exchange in pairs]
         summary = summary_of(np.mean(moves, axis=1), np.array(own))
-        paired, unpaired = rank_of(summary, "mean", "f0", errors), rank_of(summary, "mean", "f0")
+        paired = rank_of(summary, "mean", "f0", PairErrors({"f0": errors}, n_rows))
+        unpaired = rank_of(summary, "mean", "f0")
         wrong += paired.high < n_features
         narrower.append((unpaired.high - unpaired.low) - (paired.high - paired.low))
     assert binomtest(wrong, n_audits).proportion_ci(0.998).low <= 0.025
@@ -136,30 +137,11 @@ def test_a_difference_between_two_features_errs_as_it_varies_over_audits():
     rng, n_rows = np.random.default_rng(3), 400
     differences, found = [], []
     for _ in range(1_500):
-        moves, donors = near_ties(rng, n_rows, 2)
-        first, second = influences_of(moves, donors)
+        moves, exchanges = near_ties(rng, n_rows, 2)
+        first, second = influences_of(moves, exchanges)
         differences.append(moves[0].mean() - moves[1].mean())
-        found.append(first.difference_variance(second) / n_rows)
+        found.append(first.difference_error(second) ** 2)
     assert np.sqrt(np.mean(found)) == pytest.approx(np.std(differences), rel=0.1)
-
-
-def test_a_difference_between_two_features_errs_as_clusters_of_rows_do():
-    """Twelve rows of a client move alike: taken as rows the error is half of what it is."""
-    rng, n_clusters, size = np.random.default_rng(4), 60, 12
-    clusters = np.repeat(np.arange(n_clusters), size)
-    differences, found, of_rows = [], [], []
-    for _ in range(1_000):
-        values = rng.normal(size=(2, n_clusters))[:, clusters] + 0.2 * rng.normal(size=(2, len(clusters)))
-        donors = [rng.permutation(len(clusters)) for _ in range(2)]
-        moves = [np.abs(each - each[to]) for each, to in zip(values, donors, strict=True)]
-        off = [(each - each.mean())[None] for each in moves]
-        first, second = (RowInfluences.of(each, [to], clusters) for each, to in zip(off, donors, strict=True))
-        differences.append(moves[0].mean() - moves[1].mean())
-        found.append(first.difference_variance(second) / len(clusters))
-        one, other = (RowInfluences.of(each, [to]) for each, to in zip(off, donors, strict=True))
-        of_rows.append(one.difference_variance(other) / len(clusters))
-    assert np.sqrt(np.mean(found)) == pytest.approx(np.std(differences), rel=0.1)
-    assert np.sqrt(np.mean(of_rows)) < 0.6 * np.std(differences)
 
 
 def steep(inputs):
@@ -181,4 +163,4 @@ def test_the_deviation_table_settles_a_place_that_intervals_leave_open(statistic
 
 def test_strata_leave_it_to_the_intervals_since_the_table_does_not_tell_donors(tmp_path):
     summary, table = audited(tmp_path, function=steep, within=["SEX"])
-    assert difference_errors(table, summary, "mean", ["AGE"], ["SEX"]) is None
+    assert pair_errors(table, summary, "mean", ["AGE"], ["SEX"]) is None

@@ -16,9 +16,16 @@ from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, Unknow
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.report.audit_card import audit_card
-from nnperm_mlflow.verdict.check_targets import watch
+from nnperm_mlflow.verdict.check_targets import rests_on, watch
 from nnperm_mlflow.verdict.checks import Baseline, Evidence, apply
-from nnperm_mlflow.verdict.estimates import Estimate, estimates_of, rank_of, shares_of, unused_features
+from nnperm_mlflow.verdict.estimates import (
+    Estimate,
+    estimates_of,
+    rank_of,
+    shares_of,
+    single_shuffles,
+    unused_features,
+)
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Subject
 
@@ -285,9 +292,11 @@ def test_a_policy_is_refused_before_the_audit_where_it_cannot_be_answered():
     def watched(check, **more):
         return watch(policy(check, **more), planned(), ["roc_auc"], MODEL)
 
-    assert watched({"feature": "SEX*", "max": 1}) == {"SEX", "SEX=2"}
-    assert watched({"feature": "SEX", "statistic": "roc_auc_drop", "max": 1, "way": "shuffle"}) == {"SEX"}
-    assert watched({"any": True, "statistic": "share", "max": 1}) == set()
+    assert watched({"feature": "SEX*", "max": 1}) == {("SEX", "median"), ("SEX=2", "median")}
+    drop = "roc_auc_drop"
+    assert watched({"feature": "SEX", "statistic": drop, "max": 1, "way": "shuffle"}) == {("SEX", drop)}
+    every = set(SUMMARY["perturbation"])
+    assert watched({"any": True, "statistic": "q95", "max": 1}) == {(name, "q95") for name in every}
     with pytest.raises(UnknownFeatureError, match="'SAX' is no feature"):
         watched({"feature": "SAX", "max": 1})
     with pytest.raises(UnknownFeatureError, match="'SAX' is no feature"):
@@ -301,6 +310,15 @@ def test_a_policy_is_refused_before_the_audit_where_it_cannot_be_answered():
     with pytest.raises(CheckError, match="nothing of that kind was disturbed"):
         watched({"feature": "SEX", "way": "order", "max": 1})
     assert watched({"feature": "SAX", "max": 1}, mode="off") == set()
+
+
+def test_a_rank_rests_on_all_that_have_a_place_and_a_share_on_the_means_of_all_parts():
+    single = set(single_shuffles(SUMMARY)["perturbation"])
+    assert 1 < len(single) < len(SUMMARY)
+    rank = policy({"feature": "SEX", "rank_at_most": 3, "statistic": "flipped_share"})
+    assert rests_on(rank, SUMMARY, MODEL) == {(name, "flipped_share") for name in single}
+    share = policy({"feature": "SEX", "statistic": "share", "max": 1})
+    assert rests_on(share, SUMMARY, MODEL) == {(name, "mean") for name in single}
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,10 @@ class Comparison:
     Attributes
     ----------
     differences : DataFrame
-        A row for each perturbation of both with the columns `DIFFERENCE_COLUMNS`, ordered by how far the medians are
-        apart, largest first. `difference` is the median of b less that of a and lies between `difference_low` and
-        `difference_high` with 95 % confidence; so does `mean_difference`. `rank_a` and `rank_b` are the places among
-        these perturbations by median, then mean, 1 being the largest; missing where there is no median.
+        A row for each perturbation of both with the columns `DIFFERENCE_COLUMNS`, ordered by how far apart the
+        statistics are, largest first. `difference` is the median of b less that of a and lies between `difference_low`
+        and `difference_high` with 95 % confidence; so does `mean_difference`. `rank_a` and `rank_b` are the places
+        among the shuffles of both by what leads, 1 being the largest; missing for all else.
     only_a, only_b : list of str
         Perturbations that only one of the two has.
     rank_correlation : Interval
@@ -43,7 +43,9 @@ class Comparison:
     paired : bool
         Whether the two were compared row by row.
     undefined : list of str
-        Perturbations that have no median in one of the two; `rank_correlation` and `largest_shift` are of the others.
+        Perturbations without a deviation in one of the two; `rank_correlation` and `largest_shift` are of the others.
+    statistic : "median" or "mean"
+        What `rank_correlation` and `largest_shift` are of, and the order of the rows.
     """
 
     differences: pd.DataFrame
@@ -53,3 +55,9 @@ class Comparison:
     largest_shift: Interval
     paired: bool
     undefined: list[str]
+    statistic: Statistic = "mean"
+
+    @property
+    def difference_column(self) -> str:
+        """The column of `differences` with what the two differ by in that statistic."""
+        return DIFFERENCE_OF[self.statistic]

@@ -17,64 +17,59 @@ import pandas as pd
 from nnperm_mlflow.analysis.difference.influences import Statistic, find_influences
 from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
+from nnperm_mlflow.analysis.statistics.families import PairErrors
+from nnperm_mlflow.analysis.statistics.variance import Exchange, UnitSums
 
 
 @dataclass(frozen=True)
-class RowInfluences:
-    """What each row adds to the error of a feature's number, as one that receives values and as one that gives them.
+class FeatureInfluences:
+    """What rows add to the error of a feature's number.
 
     Attributes
     ----------
     received : ndarray of shape (n_repeats, n_rows)
-        What each deviation adds to the error, with mean 0.
-    of_rows : ndarray of shape (n_rows,)
-        What each row adds over all repeats, as the one that received a value and as the one that gave it.
-    clusters : ndarray of shape (n_rows,), int, or None
-        Number of each row's cluster, from 0; None where each row stands for itself.
+        What each deviation adds, with mean 0.
+    sums : UnitSums
+        What each row, or cluster of rows, adds as a receiver and as a donor.
+    n_units : int
+        How many rows, or clusters of rows, these are.
     """
 
     received: np.ndarray
-    of_rows: np.ndarray
-    clusters: np.ndarray | None = None
+    sums: UnitSums
+    n_units: int
 
     @classmethod
-    def of(
-        cls, influence: np.ndarray, donors: Sequence[np.ndarray], clusters: np.ndarray | None = None
-    ) -> RowInfluences:
+    def of(cls, influence: np.ndarray, exchange: Exchange, n_units: int) -> FeatureInfluences:
         """Sum up what deviations add to the error of a number.
 
         Parameters
         ----------
         influence : ndarray of shape (n_repeats, n_rows)
             With mean 0.
-        donors : sequence of ndarray of shape (n_rows,)
-            For each repeat the position of each row's donor.
-        clusters : ndarray of shape (n_rows,), int, optional
-            Number of each row's cluster, from 0.
+        exchange : Exchange
+            Whose values the rows received.
+        n_units : int
         """
-        given = [np.bincount(to, each, len(to)) for each, to in zip(influence, donors, strict=True)]
-        return cls(influence, influence.mean(axis=0) + np.mean(given, axis=0), clusters)
+        received = influence / influence.size
+        return cls(received, exchange.sums(received), n_units)
 
-    def difference_variance(self, other: RowInfluences) -> float:
-        """Return the number of rows times the variance of the difference between two features' numbers.
+    def difference_error(self, other: FeatureInfluences) -> float:
+        """Return the standard error of the difference between two features' numbers, over rows like these.
 
         The donors of two features have nothing to do with each other, and neither has what only their pairs add, which
-        the sums of rows count twice. The variance is at least what it were if no two rows had anything in common. Of
-        clusters the sums of what their rows add vary; of these nothing is taken off, which is rather too much.
+        the sums of rows count twice. The variance is at least what it were if no two rows had anything in common.
         """
-        if self.clusters is not None:
-            sums = np.bincount(self.clusters, self.of_rows - other.of_rows)
-            return float(np.square(sums).sum()) / len(self.of_rows) * len(sums) / max(1, len(sums) - 1)
-        n_repeats = len(self.received)
-        of_pairs = (float(np.square(self.received).mean()) + float(np.square(other.received).mean())) / n_repeats
-        least = float(np.square(self.received - other.received).mean()) / n_repeats
-        return max(float(np.var(self.of_rows - other.of_rows)) - of_pairs, least)
+        apart = self.sums.units - other.sums.units
+        of_pairs = self.sums.squares + other.sums.squares
+        least = float(np.square(self.received - other.received).sum())
+        return math.sqrt(max(float(np.dot(apart, apart)) - of_pairs, least))
 
 
-def difference_errors(
+def pair_errors(
     table: Path, summary: pd.DataFrame, statistic: Statistic, names: Sequence[str], others: Sequence[str]
-) -> dict[str, dict[str, float]] | None:
-    """Return the standard error of the difference between the numbers of features that were shuffled.
+) -> PairErrors | None:
+    """Return how the differences between the numbers of features that were shuffled err.
 
     Parameters
     ----------
@@ -89,25 +84,29 @@ def difference_errors(
 
     Returns
     -------
-    dict of str to dict of str to float, or None
-        For each name and each other the standard error; None where the table does not tell who gave a value to whom.
+    PairErrors or None
+        None where the table does not tell who gave a value to whom: within strata.
     """
     rows = summary.set_index("perturbation")
     with KnownRows(table) as audit:
-        if not audit.tells_donors:
+
+        def influences(name: str) -> FeatureInfluences | None:
+            exchange = audit.dependence(str(rows.loc[name, "feature"]), Shuffle.way)
+            if not isinstance(exchange, Exchange):
+                return None
+            median, low, high = (float(rows.loc[name, f"median{end}"]) for end in ("", "_low", "_high"))
+            found = find_influences(audit.deviations(name), median, (low, high), exchange, audit.n_rows)
+            return FeatureInfluences.of(getattr(found, statistic), exchange, found.n_units)
+
+        named = {name: found for name in names if (found := influences(name)) is not None}
+        if len(named) < len(names):
             return None
-
-        def influences(name: str) -> RowInfluences:
-            told, feature = rows.loc[name], str(rows.loc[name, "feature"])
-            median, low, high = (float(told[f"median{end}"]) for end in ("", "_low", "_high"))
-            dependence = audit.dependence(feature, Shuffle.way)
-            found = find_influences(audit.deviations(name), median, (low, high), dependence, audit.n_rows)
-            return RowInfluences.of(getattr(found, statistic), audit.donors(feature), audit.clusters)
-
-        named = {name: influences(name) for name in names}
         errors: dict[str, dict[str, float]] = {name: {} for name in names}
         for other in others:
             of_other = named[other] if other in named else influences(other)
+            if of_other is None:
+                return None
+            times = audit.n_rows / of_other.received.shape[1]
             for name, own in named.items():
-                errors[name][other] = math.sqrt(own.difference_variance(of_other) / audit.n_rows)
-    return errors
+                errors[name][other] = own.difference_error(of_other) / math.sqrt(times)
+    return PairErrors(errors, min(own.n_units for own in named.values()))

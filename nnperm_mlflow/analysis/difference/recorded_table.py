@@ -113,21 +113,6 @@ class KnownRows:
         """Return a perturbation's deviations, of shape (n_repeats, n_known), float32; NaN where a row is left out."""
         return np.stack([self._first(self._columns[perturbation], repeat) for repeat in self.repeats])
 
-    @property
-    def clusters(self) -> np.ndarray | None:
-        """Number of each of these rows' cluster, from 0; None where each row stands for itself."""
-        return self._known.clusters
-
-    @property
-    def tells_donors(self) -> bool:
-        """Whether donors can be drawn once more: not within strata, since the columns that make them are not held."""
-        return self.settings.get("within") == []
-
-    def donors(self, feature: str) -> list[np.ndarray]:
-        """Return for each repeat the position among these rows of each one's donor under a shuffle of a feature."""
-        seed = self.settings["seed"]
-        return self._known.donors(lambda block, repeat: donor_positions(block, seed, feature, repeat), self.repeats)
-
     def dependence(self, feature: str, way: str) -> Dependence:
         """Return which of these rows have to do with each other under a perturbation.
 
@@ -135,7 +120,8 @@ class KnownRows:
         ----------
         feature : str
         way : str
-            What is done to it: only a shuffle has donors.
+            What is done to it: only a shuffle has donors. Those within strata are not known, since the table does not
+            hold the columns that make them.
 
         Returns
         -------
@@ -143,9 +129,10 @@ class KnownRows:
         """
         if way != Shuffle.way:
             return Exchange(None, self._known.clusters)
-        if not self.tells_donors:
+        if self.settings.get("within") != []:
             return UnknownDonors(self._known.clusters)
-        return Exchange(self.donors(feature), self._known.clusters)
+        seed = self.settings["seed"]
+        return self._known.dependence(lambda block, repeat: donor_positions(block, seed, feature, repeat), self.repeats)
 
     def _blocks(self, sizes: list[int], rows: np.ndarray | None) -> Iterator[ShuffleBlock]:
         """Yield the shuffle blocks of rows as they are written; which these are matters to clusters alone."""

@@ -21,6 +21,7 @@ from nnperm_mlflow.analysis.difference.influences import (
 )
 from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
+from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, places
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
 from nnperm_mlflow.analysis.statistics.variance import Dependence
 from nnperm_mlflow.basics.errors import ConfigError
@@ -36,7 +37,8 @@ def compare_tables(
     summary_b: pd.DataFrame,
     *,
     paired: bool = True,
-    statistic: Statistic = "median",
+    statistic: Statistic = "mean",
+    order_by: str | None = None,
 ) -> Comparison:
     """Compare two audits, as of two versions of a model.
 
@@ -50,7 +52,9 @@ def compare_tables(
         Compare row by row, for which both must have disturbed the same rows with the same donors. Otherwise the two are
         taken to be independent of each other.
     statistic : "median" or "mean"
-        What `rank_correlation` and `largest_shift` are of.
+        What `rank_correlation` and `largest_shift` are of, and the order of the rows.
+    order_by : str, optional
+        The statistic that leads, where it is another one: `rank_a` and `rank_b` are by that, if both summaries have it.
 
     Returns
     -------
@@ -67,20 +71,27 @@ def compare_tables(
             _check_likeness(audit_a, audit_b)
         found = [_errors(audit_a, audit_b, row, paired) for row in both.to_dict("records")]
     errors = pd.DataFrame(found, columns=list(DIFFERENCE_OF))
-    differences = _differences(both, errors)
+    has_order = order_by is not None and {f"{order_by}_a", f"{order_by}_b"} <= set(both)
+    differences = _differences(both, errors, order_by if order_by is not None and has_order else statistic)
     defined, name = differences["difference"].notna(), DIFFERENCE_OF[statistic]
     single = (differences["way"] == Shuffle.way) & ~both["kind_a"].isin(COMPOSED) & defined
     first, second = (differences.loc[single, f"{statistic}{end}"].to_numpy(float) for end in ("_a", "_b"))
     shifts = [differences.loc[defined, f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high")]
     return Comparison(
-        differences=_ordered(differences),
+        differences=_ordered(differences, name),
         only_a=_only(summary_a, summary_b),
         only_b=_only(summary_b, summary_a),
         rank_correlation=rank_correlation(first, second, errors.loc[single, statistic].tolist()),
         largest_shift=largest_shift(*shifts),
         paired=paired,
         undefined=differences.loc[~defined, "perturbation"].tolist(),
+        statistic=statistic,
     )
+
+
+def comparable_statistic(order_by: str) -> Statistic:
+    """Return by what audits are compared in which a statistic leads; flips and scores are in no deviation table."""
+    return "median" if order_by == MEDIAN else "mean"
 
 
 def _check_likeness(a: KnownRows, b: KnownRows) -> None:
@@ -118,7 +129,7 @@ def _influences(audit: KnownRows, row: Mapping[str, Any], end: str, dependence: 
     return find_influences(audit.deviations(row["perturbation"]), median, (low, high), dependence, audit.n_rows)
 
 
-def _differences(both: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
+def _differences(both: pd.DataFrame, errors: pd.DataFrame, order_by: str) -> pd.DataFrame:
     """Return the table of differences, in the order of the first audit's summary."""
     found = both.rename(columns={"feature_a": "feature", "value_a": "value"})
     for statistic, name in DIFFERENCE_OF.items():
@@ -126,15 +137,14 @@ def _differences(both: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
         found[f"{name}_low"] = found[name] - np.array([each.below for each in errors[statistic]])
         found[f"{name}_high"] = found[name] + np.array([each.above for each in errors[statistic]])
     for end in ("_a", "_b"):
-        order = both.sort_values([f"median{end}", f"mean{end}"], ascending=False, kind="stable").index
-        places = pd.Series(np.arange(1, len(both) + 1), index=order)
-        found[f"rank{end}"] = places.where(both[f"median{end}"].notna()).astype("Int64")
+        told = {name: both[f"{name}{end}"] for name in (order_by, MEAN)}
+        found[f"rank{end}"] = places(both[["way"]].assign(**told), order_by)
     return found[list(DIFFERENCE_COLUMNS)]
 
 
-def _ordered(differences: pd.DataFrame) -> pd.DataFrame:
-    sizes = differences[["difference", "mean_difference"]].abs()
-    order = sizes.sort_values(["difference", "mean_difference"], ascending=False, kind="stable").index
+def _ordered(differences: pd.DataFrame, first: str) -> pd.DataFrame:
+    sizes = differences[list(DIFFERENCE_OF.values())].abs()
+    order = sizes.sort_values([first, *sizes.columns.drop(first)], ascending=False, kind="stable").index
     return differences.loc[order].reset_index(drop=True)
 
 

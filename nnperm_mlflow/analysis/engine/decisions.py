@@ -22,17 +22,26 @@ class Decision:
     ----------
     columns : tuple of int
         Outputs of which the largest decides; a single one is held against the threshold.
-    threshold : float
+    threshold : float or None
+        None where the single output is what was decided: the number of a class.
     """
 
     columns: tuple[int, ...]
-    threshold: float = _EVEN
+    threshold: float | None = _EVEN
+
+    @property
+    def is_prediction(self) -> bool:
+        """Whether predictions are what was decided, so that a change is a flip."""
+        return self.threshold is None
 
     def decide(self, predictions: np.ndarray) -> np.ndarray:
         """Return what is decided for predictions of shape (n_rows, n_outputs): shape (n_rows,), int."""
         if len(self.columns) > 1:
             return predictions[:, list(self.columns)].argmax(axis=1)
-        return (predictions[:, self.columns[0]] > self.threshold).astype(np.int64)
+        only = predictions[:, self.columns[0]]
+        if self.threshold is None:
+            return (only.astype(np.float64) + 0.0).view(np.int64)  # its bits: -0 is 0, and no other two are alike
+        return (only > self.threshold).astype(np.int64)
 
 
 def choose_decision(
@@ -53,7 +62,7 @@ def choose_decision(
     Returns
     -------
     Decision or None
-        None where nothing was asked for and what is followed is no probability of a class.
+        None where nothing was asked for and what is followed is neither a probability of a class nor a class.
 
     Raises
     ------
@@ -77,5 +86,7 @@ def choose_decision(
     heads = outputs.heads_of(measure.columns)
     if len(heads) == 1 and heads[0].exclusive:
         return Decision(heads[0].columns)
+    if len(heads) == 1 and heads[0].classes:
+        return Decision(heads[0].columns, threshold=None)
     is_probability = measure.distance is None and outputs.unit_of(measure.columns) == "probability"
     return Decision(measure.columns) if is_probability else None

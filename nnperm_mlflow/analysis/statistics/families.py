@@ -8,29 +8,50 @@ made at a level that is shared among them (Bonferroni), whatever they have to do
 
 from __future__ import annotations
 
-from statistics import NormalDist
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit, logit, ndtri, stdtrit
 
 from nnperm_mlflow.analysis.statistics.intervals import REACH
 from nnperm_mlflow.analysis.statistics.skewness import LEVEL
 
 
-def family_reach(n: int) -> float:
+@dataclass(frozen=True)
+class PairErrors:
+    """How the differences between features err.
+
+    Attributes
+    ----------
+    errors : mapping of str to mapping of str to float
+        For each name and each other the standard error of the difference of their numbers.
+    n_units : int
+        Rows, or clusters of rows, that these were found from.
+    """
+
+    errors: Mapping[str, Mapping[str, float]]
+    n_units: int
+
+
+def family_reach(n: int, n_units: float = math.inf) -> float:
     """Return the standard errors that none of n numbers lies off in one direction, but for 2.5 of 100 audits.
 
     Parameters
     ----------
     n : int
         At least 1.
+    n_units : float
+        Rows, or clusters of rows, that the errors were found from.
 
     Examples
     --------
-    >>> round(family_reach(1), 2), round(family_reach(150), 2)
-    (1.96, 3.59)
+    >>> round(family_reach(1), 2), round(family_reach(150), 2), round(family_reach(150, 30), 2)
+    (1.96, 3.59, 4.07)
     """
-    return NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / n)
+    level = 1 - (1 - LEVEL) / 2 / n
+    return float(ndtri(level)) if math.isinf(n_units) else float(stdtrit(max(1, n_units - 1), level))
 
 
 def family_ends(value: float, low: float, high: float, n: int, *, is_share: bool = False) -> tuple[float, float]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nnperm_mlflow.analysis.engine.kept_predictions import Predictions
+from nnperm_mlflow.analysis.statistics.order import MEAN
+from nnperm_mlflow.analysis.statistics.stopping_rule import Watched, widths_that_matter
 from nnperm_mlflow.analysis.statistics.tally import Tally
-
-TOP = 20
-"""Perturbations whose intervals matter: those with the largest medians, beside those that are watched."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +26,25 @@ class Findings:
         How many were made.
     predictions : Predictions or None
         Under each perturbation, where the job keeps them.
-    watched : frozenset of str
-        Names of perturbations whose intervals matter, beside those of the largest.
+    order_by : str
+        The statistic that leads, by which the summary is ordered.
+    watched : frozenset of (str, str)
+        What checks rest on: perturbations, each with a statistic.
     """
 
     summary: pd.DataFrame
     tally: Tally
     repeats: int
     predictions: Predictions | None = None
-    watched: frozenset[str] = frozenset()
+    order_by: str = MEAN
+    watched: Watched = frozenset()
+
+    @property
+    def widths(self) -> pd.DataFrame:
+        """How wide the intervals are that matter, see `stopping_rule.widths_that_matter`."""
+        return widths_that_matter(self.summary, self.order_by, self.watched)
 
     @property
     def widest(self) -> float:
-        """The widest interval of a median among those that matter; NaN where there is none."""
-        matters = (self.summary.index < TOP) | self.summary["perturbation"].isin(self.watched)
-        return float((self.summary["median_high"] - self.summary["median_low"])[matters].max())
+        """The widest interval among those that matter; NaN where there is none."""
+        return float(self.widths["width"].max())

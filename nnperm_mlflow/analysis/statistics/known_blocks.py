@@ -77,14 +77,10 @@ class KnownBlocks:
             Numbers of the repeats.
         strata_of : callable
         """
-        donors = self.donors(draw, repeats)
+        drawn = (self._joined([draw(block, repeat) for block in self.blocks]) for repeat in repeats)
+        donors = [positions for positions in drawn if positions is not None]
         strata = strata_of(self.blocks[0]) if donors and self.clusters is None else None
         return Exchange(donors or None, self.clusters) if strata is None else StratifiedExchange(donors, strata)
-
-    def donors(self, draw: Draw, repeats: Iterable[int]) -> list[np.ndarray]:
-        """Return for each repeat the position of each row's donor among all of the rows; nothing without donors."""
-        drawn = (self._joined([draw(block, repeat) for block in self.blocks]) for repeat in repeats)
-        return [positions for positions in drawn if positions is not None]
 
     def _joined(self, donors: list[np.ndarray | None]) -> np.ndarray | None:
         """Return the positions of donors among the rows of all blocks, from those in each."""

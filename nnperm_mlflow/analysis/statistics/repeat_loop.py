@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,18 +20,21 @@ from nnperm_mlflow.analysis.engine.progress import Progress, reporting
 from nnperm_mlflow.analysis.engine.row_marks import Marks
 from nnperm_mlflow.analysis.engine.table import TableReader, TableWriter, column_names, join_tables
 from nnperm_mlflow.analysis.statistics.certainty import Certainties
-from nnperm_mlflow.analysis.statistics.findings import TOP, Findings
+from nnperm_mlflow.analysis.statistics.findings import Findings
 from nnperm_mlflow.analysis.statistics.known_blocks import KnownBlocks
-from nnperm_mlflow.analysis.statistics.stopping_rule import Precision
+from nnperm_mlflow.analysis.statistics.order import MEAN, TOP, in_words
+from nnperm_mlflow.analysis.statistics.stopping_rule import Precision, named
 from nnperm_mlflow.analysis.statistics.summary import summarize
+from nnperm_mlflow.analysis.statistics.summary_columns import SUMMARY_COLUMNS
 from nnperm_mlflow.analysis.statistics.tally import Tally
+from nnperm_mlflow.basics.errors import name_list
 
 logger = logging.getLogger(__name__)
 
 _FIRST_REPEATS = 2  # with fewer there is no spread of medians
 _ENOUGH_REPEATS = 8
 _MANY_DEVIATIONS = 10_000_000  # whose statistics take more than a second
-_LEAST_GAIN = 0.02  # by which half as many repeats again must narrow the widest interval to be worth their time
+_LEAST_GAIN = 0.02  # by which half as many repeats again must narrow an interval to be worth their time
 
 
 def find(
@@ -45,6 +47,8 @@ def find(
     record: Mapping[str, object] | None = None,
     precision: Precision | None = None,
     journal: Journal | None = None,
+    order_by: str = MEAN,
+    scored: Callable[[Findings], Findings] | None = None,
 ) -> Findings:
     """Disturb, predict, write the deviation table, and describe what came out.
 
@@ -64,6 +68,10 @@ def find(
         Go on with further repeats until the intervals that matter are narrow enough, instead of the job's own number.
     journal : Journal, optional
         Where finished blocks are kept, and those that were finished before are found.
+    order_by : str
+        The statistic that leads.
+    scored : callable, optional
+        Adds drops in score, where these tell when there are enough repeats.
 
     Returns
     -------
@@ -81,7 +89,7 @@ def find(
     predictions = Predictions(table.parent) if job.keeps_predictions else None
     now = job if precision is None else replace(job, repeats=min(_FIRST_REPEATS, precision.most))
     parts: list[Path] = []
-    widest = float("inf")
+    before: pd.DataFrame | None = None
     try:
         while True:
             parts.append(table.with_name(f"{table.name}.{len(parts)}"))
@@ -96,11 +104,14 @@ def find(
                     marks.add(result, repeats)
                     if predictions is not None:
                         predictions.add(result, job.inputs.n_rows, repeats)
-            summary = _described(replace(job, repeats=repeats.stop), tally, marks, known, parts)
-            found = Findings(summary, tally, repeats.stop, predictions, precision.watched if precision else frozenset())
-            if precision is None or _is_enough(found, precision, widest):
+            summary = _described(replace(job, repeats=repeats.stop), tally, marks, known, parts, order_by=order_by)
+            watched = precision.watched if precision else frozenset()
+            found = Findings(summary, tally, repeats.stop, predictions, order_by, watched)
+            if scored is not None:
+                found = scored(found)
+            if precision is None or _is_enough(found, precision, before):
                 break
-            widest = found.widest
+            before = found.widths
             more = min(max(1, repeats.stop // 2), precision.most - repeats.stop, most_repeats(job, block_rows))
             now = now.continued(more)
         join_tables(parts, table)
@@ -125,7 +136,9 @@ def _decisions(decision: Decision, result: BlockResult) -> list[int]:
     return [int(found) for found in np.unique(decision.decide(known))]
 
 
-def _described(job: Job, tally: Tally, marks: Marks, known: KnownBlocks, parts: Sequence[Path]) -> pd.DataFrame:
+def _described(
+    job: Job, tally: Tally, marks: Marks, known: KnownBlocks, parts: Sequence[Path], *, order_by: str
+) -> pd.DataFrame:
     columns = column_names(job.perturbations, job.measure.baseline_names, has_clusters=job.clusters is not None)
     n_deviations = tally.n_rows * len(job.perturbations)
     if n_deviations >= _MANY_DEVIATIONS:
@@ -138,27 +151,40 @@ def _described(job: Job, tally: Tally, marks: Marks, known: KnownBlocks, parts: 
             job.inputs.n_rows,
             certainty=Certainties(job, reader, columns, tally, marks=marks, known=known),
             decides=job.decision is not None,
+            order_by=order_by if order_by in SUMMARY_COLUMNS else MEAN,  # drops in score come later
         )
 
 
-def _is_enough(found: Findings, precision: Precision, widest_before: float) -> bool:
-    """Tell whether no more repeats are to be made, and say why."""
-    n, widest = found.repeats, found.widest
-    if math.isnan(widest):
-        logger.warning("%d repeats: there is no median whose interval could be narrowed", n)
-        return True
-    if widest <= precision.width:
-        logger.info("%d repeats: the intervals of the top %d are at most %.3g wide", n, TOP, widest)
-        return True
-    if n >= precision.most:
-        logger.warning(
-            "%d repeats, the most allowed: intervals are up to %.3g wide, not %.3g", n, widest, precision.width
-        )
-        return True
-    if n >= _ENOUGH_REPEATS and widest > (1 - _LEAST_GAIN) * widest_before:
-        logger.warning(
-            "%d repeats: intervals are up to %.3g wide, not %.3g, and more repeats hardly narrow them; more rows would",
-            n, widest, precision.width,
-        )  # fmt: skip
-        return True
-    return False
+def _is_enough(found: Findings, precision: Precision, before: pd.DataFrame | None) -> bool:
+    """Tell whether no more repeats are to be made, and say why; `before` are the widths after the last pass."""
+    n, widths = found.repeats, found.widths
+    wide = widths[widths["width"] > precision.width]
+    if widths.empty:
+        logger.warning("%d repeats: there is no interval that could be narrowed", n)
+    elif wide.empty:
+        more = " and of what checks rest on" if precision.watched else ""
+        leads, widest = in_words(found.order_by), found.widest
+        logger.info("%d repeats: the intervals of the top %d (%s)%s are at most %.3g wide", n, TOP, leads, more, widest)
+    elif n >= precision.most:
+        _tell_wide(f"{n} repeats, the most allowed", wide, precision, "")
+    elif not _still_narrows(wide, before, n):
+        _tell_wide(f"{n} repeats", wide, precision, ", and more repeats hardly narrow them; more rows would")
+    else:
+        return False
+    return True
+
+
+def _still_narrows(wide: pd.DataFrame, before: pd.DataFrame | None, n_repeats: int) -> bool:
+    """Tell whether another pass may bring any of these intervals nearer to what was asked for."""
+    at_random = wide[wide["at_random"]]
+    if at_random.empty or before is None or n_repeats < _ENOUGH_REPEATS:
+        return not at_random.empty
+    both = at_random.merge(before, on=["perturbation", "statistic"], how="left", suffixes=("", "_before"))
+    gained = both["width"] <= (1 - _LEAST_GAIN) * both["width_before"]
+    return bool((gained | both["width_before"].isna()).any())
+
+
+def _tell_wide(when: str, wide: pd.DataFrame, precision: Precision, why: str) -> None:
+    """Warn of intervals that stay wider than asked, with what they are of."""
+    widest, names = float(wide["width"].max()), name_list(named(wide))
+    logger.warning("%s: intervals are up to %.3g wide, not %.3g%s: %s", when, widest, precision.width, why, names)

@@ -14,6 +14,7 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, SetTo
 from nnperm_mlflow.analysis.statistics.findings import Findings
+from nnperm_mlflow.analysis.statistics.order import ordered
 from nnperm_mlflow.analysis.statistics.score_drops import (
     NO_DROP,
     SIGNIFICANT,
@@ -44,10 +45,10 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
     Returns
     -------
     Findings
-        With the columns `<score>_drop` and `<score>_drop_error`, the drop's standard error. If tested, also
-        `<score>_p`, that of a permutation test, and `<score>_q`, adjusted for the number of features (Benjamini and
-        Hochberg, 1995), and NaN where so few repeats cannot bring it to 0.05; NaN for set values, which draw nothing at
-        random.
+        Ordered anew, where a drop leads, with the columns `<score>_drop` and `<score>_drop_error`, the drop's standard
+        error. If tested, also `<score>_p`, that of a permutation test, and `<score>_q`, adjusted for the number of
+        features (Benjamini and Hochberg, 1995), and NaN where so few repeats cannot bring it to 0.05; NaN for set
+        values, which draw nothing at random.
     """
     if found.predictions is None:
         raise RuntimeError("drops in score need the predictions that they are computed from")
@@ -78,7 +79,7 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
             adjusted = pd.Series(np.nan, index=summary.index)
             adjusted[tested] = _adjusted(score, found_p[tested], found.repeats)
             summary[f"{score}_q"] = adjusted
-    return replace(found, summary=summary)
+    return replace(found, summary=ordered(summary, found.order_by))
 
 
 def _adjusted(score: str, p_values: np.ndarray, repeats: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
+from nnperm_mlflow.analysis.statistics.order import DROP, FLIPS, MEAN, MEDIAN, ordered
 from nnperm_mlflow.analysis.statistics.summary_columns import (
     QUANTILES,
     SUMMARY_COLUMNS,
@@ -51,6 +52,7 @@ def summarize(
     *,
     certainty: Certainty | None = None,
     decides: bool = False,
+    order_by: str = MEAN,
 ) -> pd.DataFrame:
     """Describe each perturbation's deviations, all rows of all repeats pooled.
 
@@ -67,11 +69,14 @@ def summarize(
         Tells how sure statistics are; without it the columns on that are NaN.
     decides : bool
         Whether the model decides something, so that decisions can flip.
+    order_by : str
+        The statistic that leads.
 
     Returns
     -------
     DataFrame
-        A row for each perturbation with the columns `SUMMARY_COLUMNS`, ordered by median, ties by mean, largest first.
+        A row for each perturbation with the columns `SUMMARY_COLUMNS`, ordered as `analysis.statistics.order.ordered`
+        says: the largest first, and set values behind all else.
         `rows` counts deviations, and `skipped` those that are missing because the model predicted NaN; all else is
         said of the others. `held` is how many of these observations held a set value already.
         Quantiles interpolate linearly between order statistics (Hyndman and Fan, 1996, definition 7).
@@ -114,8 +119,7 @@ def summarize(
         )
     summary = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
     summary["value"] = pd.Series([row["value"] for row in rows], dtype=object)
-    ordered = summary.sort_values(["median", "mean"], ascending=False, kind="stable", na_position="last")
-    return ordered.reset_index(drop=True)
+    return ordered(summary, order_by)
 
 
 def _quantiles(number: int, tally: Tally, read: Read) -> dict[str, float]:
@@ -170,9 +174,12 @@ def window_table(perturbations: Sequence[Perturbation], summary: pd.DataFrame) -
     Returns
     -------
     DataFrame or None
-        A row for each channel and window with the columns `WINDOW_COLUMNS`; `first` and `last` are steps, from 1.
+        A row for each channel and window with the columns `WINDOW_COLUMNS`, and behind them flips and drops in score
+        where there are such; `first` and `last` are steps, from 1.
     """
-    found = summary.set_index("perturbation")[["median", "mean"]]
+    others = [name for name in map(str, summary) if name == FLIPS or name.endswith(DROP)]
+    told = [MEDIAN, MEAN, *(name for name in others if summary[name].notna().any())]
+    found = summary.set_index("perturbation")[told]
     rows = []
     for perturbation in perturbations:
         feature = perturbation.feature
@@ -180,4 +187,4 @@ def window_table(perturbations: Sequence[Perturbation], summary: pd.DataFrame) -
             (channel,), (first, last) = feature.members, feature.steps
             label = feature.name.removeprefix(channel).strip()
             rows.append((channel, label, first, last, *found.loc[perturbation.name]))
-    return pd.DataFrame(rows, columns=list(WINDOW_COLUMNS)) if rows else None
+    return pd.DataFrame(rows, columns=[*WINDOW_COLUMNS[:4], *told]) if rows else None

@@ -83,6 +83,31 @@ class Dependence(Protocol):
 
 
 @dataclass(frozen=True)
+class UnitSums:
+    """What units add to the error of a mean.
+
+    Attributes
+    ----------
+    units : ndarray of shape (n_units,)
+        What each row, or cluster, adds with all that it has a part in.
+    squares, cubes : float
+        Sums over the values that are in two units at once, a receiver and a donor.
+    """
+
+    units: np.ndarray
+    squares: float
+    cubes: float
+
+    def moments(self) -> ErrorMoments:
+        """Return how the mean errs."""
+        of_units = float(np.dot(self.units, self.units))
+        third = float(np.dot(np.square(self.units), self.units)) - self.cubes
+        second = of_units - self.squares
+        beyond = beyond_the_largest(self.units, max(second, self.squares))
+        return ErrorMoments(second, self.squares, third, beyond)
+
+
+@dataclass(frozen=True)
 class Exchange:
     """Rows that receive from each other, whichever they are, or from none; and clusters of rows.
 
@@ -109,7 +134,10 @@ class Exchange:
         n_known = int(np.count_nonzero(known))
         if n_known == 0:
             return UNKNOWN
-        parts = what_values_add(values, known, n_known)
+        return self.sums(what_values_add(values, known, n_known)).moments()
+
+    def sums(self, parts: Iterable[np.ndarray]) -> UnitSums:
+        """Return what each unit adds to the error of a mean, from what the values of each repeat add."""
         if self.clusters is None:
             return self._of_rows(parts)
         return self._of_clusters(np.stack(list(parts)), self.clusters)
@@ -124,8 +152,8 @@ class Exchange:
         """In how many values a row, or a cluster of middling size, may show, for each repeat."""
         return (1 if self.donors is None else 2) * rows_of_cluster(self.clusters)
 
-    def _of_rows(self, parts: Iterable[np.ndarray]) -> ErrorMoments:
-        """Return how a mean errs whose rows stand for themselves, from what the values of each repeat add."""
+    def _of_rows(self, parts: Iterable[np.ndarray]) -> UnitSums:
+        """Return what rows add that stand for themselves, from what the values of each repeat add."""
         units, squares, cubes = np.zeros(1), 0.0, 0.0
         for repeat, off in enumerate(parts):
             units = units + off
@@ -133,15 +161,15 @@ class Exchange:
                 units += np.bincount(self.donors[repeat], weights=off, minlength=len(off))
                 squares += float(np.dot(off, off))
                 cubes += float(np.dot(np.square(off), off))
-        return _moments(units, squares, cubes)
+        return UnitSums(units, squares, cubes)
 
-    def _of_clusters(self, off: np.ndarray, clusters: np.ndarray) -> ErrorMoments:
-        """Return how a mean errs, from what the value of each row in each repeat adds."""
+    def _of_clusters(self, off: np.ndarray, clusters: np.ndarray) -> UnitSums:
+        """Return what clusters add, from what the value of each row in each repeat adds."""
         n_clusters = int(clusters.max()) + 1
         units = np.bincount(clusters, weights=off.sum(axis=0), minlength=n_clusters)
         few = math.sqrt(n_clusters / max(1, n_clusters - 1))  # the mean that they lie off was found from them
         if self.donors is None:
-            return _moments(few * units, 0.0, 0.0)
+            return UnitSums(few * units, 0.0, 0.0)
         for each, donors in zip(off, self.donors, strict=True):
             units += np.bincount(clusters[donors], weights=each, minlength=n_clusters)
         numbers, within = self._pairs
@@ -149,7 +177,7 @@ class Exchange:
         inside = within >= 0
         units[within[inside]] -= pairs[inside]  # a cluster has these both as a receiver and as a donor
         apart = few * pairs[~inside]
-        return _moments(few * units, float(np.dot(apart, apart)), float(np.dot(np.square(apart), apart)))
+        return UnitSums(few * units, float(np.dot(apart, apart)), float(np.dot(np.square(apart), apart)))
 
     @cached_property
     def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
@@ -168,14 +196,6 @@ def rows_of_cluster(clusters: np.ndarray | None) -> float:
         return 1.0
     sizes = np.bincount(clusters).astype(np.float64)
     return float(np.dot(sizes, sizes) / sizes.sum())
-
-
-def _moments(units: np.ndarray, squares: float, cubes: float) -> ErrorMoments:
-    """Return how a mean errs, from what each unit adds, and the sums over the pairs that are in two units at once."""
-    of_units = float(np.dot(units, units))
-    third = float(np.dot(np.square(units), units)) - cubes
-    second = of_units - squares
-    return ErrorMoments(second, squares, third, beyond_the_largest(units, max(second, squares)))
 
 
 def beyond_the_largest(units: np.ndarray, variance: float) -> tuple[float, float]:

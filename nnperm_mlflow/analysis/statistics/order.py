@@ -1,0 +1,102 @@
+"""What leads: by which statistic perturbations are ordered, and which of them have a place in that order."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+MEAN, MEDIAN, FLIPS, DROP = "mean", "median", "flipped_share", "_drop"
+
+BEFORE = MEDIAN
+"""What audits are ordered by that do not say it."""
+
+TOP = 20
+"""Shuffles that lead: their intervals matter, and a picture of more marks them off."""
+
+FEW_HELD = 100
+"""Rows that hold a value below which a network that is asked for it has hardly seen it."""
+
+_SHUFFLE, _SET = "shuffle", "set"  # as the column `way` has them
+_FIRST = 5  # shuffles on which orders are held against each other
+_IN_WORDS = {MEAN: "mean deviation", MEDIAN: "median deviation", FLIPS: "share of decisions flipped"}
+
+
+def in_words(order_by: str) -> str:
+    """Return what a statistic is called.
+
+    >>> in_words("mean"), in_words("roc_auc_drop")
+    ('mean deviation', 'drop in roc_auc')
+    """
+    return _IN_WORDS.get(order_by, f"drop in {order_by.removesuffix(DROP)}")
+
+
+def ordered(summary: pd.DataFrame, order_by: str) -> pd.DataFrame:
+    """Return the rows with the largest first: what was shuffled or reordered, and behind it what was set to a value.
+
+    A shuffle asks what the model does with the feature on data as they are, a set value what it would do if everybody
+    were like some, perhaps few, rows. These are two questions, and a place among the answers to both says nothing.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        See `analysis.statistics.summary.summarize`. Not modified.
+    order_by : str
+        One of its columns. Ties are ordered by mean; what is NaN comes last in its part.
+    """
+    by_number = summary.sort_values([order_by, MEAN], ascending=False, kind="stable", na_position="last")
+    return by_number.loc[[*moved(by_number).index, *set_values(by_number).index]].reset_index(drop=True)
+
+
+def moved(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of what kept its values and was given them in another order: shuffles, and orders of steps."""
+    return summary[summary["way"] != _SET]
+
+
+def set_values(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of what was set to one value for everybody."""
+    return summary[summary["way"] == _SET]
+
+
+def shuffles(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that have a place in the order."""
+    return summary[summary["way"] == _SHUFFLE]
+
+
+def places(summary: pd.DataFrame, order_by: str) -> pd.Series:
+    """Return for each row its place among the shuffles, 1 being the largest; missing without a number.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        Not modified.
+    order_by : str
+    """
+    placed = shuffles(summary).dropna(subset=[order_by])
+    order = placed.sort_values([order_by, MEAN], ascending=False, kind="stable").index
+    return pd.Series(range(1, len(order) + 1), index=order, dtype="Int64").reindex(summary.index)
+
+
+def other_leaders(summary: pd.DataFrame, order_by: str) -> dict[str, list[str]]:
+    """Return which shuffles another order has among its first five that this one has not.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        Not modified.
+    order_by : str
+        The order that the audit has.
+
+    Returns
+    -------
+    dict of str to list of str
+        For mean, median and flips, where there are such, in that order; nothing where the same five lead.
+    """
+    first = set(_first(summary, order_by))
+    others = [name for name in (MEAN, MEDIAN, FLIPS) if name != order_by and summary[name].notna().any()]
+    found = {name: [each for each in _first(summary, name) if each not in first] for name in others}
+    return {name: names for name, names in found.items() if names}
+
+
+def _first(summary: pd.DataFrame, order_by: str) -> list[str]:
+    place = places(summary, order_by)
+    leading = summary.loc[place[place <= _FIRST].sort_values().index, "perturbation"]
+    return [str(name) for name in leading]
