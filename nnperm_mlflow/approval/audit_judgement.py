@@ -70,7 +70,8 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
         return pair_errors(record.table, record.summary, statistic, names, others)
 
     kept_out = record.lacks_table and record.own_table is None
-    return Evidence(record.subject, record.summary, baselines, None if kept_out else differences)
+    told = None if kept_out else differences
+    return Evidence(record.subject, record.summary, baselines, told, clusters=record.clusters)
 
 
 @dataclass(frozen=True)

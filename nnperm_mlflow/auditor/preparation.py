@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_compan
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import check_strata, stratify
+from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS
 from nnperm_mlflow.analysis.statistics.order import FLIPS, MEAN
 from nnperm_mlflow.analysis.statistics.profile_grids import check_profiles
 from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
@@ -33,6 +35,7 @@ from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
+from nnperm_mlflow.inputs.independence import point_out_dependence
 from nnperm_mlflow.inputs.specs import OutputSpec
 from nnperm_mlflow.models.loaders import download_model, load_predictor
 from nnperm_mlflow.models.model_files import ModelFiles
@@ -42,6 +45,8 @@ from nnperm_mlflow.models.output_numbers import are_probabilities
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.registry.artifacts import Fetcher
 from nnperm_mlflow.verdict.check_targets import watch
+
+logger = logging.getLogger(__name__)
 
 _RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _FEWEST_ROWS = 2
@@ -238,6 +243,7 @@ def _load(
         config = _with_its_clusters(config, data)
     if data.n_rows < _FEWEST_ROWS:
         raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
+    point_out_dependence(data)
     check_strata(config.analysis.within, data.columns, data.steps, problems)
     if config.analysis.p_values and data.cluster is not None:
         told = f"analysis: p_values need rows that can change places, and rows of one '{data.cluster}' belong together."
@@ -303,11 +309,26 @@ def _record(loaded: _Loaded, used: AuditConfig, noise: SelfNoise, trust_model: b
         "repeats": used.analysis.repeats,
         "within": used.analysis.within,
         **({} if used.analysis.donors is None else {"donors": used.analysis.donors}),
-        **({} if used.data.cluster is None else {"cluster": used.data.cluster}),
+        **_record_of_clusters(loaded.dataset),
         "rows": loaded.dataset.n_rows,
         "self_noise": noise.largest,
         **_package_versions(),
     }
+
+
+def _record_of_clusters(dataset: Dataset) -> dict[str, object]:
+    """Return which column says what rows belong together, and how many clusters there are; nothing without one."""
+    if dataset.clusters is None:
+        return {}
+    n_clusters = int(dataset.clusters.max()) + 1
+    if n_clusters < FEWEST_ROWS:
+        logger.warning(
+            "'%s' has %d different values: below %d clusters no number has an interval, and so nothing passes",
+            dataset.cluster,
+            n_clusters,
+            FEWEST_ROWS,
+        )
+    return {"cluster": dataset.cluster, "clusters": n_clusters}
 
 
 def _known_outputs(predictor: Predictor, inputs: BoundInputs, n_outputs: int) -> OutputSpec:

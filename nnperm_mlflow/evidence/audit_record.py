@@ -127,6 +127,11 @@ class AuditRecord:
         return self._number("rows")
 
     @property
+    def clusters(self) -> int | None:
+        """Clusters of rows; None where each row stands for itself."""
+        return self._number("clusters") if "clusters" in self.params else None
+
+    @property
     def seed(self) -> int:
         """Key of the shuffles."""
         return self._number("seed")

@@ -74,6 +74,8 @@ class Evidence:
     own_scores : mapping of str to OwnScore
         Of the undisturbed predictions, for the name of each scorer; empty where there are no labels, and in audits that
         did not tell them yet.
+    clusters : int or None
+        Clusters of rows, where rows are not taken to stand for themselves.
     """
 
     subject: Subject
@@ -81,6 +83,7 @@ class Evidence:
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     differences: FeatureDifferences | None = None
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
+    clusters: int | None = None
 
     @property
     def model(self) -> str:

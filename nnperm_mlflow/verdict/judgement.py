@@ -33,6 +33,11 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
             f"the audit is of {subject.rows} rows: nothing is sure below {FEWEST_ROWS}, and so nothing passes. Audit "
             "more rows."
         )
+    if evidence.clusters is not None and evidence.clusters < FEWEST_ROWS:
+        raise CheckError(
+            f"the rows of the audit are of {evidence.clusters} clusters: nothing is sure below {FEWEST_ROWS}, and so "
+            "nothing passes. Audit rows of more."
+        )
     outcomes = []
     for check in policy.checks:
         lenient = (check.undecided or policy.undecided) == "pass"

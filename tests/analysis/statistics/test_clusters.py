@@ -1,5 +1,7 @@
 """Rows of one cluster are not independent of each other: variances beside a plain loop, audits with clusters."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,10 @@ from nnperm_mlflow.analysis.perturbation.donors import donor_positions, shuffle_
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.statistics.intervals import Sample, ends_of, share_ends
 from nnperm_mlflow.analysis.statistics.known_blocks import KnownBlocks
+from nnperm_mlflow.analysis.statistics.profiles import find_profiles
 from nnperm_mlflow.analysis.statistics.repeat_loop import find
+from nnperm_mlflow.analysis.statistics.score_columns import with_scores
+from nnperm_mlflow.analysis.statistics.scorers import choose_scorers
 from nnperm_mlflow.analysis.statistics.skewness import reaches
 from nnperm_mlflow.analysis.statistics.variance import Exchange
 from nnperm_mlflow.basics.errors import ConfigError
@@ -161,3 +166,36 @@ def test_no_flip_among_few_clusters_may_be_a_whole_cluster_that_was_not_seen():
     sample = Sample(RNG.exponential(size=(1, 360)), ~none, none, none, dependence, 360, 1.0)
     found = ends_of(sample, {"mean": 1.0, "shift": 1.0, "flipped_share": 0.0})["flipped_share"]
     assert found == pytest.approx(share_ends(0, 30, stats.t.ppf(0.975, 59)))
+
+
+def test_a_profile_is_as_sure_as_its_clusters(tmp_path):
+    """The mean prediction with everybody's dose set: its error is that of the sums over clients."""
+    table, clusters = clients()
+    specs, inputs = bound(table, numbers=list(table))
+    predictor = PlainPredictor(specs, lambda given: given["num_input"] @ [1.0, 1.0])
+    both = clusters % 40
+    job = Job(predictor, inputs, [], choose_measure(None, 1, ()), "", clusters=both)
+    found = find_profiles(job, 100, ["age"])
+    dose = table["dose"].to_numpy()
+    sums = np.bincount(both, weights=dose - dose.mean())
+    reach = stats.t.ppf(0.975, 39) * np.sqrt(np.sum(sums**2) * 40 / 39) / len(dose)
+    assert (found["high"] - found["mean"]).to_numpy() == pytest.approx(reach, rel=1e-5)
+    few = find_profiles(dataclasses.replace(job, clusters=clusters % 29), 100, ["age"])
+    assert few["high"].isna().all()
+    assert few["mean"].tolist() == found["mean"].tolist()
+
+
+def test_a_drop_in_score_has_no_interval_with_clusters(tmp_path, caplog):
+    table, clusters = clients()
+    specs, inputs = bound(table, numbers=list(table))
+    predictor = PlainPredictor(specs, lambda given: given["num_input"] @ [1.0, 0.2])
+    perturbations = plan_perturbations(inputs, "", AnalysisConfig(rare_below=0))
+    plain = Job(predictor, inputs, perturbations, choose_measure(None, 1, ()), "", keeps_predictions=True)
+    scores = choose_scorers(["r2"], table["dose"].to_numpy(), 1, are_probabilities=False)
+    found = {}
+    for name, job in (("rows", plain), ("clusters", dataclasses.replace(plain, clusters=clusters))):
+        found[name] = with_scores(find(job, 50, tmp_path / "t", lambda *_: None), job, scores, p_values=False).summary
+    assert found["rows"]["r2_drop"].tolist() == found["clusters"]["r2_drop"].tolist()
+    assert found["rows"]["r2_drop_error"].notna().all()
+    assert found["clusters"]["r2_drop_error"].isna().all()
+    assert "drops in score have no interval" in caplog.text
