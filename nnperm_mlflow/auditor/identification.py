@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import platform
 
 import numpy as np
@@ -10,10 +11,13 @@ import pandas as pd
 
 from nnperm_mlflow import __version__
 from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
+from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.models.model_files import ModelFiles
 from nnperm_mlflow.verdict.training_rows import TrainingOverlap
+
+logger = logging.getLogger(__name__)
 
 _RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _TWO_CLASSES = 2
@@ -67,6 +71,11 @@ def _counts(dataset: Dataset) -> dict[str, int]:
     clusters = dataset.clusters
     if clusters is not None:
         counts["clusters"] = int(clusters.max()) + 1
+        if counts["clusters"] < FEWEST_ROWS:
+            logger.warning(
+                "'%s' has %d different values: below %d clusters no number has an interval, and so nothing passes",
+                dataset.cluster, counts["clusters"], FEWEST_ROWS,
+            )  # fmt: skip
     if dataset.label is not None:
         codes, labels = pd.factorize(dataset.columns[dataset.label], sort=True)
         if len(labels) == _TWO_CLASSES:

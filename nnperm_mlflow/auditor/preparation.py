@@ -32,6 +32,7 @@ from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
+from nnperm_mlflow.inputs.independence import point_out_dependence
 from nnperm_mlflow.inputs.specs import OutputSpec
 from nnperm_mlflow.models.loaders import download_model, load_predictor
 from nnperm_mlflow.models.model_files import ModelFiles
@@ -239,6 +240,7 @@ def _load(
         config = _with_its_clusters(config, data)
     if data.n_rows < _FEWEST_ROWS:
         raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
+    point_out_dependence(data)
     check_strata(config.analysis.within, data.columns, data.steps, problems)
     if config.analysis.p_values and data.cluster is not None:
         told = f"analysis: p_values need rows that can change places, and rows of one '{data.cluster}' belong together."

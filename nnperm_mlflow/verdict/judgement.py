@@ -7,7 +7,6 @@ from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict.audit_evidence import Evidence
 from nnperm_mlflow.verdict.checks import apply
-from nnperm_mlflow.verdict.required import refuse_missing
 from nnperm_mlflow.verdict.verdict import Outcome, Verdict
 
 
@@ -35,8 +34,11 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
             f"the audit is of {subject.rows} rows: nothing is sure below {FEWEST_ROWS}, and so nothing passes. Audit "
             "more rows."
         )
-    if policy.requires is not None:
-        refuse_missing(policy.requires, evidence)
+    if subject.clusters is not None and subject.clusters < FEWEST_ROWS:
+        raise CheckError(
+            f"the rows of the audit are of {subject.clusters} clusters: nothing is sure below {FEWEST_ROWS}, and so "
+            "nothing passes. Audit rows of more."
+        )
     outcomes = []
     for check in policy.checks:
         lenient = (check.undecided or policy.undecided) == "pass"
