@@ -1,5 +1,7 @@
 """`repeats: auto` goes on until the intervals that matter are narrow enough, and says where that cannot be had."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.statistics.findings import Findings
+from nnperm_mlflow.analysis.statistics.order import ordered
 from nnperm_mlflow.analysis.statistics.repeat_loop import find
 from nnperm_mlflow.analysis.statistics.stopping_rule import Precision
 from nnperm_mlflow.analysis.statistics.tally import Tally
@@ -188,3 +191,29 @@ def test_the_mean_leads_where_nothing_else_is_asked_for(tmp_path):
     assert by_medians.repeats == 2
     assert found.repeats > 2
     assert found.widest == (rows["mean_high"] - rows["mean_low"]).max()
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_where_precision_rests_on_drops_they_are_told_after_each_pass(leads, tmp_path):
+    """Drops whose errors are 1 / repeats: the interval of one is at most 0.9 wide from 5 repeats on, so at 6."""
+
+    def scored(found):
+        passes.append(found.repeats)
+        drops = {"roc_auc_drop": [0.3, 0.1, 0.2], "roc_auc_drop_error": 1 / found.repeats}
+        return replace(found, summary=ordered(found.summary.assign(**drops), found.order_by))
+
+    passes = []
+    order_by = "roc_auc_drop" if leads else "median"
+    watched = frozenset() if leads else frozenset({("age", "roc_auc_drop")})
+    specs, inputs = bound(TABLE, numbers=list(TABLE))
+    plan = plan_perturbations(inputs, "", AnalysisConfig())
+    job = Job(PlainPredictor(specs, linear), inputs, plan, choose_measure(None, 1, ()), "")
+    precision = Precision(0.9, 50, watched)
+    assert precision.rests_on_scores(order_by)
+    assert not Precision(0.9, 50).rests_on_scores("mean")
+    path = tmp_path / "t.parquet"
+    found = find(job, 40, path, lambda *_: None, precision=precision, order_by=order_by, scored=scored)
+    assert passes == [2, 3, 4, 6]
+    assert found.widest == pytest.approx(2 * 1.95996 / 6, rel=1e-5)
+    if leads:
+        assert found.summary["roc_auc_drop"].tolist() == [0.3, 0.2, 0.1]
