@@ -223,7 +223,9 @@ def main() -> None:
         way = f"shuffled, {repeats} repeat(s)" if shuffled else "set"
         for statistic, found in clusters(shuffled=shuffled, repeats=repeats, n_audits=asked.audits).items():
             print(f"clusters {statistic:15} {way:21}: {found}", flush=True)
-    for name in COLUMNS if "differences" in wanted else ():
+    for name in [*COLUMNS] if "differences" in wanted else []:
+        if name == "probability":  # which is no column, but a model of two
+            continue
         print(f"difference {name:15}: {differences(name, 500, n_audits=asked.audits)}", flush=True)
     if "differences" in wanted:
         print(f"difference of clusters: {differences('normal', 0, grouped=True, n_audits=asked.audits)}")

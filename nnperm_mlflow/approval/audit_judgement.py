@@ -23,8 +23,8 @@ from nnperm_mlflow.registry.publication import VerdictContent, VersionLink
 from nnperm_mlflow.registry.verdicts import verdict_content
 from nnperm_mlflow.registry.version_link import link_of
 from nnperm_mlflow.report.audit_card import audit_card
+from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
 from nnperm_mlflow.verdict.check_targets import rests_on
-from nnperm_mlflow.verdict.checks import Baseline, Evidence
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Verdict
 
@@ -70,7 +70,14 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
         return pair_errors(record.table, record.summary, statistic, names, others)
 
     kept_out = record.lacks_table and record.own_table is None
-    return Evidence(record.subject, record.summary, baselines, None if kept_out else differences)
+    return Evidence(
+        record.subject,
+        record.summary,
+        baselines,
+        differences=None if kept_out else differences,
+        excluded=tuple(record.config.analysis.exclude),
+        training=record.training,
+    )
 
 
 @dataclass(frozen=True)

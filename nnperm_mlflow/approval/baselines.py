@@ -17,7 +17,7 @@ from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.registry.audits import find_comparable_audits
 from nnperm_mlflow.registry.records import read_audit
-from nnperm_mlflow.verdict.checks import Baseline
+from nnperm_mlflow.verdict.audit_evidence import Baseline
 
 logger = logging.getLogger(__name__)
 

@@ -19,6 +19,8 @@ from nnperm_mlflow.basics.errors import NonFinitePredictionError, name_list
 
 logger = logging.getLogger(__name__)
 
+_FEW_ROWS = 2.5  # times as far up as down reaches the interval of a mean that few rows make
+
 
 def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journal | None = None) -> Findings:
     """Disturb, predict, and describe what came out.
@@ -117,6 +119,13 @@ def _point_out(found: Findings, noise: float) -> None:
             most,
             summary["rows"][0],
             name_list(skipped),
+        )
+    few = summary["mean_high"] - summary["mean"] > _FEW_ROWS * (summary["mean"] - summary["mean_low"])
+    few &= summary["mean"] > 0
+    if few.any():
+        logger.warning(
+            "few rows make most of the mean of %s: its interval reaches up to where one row more like them takes it",
+            name_list(summary.loc[few, "perturbation"]),
         )
     unsteady = float(found.tally.unmoved_largest.max())
     if unsteady > 0:

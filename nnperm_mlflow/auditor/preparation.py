@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow import __version__
 from nnperm_mlflow.analysis.engine.decisions import Decision, choose_decision
 from nnperm_mlflow.analysis.engine.deviation import choose_measure, with_positive_class
 from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows, count_outputs
@@ -24,8 +21,10 @@ from nnperm_mlflow.analysis.perturbation.strata import check_strata, stratify
 from nnperm_mlflow.analysis.statistics.order import FLIPS, MEAN
 from nnperm_mlflow.analysis.statistics.profile_grids import check_profiles
 from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
+from nnperm_mlflow.auditor.identification import identify
 from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.plan import Plan
+from nnperm_mlflow.auditor.training_overlap import training_overlap
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, load_config, parse_config
@@ -33,6 +32,7 @@ from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
+from nnperm_mlflow.inputs.independence import point_out_dependence
 from nnperm_mlflow.inputs.specs import OutputSpec
 from nnperm_mlflow.models.loaders import download_model, load_predictor
 from nnperm_mlflow.models.model_files import ModelFiles
@@ -41,9 +41,10 @@ from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.models.output_numbers import are_probabilities
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.registry.artifacts import Fetcher
+from nnperm_mlflow.registry.training_data import training_data_of
 from nnperm_mlflow.verdict.check_targets import watch
+from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 
-_RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
 _FEWEST_ROWS = 2
 _MODEL_SCHEMES = ("models:", "runs:")
 
@@ -190,7 +191,7 @@ def prepare(
         job=job,
         block_rows=choose_block_rows(job, analysis.block_rows),
         used=used,
-        record=_record(loaded, used, noise, trust_model),
+        record=identify(loaded.files, dataset, used, noise, trust_model=trust_model, training=loaded.training),
         noise=noise,
         companions=companions,
         scores=scores,
@@ -209,6 +210,7 @@ class _Loaded:
     predictor: Predictor
     dataset: Dataset
     inputs: BoundInputs
+    training: TrainingOverlap | None
 
 
 def _load(
@@ -238,13 +240,18 @@ def _load(
         config = _with_its_clusters(config, data)
     if data.n_rows < _FEWEST_ROWS:
         raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
+    point_out_dependence(data)
     check_strata(config.analysis.within, data.columns, data.steps, problems)
     if config.analysis.p_values and data.cluster is not None:
         told = f"analysis: p_values need rows that can change places, and rows of one '{data.cluster}' belong together."
         problems.add(ConfigError(f"{told} Leave p_values out: drops of scores are told all the same."))
     said = {**columns_by_signature(files.mlmodel, predictor.inputs, data.columns), **config.inputs}
     inputs = bind_inputs(predictor.inputs, data, said, problems)
-    return _Loaded(config, reference, files, predictor, data, inputs)
+    training = None
+    if config.requires is not None and config.requires.not_training:
+        sources = training_data_of(client, reference.run_id) if reference.run_id else []
+        training = training_overlap(data, sources, fetch)
+    return _Loaded(config, reference, files, predictor, data, inputs, training)
 
 
 def _with_its_clusters(config: AuditConfig, data: Dataset) -> AuditConfig:
@@ -291,25 +298,6 @@ def _refuse_random(noise: SelfNoise, model: str) -> None:
         )
 
 
-def _record(loaded: _Loaded, used: AuditConfig, noise: SelfNoise, trust_model: bool) -> dict[str, object]:
-    """Return what identifies an audit."""
-    return {
-        "model": loaded.reference.uri,
-        "model_digest": loaded.files.digest(),
-        "model_trusted": trust_model,
-        "data_digest": loaded.dataset.digest(),
-        "config_digest": used.digest(),
-        "seed": used.analysis.seed,
-        "repeats": used.analysis.repeats,
-        "within": used.analysis.within,
-        **({} if used.analysis.donors is None else {"donors": used.analysis.donors}),
-        **({} if used.data.cluster is None else {"cluster": used.data.cluster}),
-        "rows": loaded.dataset.n_rows,
-        "self_noise": noise.largest,
-        **_package_versions(),
-    }
-
-
 def _known_outputs(predictor: Predictor, inputs: BoundInputs, n_outputs: int) -> OutputSpec:
     """Return what is known of the outputs: as the model says, or as some predictions show."""
     outputs = predictor.outputs
@@ -338,13 +326,3 @@ def _scores(
         output_names=outputs.names,
         decision=decision,
     )
-
-
-def _package_versions() -> dict[str, str]:
-    found = {"nnperm": __version__, "python": platform.python_version()}
-    for package in _RECORDED_PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -12,6 +12,7 @@ from nnperm_mlflow.cli.demo_command import demo_command
 from nnperm_mlflow.cli.history_command import history_command
 from nnperm_mlflow.cli.init_command import init_command
 from nnperm_mlflow.cli.listen_command import listen_command
+from nnperm_mlflow.cli.policy_command import policy_command
 from nnperm_mlflow.cli.promote_command import promote_command
 from nnperm_mlflow.cli.publish_command import publish_command
 
@@ -31,6 +32,7 @@ main.add_command(check_command)
 main.add_command(compare_command)
 main.add_command(promote_command)
 main.add_command(history_command)
+main.add_command(policy_command)
 main.add_command(demo_command)
 main.add_command(listen_command)
 main.add_command(publish_command)

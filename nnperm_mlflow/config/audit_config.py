@@ -18,6 +18,7 @@ from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.checks import Check, distinct
 from nnperm_mlflow.config.data_config import DataConfig, Names
 from nnperm_mlflow.config.policy import Format, Policy, with_defaults
+from nnperm_mlflow.config.requirements import Requirements
 
 Scalar = bool | int | float | str
 MOST_SHUFFLES = 100_000
@@ -160,7 +161,7 @@ class AnalysisConfig(Strict):
 class AuditConfig(Strict):
     """All that an audit is asked to do; see `load_config` for reading one from a file.
 
-    `format`, `checks`, `undecided` and `mode` are its approval policy: see `policy.Policy`.
+    `format`, `checks`, `undecided`, `mode` and `requires` are its approval policy: see `policy.Policy`.
     """
 
     model: str | None = None
@@ -171,6 +172,7 @@ class AuditConfig(Strict):
     checks: list[Check] = []
     undecided: Literal["fail", "pass"] = "fail"
     mode: Literal["enforce", "dry_run", "off"] = "enforce"
+    requires: Requirements | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -185,7 +187,7 @@ class AuditConfig(Strict):
     @property
     def policy(self) -> Policy:
         """What a version must keep to be approved."""
-        return Policy(format=self.format, checks=self.checks, undecided=self.undecided, mode=self.mode)
+        return Policy(**{name: getattr(self, name) for name in Policy.model_fields})
 
     def with_policy(self, policy: Policy) -> AuditConfig:
         """Return the configuration with another policy."""

@@ -172,6 +172,11 @@ def kind_of(check: object) -> str:
     return "RankCheck" if keys & {"rank_at_most", "rank_at_least"} else "LimitCheck"
 
 
+def needs_statistic(check: _Check) -> bool:
+    """Tell whether a check is on a statistic, so that it means one where it names none."""
+    return "statistic" in type(check).model_fields
+
+
 Check = Annotated[
     Annotated[LimitCheck, Tag("LimitCheck")]
     | Annotated[RankCheck, Tag("RankCheck")]

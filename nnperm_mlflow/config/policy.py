@@ -14,6 +14,7 @@ from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.checks import AgainstCheck, Check, distinct, kind_of
+from nnperm_mlflow.config.requirements import Requirements
 
 Format = Literal[1, 2]
 """Of a policy: checks that name no statistic mean the median in the first, and the mean since the second."""
@@ -21,7 +22,13 @@ Format = Literal[1, 2]
 
 def with_defaults(content: object) -> object:
     """Return what a document says of checks with the statistic filled in that its format means where none is named."""
-    if not isinstance(content, Mapping) or content.get("format", 1) == 1 or not isinstance(content.get("checks"), list):
+    if not isinstance(content, Mapping):
+        return content
+    if content.get("format", 1) == 1:
+        if content.get("requires") is not None:
+            raise ValueError("'requires' needs 'format: 2', in which it is a part of the policy's digest")
+        return content
+    if not isinstance(content.get("checks"), list):
         return content
     checks = [
         {"statistic": "mean", **check} if isinstance(check, Mapping) and kind_of(check) != "UnusedCheck" else check
@@ -40,6 +47,8 @@ class Policy(Strict):
     checks : list of LimitCheck, RankCheck, UnusedCheck or AgainstCheck
     undecided : {"fail", "pass"}
         What a check counts as whose interval straddles its limit.
+    requires : Requirements or None
+        What an audit must rest on before anything is said of it; since the second format.
     mode : {"enforce", "dry_run", "off"}
         Whether a verdict of fail blocks, is only written, or no verdict is given at all.
     """
@@ -48,6 +57,7 @@ class Policy(Strict):
     checks: list[Check] = []
     undecided: Literal["fail", "pass"] = "fail"
     mode: Literal["enforce", "dry_run", "off"] = "enforce"
+    requires: Requirements | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -11,24 +11,24 @@ def students_in_words(summary: pd.DataFrame) -> str:
     Parameters
     ----------
     summary : DataFrame
-        A row per perturbation, ordered by median.
+        A row per perturbation, ordered by mean, what was set to a value behind all else.
 
     Returns
     -------
     str
         One line for each thing that is known.
     """
-    median = summary.set_index("perturbation")["median"]
+    mean = summary.set_index("perturbation")["mean"]
     changed = summary.set_index("perturbation")["changed_share"]
     top = summary["perturbation"][0]
     return "\n".join(
         [
-            f"'{top}' moves the predicted chance of passing most: by {median[top]:.2f} or more for half of the class.",
-            f"Study time and ease in maths decide in truth; shuffled, they move it by {median['study_time']:.2f} and "
-            f"{median['ease_in_maths']:.2f}.",
-            f"Hair colour has no effect in truth; shuffled, it moves the chance by {median['hair_colour']:.4f}.",
-            f"Cheaters always pass, but are rare: a shuffle reaches only {changed['cheater']:.1%} of the students, so "
-            f"that its median is {median['cheater']:.2f}. With everybody set to cheater, 'cheater=1', it is "
-            f"{median['cheater=1']:.2f}.",
+            f"'{top}' moves the predicted chance of passing most: by {mean[top]:.2f} on average.",
+            f"Study time and ease in maths decide in truth; shuffled, they move it by {mean['study_time']:.2f} and "
+            f"{mean['ease_in_maths']:.2f}.",
+            f"Hair colour has no effect in truth; shuffled, it moves the chance by {mean['hair_colour']:.4f}.",
+            f"Cheaters always pass, but are rare: a shuffle reaches only {changed['cheater']:.1%} of the students, and "
+            f"moves the chance by {mean['cheater']:.2f}. If everybody cheated, 'cheater=1', it would move by "
+            f"{mean['cheater=1']:.2f}.",
         ]
     )

@@ -19,6 +19,7 @@ from nnperm_mlflow.basics.errors import EvidenceError, name_list
 from nnperm_mlflow.config.audit_config import AuditConfig, load_config
 from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.evidence.summary_file import read_summary
+from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Subject
 
 TABLE_DIGEST, SUMMARY_DIGEST, CONFIG_DIGEST = "table_digest", "summary_digest", "config_file_digest"
@@ -156,7 +157,14 @@ class AuditRecord:
             rows=self.rows,
             repeats=self.repeats,
             seed=self.seed,
+            positives=self._count("positives"),
+            clusters=self._count("clusters"),
         )
+
+    @property
+    def training(self) -> TrainingOverlap | None:
+        """How many of the rows the model was fitted to; None where nobody looked."""
+        return TrainingOverlap.from_params(self.params)
 
     @property
     def basis(self) -> Basis:
@@ -237,6 +245,9 @@ class AuditRecord:
                 f"'{name}' of {self} is no whole number: it is no whole audit. Audit the version again."
             )
         return int(told)
+
+    def _count(self, name: str) -> int | None:
+        return self._number(name) if name in self.params else None
 
     def _checked(self, path: Path, digest: str) -> Path:
         told = self.param(digest)

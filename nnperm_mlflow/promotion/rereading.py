@@ -82,6 +82,11 @@ def confirm(
     told = read_provenance(record.table)
     for name in ("model", "model_digest", "data_digest", "seed", "within"):
         _compare(record, name, str(getattr(told, name)), f"what {TABLE_FILE} tells of its {name}")
+    if record.params.get("cluster") != told.cluster:
+        raise EvidenceError(
+            f"what {TABLE_FILE} tells of its clusters ({told.cluster}) is not what {record} says "
+            f"({record.params.get('cluster')}). Audit the version again."
+        )
     confirm_summary(record.table, record.summary)
     if rereading.data:
         _compare(record, "data_digest", _digest_now(record, folder, rereading), "the data")

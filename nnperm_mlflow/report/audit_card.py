@@ -9,7 +9,7 @@ from datetime import datetime
 import pandas as pd
 
 from nnperm_mlflow.analysis.statistics.interval_columns import interval_ends
-from nnperm_mlflow.analysis.statistics.order import FEW_HELD, in_words, moved, other_leaders, set_values
+from nnperm_mlflow.analysis.statistics.order import FEW_HELD, MEAN, in_words, moved, other_leaders, set_values
 from nnperm_mlflow.basics.text import as_table, as_text, rows_to_show, some_of
 from nnperm_mlflow.verdict.verdict import Subject, Verdict, stamp
 
@@ -31,7 +31,7 @@ def audit_card(
     *,
     unit: str,
     when: datetime,
-    order_by: str,
+    order_by: str = MEAN,
     too_wide: Sequence[str] = (),
     verdict: Verdict | None = None,
     address: str | None = None,

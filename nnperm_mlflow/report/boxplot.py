@@ -123,7 +123,7 @@ def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str, or
     for line in shown.loc[untested, "place"]:
         _write_line(axes, line, _UNTESTED, style="italic")
     _label(axes, shown, untested, unit)
-    _head(axes, subtitle, f"by {_short(order_by)}, axis: 0 to {_axis_end(shown, unit):g}", _lift(parts))
+    _head(axes, _subtitle(subtitle, order_by), f"axis: 0 to {_axis_end(shown, unit):g}", _lift(parts))
     for part in parts:
         if part.n_left:
             words = f"and {part.n_left:,} more, none with a larger {in_words(order_by)} (summary.csv)"
@@ -194,8 +194,11 @@ def _label(axes: Axes, shown: pd.DataFrame, untested: pd.Series, unit: str) -> N
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _short(order_by: str) -> str:
-    return in_words(order_by).removesuffix(" deviation")
+def _subtitle(subtitle: str, order_by: str) -> str:
+    """Return what was audited, in what room its line has, and what leads."""
+    leads = f", by {in_words(order_by)}"
+    room = _BOXES_INCHES - inches_of(leads, _HEAD_POINTS)
+    return f"{fit(subtitle, room, _HEAD_POINTS, longest=LONGEST_LINE)}{leads}"
 
 
 def _lift(parts: list[_Part]) -> int:
@@ -208,8 +211,7 @@ def _head(axes: Axes, subtitle: str, scale: str, lift: int) -> None:
     title = "Impact of a random shuffle in a column on the inference"
     axes.set_title(title, fontsize=TITLE_POINTS, fontweight="bold", loc="left", pad=26 + lift)
     above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "color": _EDGE}
-    line = fit(subtitle, _BOXES_INCHES, _HEAD_POINTS, longest=LONGEST_LINE)
-    axes.annotate(line, (0, 1), xytext=(0, 8 + lift), fontsize=_HEAD_POINTS, parse_math=False, **above)
+    axes.annotate(subtitle, (0, 1), xytext=(0, 8 + lift), fontsize=_HEAD_POINTS, parse_math=False, **above)
     axes.annotate(scale, (1, 1), xytext=(0, 27 + lift), fontsize=_HEAD_POINTS, ha="right", **above)
 
 
@@ -271,7 +273,7 @@ def _explain(axes: Axes, shown: pd.DataFrame) -> None:
     ]
     figure = axes.get_figure(root=True)
     if figure is not None:
-        columns = min(len(handles), _LEGEND_COLUMNS)
+        columns = len(handles) if len(handles) <= _LEGEND_COLUMNS else math.ceil(len(handles) / 2)
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
 
 

@@ -19,17 +19,17 @@ def numbers_of(table: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:
         A row per perturbation: `perturbation`; `only_in`, which is "a" or "b" where only one version has it, else "";
         `mean_a`, `mean_a_low`, `mean_a_high` and the same of `b`, what it came to in either version with its 95 %
         interval; `mean_difference` (of `b` less `a`), `mean_difference_low` and `mean_difference_high`; the same of
-        medians, whose difference is called `difference`. Not modified.
+        medians, whose difference is called `difference`; and `way`. Not modified.
     statistic : "mean" or "median"
 
     Returns
     -------
     DataFrame
-        With the columns `perturbation`, `only_in`, `a`, `a_low`, `a_high`, `b`, `b_low`, `b_high`, `difference`,
+        With the columns `perturbation`, `way`, `only_in`, `a`, `a_low`, `a_high`, `b`, `b_low`, `b_high`, `difference`,
         `difference_low` and `difference_high`.
     """
     ends = ("", "_low", "_high")
     told = {f"{side}{end}": f"{statistic}_{side}{end}" for side in SIDES for end in ends}
     told |= {f"difference{end}": f"{DIFFERENCE_OF[statistic]}{end}" for end in ends}
     columns = {name: table[column] for name, column in told.items()}
-    return table[["perturbation", "only_in"]].assign(**columns)
+    return table[["perturbation", "way", "only_in"]].assign(**columns)

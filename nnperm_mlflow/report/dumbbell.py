@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from nnperm_mlflow.analysis.difference.influences import Statistic
-from nnperm_mlflow.analysis.statistics.order import in_words
+from nnperm_mlflow.analysis.statistics.order import in_words, moved, set_values
 from nnperm_mlflow.report.compared_numbers import SIDES, numbers_of
 from nnperm_mlflow.report.picture_text import (
     LONGEST_LINE,
@@ -28,6 +28,9 @@ from nnperm_mlflow.report.picture_text import (
 
 TOP = 20
 """Features of both versions that are shown, those that changed most."""
+
+TOP_SET = 6
+"""Set values among them where there are more of all."""
 
 TOP_OF_ONE = 10
 """Features of only one version that are shown, those that move predictions most."""
@@ -97,7 +100,10 @@ def choose_rows(table: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:
     """
     numbers = numbers_of(table, statistic)
     common = numbers[numbers["only_in"] == ""]
-    changed = common.loc[common["difference"].abs().sort_values(ascending=False, kind="stable").index].head(TOP)
+    common = common.loc[common["difference"].abs().sort_values(ascending=False, kind="stable").index]
+    above, below = moved(common), set_values(common)
+    n_below = min(len(below), max(TOP - len(above), TOP_SET))
+    changed = pd.concat([above.head(TOP - n_below), below.head(n_below)])
     alone = numbers[numbers["only_in"] != ""]
     own = alone["a"].fillna(alone["b"])
     largest = alone.loc[own.sort_values(ascending=False, kind="stable").index].head(TOP_OF_ONE)
@@ -113,7 +119,7 @@ def is_changed(table: pd.DataFrame) -> pd.Series:
 def draw_dumbbell(
     axes: Axes, table: pd.DataFrame, names: tuple[str, str], unit: str, statistic: Statistic = "mean"
 ) -> Axes:
-    """Draw one row per feature, that which changed most on top.
+    """Draw one row per feature, that which changed most on top, and below them what was set to a value.
 
     Parameters
     ----------
@@ -172,9 +178,10 @@ def _label(axes: Axes, shown: pd.DataFrame, names: dict[str, str], quantity: str
     for label, strong in zip(axes.get_yticklabels(), emphasised, strict=True):
         label.set(color="black" if strong else MUTED, fontweight="bold" if strong else "normal")
     _write_differences(axes, _texts(shown, names), emphasised)
-    first_alone = int((shown["only_in"] == "").sum())
-    if 0 < first_alone < len(shown):
-        axes.axhline(first_alone - 0.5, color=_EDGE, linewidth=0.8, linestyle=(0, (4, 4)))
+    common = shown[shown["only_in"] == ""]
+    for place in {len(moved(common)), len(common)}:
+        if 0 < place < len(shown):
+            axes.axhline(place - 0.5, color=_EDGE, linewidth=0.8, linestyle=(0, (4, 4)))
 
 
 def _write_differences(axes: Axes, texts: list[tuple[str, str]], emphasised: pd.Series) -> None:
@@ -195,6 +202,8 @@ def _explain(axes: Axes, table: pd.DataFrame, shown: pd.DataFrame) -> None:
     notes = ["thin bars: 95 % intervals"]
     if not is_changed(shown[shown["only_in"] == ""]).all():
         notes.append("pale: the interval of the difference holds 0")
+    if (shown["way"] == "set").any():
+        notes.append("below a dashed line: everybody set to one value")
     left_out = (table["only_in"] == "").value_counts().sub((shown["only_in"] == "").value_counts(), fill_value=0)
     words = {True: "{:,.0f} more differ less", False: "{:,.0f} more are in only one version"}
     notes += [words[in_both].format(left_out[in_both]) for in_both in words if left_out.get(in_both, 0) > 0]

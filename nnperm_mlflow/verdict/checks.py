@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import singledispatch
-
-import pandas as pd
 
 from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.statistics.families import PairErrors
-from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
 from nnperm_mlflow.config.checks import SHARE, AgainstCheck, LimitCheck, RankCheck, UnusedCheck, names_of
+from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
 from nnperm_mlflow.verdict.check_targets import asked_of, choose
 from nnperm_mlflow.verdict.estimates import (
     Estimate,
@@ -25,67 +22,10 @@ from nnperm_mlflow.verdict.estimates import (
     unused_features,
 )
 from nnperm_mlflow.verdict.informative import refuse_uninformative, refuse_unreachable
-from nnperm_mlflow.verdict.verdict import Finding, Subject
-
-FeatureDifferences = Callable[[Statistic, Sequence[str], Sequence[str]], PairErrors | None]
-"""Tells for a statistic, names and others how each difference errs: see `analysis.difference.feature_order`."""
+from nnperm_mlflow.verdict.verdict import Finding
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")
 _SHIFT = "largest shift"
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """Another version that was audited on the same data with the same donors.
-
-    Attributes
-    ----------
-    uri : str
-        Its pinned URI.
-    run_id : str
-        The run that holds its audit.
-    comparisons : mapping of "median" or "mean" to Comparison
-        With the audit at hand, for each statistic that checks ask for; the baseline is `a`.
-    own_scores : mapping of str to OwnScore
-        As in `Evidence`.
-    """
-
-    uri: str
-    run_id: str
-    comparisons: Mapping[Statistic, Comparison]
-    own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a policy is applied to.
-
-    Attributes
-    ----------
-    subject : Subject
-        What was audited; its `model` stands in messages.
-    summary : DataFrame
-        See `analysis.statistics.summary.summarize`.
-    baselines : mapping of str to Baseline
-        For each URI that checks compare with, as the policy gives it.
-    differences : callable or None
-        Tells how sure the differences between features are, see `FeatureDifferences`; None where no deviation table is
-        at hand.
-    own_scores : mapping of str to OwnScore
-        Of the undisturbed predictions, for the name of each scorer; empty where there are no labels, and in audits that
-        did not tell them yet.
-    """
-
-    subject: Subject
-    summary: pd.DataFrame
-    baselines: Mapping[str, Baseline] = field(default_factory=dict)
-    differences: FeatureDifferences | None = None
-    own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
-
-    @property
-    def model(self) -> str:
-        """Pinned URI of what was audited."""
-        return self.subject.model
 
 
 @singledispatch

@@ -5,7 +5,8 @@ from __future__ import annotations
 from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.verdict.checks import Evidence, apply
+from nnperm_mlflow.verdict.audit_evidence import Evidence
+from nnperm_mlflow.verdict.checks import apply
 from nnperm_mlflow.verdict.verdict import Outcome, Verdict
 
 
@@ -25,13 +26,18 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
     Raises
     ------
     CheckError
-        If a check cannot be answered, which is never a pass.
+        If the audit lacks what the policy requires, or a check cannot be answered, which is never a pass.
     """
     subject = evidence.subject
     if subject.rows < FEWEST_ROWS:
         raise CheckError(
             f"the audit is of {subject.rows} rows: nothing is sure below {FEWEST_ROWS}, and so nothing passes. Audit "
             "more rows."
+        )
+    if subject.clusters is not None and subject.clusters < FEWEST_ROWS:
+        raise CheckError(
+            f"the rows of the audit are of {subject.clusters} clusters: nothing is sure below {FEWEST_ROWS}, and so "
+            "nothing passes. Audit rows of more."
         )
     outcomes = []
     for check in policy.checks:

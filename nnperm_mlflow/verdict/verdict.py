@@ -30,6 +30,10 @@ class Subject:
     rows : int
     repeats : int
     seed : int
+    positives : int or None
+        Rows whose label is the second of two classes; None where it does not tell.
+    clusters : int or None
+        Clusters of rows; None where rows stand for themselves.
     """
 
     model: str
@@ -43,6 +47,8 @@ class Subject:
     rows: int
     repeats: int
     seed: int
+    positives: int | None = None
+    clusters: int | None = None
 
 
 @dataclass(frozen=True)

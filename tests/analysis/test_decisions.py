@@ -50,6 +50,26 @@ def test_a_shuffle_flips_twice_the_product_of_the_shares(tmp_path):
     assert found["dose"] == pytest.approx(2 * share * (1 - share), rel=0.02)
 
 
+def test_where_predictions_are_classes_each_change_is_a_flip(tmp_path):
+    """Classes 0, 1 and 2 by number: between 0 and 2 there is no larger step than between 0 and 1."""
+
+    def class_of(inputs):
+        return np.floor(3 * np.minimum(dose(inputs), 0.99)) * np.where(inputs["num_input"][:, 1] < 0, -1, 1)
+
+    decision = choose_decision(None, choose_measure(None, 1, ()), 1, ONE.as_classes())
+    assert decision.is_prediction
+    found = flips(class_of, decision, tmp_path)
+    assert found["dose=0.9"] == (np.floor(3 * np.minimum(TABLE["dose"], 0.99)) != 2).mean()
+    assert found["age"] == 0
+    assert decision.decide(np.array([[0.0], [-0.0], [1.0], [2.0]]))[:2].tolist() == [0, 0]
+    assert len(set(decision.decide(np.array([[0.0], [1.0], [2.0], [2.0]])).tolist())) == 3
+
+
+def test_a_threshold_that_is_asked_for_goes_before_classes():
+    found = choose_decision(0.5, choose_measure(None, 1, ()), 1, ONE.as_classes())
+    assert (found.threshold, found.is_prediction) == (0.5, False)
+
+
 def test_the_largest_of_several_outputs_decides_whichever_of_them_is_followed(tmp_path):
     def three(inputs):
         return np.stack([1 - dose(inputs), dose(inputs), 0.4 + 0 * dose(inputs)], axis=1)

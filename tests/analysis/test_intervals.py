@@ -239,7 +239,7 @@ def test_values_that_are_all_alike_are_sure_and_values_that_are_unknown_are_not(
     assert reversed_rows.moments(np.full((2, 5), 0.25), known).variance() == 0
     assert reversed_rows.moments(np.full((2, 5), 0.25), ~known) is UNKNOWN
     assert UNKNOWN.variance() == math.inf
-    assert quantile_ranks(0.5, math.inf, 10) == (0, 9)
+    assert quantile_ranks(0.5, (math.inf, math.inf), 10) == (0, 9)
 
 
 @pytest.mark.parametrize("share", [0, 0.002, 0.3, 1])

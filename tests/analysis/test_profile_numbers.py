@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
@@ -50,7 +51,7 @@ def test_means_are_those_of_the_model_with_the_whole_column_set(block_rows):
     for row in found.itertuples():
         predicted = expected(row.feature, row.value)
         assert row.mean == pytest.approx(predicted.mean(), rel=1e-6)
-        error = 1.959964 * predicted.std(ddof=1) / np.sqrt(N_ROWS)
+        error = stats.t.ppf(0.975, N_ROWS - 1) * predicted.std(ddof=1) / np.sqrt(N_ROWS)
         assert (row.low, row.high) == pytest.approx((row.mean - error, row.mean + error), rel=1e-5)
         assert row.baseline == pytest.approx(expected("dose", TABLE["dose"]).mean(), rel=1e-6)
 

@@ -16,7 +16,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from nnperm_mlflow import audit, dataset_from, plan_audit
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions
-from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError, ModelError, PredictionError
+from nnperm_mlflow.basics.errors import AuditError, CheckError, ConfigError, DataError, ModelError, PredictionError
 
 N_ROWS = 120
 RNG = np.random.default_rng(2)
@@ -398,6 +398,7 @@ def test_clusters_are_known_of_a_file_a_table_and_a_data_set_alike(tracked, tmp_
         plan = forecast.plan
         assert plan.job.clusters.tolist() == [row // 3 for row in range(N_ROWS)]
         assert plan.record["cluster"] == plan.used.disturbance()["cluster"] == "client"
+        assert plan.record["clusters"] == N_ROWS / 3
         assert set(plan.job.inputs.features) == set(TABLE)
     plain = plan_audit(uri, data=CLIENTS, trust_model=True).plan
     assert plain.job.clusters is None
@@ -419,3 +420,23 @@ def test_p_values_are_refused_where_rows_of_a_cluster_cannot_change_places(track
     asked = {"data": {"cluster": "client", "label": "paid"}, "analysis": {"scores": ["r2"], "p_values": True}}
     with pytest.raises(ConfigError, match="p_values need rows that can change places, and rows of one 'client'"):
         audit(asked, model_uri=uri, data=CLIENTS.assign(paid=LABELS), trust_model=True)
+
+
+def test_few_clusters_are_told_before_anything_is_disturbed_and_pass_no_policy(tracked, caplog):
+    few = TABLE.assign(client=np.arange(N_ROWS) // 10)
+    policy = {"checks": [{"any": True, "statistic": "max", "max": 1e9}]}
+    uri = clustered(tracked)
+    with pytest.raises(CheckError, match="of 12 clusters: nothing is sure below 30"):
+        audit({"data": {"cluster": "client"}, **policy}, model_uri=uri, data=few, trust_model=True)
+    assert "'client' has 12 different values: below 30 clusters no number has an interval" in caplog.text
+
+
+def test_means_that_few_rows_make_are_told(tracked, caplog):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"wage": np.exp(3 * rng.normal(size=N_ROWS)), "age": rng.normal(size=N_ROWS)})
+    model = LinearRegression().fit(table, table["wage"] + table["age"])
+    uri = logged(model, infer_signature(table, table["wage"]), "wages")
+    with caplog.at_level(logging.WARNING):
+        audit(uri, data=table, trust_model=True)
+    assert "few rows make most of the mean of 'wage'" in caplog.text
+    assert "mean of 'wage' and" not in caplog.text

@@ -309,7 +309,7 @@ def test_what_to_yaml_writes_is_read_as_the_same_configuration(tmp_path):
 def test_to_yaml_names_the_defaults_too():
     written = yaml.safe_load(AuditConfig().to_yaml())
     assert written["analysis"]["rare_below"] == 0.05
-    assert set(written) == {"model", "data", "inputs", "analysis", "format", "checks", "undecided", "mode"}
+    assert set(written) == {"model", "data", "inputs", "analysis", "format", "checks", "undecided", "mode", "requires"}
 
 
 def test_the_digest_changes_with_any_setting_and_not_with_saying_a_default(tmp_path):
@@ -381,3 +381,32 @@ def test_what_is_no_name_is_refused_though_it_is_there_twice(names):
 def test_a_number_that_no_audit_could_follow_is_refused(analysis):
     with pytest.raises(ConfigError, match=f"analysis: {next(iter(analysis))}"):
         parse_config({"analysis": analysis})
+
+
+@pytest.mark.parametrize("order_by", ["mean", "median", "flipped_share", "roc_auc_drop", None])
+def test_what_leads_is_a_statistic_that_is_told(order_by):
+    analysis = {"order_by": order_by, "scores": ["roc_auc"]}
+    assert parse_config({"analysis": analysis}).analysis.order_by == order_by
+
+
+@pytest.mark.parametrize(
+    ("analysis", "message"),
+    [
+        ({"order_by": "roc_auc_drop"}, "'order_by: roc_auc_drop' is none of 'mean', 'median', 'flipped_share'; a drop"),
+        ({"order_by": "medain"}, "Did you mean 'median'"),
+    ],
+)
+def test_what_is_not_told_cannot_lead(analysis, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_config({"analysis": analysis})
+
+
+def test_what_leads_changes_the_digest_only_where_it_decides_how_often():
+    """It changes no number of an audit with so many repeats, and the digest of one without the key is what it was."""
+
+    def digest(**analysis):
+        return parse_config({"analysis": analysis}).digest()
+
+    assert digest(repeats=3) == digest(repeats=3, order_by="median")
+    auto = {"repeats": "auto", "precision": 0.1}
+    assert digest(**auto, order_by="mean") != digest(**auto, order_by="median")

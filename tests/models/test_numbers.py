@@ -9,7 +9,7 @@ from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
-from nnperm_mlflow.models.output_numbers import as_columns, rounding_of, rows_mix, same_numbers
+from nnperm_mlflow.models.output_numbers import are_classes, as_columns, rounding_of, rows_mix, same_numbers
 from nnperm_mlflow.models.pyfunc import PyfuncPredictor
 from tests.support.stored import N_ROWS, load, numbers, predicted, save
 
@@ -54,6 +54,18 @@ def test_a_unit_in_the_last_place_of_half_precision_is_rounding_and_a_hundredth_
 
 def test_double_precision_may_have_been_single():
     assert rounding_of(column(2.0, dtype="float64")) == rounding_of(column(2.0)) == 128 * np.finfo(np.float32).eps
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 1, 1, 0], True), ([-1.0, 1.0, np.nan], True), (range(20), True), (range(21), False), ([0.0, 0.5], False),
+        ([1, 1, 1], False), ([np.nan], False),
+    ],
+)  # fmt: skip
+def test_a_few_whole_numbers_are_classes(values, expected):
+    assert are_classes(np.array(list(values), dtype=float)[:, None]) is expected
+    assert not are_classes(np.zeros((3, 2)))
 
 
 # Lists
@@ -182,3 +194,13 @@ FIRST_ROWS_LACK = np.where(np.arange(64) < 32, np.nan, np.arange(64.0))
 def test_rows_that_mix_show_in_every_other_row(function, mixes, values):
     """Whether they depend on those before or behind them, and where half of the data have no value."""
     assert rows_mix(Calling(function), {"x": values}) == mixes
+
+
+# Classes
+
+
+@pytest.mark.parametrize(("form", "is_class"), [(np.rint, True), (np.sqrt, False)])
+def test_the_only_output_is_taken_for_classes_where_it_gives_few_whole_numbers(form, is_class):
+    predictor = PyfuncPredictor(Giving(form), [InputSpec("a", (), np.dtype("float64"), is_column=True)])
+    predictor.fitted({"a": np.linspace(0, 1, 9)})
+    assert [head.classes for head in predictor.outputs.heads] == [True] * is_class

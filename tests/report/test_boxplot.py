@@ -123,7 +123,7 @@ def test_labels_are_ordered_by_what_leads_and_ties_by_mean():
     expected = ["high", "tied, higher mean", "tied, lower mean", "tied, lowest mean", "low"]
     assert labels_from_the_top(drawn(summary, order_by="median")) == expected
     assert labels_from_the_top(drawn(summary)) == ["low", *expected[1:4], "high"]
-    assert text_with(drawn(summary), "axis:").get_text() == "by mean, axis: 0 to 1"
+    assert text_with(drawn(summary), SUBTITLE).get_text() == f"{SUBTITLE}, by mean deviation"
     drops = summary.assign(roc_auc_drop=[0.1, 0.2, 0.3, 0.4, 0.5])
     assert labels_from_the_top(drawn(drops, order_by="roc_auc_drop")) == list(summary["perturbation"])[::-1]
 
@@ -168,7 +168,7 @@ def test_versions_that_are_alike_share_an_axis_and_the_picture_says_which(larges
     summary[NUMBERS] *= largest / summary["max"].max()
     axes = drawn(summary, unit=unit)
     assert axes.get_xlim() == pytest.approx((0, 1.02 * end))
-    assert text_with(axes, "axis: 0 to").get_text() == f"by mean, axis: 0 to {end}"
+    assert text_with(axes, "axis: 0 to").get_text() == f"axis: 0 to {end}"
 
 
 def test_a_model_that_nothing_moves_can_be_drawn():
@@ -336,7 +336,9 @@ def test_every_text_can_be_read(n_perturbations, name):
 
 
 def test_the_lines_around_the_boxes_can_be_read_where_they_are_long():
-    assert_can_be_read(drawn(summary_of(8), f"models:/{'risk_' * 40}/4 on 500 rows", UNIT * 4))
+    for n_perturbations, order_by in ((8, "mean"), (30, "flipped_share")):
+        summary = summary_of(n_perturbations).assign(flipped_share=0.5)
+        assert_can_be_read(drawn(summary, f"models:/{'risk_' * 40}/4 on 500 rows", UNIT * 4, order_by))
 
 
 def assert_can_be_read(axes):

@@ -24,7 +24,14 @@ SIDES = ("a", "b")
 
 def row_of(name, a=math.nan, b=math.nan, reach=0.01, only_in=""):
     """A row whose difference has an interval of +- `reach`, and whose means have wider ones of different widths."""
-    row = {"perturbation": name, "only_in": only_in, "mean_a": a, "mean_b": b, "mean_difference": b - a}
+    row = {
+        "perturbation": name,
+        "way": "shuffle",
+        "only_in": only_in,
+        "mean_a": a,
+        "mean_b": b,
+        "mean_difference": b - a,
+    }
     row |= {"mean_a_low": a - 0.02, "mean_a_high": a + 0.03, "mean_b_low": b - 0.04, "mean_b_high": b + 0.05}
     return row | {"mean_difference_low": b - a - reach, "mean_difference_high": b - a + reach}
 
@@ -55,6 +62,17 @@ def test_where_medians_lead_they_are_shown():
     assert axes.get_xlabel() == "median deviation (probability)"
     assert [line.get_xdata()[0] for line in points_at(axes, 0)] == pytest.approx([0.05, 0.01])
     assert [line.get_xdata()[0] for line in points_at(drawn(table), 0)] == [0.5, 0.1]
+
+
+def test_set_values_stand_below_what_was_shuffled_however_much_they_changed():
+    table = pd.concat([TABLE, pd.DataFrame([row_of("EDUCATION=6", 0.1, 0.9)]).assign(way="set")], ignore_index=True)
+    axes = drawn(table)
+    assert labels(axes) == ["fallen", "risen", "steady", "EDUCATION=6", "gone", "new"]
+    lines = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+    assert sorted(lines) == [2.5, 3.5]
+    sets = many(30, "x={}").assign(way="set")
+    shown = choose_rows(pd.concat([sets, many(40)], ignore_index=True), "mean")
+    assert (shown["way"] == "set").tolist() == [False] * (TOP - 6) + [True] * 6
 
 
 def many(n, name="feature {}", scale=1.0):

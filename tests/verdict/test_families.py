@@ -13,7 +13,7 @@ from nnperm_mlflow.analysis.statistics.families import PairErrors, family_ends
 from nnperm_mlflow.analysis.statistics.intervals import REACH, share_ends
 from nnperm_mlflow.analysis.statistics.variance import Exchange
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.verdict.checks import Evidence
+from nnperm_mlflow.verdict.audit_evidence import Evidence
 from nnperm_mlflow.verdict.estimates import rank_of
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Subject

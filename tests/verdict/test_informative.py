@@ -15,7 +15,7 @@ from nnperm_mlflow.analysis.statistics.repeat_loop import find
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.verdict.checks import Baseline, Evidence
+from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Subject
 from tests.support.plain import PlainPredictor, bound

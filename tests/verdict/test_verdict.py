@@ -16,8 +16,9 @@ from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, Unknow
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.report.audit_card import audit_card
+from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
 from nnperm_mlflow.verdict.check_targets import rests_on, watch
-from nnperm_mlflow.verdict.checks import Baseline, Evidence, apply
+from nnperm_mlflow.verdict.checks import apply
 from nnperm_mlflow.verdict.estimates import (
     Estimate,
     estimates_of,

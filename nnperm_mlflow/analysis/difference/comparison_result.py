@@ -30,9 +30,10 @@ class Comparison:
     ----------
     differences : DataFrame
         A row for each perturbation of both with the columns `DIFFERENCE_COLUMNS`, ordered by how far apart the
-        statistics are, largest first. `difference` is the median of b less that of a and lies between `difference_low`
-        and `difference_high` with 95 % confidence; so does `mean_difference`. `rank_a` and `rank_b` are the places
-        among the shuffles of both by what leads, 1 being the largest; missing for all else.
+        statistics are, largest first, and set values behind all else. `difference` is the median of b less that of a
+        and lies between `difference_low` and `difference_high` with 95 % confidence; so does `mean_difference`.
+        `rank_a` and `rank_b` are the places among the shuffles of both by what leads, 1 being the largest; missing for
+        all else.
     only_a, only_b : list of str
         Perturbations that only one of the two has.
     rank_correlation : Interval

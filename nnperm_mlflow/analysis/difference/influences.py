@@ -188,7 +188,7 @@ def find_influences(
         dependence.count_units(known),
         n_rows,
     )
-    reach = errors_to_the_end(found.n_units) * found.error(below)
+    reach = sum(reaches(found.moments(below), found.n_units)) / 2
     if isinstance(dependence, UnknownDonors):  # of which the error may be larger than the one behind the interval
         values = deviations[known]
         inside = _share_below(values, ends[1]) - _share_below(values, ends[0])

@@ -21,7 +21,7 @@ from nnperm_mlflow.analysis.difference.influences import (
 )
 from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
-from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, places
+from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, places, set_values_last
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
 from nnperm_mlflow.analysis.statistics.variance import Dependence
 from nnperm_mlflow.basics.errors import ConfigError
@@ -145,7 +145,7 @@ def _differences(both: pd.DataFrame, errors: pd.DataFrame, order_by: str) -> pd.
 def _ordered(differences: pd.DataFrame, first: str) -> pd.DataFrame:
     sizes = differences[list(DIFFERENCE_OF.values())].abs()
     order = sizes.sort_values([first, *sizes.columns.drop(first)], ascending=False, kind="stable").index
-    return differences.loc[order].reset_index(drop=True)
+    return set_values_last(differences.loc[order])
 
 
 def _only(summary: pd.DataFrame, other: pd.DataFrame) -> list[str]:

@@ -43,7 +43,12 @@ def ordered(summary: pd.DataFrame, order_by: str) -> pd.DataFrame:
         One of its columns. Ties are ordered by mean; what is NaN comes last in its part.
     """
     by_number = summary.sort_values([order_by, MEAN], ascending=False, kind="stable", na_position="last")
-    return by_number.loc[[*moved(by_number).index, *set_values(by_number).index]].reset_index(drop=True)
+    return set_values_last(by_number)
+
+
+def set_values_last(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows as they are ordered, what was set to a value behind all else."""
+    return rows.loc[[*moved(rows).index, *set_values(rows).index]].reset_index(drop=True)
 
 
 def moved(summary: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -17,12 +16,13 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.loop import run_blocks
 from nnperm_mlflow.analysis.engine.progress import Progress, nobody, reporting
+from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS
 from nnperm_mlflow.analysis.statistics.profile_grids import (
     profile_job_of,
     set_perturbations,
     value_grids,
 )
-from nnperm_mlflow.analysis.statistics.skewness import LEVEL
+from nnperm_mlflow.analysis.statistics.skewness import errors_to_the_end
 
 PROFILE_COLUMNS = ("feature", "kind", "value", "mean", "low", "high", "share", "baseline")
 
@@ -68,7 +68,8 @@ def find_profiles(
     for set_to, moved in zip(done, shifts, strict=True):
         name, kind = set_to.feature.name, set_to.feature.kind
         known = np.isfinite(moved)
-        mean, error = _mean_and_error(baselines[known] + moved[known])
+        clusters = None if job.clusters is None else job.clusters[known]
+        mean, error = _mean_and_error(baselines[known] + moved[known], clusters)
         share, baseline = grids[name][set_to.value], _mean_and_error(baselines[np.isfinite(baselines)])[0]
         rows.append((name, kind, set_to.value, mean, mean - error, mean + error, share, baseline))
     profiles = pd.DataFrame(rows, columns=list(PROFILE_COLUMNS))
@@ -76,10 +77,14 @@ def find_profiles(
     return profiles
 
 
-def _mean_and_error(values: np.ndarray) -> tuple[float, float]:
+def _mean_and_error(values: np.ndarray, clusters: np.ndarray | None = None) -> tuple[float, float]:
     """Return a mean, whatever the order of the values, and how far the true one may be from it."""
     if not len(values):
         return math.nan, math.nan
     mean = math.fsum(values) / len(values)
-    spread = math.sqrt(math.fsum(np.square(values - mean)) / max(1, len(values) - 1))
-    return mean, NormalDist().inv_cdf((1 + LEVEL) / 2) * spread / math.sqrt(len(values))
+    off = values - mean if clusters is None else np.bincount(clusters, weights=values - mean)
+    n_units = len(values) if clusters is None else len(np.unique(clusters))
+    if clusters is not None and n_units < FEWEST_ROWS:
+        return mean, math.nan
+    variance = math.fsum(np.square(off)) * n_units / max(1, n_units - 1) / len(values) ** 2
+    return mean, errors_to_the_end(n_units) * math.sqrt(variance)

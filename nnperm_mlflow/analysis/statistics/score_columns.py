@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -46,15 +47,17 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
     -------
     Findings
         Ordered anew, where a drop leads, with the columns `<score>_drop` and `<score>_drop_error`, the drop's standard
-        error. If tested, also `<score>_p`, that of a permutation test, and `<score>_q`, adjusted for the number of
-        features (Benjamini and Hochberg, 1995), and NaN where so few repeats cannot bring it to 0.05; NaN for set
-        values, which draw nothing at random.
+        error, which is NaN where rows belong to clusters. If tested, also `<score>_p`, that of a permutation test, and
+        `<score>_q`, adjusted for the number of features (Benjamini and Hochberg, 1995), and NaN where so few repeats
+        cannot bring it to 0.05; NaN for set values, which draw nothing at random.
     """
     if found.predictions is None:
         raise RuntimeError("drops in score need the predictions that they are computed from")
     before = found.predictions.baseline
     scores.of(before)  # what it cannot do it says before anything is compared
     done, blocks = replace(job, repeats=found.repeats), list(job.deal.blocks())
+    if job.clusters is not None:
+        logger.warning("drops in score have no interval: how sure they are is not known for clusters of rows")
     drops = {}
     for number, perturbation in enumerate(job.perturbations):
         repeats = 1 if isinstance(perturbation, SetTo) else done.repeats  # a set value is the same in all
@@ -71,7 +74,8 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
     for score in scores.names:
         each = [drops[name][score] for name in summary["perturbation"]]
         summary[f"{score}_drop"] = [drop.mean for drop in each]
-        summary[f"{score}_drop_error"] = [drop.error for drop in each]
+        # the groups of rows that are left out in turn do not keep clusters together
+        summary[f"{score}_drop_error"] = [drop.error if job.clusters is None else math.nan for drop in each]
         if p_values:
             found_p = np.array([p_value(drop) for drop in each])
             tested = at_random & summary[f"{score}_drop"].notna()

@@ -49,6 +49,7 @@ class ErrorMoments:
 
 
 _RANK = 3  # of the unit that the largest is held against
+_NOTHING = 0.01  # of a unit more, which is then less than a thousandth of an error of the mean
 _MATTERS = 0.2  # share of the variance from which on a unit tells that there may be larger ones
 
 UNKNOWN = ErrorMoments(math.inf, 0.0, 0.0)
@@ -219,13 +220,17 @@ def beyond_the_largest(units: np.ndarray, variance: float) -> tuple[float, float
     """
     if len(units) < _RANK or variance <= 0:
         return 0.0, 0.0
-    below, above = (_beyond(np.partition(each, len(units) - _RANK)[-_RANK:], variance) for each in (-units, units))
-    return below, above
+    return _beyond(units, -1, variance), _beyond(units, 1, variance)
 
 
-def _beyond(largest: np.ndarray, variance: float) -> float:
-    first, last = float(largest.max()), float(largest.min())
-    return max(0.0, 2 * first - last) * min(1.0, max(0.0, first) ** 2 / (_MATTERS * variance))
+def _beyond(units: np.ndarray, side: int, variance: float) -> float:
+    """Return what one unit more may add to a side, -1 or 1."""
+    largest = max(0.0, side * float(units.max() if side > 0 else units.min()))
+    matters = min(1.0, largest**2 / (_MATTERS * variance))
+    if matters < _NOTHING:
+        return 0.0
+    third = float(np.partition(side * units, len(units) - _RANK)[-_RANK])
+    return max(0.0, 2 * largest - third) * matters
 
 
 def what_values_add(values: np.ndarray, known: np.ndarray, n_known: int) -> Iterable[np.ndarray]:

@@ -1,10 +1,13 @@
 """Rows of one cluster are not independent of each other: variances beside a plain loop, audits with clusters."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.deal import Deal
@@ -12,8 +15,13 @@ from nnperm_mlflow.analysis.perturbation.donors import donor_positions
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.statistics.intervals import Sample, ends_of, share_ends
 from nnperm_mlflow.analysis.statistics.known_blocks import KnownBlocks
+from nnperm_mlflow.analysis.statistics.profiles import find_profiles
 from nnperm_mlflow.analysis.statistics.repeat_loop import find
+from nnperm_mlflow.analysis.statistics.score_columns import with_scores
+from nnperm_mlflow.analysis.statistics.scorers import choose_scorers
+from nnperm_mlflow.analysis.statistics.skewness import reaches
 from nnperm_mlflow.analysis.statistics.variance import Exchange
+from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
 
@@ -69,9 +77,10 @@ def audit(path, table, clusters, repeats=2, function=None):
 
 def clients(n_clients=60, n_rows=6):
     """A table of rows that are alike within a client, shuffled among each other, and whose they are."""
-    clusters = RNG.permutation(np.repeat(np.arange(n_clients), n_rows))
-    dose = RNG.normal(size=n_clients)[clusters] + 0.3 * RNG.normal(size=len(clusters))
-    table = pd.DataFrame({"dose": dose, "age": RNG.normal(size=len(clusters))})
+    rng = np.random.default_rng(1)
+    clusters = rng.permutation(np.repeat(np.arange(n_clients), n_rows))
+    dose = rng.normal(size=n_clients)[clusters] + 0.3 * rng.normal(size=len(clusters))
+    table = pd.DataFrame({"dose": dose, "age": rng.normal(size=len(clusters))})
     return table, pd.factorize(clusters)[0]
 
 
@@ -95,6 +104,38 @@ def test_below_30_clusters_there_is_no_interval(tmp_path):
     ends = [name for name in found if name.endswith(("_low", "_high"))]
     assert found[ends].isna().all(axis=None)
     assert audit(tmp_path / "t.parquet", table, clusters % 30)[["mean_low", "median_high"]].notna().all(axis=None)
+
+
+def test_two_versions_are_compared_by_the_clusters_that_their_tables_tell(tmp_path):
+    table, clusters = clients()
+    versions = [lambda given: given["num_input"] @ [1.0, 0.2], lambda given: given["num_input"] @ [1.5, 0.2]]
+    found = {}
+    for told in (None, clusters):
+        files = [tmp_path / f"{number}.parquet" for number in (1, 2)]
+        summaries = [
+            audit(path, table, told, function=version).reset_index()
+            for path, version in zip(files, versions, strict=True)
+        ]
+        found[told is None] = compare_tables(*files, *summaries).differences.set_index("perturbation").loc["dose"]
+    by_rows, by_clients = found[True], found[False]
+    assert by_clients["mean_difference"] == by_rows["mean_difference"]
+    for name, least in (("difference", 1.2), ("mean_difference", 1.5)):
+        wide, narrow = (each[f"{name}_high"] - each[f"{name}_low"] for each in (by_clients, by_rows))
+        assert wide > least * narrow
+    moves = pd.read_parquet(tmp_path / "1.parquet").sort_values(["repeat", "row"])["dose"].to_numpy().reshape(2, -1)
+    block = next(Deal(len(clusters), 3, clusters=clusters).blocks())
+    exchange = Exchange([donor_positions(block, 3, "dose", repeat) for repeat in range(2)], clusters)
+    below, above = reaches(exchange.moments(0.5 * moves, np.ones(moves.shape, dtype=bool)), 60)
+    ends = by_clients["mean_difference"] - below, by_clients["mean_difference"] + above
+    assert (by_clients["mean_difference_low"], by_clients["mean_difference_high"]) == pytest.approx(ends, rel=1e-5)
+
+
+def test_audits_by_other_clusters_are_not_compared_row_by_row(tmp_path):
+    table, clusters = clients()
+    files = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    summaries = [audit(path, table, each).reset_index() for path, each in zip(files, (clusters, None), strict=True)]
+    with pytest.raises(ConfigError, match=r"differ in cluster \(client and None\)"):
+        compare_tables(*files, *summaries)
 
 
 def test_a_feature_called_cluster_keeps_a_column_of_its_own(tmp_path):
@@ -127,3 +168,36 @@ def test_no_flip_among_few_clusters_may_be_a_whole_cluster_that_was_not_seen():
     sample = Sample(RNG.exponential(size=(1, 360)), ~none, none, none, dependence, 360, 1.0)
     found = ends_of(sample, {"mean": 1.0, "shift": 1.0, "flipped_share": 0.0})["flipped_share"]
     assert found == pytest.approx(share_ends(0, 30, stats.t.ppf(0.975, 59)))
+
+
+def test_a_profile_is_as_sure_as_its_clusters(tmp_path):
+    """The mean prediction with everybody's dose set: its error is that of the sums over clients."""
+    table, clusters = clients()
+    specs, inputs = bound(table, numbers=list(table))
+    predictor = PlainPredictor(specs, lambda given: given["num_input"] @ [1.0, 1.0])
+    both = clusters % 40
+    job = Job(predictor, inputs, [], choose_measure(None, 1, ()), "", clusters=both)
+    found = find_profiles(job, 100, ["age"])
+    dose = table["dose"].to_numpy()
+    sums = np.bincount(both, weights=dose - dose.mean())
+    reach = stats.t.ppf(0.975, 39) * np.sqrt(np.sum(sums**2) * 40 / 39) / len(dose)
+    assert (found["high"] - found["mean"]).to_numpy() == pytest.approx(reach, rel=1e-5)
+    few = find_profiles(dataclasses.replace(job, clusters=clusters % 29), 100, ["age"])
+    assert few["high"].isna().all()
+    assert few["mean"].tolist() == found["mean"].tolist()
+
+
+def test_a_drop_in_score_has_no_interval_with_clusters(tmp_path, caplog):
+    table, clusters = clients()
+    specs, inputs = bound(table, numbers=list(table))
+    predictor = PlainPredictor(specs, lambda given: given["num_input"] @ [1.0, 0.2])
+    perturbations = plan_perturbations(inputs, "", AnalysisConfig(rare_below=0))
+    plain = Job(predictor, inputs, perturbations, choose_measure(None, 1, ()), "", keeps_predictions=True)
+    scores = choose_scorers(["r2"], table["dose"].to_numpy(), 1, are_probabilities=False)
+    found = {}
+    for name, job in (("rows", plain), ("clusters", dataclasses.replace(plain, clusters=clusters))):
+        found[name] = with_scores(find(job, 50, tmp_path / "t", lambda *_: None), job, scores, p_values=False).summary
+    assert found["rows"]["r2_drop"].tolist() == found["clusters"]["r2_drop"].tolist()
+    assert found["rows"]["r2_drop_error"].notna().all()
+    assert found["clusters"]["r2_drop_error"].isna().all()
+    assert "drops in score have no interval" in caplog.text

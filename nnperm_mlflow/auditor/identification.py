@@ -1,0 +1,93 @@
+"""What identifies an audit: digests of model, data and configuration, and what else its numbers depend on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import platform
+
+import numpy as np
+import pandas as pd
+
+from nnperm_mlflow import __version__
+from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
+from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS
+from nnperm_mlflow.config.audit_config import AuditConfig
+from nnperm_mlflow.inputs.dataset import Dataset
+from nnperm_mlflow.models.model_files import ModelFiles
+from nnperm_mlflow.verdict.training_rows import TrainingOverlap
+
+logger = logging.getLogger(__name__)
+
+_RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
+_TWO_CLASSES = 2
+
+
+def identify(
+    files: ModelFiles,
+    dataset: Dataset,
+    used: AuditConfig,
+    noise: SelfNoise,
+    *,
+    trust_model: bool,
+    training: TrainingOverlap | None,
+) -> dict[str, object]:
+    """Return what identifies an audit, as its run and its deviation table tell it.
+
+    Parameters
+    ----------
+    files : ModelFiles
+    dataset : Dataset
+    used : AuditConfig
+        With the pinned version filled in.
+    noise : SelfNoise
+    trust_model : bool
+        Whether code that came with the model was allowed to run.
+    training : TrainingOverlap or None
+        Where the policy asks whether the model was fitted to these rows.
+    """
+    return {
+        "model": used.model,
+        "model_digest": files.digest(),
+        "model_trusted": trust_model,
+        "data_digest": dataset.digest(),
+        "config_digest": used.digest(),
+        "seed": used.analysis.seed,
+        "repeats": used.analysis.repeats,
+        "within": used.analysis.within,
+        **({} if used.analysis.donors is None else {"donors": used.analysis.donors}),
+        **({} if used.data.cluster is None else {"cluster": used.data.cluster}),
+        "rows": dataset.n_rows,
+        **_counts(dataset),
+        **({} if training is None else training.as_params()),
+        "self_noise": noise.largest,
+        **_package_versions(),
+    }
+
+
+def _counts(dataset: Dataset) -> dict[str, int]:
+    """Return how many clusters there are, and how many rows hold the second of two labels, where that can be told."""
+    counts = {}
+    clusters = dataset.clusters
+    if clusters is not None:
+        counts["clusters"] = int(clusters.max()) + 1
+        if counts["clusters"] < FEWEST_ROWS:
+            logger.warning(
+                "'%s' has %d different values: below %d clusters no number has an interval, and so nothing passes",
+                dataset.cluster, counts["clusters"], FEWEST_ROWS,
+            )  # fmt: skip
+    if dataset.label is not None:
+        codes, labels = pd.factorize(dataset.columns[dataset.label], sort=True)
+        if len(labels) == _TWO_CLASSES:
+            counts["positives"] = int(np.count_nonzero(codes == 1))
+    return counts
+
+
+def _package_versions() -> dict[str, str]:
+    found = {"nnperm": __version__, "python": platform.python_version()}
+    for package in _RECORDED_PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

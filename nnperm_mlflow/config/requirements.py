@@ -1,0 +1,41 @@
+"""What an audit must rest on before a policy says anything of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from nnperm_mlflow.basics.documents import Strict
+
+_FEWEST_DIGITS = 8
+
+AtLeast = Annotated[int, Field(ge=1)]
+
+
+class Requirements(Strict):
+    """What an audit must rest on; what is not said is not asked for.
+
+    Attributes
+    ----------
+    rows, repeats : int
+        At least so many rows of the data, shuffles of each feature.
+    positives : int
+        At least so many rows whose label is the second of two classes.
+    clusters : int
+        At least so many clusters of rows (`data: cluster`).
+    data : str
+        The sha256 of the data, or how it begins.
+    features : "all"
+        That no feature of the model was left out, and each changed its value in some row.
+    not_training : True
+        That the audited rows are shown not to be those that the model was fitted to.
+    """
+
+    rows: AtLeast | None = None
+    repeats: AtLeast | None = None
+    positives: AtLeast | None = None
+    clusters: AtLeast | None = None
+    data: Annotated[str, Field(min_length=_FEWEST_DIGITS, max_length=64, pattern="^[0-9a-f]+$")] | None = None
+    features: Literal["all"] | None = None
+    not_training: Literal[True] | None = None

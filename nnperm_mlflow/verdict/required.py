@@ -1,0 +1,78 @@
+"""Whether an audit rests on what its policy requires; what is missing is an error that names it."""
+
+from __future__ import annotations
+
+from nnperm_mlflow.basics.errors import CheckError, name_list
+from nnperm_mlflow.config.requirements import Requirements
+from nnperm_mlflow.verdict.audit_evidence import Evidence
+from nnperm_mlflow.verdict.estimates import untested_features
+from nnperm_mlflow.verdict.training_rows import MOST_OF_TRAINING
+
+
+def refuse_missing(requires: Requirements, evidence: Evidence) -> None:
+    """Refuse to judge an audit that does not rest on what a policy requires.
+
+    Parameters
+    ----------
+    requires : Requirements
+    evidence : Evidence
+
+    Raises
+    ------
+    CheckError
+        With all that is missing, and what to do about each.
+    """
+    missing = [*_too_few(requires, evidence), *_other_data(requires, evidence), *_left_out(requires, evidence)]
+    if requires.not_training:
+        missing += _of_training(evidence)
+    if missing:
+        raise CheckError(f"the policy requires what the audit of {evidence.model} lacks: {'; '.join(missing)}.")
+
+
+def _too_few(requires: Requirements, evidence: Evidence) -> list[str]:
+    subject, missing = evidence.subject, []
+    asked = {
+        "rows": (requires.rows, subject.rows, "audit more rows"),
+        "repeats": (requires.repeats, subject.repeats, "set 'analysis: repeats'"),
+        "positives": (requires.positives, subject.positives, "name labels of two classes (data: label)"),
+        "clusters": (requires.clusters, subject.clusters, "name their column (data: cluster)"),
+    }
+    for what, (least, found, hint) in asked.items():
+        if least is not None and found is None:
+            missing.append(f"at least {least:,} {what}, and it tells of none: {hint}")
+        elif least is not None and found is not None and found < least:
+            missing.append(f"at least {least:,} {what}, and it has {found:,}: {hint}")
+    return missing
+
+
+def _other_data(requires: Requirements, evidence: Evidence) -> list[str]:
+    digest = evidence.subject.data_digest
+    if requires.data is None or digest.startswith(requires.data):
+        return []
+    return [f"data whose sha256 begins with {requires.data}, and it is of {digest[:12]}...: audit those data"]
+
+
+def _left_out(requires: Requirements, evidence: Evidence) -> list[str]:
+    if requires.features != "all":
+        return []
+    missing = []
+    if evidence.excluded:
+        missing.append(f"all features, and {name_list(evidence.excluded)} is left out: take it off 'analysis: exclude'")
+    untested = untested_features(evidence.summary)
+    if untested:
+        missing.append(f"all features, and {name_list(untested)} changed no value: audit rows in which it varies")
+    return missing
+
+
+def _of_training(evidence: Evidence) -> list[str]:
+    training = evidence.training
+    if training is None:
+        return ["rows that the model was not fitted to, and it did not look: audit again under this policy"]
+    if training.share is None:
+        return [f"rows that the model was not fitted to, and that cannot be told: {training.reason}"]
+    if training.share > MOST_OF_TRAINING:
+        return [
+            f"rows that the model was not fitted to, and {training.share:.1%} of them are in {training.source}: audit "
+            "rows that were kept out of the training"
+        ]
+    return []
