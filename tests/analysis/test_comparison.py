@@ -33,7 +33,7 @@ from nnperm_mlflow.analysis.statistics.repeat_loop import find
 from nnperm_mlflow.analysis.statistics.skewness import reaches
 from nnperm_mlflow.analysis.statistics.stopping_rule import Precision
 from nnperm_mlflow.analysis.statistics.variance import Exchange
-from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
 
@@ -254,6 +254,12 @@ def test_a_table_tells_how_large_the_blocks_are_where_clusters_have_made_them(tm
         moved = [np.abs(values[each] - values) for each in dependence.donors]
         np.testing.assert_allclose(known.deviations("dose"), moved, rtol=1e-5)
     assert not compared(*pair).undefined
+
+
+def test_a_table_that_tells_of_other_blocks_than_it_has_is_no_evidence(tmp_path):
+    first = audit(tmp_path / "a", linear(WEIGHTS), told={"shuffle_blocks": [N_ROWS, 1]})
+    with pytest.raises(EvidenceError, match="tells of blocks that are not those of its rows"):
+        compared(first, first)
 
 
 def test_tables_of_several_passes_and_blocks_are_compared_as_those_of_one(tmp_path):

@@ -95,7 +95,10 @@ class KnownRows:
         if not self.repeats:
             raise EvidenceError(f"{path.name} holds no rows. Audit the version again.")
         self.n_rows = pq.read_metadata(path).num_rows // len(self.repeats)
-        self._known = self._dealt(told.shuffle_blocks or shuffle_block_sizes(self.n_rows))
+        sizes = told.shuffle_blocks or shuffle_block_sizes(self.n_rows)
+        if sum(sizes) != self.n_rows:
+            raise EvidenceError(f"{path.name} tells of blocks that are not those of its rows. Audit the version again.")
+        self._known = self._dealt(sizes)
 
     def __enter__(self) -> KnownRows:
         return self

@@ -158,8 +158,9 @@ class Deal:
             if most <= shuffling.SHUFFLE_BLOCK_ROWS:
                 break
             n_blocks += max(1, n_blocks // 50)
+        filled, numbers = np.unique(numbers, return_inverse=True)  # of few large clusters, not all blocks hold one
         # which block is packed first says what lies in it, and must not say when it is audited
-        named = dealt(np.arange(n_blocks), n_blocks, key_of(self.seed, _NUMBERS))
+        named = dealt(np.arange(len(filled)), len(filled), key_of(self.seed, _NUMBERS))
         return named[numbers[items]]
 
 
@@ -170,7 +171,7 @@ def point_out_contradictions(deal: Deal) -> None:
     sizes = np.bincount(deal.clusters)
     if n_large := np.count_nonzero(sizes > shuffling.SHUFFLE_BLOCK_ROWS):
         logger.warning(
-            "%d of %d clusters have more than %d rows and are cut, so that intervals take their parts as independent",
+            "%d of %d clusters have more than %d rows and are cut: their rows lie in several blocks",
             n_large, len(sizes), shuffling.SHUFFLE_BLOCK_ROWS,
         )  # fmt: skip
     if deal.strata is None:

@@ -120,6 +120,13 @@ def test_clusters_lie_in_one_block_whatever_their_size():
     assert all(len(each) == 1 for each in parts(clusters, blocks))
 
 
+def test_no_block_is_empty_where_clusters_are_larger_than_batches():
+    clusters = np.repeat(np.arange(7), 5_000)
+    deal = Deal(len(clusters), 1, clusters=clusters, block_rows=BATCH_ROWS)
+    block_of_rows(deal)
+    assert deal.sizes == [5_000] * 7
+
+
 def test_clusters_of_one_size_are_dealt_in_equal_numbers_and_at_random():
     blocks = block_of_rows(Deal(MANY, 1, clusters=CLUSTERS))
     of_clusters = blocks[np.unique(CLUSTERS, return_index=True)[1]]
