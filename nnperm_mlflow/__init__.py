@@ -9,7 +9,8 @@ an `AuditConfig`: `load_config` reads one from YAML, and `propose` finds one out
 `Proposal`, which `write_config` writes as YAML). Rows that are in memory already are given as they are (a DataFrame,
 arrays by the names of the model's inputs), or as a `Dataset` of columns and `Series`, which `dataset_from` makes.
 
-A `Policy` (`load_policy`) says what a version must keep. `audit` and `check` make a `Verdict` of it: `check` applies a
+A `Policy` (`load_policy`) says what a version must keep; `upgrade_policy` writes a file of before in the present
+format (an `UpgradedPolicy`). `audit` and `check` make a `Verdict` of it: `check` applies a
 policy to an audit on record, without running the model (a `CheckResult`). `promote` gives a version an alias once the
 evidence has been read again and bears it (a `Promotion`), and raises `RefusedError` otherwise.
 
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from nnperm_mlflow.comparison.version_comparison import ComparisonResult, compare
     from nnperm_mlflow.config.audit_config import AuditConfig, load_config
     from nnperm_mlflow.config.policy import Policy, load_policy
+    from nnperm_mlflow.config.policy_upgrade import UpgradedPolicy, upgrade_policy
     from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from
     from nnperm_mlflow.promotion.alias_promotion import promote
     from nnperm_mlflow.registry.aliases import Promotion
@@ -86,6 +88,7 @@ _HOME = {
     **dict.fromkeys(("ComparisonResult", "compare"), "comparison.version_comparison"),
     **dict.fromkeys(("AuditConfig", "load_config"), "config.audit_config"),
     **dict.fromkeys(("Policy", "load_policy"), "config.policy"),
+    **dict.fromkeys(("UpgradedPolicy", "upgrade_policy"), "config.policy_upgrade"),
     **dict.fromkeys(("Dataset", "Series", "dataset_from"), "inputs.dataset"),
     "Promotion": "registry.aliases",
     "Verdict": "verdict.verdict",
@@ -125,6 +128,7 @@ __all__ = [
     "TrackingError",
     "UnknownFeatureError",
     "UntrustedModelError",
+    "UpgradedPolicy",
     "Verdict",
     "audit",
     "check",
@@ -137,6 +141,7 @@ __all__ = [
     "promote",
     "propose",
     "publish",
+    "upgrade_policy",
     "write_config",
 ]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+import nnperm_mlflow
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.text import printable
 from nnperm_mlflow.cli.common import prepared
@@ -27,9 +28,7 @@ def upgrade_command(file: str, output: str | None, debug: bool) -> None:
     the median.
     """
     with prepared(None, debug):
-        from nnperm_mlflow.config.policy_upgrade import upgrade_policy  # noqa: PLC0415 - pydantic takes a second
-
-        upgraded = upgrade_policy(file)
+        upgraded = nnperm_mlflow.upgrade_policy(file)
         target = Path(output or file)
         try:
             target.write_text(upgraded.text, encoding="utf-8")

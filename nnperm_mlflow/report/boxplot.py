@@ -184,7 +184,7 @@ def _label_of(row: dict[Any, Any]) -> str:
 def _label(axes: Axes, shown: pd.DataFrame, untested: pd.Series, unit: str) -> None:
     axes.set_yticks(shown["place"].to_list(), [_label_of(row) for row in shown.to_dict("records")])
     axes.set_xlabel(_deviation_in(unit), fontsize=_AXIS_POINTS, fontweight="bold", parse_math=False)
-    axes.set_ylabel("Perturbated feature", fontsize=_AXIS_POINTS, fontweight="bold")
+    axes.set_ylabel("Perturbed feature", fontsize=_AXIS_POINTS, fontweight="bold")
     axes.tick_params(labelsize=_AXIS_POINTS)
     for label, is_muted in zip(axes.get_yticklabels(), untested | _are_pale(shown), strict=True):
         label.set(parse_math=False, color=MUTED if is_muted else "black")  # a dollar in a feature's name is a dollar
@@ -208,7 +208,7 @@ def _lift(parts: list[_Part]) -> int:
 
 def _head(axes: Axes, subtitle: str, scale: str, lift: int) -> None:
     """Say above the boxes what they show, of what, and on which scale: pictures are looked at side by side."""
-    title = "Impact of a random shuffle in a column on the inference"
+    title = "Impact of a random shuffle in a column on the prediction"
     axes.set_title(title, fontsize=TITLE_POINTS, fontweight="bold", loc="left", pad=26 + lift)
     above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "color": _EDGE}
     axes.annotate(subtitle, (0, 1), xytext=(0, 8 + lift), fontsize=_HEAD_POINTS, parse_math=False, **above)
@@ -217,7 +217,7 @@ def _head(axes: Axes, subtitle: str, scale: str, lift: int) -> None:
 
 def _deviation_in(unit: str) -> str:
     """Return the quantity and its unit, on two lines where one would be too long."""
-    quantity = "Difference between original inference and perturbated inference"
+    quantity = "Difference between original and perturbed prediction"
     unit = fit(unit, _BOXES_INCHES, _AXIS_POINTS, "bold", longest=LONGEST_LINE)
     line = f"{quantity} ({unit})"
     return line if inches_of(line, _AXIS_POINTS, "bold") <= _BOXES_INCHES else f"{quantity}\n({unit})"

@@ -111,8 +111,8 @@ def test_flips_are_those_of_a_probability_of_one_half(by_name, house, labelled):
 def test_p_values_count_repeats_and_are_none_for_set_values(by_name):
     random = by_name["way"] != "set"
     assert set(by_name.loc[random, "roc_auc_p"].round(12)) <= {0.25, 0.5, 0.75, 1.0}
-    assert (by_name.loc[random, "roc_auc_q"] >= by_name.loc[random, "roc_auc_p"]).all()
-    assert by_name.loc[~random, ["roc_auc_p", "roc_auc_q"]].isna().all(axis=None)
+    assert by_name["roc_auc_q"].isna().all()  # three repeats bring no p-value below 0.25, and so none to 0.05
+    assert by_name.loc[~random, "roc_auc_p"].isna().all()
 
 
 def test_metrics_tell_medians_flips_drops_and_what_was_reached(audited, tracked, by_name):

@@ -280,9 +280,9 @@ def test_the_legend_explains_every_mark():
 def test_the_axes_name_the_quantity_and_its_unit():
     axes = drawn(summary_of(3))
     assert UNIT in axes.get_xlabel()
-    assert axes.get_xlabel().startswith("Difference between original inference and perturbated inference")
-    assert axes.get_ylabel() == "Perturbated feature"
-    assert "Impact of a random shuffle in a column on the inference" in axes.get_title(loc="left")
+    assert axes.get_xlabel().startswith("Difference between original and perturbed prediction")
+    assert axes.get_ylabel() == "Perturbed feature"
+    assert "Impact of a random shuffle in a column on the prediction" in axes.get_title(loc="left")
     assert text_with(axes, SUBTITLE)
 
 
