@@ -7,6 +7,7 @@ from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict.audit_evidence import Evidence
 from nnperm_mlflow.verdict.checks import apply
+from nnperm_mlflow.verdict.required import refuse_missing
 from nnperm_mlflow.verdict.verdict import Outcome, Verdict
 
 
@@ -39,6 +40,8 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
             f"the rows of the audit are of {subject.clusters} clusters: nothing is sure below {FEWEST_ROWS}, and so "
             "nothing passes. Audit rows of more."
         )
+    if policy.requires is not None:
+        refuse_missing(policy.requires, evidence)
     outcomes = []
     for check in policy.checks:
         lenient = (check.undecided or policy.undecided) == "pass"
