@@ -210,6 +210,7 @@ VERBS = {
     "history": lambda history: history("models:/none"),
     "load_config": lambda load_config: load_config("nowhere.yaml"),
     "load_policy": lambda load_policy: load_policy("nowhere.yaml"),
+    "upgrade_policy": lambda upgrade_policy: upgrade_policy("nowhere.yaml"),
     "propose": lambda propose: propose("models:/none/1"),
     "write_config": lambda write_config: write_config(None, __file__),
     "dataset_from": lambda dataset_from: dataset_from({"age": [[1]]}),

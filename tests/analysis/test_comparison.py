@@ -96,7 +96,8 @@ def test_where_every_deviation_is_doubled_the_difference_is_as_sure_as_the_stati
         assert (found[name] == own[statistic]).all()
         moved = own["mean"] > 0  # of what did not move is not told that it never does, but that the two are alike
         width, own_width = (each[f"{end}_high"] - each[f"{end}_low"] for each, end in ((found, name), (own, statistic)))
-        assert width[moved].tolist() == pytest.approx(own_width[moved].tolist())
+        off = 0.02 if statistic == "median" else 1e-6  # the ends of a median are deviations that are there
+        assert width[moved].tolist() == pytest.approx(own_width[moved].tolist(), rel=off)
         assert (width[~moved] == 0).all()
     assert found["rank_a"].tolist() == found["rank_b"].tolist()
 
