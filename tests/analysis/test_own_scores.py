@@ -10,9 +10,11 @@ from scipy.stats import binomtest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import get_scorer
 
+from nnperm_mlflow.analysis.difference.recomputation import confirm_own_scores
 from nnperm_mlflow.analysis.statistics.own_score import OwnScore, score_difference
 from nnperm_mlflow.analysis.statistics.own_scores import own_scores
 from nnperm_mlflow.analysis.statistics.scorers import choose_scorers
+from nnperm_mlflow.basics.errors import EvidenceError
 
 N_AUDITS = 3000 if os.environ.get("NNPERM_FULL_SIMULATIONS") else 80
 OF_CLASSES = ["roc_auc", "accuracy", "balanced_accuracy", "neg_log_loss", "neg_brier_score"]
@@ -86,7 +88,7 @@ def test_clusters_of_one_row_are_rows_and_copies_of_rows_tell_no_more_than_one_o
     scores = choose_scorers(["neg_log_loss", "f1"], labels, 1, True)
     alone, each = own_scores(scores, predicted), own_scores(scores, predicted, np.arange(300) + 7)
     assert alone == each
-    names = [*OF_CLASSES, "f1"]
+    names = OF_CLASSES
     single = own_scores(choose_scorers(names, labels, 1, True), predicted)
     many = choose_scorers(names, np.repeat(labels, 12), 1, True)
     copies = own_scores(many, np.repeat(predicted, 12, axis=0), np.arange(300).repeat(12))
@@ -170,6 +172,25 @@ def test_intervals_hold_the_score_of_a_population_and_the_difference_of_two(draw
         assert binomtest(int(count), N_AUDITS).proportion_ci(0.998).high >= 0.93
 
 
+def test_clusters_that_have_most_in_common_are_the_sample():
+    """100 of 12 rows; taken as independent rows, the interval holds the area in three of four audits."""
+
+    def draw(rng, n_clusters):
+        shared = rng.normal(size=(2, n_clusters)).repeat(12, axis=1)
+        inputs = 0.8**0.5 * shared[0] + 0.2**0.5 * rng.normal(size=shared.shape[1])
+        labels = (inputs + shared[1] + rng.logistic(size=len(inputs)) > 0).astype(int)
+        return labels, 1 / (1 + np.exp(-inputs))[:, None], np.arange(n_clusters).repeat(12)
+
+    labels, predicted, _ = draw(np.random.default_rng(99), 50_000)
+    truth = choose_scorers(["roc_auc"], labels, 1, True).of(predicted)["roc_auc"]
+    held = 0
+    for number in range(N_AUDITS):
+        labels, predicted, clusters = draw(np.random.default_rng(number), 100)
+        own = own_scores(choose_scorers(["roc_auc"], labels, 1, True), predicted, clusters)["roc_auc"]
+        held += own.low <= truth <= own.high
+    assert binomtest(held, N_AUDITS).proportion_ci(0.998).high >= 0.93
+
+
 def test_the_same_predictions_differ_by_nothing_and_one_more_row_than_was_seen_may():
     labels, predicted, _ = classes(np.random.default_rng(6), 500)
     found = own_scores(choose_scorers(["roc_auc", "accuracy"], labels, 1, True), predicted)
@@ -201,6 +222,20 @@ def test_what_is_kept_of_a_score_is_of_groups_of_rows_and_of_no_row():
         found = own_scores(choose_scorers(["accuracy"], labels, 1, True), predicted)["accuracy"]
         assert len(found.parts) == n_groups
         assert sum(found.parts) == pytest.approx(0, abs=1e-12)
+
+
+def test_scores_that_another_audit_does_not_confirm_are_refused():
+    told = {"roc_auc": OwnScore(0.8, 0.7, 0.9, 400, (0.1, -0.1))}
+    confirm_own_scores(told, {"roc_auc": OwnScore(0.8 + 1e-9, 0.7, 0.9, 400, (0.1, -0.1))})
+    confirm_own_scores({}, told)
+    for again in (
+        {},
+        {"roc_auc": OwnScore(0.81, 0.7, 0.9, 400, (0.1, -0.1))},
+        {"roc_auc": OwnScore(0.8, 0.75, 0.9, 400, (0.1, -0.1))},
+        {"roc_auc": OwnScore(0.8, 0.7, 0.9, 400, (0.2, -0.2))},
+    ):
+        with pytest.raises(EvidenceError, match="the model's own 'roc_auc' come out otherwise"):
+            confirm_own_scores(told, again)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from nnperm_mlflow import audit
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, other_positions
 from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
+from nnperm_mlflow.basics.text import as_text
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.evidence.audit_record import AuditRecord, FolderFiles
 from nnperm_mlflow.registry.records import read_audit
@@ -138,7 +139,7 @@ def test_the_model_s_own_scores_are_on_record_as_scikit_learn_has_them(audited, 
         own = audited.own_scores[name]
         assert own.value == run.data.metrics[f"score/{name}"] == pytest.approx(value, abs=1e-6)
         assert own.low < own.value < own.high
-        assert f"{own} | " in card
+        assert f"{as_text(str(own))} | " in card
     assert "labels" not in (audited.directory / "scores.json").read_text()
 
 

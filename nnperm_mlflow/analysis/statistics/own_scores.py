@@ -59,7 +59,7 @@ class _Units:
         """
         every = np.arange(n_rows) if clusters is None else np.unique(clusters, return_inverse=True)[1]
         n_units = int(every.max(initial=-1)) + 1
-        n_groups = max(_FEWEST_GROUPS, min(_MOST_GROUPS, n_units // _GROUP_ROWS))
+        n_groups = max(_FEWEST_GROUPS, min(_MOST_GROUPS, n_units, n_rows // _GROUP_ROWS))
         places = np.argsort(np.argsort(np.random.Philox(key=0).random_raw(n_units), kind="stable"), kind="stable")
         return cls(every[rows], n_units, (places * n_groups // max(1, n_units))[every[rows]], n_groups)
 
