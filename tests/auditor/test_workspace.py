@@ -17,7 +17,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow import audit
-from nnperm_mlflow.auditor import preparation as planning
+from nnperm_mlflow.auditor import identification
 from nnperm_mlflow.auditor.outbox import publish
 from nnperm_mlflow.auditor.preparation import as_config, prepare
 from nnperm_mlflow.auditor.workspace import KEPT_SECONDS, LEFT_SECONDS, Workspace
@@ -167,7 +167,7 @@ def test_an_audit_of_another_seed_or_other_data_starts_afresh_and_says_so(settin
 
 def test_an_audit_with_another_version_of_a_package_starts_afresh_and_says_so(settings, work, monkeypatch, caplog):
     interrupted(settings, work)
-    monkeypatch.setattr(planning, "__version__", "0.0.1")
+    monkeypatch.setattr(identification, "__version__", "0.0.1")
     assert_afresh(settings, settings, work, caplog, "nnperm")
 
 

@@ -229,8 +229,10 @@ def _beyond(units: np.ndarray, side: int, variance: float) -> float:
     matters = min(1.0, largest**2 / (_MATTERS * variance))
     if matters < _NOTHING:
         return 0.0
-    third = float(np.partition(side * units, len(units) - _RANK)[-_RANK])
-    return max(0.0, 2 * largest - third) * matters
+    rest = side * units
+    for _ in range(_RANK - 1):  # three passes are several times as fast as a partition
+        rest[rest.argmax()] = -math.inf
+    return max(0.0, 2 * largest - float(rest.max())) * matters
 
 
 def what_values_add(values: np.ndarray, known: np.ndarray, n_known: int) -> Iterable[np.ndarray]:
