@@ -24,9 +24,9 @@ from sklearn.linear_model import LinearRegression
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
-from nnperm_mlflow.analysis.statistics.repeat_loop import find
-from nnperm_mlflow.analysis.statistics.score_columns import with_scores
-from nnperm_mlflow.analysis.statistics.scorers import choose_scorers
+from nnperm_mlflow.analysis.repeats.repeat_loop import find
+from nnperm_mlflow.analysis.repeats.score_columns import with_scores
+from nnperm_mlflow.analysis.scores.scorers import choose_scorers
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from

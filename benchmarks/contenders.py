@@ -32,7 +32,7 @@ from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.self_noise import measure_noise
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_blocks
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
-from nnperm_mlflow.analysis.statistics.repeat_loop import find
+from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.slots import Change, in_all_rows

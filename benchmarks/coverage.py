@@ -16,8 +16,8 @@ from scipy.special import expit
 
 from nnperm_mlflow.analysis.difference.influences import find_influences, paired_errors
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions
-from nnperm_mlflow.analysis.statistics.intervals import Sample, ends_of, ranks_of
-from nnperm_mlflow.analysis.statistics.variance import Exchange
+from nnperm_mlflow.analysis.uncertainty.intervals import Sample, ends_of, ranks_of
+from nnperm_mlflow.analysis.uncertainty.variance import Exchange
 
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
 Model = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -36,16 +36,21 @@ def _imported(tree: ast.AST, modules: set[str]) -> set[str]:
     return found
 
 
-def room_of(module: str) -> str:
-    """Return the room of a module; "" for the package itself."""
-    return module.partition(".")[2].partition(".")[0]
+def room_of(module: str, inside: str = "") -> str:
+    """Return the room of a module in the package, or in one of its rooms; "" where it lies in none there."""
+    _, *places = module.split(".")
+    if inside:
+        return places[1] if places[0:1] == [inside] and len(places) > 2 else ""
+    return places[0] if places else ""
 
 
-def between_rooms(imports: dict[str, set[str]]) -> dict[str, set[str]]:
-    """Return for each room the rooms that it builds on."""
+def between_rooms(imports: dict[str, set[str]], inside: str = "") -> dict[str, set[str]]:
+    """Return for each room of the package, or of one of its rooms, the rooms that it builds on."""
     rooms: dict[str, set[str]] = defaultdict(set)
     for module, others in imports.items():
-        rooms[room_of(module)] |= {room_of(other) for other in others} - {room_of(module), ""}
+        room = room_of(module, inside)
+        rooms[room] |= {room_of(other, inside) for other in others} - {room, ""}
+    rooms.pop("", None)
     return dict(rooms)
 
 

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.difference.feature_order import pair_errors
 from nnperm_mlflow.analysis.difference.influences import Statistic
-from nnperm_mlflow.analysis.statistics.families import PairErrors
-from nnperm_mlflow.analysis.statistics.stopping_rule import named, widths_that_matter
+from nnperm_mlflow.analysis.repeats.stopping_rule import named, widths_that_matter
+from nnperm_mlflow.analysis.uncertainty.families import PairErrors
 from nnperm_mlflow.approval.baselines import AuditNow, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.config.policy import Policy

@@ -10,7 +10,7 @@ from pathlib import Path
 from nnperm_mlflow.analysis.engine.job import begins_together
 from nnperm_mlflow.analysis.engine.loop import audit_first_block, count_blocks
 from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS
-from nnperm_mlflow.analysis.statistics.profile_grids import profile_job
+from nnperm_mlflow.analysis.profiles.profile_grids import profile_job
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.text import some_of

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nnperm_mlflow import __version__
 from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
-from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS
+from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.models.model_files import ModelFiles

@@ -10,10 +10,10 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.progress import Progress, nobody
-from nnperm_mlflow.analysis.statistics.findings import Findings
-from nnperm_mlflow.analysis.statistics.profiles import find_profiles
-from nnperm_mlflow.analysis.statistics.repeat_loop import find
-from nnperm_mlflow.analysis.statistics.score_columns import with_scores
+from nnperm_mlflow.analysis.profiles.profiles import find_profiles
+from nnperm_mlflow.analysis.repeats.findings import Findings
+from nnperm_mlflow.analysis.repeats.repeat_loop import find
+from nnperm_mlflow.analysis.repeats.score_columns import with_scores
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import NonFinitePredictionError, name_list
 
@@ -94,7 +94,7 @@ def profile(plan: Plan, progress: Progress = nobody, journal: Journal | None = N
     Returns
     -------
     DataFrame or None
-        As `analysis.statistics.profiles.find_profiles` returns it.
+        As `analysis.profiles.profiles.find_profiles` returns it.
     """
     names = plan.used.analysis.profile
     if not names:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
 from nnperm_mlflow.analysis.perturbation.grouping import Companions
+from nnperm_mlflow.analysis.repeats.stopping_rule import MOST_REPEATS, Precision, Watched
+from nnperm_mlflow.analysis.scores.scorers import Scores
 from nnperm_mlflow.analysis.statistics.order import MEAN
-from nnperm_mlflow.analysis.statistics.scorers import Scores
-from nnperm_mlflow.analysis.statistics.stopping_rule import MOST_REPEATS, Precision, Watched
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.inputs.specs import OutputSpec

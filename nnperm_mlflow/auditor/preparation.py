@@ -18,9 +18,9 @@ from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_compan
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import check_strata, stratify
+from nnperm_mlflow.analysis.profiles.profile_grids import check_profiles
+from nnperm_mlflow.analysis.scores.scorers import Scores, choose_scorers
 from nnperm_mlflow.analysis.statistics.order import FLIPS, MEAN
-from nnperm_mlflow.analysis.statistics.profile_grids import check_profiles
-from nnperm_mlflow.analysis.statistics.scorers import Scores, choose_scorers
 from nnperm_mlflow.auditor.identification import identify
 from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.plan import Plan

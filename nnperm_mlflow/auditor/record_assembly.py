@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from nnperm_mlflow.analysis.engine.table import columns_by_perturbation
-from nnperm_mlflow.analysis.statistics.findings import Findings
+from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.statistics.summary import window_table
 from nnperm_mlflow.approval.audit_judgement import contents_of
 from nnperm_mlflow.auditor.plan import Plan

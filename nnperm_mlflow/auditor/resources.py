@@ -11,7 +11,7 @@ import psutil
 from nnperm_mlflow.analysis.engine.job import Job, begins_together, result_bytes
 from nnperm_mlflow.analysis.engine.loop import count_blocks
 from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS
-from nnperm_mlflow.analysis.statistics.profile_grids import GRID, MOST_CATEGORIES
+from nnperm_mlflow.analysis.profiles.profile_grids import GRID, MOST_CATEGORIES
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import RoomError
 from nnperm_mlflow.inputs.row_cache import HELD_BYTES, row_bytes

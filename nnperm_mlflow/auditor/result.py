@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nnperm_mlflow.analysis.statistics.interval_columns import interval_ends
+from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, in_words, moved, set_values, shuffles
-from nnperm_mlflow.analysis.statistics.own_score import OwnScore
+from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
     BOXPLOT_FILE,
@@ -158,7 +158,7 @@ class AuditResult:
         When each temporal channel matters, where windows were asked for; see
         `analysis.statistics.summary.window_table`.
     profiles : DataFrame or None
-        The mean prediction over values of some features; see `analysis.statistics.profiles.find_profiles`.
+        The mean prediction over values of some features; see `analysis.profiles.profiles.find_profiles`.
     associations : DataFrame
         Features that go together; see `analysis.perturbation.grouping.Companions`.
     strata : DataFrame or None

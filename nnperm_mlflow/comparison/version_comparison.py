@@ -14,8 +14,8 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.difference.comparison_result import Comparison
 from nnperm_mlflow.analysis.difference.table_comparison import comparable_statistic, compare_tables
+from nnperm_mlflow.analysis.scores.own_score import score_differences
 from nnperm_mlflow.analysis.statistics.order import in_words
-from nnperm_mlflow.analysis.statistics.own_score import score_differences
 from nnperm_mlflow.auditor.audit_procedure import AnyConfig, audit
 from nnperm_mlflow.auditor.preparation import as_config
 from nnperm_mlflow.auditor.result import Folder

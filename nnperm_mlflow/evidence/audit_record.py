@@ -12,8 +12,8 @@ from typing import Protocol, TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
+from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.analysis.statistics.order import BEFORE
-from nnperm_mlflow.analysis.statistics.own_score import OwnScore
 from nnperm_mlflow.basics.audit_files import (
     CONFIG_FILE,
     SCORES_FILE,

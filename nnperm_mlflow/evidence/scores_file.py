@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from nnperm_mlflow.analysis.statistics.own_score import OwnScore
+from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 

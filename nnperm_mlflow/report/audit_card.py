@@ -8,9 +8,9 @@ from datetime import datetime
 
 import pandas as pd
 
-from nnperm_mlflow.analysis.statistics.interval_columns import interval_ends
+from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.analysis.statistics.order import FEW_HELD, MEAN, in_words, moved, other_leaders, set_values
-from nnperm_mlflow.analysis.statistics.own_score import OwnScore
+from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.basics.text import as_table, as_text, rows_to_show, some_of
 from nnperm_mlflow.verdict.verdict import Subject, Verdict, stamp

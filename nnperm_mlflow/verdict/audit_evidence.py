@@ -9,8 +9,8 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.difference.comparison_result import Comparison
 from nnperm_mlflow.analysis.difference.influences import Statistic
-from nnperm_mlflow.analysis.statistics.families import PairErrors
-from nnperm_mlflow.analysis.statistics.own_score import OwnScore
+from nnperm_mlflow.analysis.scores.own_score import OwnScore
+from nnperm_mlflow.analysis.uncertainty.families import PairErrors
 from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 from nnperm_mlflow.verdict.verdict import Subject
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import pandas as pd
 
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
-from nnperm_mlflow.analysis.statistics.stopping_rule import Watched
+from nnperm_mlflow.analysis.repeats.stopping_rule import Watched
 from nnperm_mlflow.analysis.statistics.summary_columns import NUMBERS
 from nnperm_mlflow.basics.errors import CheckError, UnknownFeatureError, did_you_mean, name_list
 from nnperm_mlflow.config.checks import SHARE, LimitCheck, RankCheck, ScoreAgainstCheck, ScoreCheck, names_of

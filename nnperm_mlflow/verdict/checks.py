@@ -7,7 +7,7 @@ from functools import singledispatch
 
 from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.influences import Statistic
-from nnperm_mlflow.analysis.statistics.families import PairErrors
+from nnperm_mlflow.analysis.uncertainty.families import PairErrors
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
 from nnperm_mlflow.config.checks import (
     SHARE,

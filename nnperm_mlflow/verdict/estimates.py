@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from nnperm_mlflow.analysis.statistics.families import PairErrors, family_ends, family_reach
-from nnperm_mlflow.analysis.statistics.interval_columns import interval_ends
-from nnperm_mlflow.analysis.statistics.intervals import REACH
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
+from nnperm_mlflow.analysis.uncertainty.families import PairErrors, family_ends, family_reach
+from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
+from nnperm_mlflow.analysis.uncertainty.intervals import REACH
 from nnperm_mlflow.basics.errors import CheckError, did_you_mean, name_list
 from nnperm_mlflow.config.checks import SHARE
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from nnperm_mlflow.analysis.statistics.intervals import REACH
-from nnperm_mlflow.analysis.statistics.p_values import SIGNIFICANT, repeats_for
+from nnperm_mlflow.analysis.scores.p_values import SIGNIFICANT, repeats_for
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
+from nnperm_mlflow.analysis.uncertainty.intervals import REACH
 from nnperm_mlflow.basics.errors import CheckError, name_list
 from nnperm_mlflow.config.checks import LimitCheck
 from nnperm_mlflow.verdict.estimates import FLIPS

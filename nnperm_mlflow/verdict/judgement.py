@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nnperm_mlflow.analysis.statistics.intervals import FEWEST_ROWS
+from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict.audit_evidence import Evidence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from nnperm_mlflow.analysis.statistics.own_score import OwnScore, score_difference
+from nnperm_mlflow.analysis.scores.own_score import OwnScore, score_difference
 from nnperm_mlflow.basics.errors import CheckError, did_you_mean, name_list
 from nnperm_mlflow.verdict.estimates import Estimate
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from nnperm_mlflow.analysis.statistics.skewness import LEVEL
+from nnperm_mlflow.analysis.uncertainty.skewness import LEVEL
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import name_list

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from nnperm_mlflow.analysis.engine.journal import Journal
-from tests.analysis.test_journal import audit
+from tests.analysis.engine.test_journal import audit
 
 MOST_TRIES = 20
 

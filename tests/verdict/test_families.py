@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from nnperm_mlflow.analysis.difference.feature_order import FeatureInfluences, pair_errors
-from nnperm_mlflow.analysis.statistics.families import PairErrors, family_ends
-from nnperm_mlflow.analysis.statistics.intervals import REACH, share_ends
-from nnperm_mlflow.analysis.statistics.variance import Exchange
+from nnperm_mlflow.analysis.uncertainty.families import PairErrors, family_ends
+from nnperm_mlflow.analysis.uncertainty.intervals import REACH, share_ends
+from nnperm_mlflow.analysis.uncertainty.variance import Exchange
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict.audit_evidence import Evidence
 from nnperm_mlflow.verdict.estimates import rank_of

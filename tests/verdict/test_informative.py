@@ -11,7 +11,7 @@ from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
-from nnperm_mlflow.analysis.statistics.repeat_loop import find
+from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.config.policy import Policy

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
-from nnperm_mlflow.analysis.statistics.own_score import OwnScore
+from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError
 from nnperm_mlflow.config.checks import ScoreAgainstCheck, ScoreCheck
 from nnperm_mlflow.config.policy import Policy

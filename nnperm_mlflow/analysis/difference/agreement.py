@@ -10,9 +10,9 @@ import numpy as np
 from scipy.stats import rankdata
 
 from nnperm_mlflow.analysis.difference.influences import Errors
-from nnperm_mlflow.analysis.statistics.families import family_reach
-from nnperm_mlflow.analysis.statistics.intervals import REACH
-from nnperm_mlflow.analysis.statistics.skewness import LEVEL
+from nnperm_mlflow.analysis.uncertainty.families import family_reach
+from nnperm_mlflow.analysis.uncertainty.intervals import REACH
+from nnperm_mlflow.analysis.uncertainty.skewness import LEVEL
 
 _FEWEST = 3  # two are in one order or in the other
 _DRAWS = 2_000

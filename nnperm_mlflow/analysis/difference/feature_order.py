@@ -17,8 +17,8 @@ import pandas as pd
 from nnperm_mlflow.analysis.difference.influences import Statistic, find_influences
 from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
-from nnperm_mlflow.analysis.statistics.families import PairErrors
-from nnperm_mlflow.analysis.statistics.variance import Exchange, UnitSums
+from nnperm_mlflow.analysis.uncertainty.families import PairErrors
+from nnperm_mlflow.analysis.uncertainty.variance import Exchange, UnitSums
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from nnperm_mlflow.analysis.statistics.skewness import errors_to_the_end, reaches
-from nnperm_mlflow.analysis.statistics.variance import Dependence, ErrorMoments, Exchange, rows_of_cluster
+from nnperm_mlflow.analysis.uncertainty.skewness import errors_to_the_end, reaches
+from nnperm_mlflow.analysis.uncertainty.variance import Dependence, ErrorMoments, Exchange, rows_of_cluster
 
 Statistic = Literal["median", "mean"]
 

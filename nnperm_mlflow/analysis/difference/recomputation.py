@@ -12,7 +12,7 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.difference.recorded_table import DisturbedColumn, read_provenance
 from nnperm_mlflow.analysis.engine.table import TableReader
-from nnperm_mlflow.analysis.statistics.own_score import OwnScore
+from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 

@@ -16,8 +16,8 @@ from nnperm_mlflow.analysis.difference.influences import UnknownDonors
 from nnperm_mlflow.analysis.engine.table import CLUSTER, TableReader, read_schema, table_metadata
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_block_sizes
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
-from nnperm_mlflow.analysis.statistics.known_blocks import KnownBlocks
-from nnperm_mlflow.analysis.statistics.variance import Dependence, Exchange
+from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
+from nnperm_mlflow.analysis.uncertainty.variance import Dependence, Exchange
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 

@@ -23,7 +23,7 @@ from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
 from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, places, set_values_last
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
-from nnperm_mlflow.analysis.statistics.variance import Dependence
+from nnperm_mlflow.analysis.uncertainty.variance import Dependence
 from nnperm_mlflow.basics.errors import ConfigError
 
 _SAME = ["perturbation", "way"]

@@ -1,0 +1,1 @@
+"""Profiles: the mean prediction over a grid of values of a feature."""

@@ -1,0 +1,90 @@
+"""The mean prediction when everybody's value of a feature is set to each of a grid of values.
+
+This is a partial dependence curve (Friedman, "Greedy Function Approximation: A Gradient Boosting Machine", Annals of
+Statistics 29, 2001).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from nnperm_mlflow.analysis.engine.job import Job
+from nnperm_mlflow.analysis.engine.journal import Journal
+from nnperm_mlflow.analysis.engine.loop import run_blocks
+from nnperm_mlflow.analysis.engine.progress import Progress, nobody, reporting
+from nnperm_mlflow.analysis.profiles.profile_grids import (
+    profile_job_of,
+    set_perturbations,
+    value_grids,
+)
+from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
+from nnperm_mlflow.analysis.uncertainty.skewness import errors_to_the_end
+
+PROFILE_COLUMNS = ("feature", "kind", "value", "mean", "low", "high", "share", "baseline")
+
+
+def find_profiles(
+    job: Job, block_rows: int, names: Sequence[str], progress: Progress = nobody, journal: Journal | None = None
+) -> pd.DataFrame:
+    """Tell the mean prediction over a grid of values of some features.
+
+    Parameters
+    ----------
+    job : Job
+        What perturbations it has does not matter.
+    block_rows : int
+    names : sequence of str
+        Static features of the model.
+    progress : callable, optional
+    journal : Journal, optional
+        Where finished blocks are kept, and those that were finished before are found: that of the audit.
+
+    Returns
+    -------
+    DataFrame
+        A row for each feature and value with the columns `PROFILE_COLUMNS`: `mean` is the mean prediction over all
+        rows, between `low` and `high` with 95 % confidence as far as other rows are like these; `share` is the share of
+        rows that hold the value, for a number of those that hold no larger one; `baseline` is the mean prediction
+        for the rows as they are.
+
+    Raises
+    ------
+    ConfigError
+        If a feature is a series, or a distance between several outputs is followed.
+    """
+    grids = value_grids(job, names)
+    done = set_perturbations(job, grids)
+    own = profile_job_of(job, done)
+    baselines = np.empty(job.inputs.n_rows)
+    shifts = np.empty((len(done), job.inputs.n_rows), dtype=np.float32)
+    for result in reporting(run_blocks(own, block_rows, journal), job.inputs.n_rows, progress):
+        baselines[result.rows] = result.baseline[:, 0]
+        shifts[:, result.rows] = np.where(result.fell[0], -result.deviations[0], result.deviations[0])
+    rows = []
+    for set_to, moved in zip(done, shifts, strict=True):
+        name, kind = set_to.feature.name, set_to.feature.kind
+        known = np.isfinite(moved)
+        clusters = None if job.clusters is None else job.clusters[known]
+        mean, error = _mean_and_error(baselines[known] + moved[known], clusters)
+        share, baseline = grids[name][set_to.value], _mean_and_error(baselines[np.isfinite(baselines)])[0]
+        rows.append((name, kind, set_to.value, mean, mean - error, mean + error, share, baseline))
+    profiles = pd.DataFrame(rows, columns=list(PROFILE_COLUMNS))
+    profiles["value"] = pd.Series([row[2] for row in rows], dtype=object)
+    return profiles
+
+
+def _mean_and_error(values: np.ndarray, clusters: np.ndarray | None = None) -> tuple[float, float]:
+    """Return a mean, whatever the order of the values, and how far the true one may be from it."""
+    if not len(values):
+        return math.nan, math.nan
+    mean = math.fsum(values) / len(values)
+    off = values - mean if clusters is None else np.bincount(clusters, weights=values - mean)
+    n_units = len(values) if clusters is None else len(np.unique(clusters))
+    if clusters is not None and n_units < FEWEST_ROWS:
+        return mean, math.nan
+    variance = math.fsum(np.square(off)) * n_units / max(1, n_units - 1) / len(values) ** 2
+    return mean, errors_to_the_end(n_units) * math.sqrt(variance)
