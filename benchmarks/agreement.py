@@ -31,8 +31,8 @@ from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
+from nnperm_mlflow.models._whole_model import WholeModelPredictor
 from nnperm_mlflow.models.output_numbers import as_columns
-from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 N_ROWS, N_REPEATS = 400, 50
 SCORER = "neg_mean_squared_error"

@@ -14,8 +14,8 @@ from scipy.special import expit
 
 from benchmarks.coverage import Rates, rates, sample_of, statistics_of
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, cycle_positions, other_positions
+from nnperm_mlflow.analysis.uncertainty._stratified_variance import StratifiedExchange
 from nnperm_mlflow.analysis.uncertainty.intervals import ends_of, ranks_of
-from nnperm_mlflow.analysis.uncertainty.stratified_variance import StratifiedExchange
 
 SIZES = {2: 150, 3: 100, 5: 60, 12: 25, 20: 15, 50: 6, 150: 2, 500: 2}
 """Rows that a stratum has on average, and how many strata there are."""

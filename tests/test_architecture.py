@@ -147,6 +147,15 @@ def test_no_two_modules_build_on_each_other_and_no_chain_is_long():
     assert len(longest_chain(imports)) <= 14
 
 
+def test_what_is_private_to_a_room_is_imported_there_alone():
+    """A module whose name begins with `_`, or in a room within the room."""
+    private = {name for name in TREES if name.rpartition(".")[2].startswith("_") and not name.endswith("__")}
+    assert private
+    for name in TREES:
+        for other in IMPORTS[name] & private:
+            assert name.startswith(other.rpartition(".")[0] + "."), f"{name} imports {other}"
+
+
 def test_a_cycle_and_the_longest_chain_are_found():
     chain = {"a": {"b"}, "b": {"c"}, "c": set(), "d": {"c"}}
     assert (find_cycle(chain), longest_chain(chain)) == ([], ["a", "b", "c"])

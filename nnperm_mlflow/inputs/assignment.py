@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 
 from nnperm_mlflow.basics.errors import ConfigError, did_you_mean, name_list
 from nnperm_mlflow.basics.problems import Problems
+from nnperm_mlflow.inputs._csv_dialect import CSV_KEY, OTHER_SEPARATORS
 from nnperm_mlflow.inputs.bound_inputs import Wanted
-from nnperm_mlflow.inputs.csv_dialect import CSV_KEY, OTHER_SEPARATORS
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.inputs.specs import InputSpec
 

@@ -9,14 +9,14 @@ import numpy as np
 
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.basics.problems import Problems
+from nnperm_mlflow.inputs._row_sources import ColumnGrid, StoredArray
+from nnperm_mlflow.inputs._values import check_values
 from nnperm_mlflow.inputs.assignment import Target, assign_data, candidates, fits, grid_shape
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs, Gap, Wanted
 from nnperm_mlflow.inputs.dataset import Dataset, Series
 from nnperm_mlflow.inputs.domains import find_strangers
-from nnperm_mlflow.inputs.row_sources import ColumnGrid, StoredArray
 from nnperm_mlflow.inputs.slots import Feature, Index, Kind, RowSource, Slot
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.inputs.values import check_values
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
+from nnperm_mlflow.inputs._texts import as_text
 from nnperm_mlflow.inputs.series import Series
 from nnperm_mlflow.inputs.tables import Table, column_values
-from nnperm_mlflow.inputs.texts import as_text
 
 _ARRAYS = (np.ndarray, list, tuple)
 

@@ -15,9 +15,9 @@ from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.data_config import DataConfig, TemporalConfig
+from nnperm_mlflow.inputs._row_sources import release
 from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.cells import split_cells
-from nnperm_mlflow.inputs.row_sources import release
 from nnperm_mlflow.inputs.series import Series
 from nnperm_mlflow.inputs.tables import Fetch, Table, column_values, read_table, read_written
 

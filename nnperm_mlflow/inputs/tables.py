@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from nnperm_mlflow.basics.errors import DataError
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.config.data_config import CsvConfig
-from nnperm_mlflow.inputs.csv_dialect import CSV_KEY, find_dialect
-from nnperm_mlflow.inputs.csv_files import read_cells_of_csv, read_csv
-from nnperm_mlflow.inputs.texts import (
+from nnperm_mlflow.inputs._csv_dialect import CSV_KEY, find_dialect
+from nnperm_mlflow.inputs._csv_files import read_cells_of_csv, read_csv
+from nnperm_mlflow.inputs._texts import (
     as_text,
     codes_as_texts,
     is_repeated_text,

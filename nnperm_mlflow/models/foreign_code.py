@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnperm_mlflow.models.unreached import (
+from nnperm_mlflow.models._unreached import (
     RESTORING,
     SAVING,
     called_functions,

@@ -18,11 +18,11 @@ from mlflow.exceptions import MlflowException
 from nnperm_mlflow.basics.documents import read_yaml
 from nnperm_mlflow.basics.errors import ConfigError, ModelError, ModelNotFoundError, TrackingError, says_missing
 from nnperm_mlflow.basics.locations import without_secrets
+from nnperm_mlflow.models._storage import files_uri, refuse_missing
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_outside
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import is_of_keras_2
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.models.storage import files_uri, refuse_missing
 
 logger = logging.getLogger(__name__)
 

@@ -16,15 +16,15 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.errors import ModelError, PredictionError, name_list
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
+from nnperm_mlflow.models._pyfunc_failures import explain_failure
+from nnperm_mlflow.models._pyfunc_outputs import joined, named_columns, places_to_follow
+from nnperm_mlflow.models._whole_model import WholeModelPredictor
 from nnperm_mlflow.models.formats import SKLEARN_KEYS, what_is_read
 from nnperm_mlflow.models.model_files import refuse_untrusted
 from nnperm_mlflow.models.model_signature import output_names, refuse_fixed_rows, specs_from_signature
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.output_numbers import are_classes, as_columns
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.models.pyfunc_failures import explain_failure
-from nnperm_mlflow.models.pyfunc_outputs import joined, named_columns, places_to_follow
-from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 logger = logging.getLogger(__name__)
 

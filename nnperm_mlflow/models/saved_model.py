@@ -13,10 +13,10 @@ from google.protobuf.message import DecodeError
 
 from nnperm_mlflow.basics.errors import ModelError, did_you_mean, name_list
 from nnperm_mlflow.inputs.specs import OutputSpec
+from nnperm_mlflow.models._saved_model_files import SavedModelFiles
 from nnperm_mlflow.models.foreign_code import reaching_operations
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.models.saved_model_files import SavedModelFiles
 from nnperm_mlflow.models.tensor_predictor import TensorPredictor
 from nnperm_mlflow.models.tensors import Tensors, spec_from_tensor
 

@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
+from nnperm_mlflow.models._whole_model import WholeModelPredictor
 from nnperm_mlflow.models.output_numbers import same_numbers
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.tensor_outputs import to_columns
 from nnperm_mlflow.models.tensors import WORKERS, Compiled, Tensors, guarded, to_tensor
-from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 logger = logging.getLogger(__name__)
 

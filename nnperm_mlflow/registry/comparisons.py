@@ -17,8 +17,8 @@ from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.basics.audit_files import COMPARISON_TABLE
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.registry.metric_keys import metric_names
-from nnperm_mlflow.registry.metrics import log_metrics
+from nnperm_mlflow.registry._metric_keys import metric_names
+from nnperm_mlflow.registry._metrics import log_metrics
 from nnperm_mlflow.registry.tags import COMPARISON, KIND_TAG
 
 _SHOWN_COLUMNS: dict[Statistic, list[str]] = {

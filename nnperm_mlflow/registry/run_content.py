@@ -16,9 +16,9 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.audit_files import MEDIANS_FILE
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
+from nnperm_mlflow.registry._metric_keys import metric_names
+from nnperm_mlflow.registry._metrics import log_metrics
 from nnperm_mlflow.registry.error_explanation import refused
-from nnperm_mlflow.registry.metric_keys import metric_names
-from nnperm_mlflow.registry.metrics import log_metrics
 from nnperm_mlflow.registry.publication import RunContent
 
 MEDIANS_COLUMNS = [

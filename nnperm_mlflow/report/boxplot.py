@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from nnperm_mlflow.analysis.statistics.order import FEW_HELD, MEAN, TOP, in_words, moved, ordered, set_values
-from nnperm_mlflow.report.picture_text import LONGEST_LINE, MUTED, TITLE_POINTS, fit, inches_of, shorten
+from nnperm_mlflow.report._picture_text import LONGEST_LINE, MUTED, TITLE_POINTS, fit, inches_of, shorten
 
 MOST, MOST_SET = 60, 20
 """Perturbations that are shown, those that lead, and how many set values among them where there are more of all; of

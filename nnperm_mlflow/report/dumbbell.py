@@ -14,8 +14,7 @@ from matplotlib.lines import Line2D
 
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.statistics.order import in_words, moved, set_values
-from nnperm_mlflow.report.compared_numbers import SIDES, numbers_of
-from nnperm_mlflow.report.picture_text import (
+from nnperm_mlflow.report._picture_text import (
     LONGEST_LINE,
     MUTED,
     SUBTITLE_POINTS,
@@ -25,6 +24,7 @@ from nnperm_mlflow.report.picture_text import (
     shorten,
     three_digits,
 )
+from nnperm_mlflow.report.compared_numbers import SIDES, numbers_of
 
 TOP = 20
 """Features of both versions that are shown, those that changed most."""

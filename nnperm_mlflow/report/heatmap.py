@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import BboxTransformTo, ScaledTranslation
 
 from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, in_words
-from nnperm_mlflow.report.picture_text import (
+from nnperm_mlflow.report._picture_text import (
     LONGEST_LINE,
     SUBTITLE_POINTS,
     TITLE_POINTS,

@@ -14,7 +14,7 @@ from matplotlib.markers import TICKUP
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from nnperm_mlflow.report.picture_text import (
+from nnperm_mlflow.report._picture_text import (
     LONGEST_LINE,
     MUTED,
     SUBTITLE_POINTS,

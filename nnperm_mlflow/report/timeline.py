@@ -14,7 +14,7 @@ from sklearn.isotonic import isotonic_regression
 
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.statistics.order import in_words
-from nnperm_mlflow.report.picture_text import (
+from nnperm_mlflow.report._picture_text import (
     LONGEST_LINE,
     MUTED,
     SUBTITLE_POINTS,
@@ -23,7 +23,7 @@ from nnperm_mlflow.report.picture_text import (
     three_digits,
     write_title,
 )
-from nnperm_mlflow.report.timeline_grid import HistoryGrid, caption_of, grid_of
+from nnperm_mlflow.report._timeline_grid import HistoryGrid, caption_of, grid_of
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a6518a", "#b08000", "#56a0d3", "#6b4ba1", "#30373d")
 _OTHERS = "#c9ced3"

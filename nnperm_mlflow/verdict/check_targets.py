@@ -13,8 +13,8 @@ from nnperm_mlflow.analysis.statistics.summary_columns import NUMBERS
 from nnperm_mlflow.basics.errors import CheckError, UnknownFeatureError, did_you_mean, name_list
 from nnperm_mlflow.config.checks import SHARE, LimitCheck, RankCheck, ScoreAgainstCheck, ScoreCheck, names_of
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.verdict.estimates import check_statistic, single_shuffles
-from nnperm_mlflow.verdict.score_checks import check_score
+from nnperm_mlflow.verdict._estimates import check_statistic, single_shuffles
+from nnperm_mlflow.verdict._score_checks import check_score
 
 _WILD = frozenset("*?[")
 

@@ -19,9 +19,7 @@ from nnperm_mlflow.config.checks import (
     UnusedCheck,
     names_of,
 )
-from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
-from nnperm_mlflow.verdict.check_targets import asked_of, choose
-from nnperm_mlflow.verdict.estimates import (
+from nnperm_mlflow.verdict._estimates import (
     Estimate,
     State,
     estimates_of,
@@ -30,8 +28,10 @@ from nnperm_mlflow.verdict.estimates import (
     untested_features,
     unused_features,
 )
-from nnperm_mlflow.verdict.informative import refuse_uninformative, refuse_unreachable
-from nnperm_mlflow.verdict.score_checks import drop_estimate, score_estimate
+from nnperm_mlflow.verdict._informative import refuse_uninformative, refuse_unreachable
+from nnperm_mlflow.verdict._score_checks import drop_estimate, score_estimate
+from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
+from nnperm_mlflow.verdict.check_targets import asked_of, choose
 from nnperm_mlflow.verdict.verdict import Finding
 
 _WORST_FIRST: tuple[State, ...] = ("fails", "undecided", "holds")

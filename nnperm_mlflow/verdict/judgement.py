@@ -5,9 +5,9 @@ from __future__ import annotations
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.verdict._required import refuse_missing
 from nnperm_mlflow.verdict.audit_evidence import Evidence
 from nnperm_mlflow.verdict.checks import apply
-from nnperm_mlflow.verdict.required import refuse_missing
 from nnperm_mlflow.verdict.verdict import Outcome, Verdict
 
 

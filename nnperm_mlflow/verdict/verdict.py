@@ -12,7 +12,7 @@ from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.verdict.estimates import Estimate, State
+from nnperm_mlflow.verdict._estimates import Estimate, State
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ def test_what_a_model_of_others_says_of_the_data_is_not_passed_on(settings, watc
 
 def test_what_mlflow_says_of_data_of_another_type_is_not_passed_on(settings, watched, monkeypatch):
     """Its own check of a signature prints the data themselves."""
-    from nnperm_mlflow.inputs import row_sources as sources
+    from nnperm_mlflow.inputs import _row_sources as sources
 
     change(settings, age=NUMBER)
     settings["inputs"] = {"age": "age"}

@@ -13,9 +13,9 @@ import pytest
 from nnperm_mlflow.basics.errors import DataError, ShapeError
 from nnperm_mlflow.config.data_config import DataConfig
 from nnperm_mlflow.inputs import tables
+from nnperm_mlflow.inputs._row_sources import ColumnGrid, StoredArray, release
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from, load_dataset
-from nnperm_mlflow.inputs.row_sources import ColumnGrid, StoredArray, release
 from nnperm_mlflow.inputs.specs import InputSpec
 
 TABLE = pd.DataFrame(
@@ -231,7 +231,7 @@ def test_a_text_that_is_repeated_is_in_memory_once(tmp_path, monkeypatch, kind, 
 def test_texts_that_unpack_to_far_more_than_their_file_are_refused(tmp_path, monkeypatch, limit):
     """Each different, but for its end the one before: 3 kB that take a few bytes of the file."""
     monkeypatch.setattr(tables, "_IN_MEMORY_BYTES", limit)
-    monkeypatch.setattr("nnperm_mlflow.inputs.texts._FREE_BYTES", 1 << 20)
+    monkeypatch.setattr("nnperm_mlflow.inputs._texts._FREE_BYTES", 1 << 20)
     path = tmp_path / "clients.parquet"
     names = pa.table({"name": [f"{WORD}{number}" for number in range(10_000)]})
     delta = {"use_dictionary": False, "column_encoding": {"name": "DELTA_BYTE_ARRAY"}}

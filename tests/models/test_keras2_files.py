@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nnperm_mlflow.basics.errors import ModelError, UntrustedModelError
-from nnperm_mlflow.models.keras2.trust import reaching_parts, uncompiled
+from nnperm_mlflow.models.keras2._trust import reaching_parts, uncompiled
 from nnperm_mlflow.models.network_files import is_of_keras_2, keras_version
 from tests.support.stored import load, predicted, stored_as
 

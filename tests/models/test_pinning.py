@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from nnperm_mlflow.basics.errors import ModelError, ModelNotFoundError
+from nnperm_mlflow.models._storage import _local_directory
 from nnperm_mlflow.models.loaders import download_model, load_predictor
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
-from nnperm_mlflow.models.storage import _local_directory
 
 LEGACY = Path(__file__).parent / "legacy"
 GIVEN = np.array([[1.0, 2.0], [3.0, 5.0]], dtype="float32")

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from nnperm_mlflow.inputs.slots import Change, Slot
-from nnperm_mlflow.models.keras.affine import find_exits
+from nnperm_mlflow.models.keras._affine import find_exits
+from nnperm_mlflow.models.keras._shortcut import Shortcut
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.keras.nodes import unfold
-from nnperm_mlflow.models.keras.shortcut import Shortcut
 from tests.models.test_branches import code, embedded, history, numbers, rows_for
 
 layers = keras.layers

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_metric_name
 
-from nnperm_mlflow.registry.metric_keys import metric_key
+from nnperm_mlflow.registry._metric_keys import metric_key
 from nnperm_mlflow.registry.version_link import as_text, with_section
 
 LOOKALIKE = "dose _mg_-327d554550"

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from nnperm_mlflow.report.picture_text import inches_of, three_digits
+from nnperm_mlflow.report._picture_text import inches_of, three_digits
 from nnperm_mlflow.report.timeline import draw_history, history_figure
 from tests.report.test_boxplot import global_style
 from tests.report.test_heatmap import HOSTILE, LONG, assert_every_text_can_be_read, is_literal

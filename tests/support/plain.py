@@ -16,8 +16,8 @@ from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.inputs.specs import InputSpec, OutputSpec
+from nnperm_mlflow.models._whole_model import WholeModelPredictor
 from nnperm_mlflow.models.output_numbers import as_columns
-from nnperm_mlflow.models.whole_model import WholeModelPredictor
 
 Function = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 

@@ -13,8 +13,8 @@ from nnperm_mlflow.analysis.uncertainty.families import PairErrors, family_ends
 from nnperm_mlflow.analysis.uncertainty.intervals import REACH, share_ends
 from nnperm_mlflow.analysis.uncertainty.variance import Exchange
 from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.verdict._estimates import rank_of
 from nnperm_mlflow.verdict.audit_evidence import Evidence
-from nnperm_mlflow.verdict.estimates import rank_of
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Subject
 from tests.verdict.test_informative import audited

@@ -9,17 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nnperm_mlflow.analysis.difference.agreement import Interval
+from nnperm_mlflow.analysis.difference._agreement import Interval
 from nnperm_mlflow.analysis.difference.comparison_result import Comparison
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo, Shuffle
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, UnknownFeatureError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.report.audit_card import audit_card
-from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
-from nnperm_mlflow.verdict.check_targets import rests_on, watch
-from nnperm_mlflow.verdict.checks import apply
-from nnperm_mlflow.verdict.estimates import (
+from nnperm_mlflow.verdict._estimates import (
     Estimate,
     estimates_of,
     rank_of,
@@ -27,6 +24,9 @@ from nnperm_mlflow.verdict.estimates import (
     single_shuffles,
     unused_features,
 )
+from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
+from nnperm_mlflow.verdict.check_targets import rests_on, watch
+from nnperm_mlflow.verdict.checks import apply
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Subject
 

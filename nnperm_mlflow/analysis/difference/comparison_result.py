@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from nnperm_mlflow.analysis.difference.agreement import Interval
+from nnperm_mlflow.analysis.difference._agreement import Interval
 from nnperm_mlflow.analysis.difference.influences import (
     Statistic,
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.difference.agreement import largest_shift, rank_correlation
+from nnperm_mlflow.analysis.difference._agreement import largest_shift, rank_correlation
 from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_COLUMNS, DIFFERENCE_OF, Comparison
 from nnperm_mlflow.analysis.difference.influences import (
     Errors,

@@ -24,6 +24,7 @@ from itertools import islice
 import numpy as np
 
 import nnperm_mlflow.analysis.perturbation.donors as shuffling
+from nnperm_mlflow.analysis.perturbation._keyed_numbers import dealt, key_of
 from nnperm_mlflow.analysis.perturbation.donors import (
     ShuffleBlock,
     cycle_positions,
@@ -33,7 +34,6 @@ from nnperm_mlflow.analysis.perturbation.donors import (
     shuffle_block_sizes,
     shuffle_blocks,
 )
-from nnperm_mlflow.analysis.perturbation.keyed_numbers import dealt, key_of
 from nnperm_mlflow.analysis.perturbation.strata import Strata
 from nnperm_mlflow.inputs.slots import Feature
 

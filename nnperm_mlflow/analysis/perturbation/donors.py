@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nnperm_mlflow.analysis.perturbation.keyed_numbers import dealt, key_of
+from nnperm_mlflow.analysis.perturbation._keyed_numbers import dealt, key_of
 
 SHUFFLE_BLOCK_ROWS = 65_536
 """Most rows of a shuffle block; a donor's position in it fits 16 bits."""

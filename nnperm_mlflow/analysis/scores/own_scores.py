@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nnperm_mlflow.analysis.scores.guessing import BY_CHANCE, guess_of
+from nnperm_mlflow.analysis.scores._guessing import BY_CHANCE, guess_of
+from nnperm_mlflow.analysis.scores._score_influences import ScoreInfluence
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
-from nnperm_mlflow.analysis.scores.score_influences import ScoreInfluence
 from nnperm_mlflow.analysis.scores.scorers import Scores
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS, share_ends
 from nnperm_mlflow.analysis.uncertainty.skewness import errors_to_the_end, reaches

@@ -17,8 +17,8 @@ import pandas as pd
 from sklearn.metrics import get_scorer, get_scorer_names
 
 from nnperm_mlflow.analysis.engine.decisions import Decision
-from nnperm_mlflow.analysis.scores.score_influences import ScoreInfluence, influence_of
-from nnperm_mlflow.analysis.scores.stand_ins import Numbers, Probabilities, Ranks, StandIn
+from nnperm_mlflow.analysis.scores._score_influences import ScoreInfluence, influence_of
+from nnperm_mlflow.analysis.scores._stand_ins import Numbers, Probabilities, Ranks, StandIn
 from nnperm_mlflow.basics.errors import ConfigError, DataError, did_you_mean, name_list
 
 logger = logging.getLogger(__name__)

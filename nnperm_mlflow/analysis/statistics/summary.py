@@ -83,9 +83,9 @@ def summarize(
         Each of `SURE` lies between `<statistic>_low` and `<statistic>_high` with 95 % confidence (see
         `analysis.uncertainty.intervals`), and `median_spread` is the standard deviation of the repeats' medians.
         `shift` is by how much predictions have risen on average, NaN for a distance. `changed_share` is the share of
-        rows in which the feature's value changed, `changed_median` the median over these rows, NaN where there are none, or
-        where rows moved whose value did not change. `flipped_share` is the share of rows in which the decision is
-        another one.
+        rows in which the feature's value changed, `changed_median` the median over these rows, NaN where there are
+        none, or where rows moved whose value did not change. `flipped_share` is the share of rows in which the decision
+        is another one.
     """
     means, shifts = tally.means().tolist(), tally.shifts().tolist()
     rows = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
-from nnperm_mlflow.analysis.uncertainty.stratified_variance import StratifiedExchange
+from nnperm_mlflow.analysis.uncertainty._stratified_variance import StratifiedExchange
 from nnperm_mlflow.analysis.uncertainty.variance import Dependence, Exchange
 
 ENOUGH_CLUSTERS = 1_000

@@ -11,8 +11,8 @@ import numpy as np
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
-from nnperm_mlflow.models.keras.branches import BranchPredictor
-from nnperm_mlflow.models.keras.domains import with_domains
+from nnperm_mlflow.models.keras._branches import BranchPredictor
+from nnperm_mlflow.models.keras._domains import with_domains
 from nnperm_mlflow.models.keras.nodes import KerasGraph, unfold, with_lengths
 from nnperm_mlflow.models.output_numbers import rows_mix, same_numbers
 from nnperm_mlflow.models.predictor import Predictor

@@ -17,9 +17,9 @@ from typing import Any
 from nnperm_mlflow.basics.errors import ModelError, name_list
 from nnperm_mlflow.models.keras.network_predictor import KerasPredictor, keras_predictor
 from nnperm_mlflow.models.keras.refusals import refuse_stateful, unloadable
-from nnperm_mlflow.models.keras2.kinds import exchanged_halves, kinds_read_otherwise
-from nnperm_mlflow.models.keras2.nodes import unfold
-from nnperm_mlflow.models.keras2.trust import reaching_parts, uncompiled
+from nnperm_mlflow.models.keras2._kinds import exchanged_halves, kinds_read_otherwise
+from nnperm_mlflow.models.keras2._nodes import unfold
+from nnperm_mlflow.models.keras2._trust import reaching_parts, uncompiled
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_signature import specs_from_signature
 from nnperm_mlflow.models.model_uri import ModelReference

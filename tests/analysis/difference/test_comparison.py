@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 from scipy.stats import spearmanr
 
-from nnperm_mlflow.analysis.difference.agreement import largest_shift, rank_correlation
+from nnperm_mlflow.analysis.difference._agreement import largest_shift, rank_correlation
 from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_COLUMNS
 from nnperm_mlflow.analysis.difference.influences import (
     Errors,

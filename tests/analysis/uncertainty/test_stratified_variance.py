@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, cycle_positions, donor_positions
-from nnperm_mlflow.analysis.uncertainty.stratified_variance import StratifiedExchange
+from nnperm_mlflow.analysis.uncertainty._stratified_variance import StratifiedExchange
 from nnperm_mlflow.analysis.uncertainty.variance import UNKNOWN, Exchange
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nnperm_mlflow.analysis.scores.own_score import OwnScore, score_difference
 from nnperm_mlflow.basics.errors import CheckError, did_you_mean, name_list
-from nnperm_mlflow.verdict.estimates import Estimate
+from nnperm_mlflow.verdict._estimates import Estimate
 
 
 def check_score(name: str, told: Sequence[str], title: str) -> None:

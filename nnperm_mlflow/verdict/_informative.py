@@ -13,7 +13,7 @@ from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.analysis.uncertainty.intervals import REACH
 from nnperm_mlflow.basics.errors import CheckError, name_list
 from nnperm_mlflow.config.checks import LimitCheck
-from nnperm_mlflow.verdict.estimates import FLIPS
+from nnperm_mlflow.verdict._estimates import FLIPS
 
 
 def refuse_uninformative(summary: pd.DataFrame, statistic: str, names: Iterable[str], title: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from nnperm_mlflow.analysis.scores.stand_ins import StandIn
+from nnperm_mlflow.analysis.scores._stand_ins import StandIn
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nnperm_mlflow.models.keras2.names import words
+from nnperm_mlflow.models.keras2._names import words
 
 Layer = Mapping[str, Any]
 """A layer of a network, as its configuration describes it."""

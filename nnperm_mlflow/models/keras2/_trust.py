@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nnperm_mlflow.models.foreign_code import only_computes
-from nnperm_mlflow.models.keras2.names import (
+from nnperm_mlflow.models.keras2._names import (
     ACTIVATIONS,
     FUNCTIONS,
     LAYERS,

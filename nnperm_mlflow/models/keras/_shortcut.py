@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from nnperm_mlflow.models.graph import Key
-from nnperm_mlflow.models.keras.affine import Exit, affine_tensors, frontier_of, reached_from, split_layers
+from nnperm_mlflow.models.keras._affine import Exit, affine_tensors, frontier_of, reached_from, split_layers
 from nnperm_mlflow.models.keras.nodes import KerasGraph, Packed, run_steps, unpacked
 from nnperm_mlflow.models.tensors import Compiled, any_rows, guarded
 

@@ -13,8 +13,8 @@ import numpy as np
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import Arrays
 from nnperm_mlflow.models.graph import Key
-from nnperm_mlflow.models.keras.compiled_steps import Border
-from nnperm_mlflow.models.keras.network_parts import Cluster, NetworkParts, Route
+from nnperm_mlflow.models.keras._compiled_steps import Border
+from nnperm_mlflow.models.keras._network_parts import Cluster, NetworkParts, Route
 from nnperm_mlflow.models.keras.nodes import Packed, repeated
 from nnperm_mlflow.models.stacking import StackingBlock, Stacks
 from nnperm_mlflow.models.tensor_outputs import to_columns

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import DataError, name_list
-from nnperm_mlflow.inputs.csv_dialect import CSV_KEY, Dialect
+from nnperm_mlflow.inputs._csv_dialect import CSV_KEY, Dialect
 
 _FREE_BYTES = 1 << 28  # that a table may take, however small its file is: 256 MiB
 _MOST_UNPACKED = 200  # times the size of its file that a packed one may have; what people write has 20

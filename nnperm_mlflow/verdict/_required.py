@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from nnperm_mlflow.basics.errors import CheckError, name_list
 from nnperm_mlflow.config.requirements import Requirements
+from nnperm_mlflow.verdict._estimates import untested_features
 from nnperm_mlflow.verdict.audit_evidence import Evidence
-from nnperm_mlflow.verdict.estimates import untested_features
 from nnperm_mlflow.verdict.training_rows import MOST_OF_TRAINING
 
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
 from nnperm_mlflow.models.graph import Key, cluster_inputs
-from nnperm_mlflow.models.keras.affine import find_exits
-from nnperm_mlflow.models.keras.compiled_steps import Border, JointSteps, OwnSteps
+from nnperm_mlflow.models.keras._affine import find_exits
+from nnperm_mlflow.models.keras._compiled_steps import Border, JointSteps, OwnSteps
+from nnperm_mlflow.models.keras._shortcut import Shortcut
 from nnperm_mlflow.models.keras.nodes import KerasGraph, Packed
-from nnperm_mlflow.models.keras.shortcut import Shortcut
 from nnperm_mlflow.models.stacking import Exactness
 from nnperm_mlflow.models.tensor_outputs import to_columns
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nnperm_mlflow.models.keras2.masks import RECURRENT, Layer, masks_taken_otherwise, name_of, tensors_of
+from nnperm_mlflow.models.keras2._masks import RECURRENT, Layer, masks_taken_otherwise, name_of, tensors_of
 
 _NETWORKS = frozenset({"Functional", "Model", "Sequential"})
 _LACKING = re.compile(

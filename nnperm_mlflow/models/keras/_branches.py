@@ -16,8 +16,8 @@ import numpy as np
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.inputs.specs import Arrays
-from nnperm_mlflow.models.keras.branch_block import BranchBlock, ShortcutRoute, Together
-from nnperm_mlflow.models.keras.network_parts import NetworkParts, Route
+from nnperm_mlflow.models.keras._branch_block import BranchBlock, ShortcutRoute, Together
+from nnperm_mlflow.models.keras._network_parts import NetworkParts, Route
 from nnperm_mlflow.models.output_numbers import rounding_of
 
 logger = logging.getLogger(__name__)
