@@ -252,7 +252,7 @@ def test_a_missing_baseline_and_an_undefined_correlation_are_errors():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"undefined": ["AGE"]}, "'AGE' has no median in one of the two versions"),
+        ({"undefined": ["AGE"]}, "'AGE' has no deviations in one of the two versions"),
         ({"only_a": ["SEX"]}, "only one of models:/credit/3 and models:/credit/4 has 'SEX', which would go unchecked"),
         ({"only_b": ["INCOME"]}, "has 'INCOME', which would go unchecked"),
     ],
@@ -361,7 +361,7 @@ def test_the_card_tells_the_verdict_the_features_and_what_it_stands_on():
     card = audit_card(SUMMARY, SUBJECT, unit="probability", when=when, verdict=verdict, address="http://house/#/run1")
     assert "**Verdict: fail: 1 of 1 checks are not kept" in card
     assert r"| age \| \<b\> | median of AGE is at most 0.01 |" in card
-    assert "| PAY | 0.3 \\(0.28 to 0.32\\) |" in card
+    assert "| PAY | 0.4 \\(0.36 to 0.44\\) | 0.3 \\(0.28 to 0.32\\) |" in card
     assert "[run1](http://house/#/run1)" in card
     assert "No measurable effect: ID\\*, colour." in card
     assert "sha256" in card
