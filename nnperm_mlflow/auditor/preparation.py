@@ -195,7 +195,9 @@ def prepare(
         noise=noise,
         companions=companions,
         scores=scores,
-        watched=watch(config.policy, perturbations, [] if scores is None else scores.names, uri),
+        watched=watch(
+            config.policy, perturbations, [] if scores is None else scores.names, uri, p_values=analysis.p_values
+        ),
         outputs=outputs,
     )
 

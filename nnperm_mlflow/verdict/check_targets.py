@@ -19,7 +19,9 @@ from nnperm_mlflow.verdict._score_checks import check_score
 _WILD = frozenset("*?[")
 
 
-def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequence[str], model: str) -> Watched:
+def watch(
+    policy: Policy, perturbations: Sequence[Perturbation], scores: Sequence[str], model: str, *, p_values: bool = False
+) -> Watched:
     """Return what a policy rests on; refuse one that asks for what an audit will not tell.
 
     Parameters
@@ -31,6 +33,8 @@ def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequenc
         Of the model as it is, and whose drops will be told.
     model : str
         Pinned URI of the version, for messages.
+    p_values : bool
+        Whether these drops will be tested.
 
     Returns
     -------
@@ -48,7 +52,8 @@ def watch(policy: Policy, perturbations: Sequence[Perturbation], scores: Sequenc
         [(done.name, done.feature.name, done.feature.kind, done.way) for done in perturbations],
         columns=["perturbation", "feature", "kind", "way"],
     )
-    statistics = [*NUMBERS, *(f"{score}_drop" for score in scores)]
+    of_scores = ("drop", "p", "q") if p_values else ("drop",)
+    statistics = [*NUMBERS, *(f"{score}_{end}" for score in scores for end in of_scores)]
     watched = rests_on(policy, planned, model)
     for check in policy.checks if policy.applies else ():
         if isinstance(check, (LimitCheck, RankCheck)):

@@ -313,6 +313,14 @@ def test_a_policy_is_refused_before_the_audit_where_it_cannot_be_answered():
     assert watched({"feature": "SAX", "max": 1}, mode="off") == set()
 
 
+def test_a_limit_on_a_p_value_is_refused_beforehand_only_where_drops_are_not_tested():
+    for end in ("p", "q"):
+        checks = policy({"feature": "SEX", "statistic": f"roc_auc_{end}", "max": 0.05})
+        with pytest.raises(CheckError, match=f"'roc_auc_{end}' is no statistic"):
+            watch(checks, planned(), ["roc_auc"], MODEL)
+        watch(checks, planned(), ["roc_auc"], MODEL, p_values=True)
+
+
 def test_a_rank_rests_on_all_that_have_a_place_and_a_share_on_the_means_of_all_parts():
     single = set(single_shuffles(SUMMARY)["perturbation"])
     assert 1 < len(single) < len(SUMMARY)

@@ -63,6 +63,8 @@ def widths_that_matter(summary: pd.DataFrame, order_by: str, watched: Iterable[t
     asked = pd.DataFrame(sorted({*leading, *watched}), columns=["perturbation", "statistic"])
     parts = []
     for statistic, of_one in asked.groupby("statistic", sort=False):
+        if not {statistic, f"{statistic}_low"} & set(summary):  # p-values are told when all repeats are made
+            continue
         low, high = interval_ends(summary, str(statistic))
         found = pd.DataFrame({"perturbation": summary["perturbation"], "width": high - low})
         found["at_random"] = summary.index.isin(moved(summary).index)

@@ -57,6 +57,13 @@ def test_its_numbers_are_those_of_as_many_repeats_asked_for(tmp_path):
     )
 
 
+def test_a_p_value_that_a_check_rests_on_has_no_interval_to_wait_for(tmp_path):
+    """It is told when all repeats are made, so that none of the passes before has its column."""
+    watched = frozenset({("age", "roc_auc_p"), ("age", "roc_auc_q")})
+    plain, by_p = audit(tmp_path, Precision(0.5, 4))[0], audit(tmp_path, Precision(0.5, 4, watched))[0]
+    assert (by_p.repeats, by_p.widest) == (plain.repeats, plain.widest)
+
+
 def test_it_never_exceeds_the_most_allowed_and_says_what_it_reached(tmp_path, caplog):
     found, table = audit(tmp_path, Precision(1e-9, 5))
     assert found.repeats == 5
