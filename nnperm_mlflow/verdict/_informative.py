@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from nnperm_mlflow.analysis.scores.p_values import SIGNIFICANT, repeats_for
+from nnperm_mlflow.analysis.statistics.order import DROP
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.analysis.uncertainty.intervals import REACH
 from nnperm_mlflow.basics.errors import CheckError, name_list
@@ -32,7 +33,8 @@ def refuse_uninformative(summary: pd.DataFrame, statistic: str, names: Iterable[
     Raises
     ------
     CheckError
-        If a perturbation changed no value, a quantile is 0 since most rows kept their values, or no decision can flip.
+        If a perturbation changed no value, a quantile is 0 since most rows kept their values, or no decision can flip,
+        which is what a statistic or a score counts.
         The message names a statistic that would answer.
     """
     rows = {str(row["perturbation"]): row for row in summary.to_dict("records")}
@@ -55,6 +57,13 @@ def refuse_uninformative(summary: pd.DataFrame, statistic: str, names: Iterable[
             f"check '{title}': the model decides alike on all rows, {name_list(still)} disturbed or not, so that no "
             "decision could flip. Audit rows on which it decides both ways, say at which threshold it does (analysis: "
             "decision), or ask for 'statistic: mean'."
+        )
+    blind = [name for name, row in meant if _is_blind(row, statistic)]
+    if blind:
+        raise CheckError(
+            f"check '{title}': predictions move with {name_list(blind)}, but {statistic} and its error are 0, since "
+            "the model decides alike on all rows. Audit rows on which it decides both ways, say at which threshold it "
+            "does (analysis: decision), or ask for the drop of another score, such as 'roc_auc'."
         )
 
 
@@ -110,3 +119,13 @@ def _is_forced(row: Any, statistic: str) -> bool:  # noqa: ANN401 - a row of a s
     if level is None or math.isnan(share) or kept == 0:
         return False
     return share + REACH * math.sqrt(share * (1 - share) / kept) < 1 - level
+
+
+def _is_blind(row: Any, statistic: str) -> bool:  # noqa: ANN401 - a row of a summary, as a mapping
+    """Tell whether a drop is of a score that counts decisions, where none can change though predictions do."""
+    return (
+        statistic.endswith(DROP)
+        and not row.get("decisions_vary", True)
+        and row.get(f"{statistic}_error") == 0
+        and row["max"] > 0
+    )

@@ -130,6 +130,17 @@ def test_where_no_decision_can_flip_no_flip_is_no_pass(tmp_path):
     assert verdict(summary, check).status == "pass"
 
 
+def test_where_no_decision_can_change_no_drop_of_a_score_of_decisions_is_no_pass(tmp_path):
+    """SEX moves predictions from 0.02 to 0.38: accuracy at 0.5 cannot drop, whatever the labels say."""
+    summary, _ = audited(tmp_path, function=lambda inputs: 0.4 * by_sex(inputs))
+    dropped = summary.assign(accuracy_drop=0.0, accuracy_drop_error=0.0)
+    check = {"feature": "SEX", "statistic": "accuracy_drop", "max": 0.001}
+    with pytest.raises(CheckError, match="predictions move with 'SEX', but accuracy_drop and its error are 0"):
+        verdict(dropped, check)
+    assert verdict(dropped.assign(max=0.0), check).status == "pass"
+    assert verdict(dropped.assign(accuracy_drop_error=0.01), {**check, "max": 0.1}).status == "pass"
+
+
 @pytest.mark.parametrize("n_rows", [2, 29])
 def test_a_handful_of_rows_passes_nothing(n_rows, tmp_path):
     """Two rows with SEX 1 have intervals of width 0, which look as sure as anything."""
