@@ -12,6 +12,7 @@ import pandas as pd
 from nnperm_mlflow import __version__
 from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
+from nnperm_mlflow.analysis.uncertainty.variance import count_clusters
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.models.model_files import ModelFiles
@@ -71,10 +72,11 @@ def _counts(dataset: Dataset) -> dict[str, int]:
     clusters = dataset.clusters
     if clusters is not None:
         counts["clusters"] = int(clusters.max()) + 1
-        if counts["clusters"] < FEWEST_ROWS:
+        if count_clusters(clusters) < FEWEST_ROWS:
             logger.warning(
-                "'%s' has %d different values: below %d clusters no number has an interval, and so nothing passes",
-                dataset.cluster, counts["clusters"], FEWEST_ROWS,
+                "'%s' has %d different values, by their sizes as good as %d alike: below %d clusters no number has an "
+                "interval, and so no limit on one is kept",
+                dataset.cluster, counts["clusters"], count_clusters(clusters), FEWEST_ROWS,
             )  # fmt: skip
     if dataset.label is not None:
         codes, labels = pd.factorize(dataset.columns[dataset.label], sort=True)

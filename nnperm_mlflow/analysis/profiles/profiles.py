@@ -23,6 +23,7 @@ from nnperm_mlflow.analysis.profiles.profile_grids import (
 )
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.analysis.uncertainty.skewness import errors_to_the_end
+from nnperm_mlflow.analysis.uncertainty.variance import count_clusters
 
 PROFILE_COLUMNS = ("feature", "kind", "value", "mean", "low", "high", "share", "baseline")
 
@@ -83,7 +84,7 @@ def _mean_and_error(values: np.ndarray, clusters: np.ndarray | None = None) -> t
         return math.nan, math.nan
     mean = math.fsum(values) / len(values)
     off = values - mean if clusters is None else np.bincount(clusters, weights=values - mean)
-    n_units = len(values) if clusters is None else len(np.unique(clusters))
+    n_units = len(values) if clusters is None else count_clusters(clusters)
     if clusters is not None and n_units < FEWEST_ROWS:
         return mean, math.nan
     variance = math.fsum(np.square(off)) * n_units / max(1, n_units - 1) / len(values) ** 2

@@ -14,7 +14,7 @@ from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.analysis.scores.scorers import Scores
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS, share_ends
 from nnperm_mlflow.analysis.uncertainty.skewness import errors_to_the_end, reaches
-from nnperm_mlflow.analysis.uncertainty.variance import ErrorMoments, beyond_the_largest
+from nnperm_mlflow.analysis.uncertainty.variance import ErrorMoments, beyond_the_largest, count_clusters
 from nnperm_mlflow.basics.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -64,8 +64,8 @@ class _Units:
         return cls(every[rows], n_units, (places * n_groups // max(1, n_units))[every[rows]], n_groups)
 
     def count(self, among: np.ndarray) -> int:
-        """Return how many units the rows of a mask, of shape (n_rows,), are of."""
-        return len(np.unique(self.of_row[among]))
+        """Return as how many units the rows of a mask, of shape (n_rows,), count."""
+        return count_clusters(self.of_row[among])
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Return the sum of values over the rows of each unit that is scored."""
@@ -121,9 +121,9 @@ def _beside_a_guess(score: OwnScore, name: str, labels: np.ndarray) -> OwnScore:
 
 
 def _own_score(scores: Scores, name: str, predictions: np.ndarray, rows: np.ndarray, units: _Units) -> OwnScore:
-    value, n_scored = scores.score(name, predictions, rows), len(np.unique(units.of_row))
+    value, n_scored = scores.score(name, predictions, rows), count_clusters(units.of_row)
     if n_scored < FEWEST_ROWS:
-        _tell_of_none(name, f"{n_scored} rows, or clusters of them, are below {FEWEST_ROWS}")
+        _tell_of_none(name, f"they count as {n_scored} rows, or clusters of them: below {FEWEST_ROWS}")
         return OwnScore(value, rows=len(rows))
     influence = scores.influence(name, predictions, rows)
     if influence is None:

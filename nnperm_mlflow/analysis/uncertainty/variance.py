@@ -80,7 +80,10 @@ class Dependence(Protocol):
         """
 
     def count_units(self, known: np.ndarray) -> int:
-        """Return how many rows, or clusters, have a value that is known; `known` has the shape (n_repeats, n_rows)."""
+        """Return how many rows have a value that is known, or as how many clusters they count, see `count_clusters`.
+
+        `known` has the shape (n_repeats, n_rows).
+        """
 
 
 @dataclass(frozen=True)
@@ -144,9 +147,9 @@ class Exchange:
         return self._of_clusters(np.stack(list(parts)), self.clusters)
 
     def count_units(self, known: np.ndarray) -> int:
-        """Return how many rows, or clusters, have a value that is known; `known` has the shape (n_repeats, n_rows)."""
+        """Return how many rows have a value that is known, or as how many clusters they count."""
         rows = known.any(axis=0)
-        return int(np.count_nonzero(rows)) if self.clusters is None else len(np.unique(self.clusters[rows]))
+        return int(np.count_nonzero(rows)) if self.clusters is None else count_clusters(self.clusters[rows])
 
     @property
     def values_of_unit(self) -> float:
@@ -197,6 +200,27 @@ def rows_of_cluster(clusters: np.ndarray | None) -> float:
         return 1.0
     sizes = np.bincount(clusters).astype(np.float64)
     return float(np.dot(sizes, sizes) / sizes.sum())
+
+
+def count_clusters(clusters: np.ndarray) -> int:
+    """Return as how many clusters of equal size the clusters of some rows count.
+
+    Where one holds most of the rows, a mean is that of this one, and the others do not tell how it errs. So clusters
+    count by the square of the sum of their sizes over the sum of the squares (Kish, 1965).
+
+    Parameters
+    ----------
+    clusters : ndarray of shape (n_rows,), int
+        Number of each row's cluster.
+
+    Examples
+    --------
+    >>> count_clusters(np.repeat(np.arange(100), 12))
+    100
+    >>> count_clusters(np.array([0] * 360 + list(range(1, 41))))
+    1
+    """
+    return round(len(clusters) / rows_of_cluster(clusters)) if len(clusters) else 0
 
 
 def beyond_the_largest(units: np.ndarray, variance: float) -> tuple[float, float]:

@@ -11,13 +11,14 @@ from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.deal import Deal
-from nnperm_mlflow.analysis.perturbation.donors import donor_positions
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.profiles.profiles import find_profiles
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.analysis.repeats.score_columns import with_scores
+from nnperm_mlflow.analysis.scores.own_scores import own_scores
 from nnperm_mlflow.analysis.scores.scorers import choose_scorers
-from nnperm_mlflow.analysis.uncertainty.intervals import Sample, ends_of, share_ends
+from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS, Sample, ends_of, share_ends
 from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
 from nnperm_mlflow.analysis.uncertainty.skewness import reaches
 from nnperm_mlflow.analysis.uncertainty.variance import Exchange
@@ -106,6 +107,26 @@ def test_below_30_clusters_there_is_no_interval(tmp_path):
     assert audit(tmp_path / "t.parquet", table, clusters % 30)[["mean_low", "median_high"]].notna().all(axis=None)
 
 
+@pytest.mark.parametrize("giant", [60, 360])
+def test_where_one_cluster_holds_most_rows_the_others_do_not_tell_how_sure_a_mean_is(giant):
+    """61 clusters, one of them of 60 rows or more: ends of the others alone lay below the truth in 6 to 100 %."""
+    clusters = np.repeat(np.arange(61), [giant] + [4] * 60)
+    n_rows = len(clusters)
+    donors = donor_positions(ShuffleBlock(0, np.arange(n_rows)), 0, "x", 0)
+    count = Exchange([donors], clusters).count_units(np.ones((1, n_rows), dtype=bool))
+    assert count == round(n_rows**2 / (giant**2 + 60 * 4**2)) < FEWEST_ROWS
+    assert Exchange([donors], np.arange(n_rows) // 4).count_units(np.ones((1, n_rows), dtype=bool)) == n_rows / 4
+
+
+def test_a_score_has_no_interval_where_one_cluster_holds_most_rows():
+    clusters = np.array([0] * 360 + list(range(1, 41)))
+    predictions = RNG.random((400, 1))
+    labels = (RNG.random(400) < predictions[:, 0]).astype(int)
+    scores = choose_scorers(["roc_auc"], labels, 1, True)
+    assert own_scores(scores, predictions)["roc_auc"].has_interval
+    assert not own_scores(scores, predictions, clusters)["roc_auc"].has_interval
+
+
 def test_two_versions_are_compared_by_the_clusters_that_their_tables_tell(tmp_path):
     table, clusters = clients()
     versions = [lambda given: given["num_input"] @ [1.0, 0.2], lambda given: given["num_input"] @ [1.5, 0.2]]
@@ -180,7 +201,8 @@ def test_a_profile_is_as_sure_as_its_clusters(tmp_path):
     found = find_profiles(job, 100, ["age"])
     dose = table["dose"].to_numpy()
     sums = np.bincount(both, weights=dose - dose.mean())
-    reach = stats.t.ppf(0.975, 39) * np.sqrt(np.sum(sums**2) * 40 / 39) / len(dose)
+    count = 38  # 20 of three clients and 20 of two: 100^2 / (20 * 9 + 20 * 4) = 38.5
+    reach = stats.t.ppf(0.975, count - 1) * np.sqrt(np.sum(sums**2) * count / (count - 1)) / len(dose)
     assert (found["high"] - found["mean"]).to_numpy() == pytest.approx(reach, rel=1e-5)
     few = find_profiles(dataclasses.replace(job, clusters=clusters % 29), 100, ["age"])
     assert few["high"].isna().all()
