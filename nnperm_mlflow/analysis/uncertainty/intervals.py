@@ -22,6 +22,9 @@ from nnperm_mlflow.analysis.uncertainty.variance import Dependence, ErrorMoments
 FEWEST_ROWS = 30
 """Rows, or clusters of rows, below which nothing is said of how sure a number is."""
 
+_ONE_SIDED = 0.01
+"""Chance that all lie to one side of a quantile, above which they do not tell how far it may be."""
+
 REACH = NormalDist().inv_cdf((1 + LEVEL) / 2)
 """Standard errors from the middle of an interval to its ends, where the error is known."""
 
@@ -98,13 +101,22 @@ def ranks_of(sample: Sample, found: Mapping[str, float], n_kept: int, n_moved: i
     Returns
     -------
     dict of str to (int, int)
-        From 0, among all deviations that are not left out.
+        From 0, among all deviations that are not left out. Without a quantile that so few may all lie to one side of.
     """
-    ranks = {name: _ranks(sample, QUANTILES[name], found[name], None, n_kept) for name in SURE_QUANTILES}
-    if not math.isnan(found["changed_median"]):
+    n_units = sample.n_units * sample.n_rows / sample.known.shape[1]
+    told = [name for name in SURE_QUANTILES if _has_both_sides(QUANTILES[name], n_units)]
+    ranks = {name: _ranks(sample, QUANTILES[name], found[name], None, n_kept) for name in told}
+    # a value that is given away moves two rows by as much: the one that gets it, and the one that gives it
+    moving = n_moved / (len(sample.deviations) * sample.dependence.values_of_unit)
+    if not math.isnan(found["changed_median"]) and _has_both_sides(0.5, moving):
         low, high = _ranks(sample, 0.5, found["changed_median"], sample.moved, n_moved)
         ranks["changed_median"] = (n_kept - n_moved + low, n_kept - n_moved + high)
     return ranks
+
+
+def _has_both_sides(share: float, n_units: float) -> bool:
+    """Tell whether so many units surely have some on either side of the quantile at a share."""
+    return max(share, 1 - share) ** n_units <= _ONE_SIDED
 
 
 def _ranks(sample: Sample, share: float, value: float, among: np.ndarray | None, n_values: int) -> tuple[int, int]:

@@ -205,11 +205,37 @@ def test_more_repeats_narrow_an_interval_only_so_far():
     assert widths[2] > 0.75 * widths[1]
 
 
-@pytest.mark.parametrize("n_rows", [2, 3, 10])
+@pytest.mark.parametrize("n_rows", [7, 10])
 def test_few_rows_give_a_wide_interval_inside_the_data(n_rows):
     deviations, donors = shuffled(additive, np.arange(float(n_rows)), None, 2, 0)
     low, high = median_ranks(deviations, donors)
     assert 0 <= low <= high <= 2 * n_rows - 1
+
+
+def quantiles_told(deviations, donors):
+    """Return the quantiles that have an interval."""
+    moved = deviations > 0
+    sample = Sample(deviations, moved, *[~moved] * 2, Exchange(donors), deviations.shape[1], 1.0)
+    found = {"median": np.median(deviations), "q95": np.quantile(deviations, 0.95)}
+    return set(ranks_of(sample, found | {"changed_median": np.median(deviations[moved])}, deviations.size, moved.sum()))
+
+
+def test_a_quantile_that_all_rows_may_lie_below_has_no_interval():
+    """None of 30 rows exceeds the true 95 % quantile in 0.95^30 = 21 % of samples; of 90 in 1 %."""
+    rows = np.random.default_rng(0).exponential(size=(1, 90))
+    assert "q95" not in quantiles_told(rows[:, :89], None)
+    assert quantiles_told(rows, None) == {"median", "q95", "changed_median"}
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_a_median_of_what_a_handful_of_rows_give_away_has_no_interval(repeats):
+    """Of one row with a value to give two rows move, by the same: their median is sure of nothing."""
+    for n_holders, is_told in ((1, False), (6, False), (7, True)):
+        dose = np.zeros(400)
+        dose[:n_holders] = np.random.default_rng(0).exponential(size=n_holders) + 1
+        donors = [np.roll(np.arange(400), 20 + repeat) for repeat in range(repeats)]
+        deviations = np.abs(np.stack([dose[each] - dose for each in donors])).astype(np.float32)
+        assert ("changed_median" in quantiles_told(deviations, donors)) == is_told
 
 
 def test_a_set_value_has_the_error_of_independent_rows_however_often_it_is_repeated():
