@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import singledispatch
 
 from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Comparison
@@ -83,8 +83,21 @@ def _(check: RankCheck, evidence: Evidence) -> list[Finding]:
         return rank_of(evidence.summary, statistic, name, differences, among=among)
 
     found = {name: (rank(name, 1), rank(name, len(named))) for name in named}
+    untested = untested_features(evidence.summary)
+    if untested and check.rank_at_most is not None:
+        _refuse_perhaps_behind([number for number, _ in found.values()], check, untested)
     what = f"rank by {check.statistic}"
     return [_worst(found, check.limit, check.rank_at_most is not None, what, check.title)]
+
+
+def _refuse_perhaps_behind(places: Sequence[Estimate], check: RankCheck, untested: Sequence[str]) -> None:
+    """Refuse a place that is kept only because nothing is known of features that may have been before it."""
+    last = max(place.high for place in places)
+    if last <= check.limit < last + len(untested):
+        raise CheckError(
+            f"check '{check.title}': {name_list(untested)} changed no value in any row, so that nobody can tell "
+            "whether it moves predictions more. Audit rows in which it varies, or exclude it."
+        )
 
 
 @apply.register

@@ -120,6 +120,15 @@ def test_features_that_were_not_tested_are_not_called_unused_nor_used(tmp_path):
     assert verdict(summary, {"unused_at_most": 1}).status == "pass"
 
 
+def test_a_feature_that_was_not_tested_may_come_before_all_others(tmp_path):
+    """SEX decides, and the data have one SEX: that AGE comes first is not known, that it is among the first two is."""
+    summary, _ = audited(tmp_path, TABLE.assign(SEX=1))
+    with pytest.raises(CheckError, match="'SEX' changed no value in any row, so that nobody can tell whether it moves"):
+        verdict(summary, {"feature": "AGE", "rank_at_most": 1, "statistic": "mean"})
+    assert verdict(summary, {"feature": "AGE", "rank_at_most": 2, "statistic": "mean"}).status == "pass"
+    assert verdict(summary, {"feature": "AGE", "rank_at_least": 2, "statistic": "mean"}).status == "fail"
+
+
 def test_where_no_decision_can_flip_no_flip_is_no_pass(tmp_path):
     """The largest prediction is 0.38 and the threshold 0.5: disturbed or not, every row is decided alike."""
     summary, _ = audited(tmp_path, function=lambda inputs: 0.4 * by_sex(inputs))
