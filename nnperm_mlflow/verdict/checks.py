@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import singledispatch
 
@@ -191,6 +192,22 @@ def _shifted_most(comparison: Comparison, statistic: Statistic) -> str:
     return str(comparison.differences["perturbation"].iloc[int(differences.argmax())])
 
 
+def _refuse_undefined(numbers: Mapping[str, Estimate], what: str, title: str) -> None:
+    """Refuse numbers that are not there, or of which nobody can tell how sure they are."""
+    undefined = [name for name, number in numbers.items() if not math.isfinite(number.value)]
+    if undefined:
+        raise CheckError(
+            f"check '{title}': {what} is not defined for {name_list(undefined)}, so it can neither pass nor fail. Name "
+            "features for which it is defined; summary.csv shows what is missing."
+        )
+    unsure = [name for name, number in numbers.items() if not number.is_defined]
+    if unsure:
+        raise CheckError(
+            f"check '{title}': how sure {what} of {name_list(unsure)} is cannot be told from these rows, so it can "
+            "neither pass nor fail. Audit more rows, or ask for another statistic."
+        )
+
+
 def _worst(
     found: Mapping[str, tuple[Estimate, Estimate]], limit: float, at_most: bool, what: str, title: str
 ) -> Finding:
@@ -198,12 +215,7 @@ def _worst(
 
     Each comes twice: with its own interval, and with one that is right of all of them at once.
     """
-    undefined = [name for name, (number, _) in found.items() if not number.is_defined]
-    if undefined:
-        raise CheckError(
-            f"check '{title}': {what or 'the number'} is not defined for {name_list(undefined)}, so it can "
-            "neither pass nor fail. Name features for which it is defined; summary.csv shows what is missing."
-        )
+    _refuse_undefined({name: number for name, (number, _) in found.items()}, what or "the number", title)
     states = {name: number.against(limit, at_most, among) for name, (number, among) in found.items()}
     sign = -1 if at_most else 1
 

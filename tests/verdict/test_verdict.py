@@ -313,6 +313,15 @@ def test_a_policy_is_refused_before_the_audit_where_it_cannot_be_answered():
     assert watched({"feature": "SAX", "max": 1}, mode="off") == set()
 
 
+def test_a_number_without_an_interval_is_told_from_one_that_is_not_there():
+    check = {"feature": "PAY", "statistic": "mean", "max": 1}
+    unsure = SUMMARY.assign(mean_low=np.nan, mean_high=np.nan)
+    with pytest.raises(CheckError, match="how sure mean of 'PAY' is cannot be told from these rows, so it can neither"):
+        judge(policy(check), Evidence(SUBJECT, unsure))
+    with pytest.raises(CheckError, match="mean is not defined for 'PAY'"):
+        judge(policy(check), Evidence(SUBJECT, unsure.assign(mean=np.nan)))
+
+
 def test_a_limit_on_a_p_value_is_refused_beforehand_only_where_drops_are_not_tested():
     for end in ("p", "q"):
         checks = policy({"feature": "SEX", "statistic": f"roc_auc_{end}", "max": 0.05})
