@@ -83,6 +83,26 @@ class Dependence(Protocol):
         """Return how many rows, or clusters, have a value that is known; `known` has the shape (n_repeats, n_rows)."""
 
 
+class KnownDependence(Dependence, Protocol):
+    """One of which it is known who receives from whom."""
+
+    def among(self, rows: np.ndarray) -> tuple[np.ndarray, KnownDependence]:
+        """Return what has to do with the values of some rows: these and their donors.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Positions of the rows, ascending.
+
+        Returns
+        -------
+        used : ndarray of int
+            Positions of all that are left, ascending.
+        KnownDependence
+            Of these. A row that is not among `rows` is its own donor there: no value of it is to be known.
+        """
+
+
 @dataclass(frozen=True)
 class UnitSums:
     """What units add to the error of a mean.
@@ -148,6 +168,12 @@ class Exchange:
         rows = known.any(axis=0)
         return int(np.count_nonzero(rows)) if self.clusters is None else len(np.unique(self.clusters[rows]))
 
+    def among(self, rows: np.ndarray) -> tuple[np.ndarray, Exchange]:
+        """Return what has to do with the values of some rows, see `KnownDependence`."""
+        used, donors = rows_with_donors(rows, self.donors or ())
+        clusters = None if self.clusters is None else np.unique(self.clusters[used], return_inverse=True)[1]
+        return used, Exchange(donors or None, clusters)
+
     @property
     def values_of_unit(self) -> float:
         """In how many values a row, or a cluster of middling size, may show, for each repeat."""
@@ -189,6 +215,29 @@ class Exchange:
         found, numbers = np.unique(keys, return_inverse=True)
         low, high = np.divmod(found, clusters.max() + 1)
         return numbers.ravel(), np.where(low == high, low, -1)
+
+
+def rows_with_donors(rows: np.ndarray, donors: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the positions of rows and their donors, ascending, and for each repeat the donors among these.
+
+    A donor that is not among the rows is its own.
+
+    >>> rows_with_donors(np.array([0, 3]), [np.array([2, 3, 1, 0])])
+    (array([0, 2, 3]), [array([1, 1, 0])])
+    """
+    if not donors:
+        return rows, []
+    used = np.zeros(len(donors[0]), dtype=bool)
+    used[rows] = True
+    for each in donors:
+        used[each[rows]] = True
+    (positions,) = np.nonzero(used)
+    place = np.cumsum(used) - 1
+    own = np.arange(len(positions))
+    among = [own.copy() for _ in donors]
+    for each, found in zip(donors, among, strict=True):
+        found[place[rows]] = place[each[rows]]
+    return positions, among
 
 
 def rows_of_cluster(clusters: np.ndarray | None) -> float:

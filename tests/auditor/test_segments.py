@@ -1,0 +1,50 @@
+"""Segments in an audit of a real network: what is written, read back, judged and promoted."""
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from nnperm_mlflow import audit
+from nnperm_mlflow.basics.errors import DataError
+from nnperm_mlflow.registry.records import read_audit
+from tests.support.house import build_house, register
+
+
+@pytest.fixture(scope="module")
+def house(store, tmp_path_factory):
+    mlflow.set_tracking_uri(store)
+    made = build_house(tmp_path_factory.mktemp("parted"), "parted")
+    register(made)
+    return made
+
+
+def asked(house, *segments, **more):
+    settings = house.settings()
+    return {**settings, "analysis": {"seed": 3, "segments": list(segments) or ["region"]}, **more}
+
+
+def test_segments_are_written_and_read_back_to_the_last_bit(house, tracked, tmp_path):
+    found = audit(asked(house, "region", {"age": [0]}), model_uri="models:/parted/1", output=tmp_path / "out")
+    told = pd.read_csv(tmp_path / "out" / "segments.csv")
+    assert list(told["segment"].unique()) == [*(f"region={number}" for number in range(4)), "age <0", "age >=0"]
+    by_hand = found.table.merge(house.table, left_on="row_id", right_on="client", suffixes=("", "_of_table"))
+    means = by_hand.groupby("region_of_table")["income"].mean()
+    of_income = told[(told["perturbation"] == "income") & (told["column"] == "region")]
+    np.testing.assert_allclose(of_income["mean"], means, rtol=1e-6)
+    back = read_audit(tracked, found.run_id, tmp_path)
+    pd.testing.assert_frame_equal(back.segments.segments, found.segments.segments)
+    pd.testing.assert_frame_equal(back.segments.differences, found.segments.differences)
+    assert len(back.segments.differences) == (6 + 1) * len(found.summary)
+
+
+def test_an_audit_that_was_not_asked_tells_nothing_of_segments(house, tracked, tmp_path):
+    found = audit(house.settings(), model_uri="models:/parted/1", output=tmp_path / "out")
+    assert found.segments is None
+    assert not list((tmp_path / "out").glob("segment*"))
+    assert read_audit(tracked, found.run_id, tmp_path).segments is None
+
+
+def test_a_column_that_is_not_there_is_refused_before_the_model_is_asked(house, tracked):
+    with pytest.raises(DataError, match="segments names the column 'regions'.*Did you mean 'region'"):
+        audit(asked(house, "regions"), model_uri="models:/parted/1")
