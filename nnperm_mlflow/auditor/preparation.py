@@ -185,6 +185,7 @@ def prepare(
     )
     point_out_contradictions(job.deal)
     check_profiles(analysis.profile, job)
+    segmentations = part_rows(edges_of(analysis.segments), dataset.columns)
     found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
     used = config.without_secrets().model_copy(update=found)
     return Plan(
@@ -197,9 +198,15 @@ def prepare(
         noise=noise,
         companions=companions,
         scores=scores,
-        watched=watch(config.policy, perturbations, [] if scores is None else scores.names, uri),
+        watched=watch(
+            config.policy,
+            perturbations,
+            [] if scores is None else scores.names,
+            uri,
+            {each.column: each.names for each in segmentations},
+        ),
         outputs=outputs,
-        segmentations=part_rows(edges_of(analysis.segments), dataset.columns),
+        segmentations=segmentations,
     )
 
 
