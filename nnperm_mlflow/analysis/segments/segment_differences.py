@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 
-from nnperm_mlflow.analysis.segments.segment_tables import DIFFERENCE_COLUMNS
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.analysis.uncertainty.variance import Dependence, Exchange
 
@@ -24,7 +22,7 @@ def differences_of(
     n_known: int,
     numbers: np.ndarray,
     told: Sequence[Mapping[str, object]],
-) -> pd.DataFrame:
+) -> list[tuple[object, ...]]:
     """Return the differences between the means of each two segments of a column under one perturbation.
 
     Parameters
@@ -42,28 +40,26 @@ def differences_of(
 
     Returns
     -------
-    DataFrame
-        With `DIFFERENCE_COLUMNS`; none for a segment below the floor.
+    list of tuple
+        With the values of `segment_tables.DIFFERENCE_COLUMNS`; none for a segment below the floor.
     """
-    table = pd.DataFrame(told)
-    judged = np.flatnonzero((table["units"] >= FEWEST_ROWS) & table["mean"].notna())
+    units = np.array([each["units"] for each in told])
+    mean, low, high = (
+        np.array([each.get(name, np.nan) for each in told]) for name in ("mean", "mean_low", "mean_high")
+    )
+    judged = np.flatnonzero((units >= FEWEST_ROWS) & ~np.isnan(mean))
     first, second = (judged[each] for each in np.triu_indices(len(judged), 1))
-    together = np.zeros(len(first))
-    if len(first):
-        together = _correlations(deviations[:, :n_known], dependence, numbers[:n_known], len(told))[first, second]
-    mean, low, high = (table[name].to_numpy(float) for name in ("mean", "mean_low", "mean_high"))
+    if not len(first):
+        return []
+    together = _correlations(deviations[:, :n_known], dependence, numbers[:n_known], len(told))[first, second]
     below, above, difference = mean - low, high - mean, mean[first] - mean[second]
-    found = {
-        "column": table["column"].to_numpy()[first],
-        "segment": table["segment"].to_numpy()[first],
-        "other": table["segment"].to_numpy()[second],
-        "perturbation": table["perturbation"].to_numpy()[first],
-        "units": table["units"].to_numpy()[[first, second]].min(axis=0),
-        "difference": difference,
-        "difference_low": difference - _both(below[first], above[second], together),
-        "difference_high": difference + _both(above[first], below[second], together),
-    }
-    return pd.DataFrame(found, columns=list(DIFFERENCE_COLUMNS))
+    down = difference - _both(below[first], above[second], together)
+    up = difference + _both(above[first], below[second], together)
+    fewer = np.minimum(units[first], units[second])
+    column, perturbation = (told[0][key] for key in ("column", "perturbation"))
+    names = [each["segment"] for each in told]
+    pairs = zip(first, second, *(each.tolist() for each in (fewer, difference, down, up)), strict=True)
+    return [(column, names[one], names[other], perturbation, *numbers_of) for one, other, *numbers_of in pairs]
 
 
 def _both(one: np.ndarray, other: np.ndarray, together: np.ndarray) -> np.ndarray:
@@ -85,10 +81,8 @@ def _correlations(deviations: np.ndarray, dependence: Dependence, numbers: np.nd
     totals = np.bincount(of_values, weights=deviations[kept], minlength=n_segments)
     means = np.divide(totals, counts, out=np.zeros(n_segments), where=counts > 0)
     off = np.where(kept, deviations - means[numbers], 0.0) / np.maximum(1, counts)[numbers]
-    sums = [dependence.sums(np.where(numbers == number, off, 0.0)) for number in range(n_segments)]
-    units = np.stack([each.units for each in sums])
+    units, alone = dependence.sums_of_parts(off, numbers, n_segments)
     products = units @ units.T
-    alone = np.array([each.squares for each in sums])
     variances = np.maximum(np.diag(products) - alone, alone)
     scale = np.sqrt(np.outer(variances, variances))
     return np.clip(np.divide(products, scale, out=np.zeros_like(products), where=scale > 0), -1, 1)

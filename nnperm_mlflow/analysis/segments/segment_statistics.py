@@ -13,7 +13,7 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.row_marks import Marks
 from nnperm_mlflow.analysis.engine.table import TableReader
 from nnperm_mlflow.analysis.segments.segment_differences import differences_of
-from nnperm_mlflow.analysis.segments.segment_tables import COLUMNS, SURE, SegmentTables
+from nnperm_mlflow.analysis.segments.segment_tables import COLUMNS, DIFFERENCE_COLUMNS, SURE, SegmentTables
 from nnperm_mlflow.analysis.segments.segmentation import Segmentation
 from nnperm_mlflow.analysis.uncertainty.audited_rows import dependence_of, span_of
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS, Sample, ends_of
@@ -83,7 +83,7 @@ def describe_segments(
     parts = [_Parts.of(each, order) for each in segmentations]
     span = span_of(job.measure, table)
     segments: list[dict[str, object]] = []
-    differences: list[pd.DataFrame] = []
+    differences: list[tuple[object, ...]] = []
     for number, perturbation in enumerate(job.perturbations):
         deviations = np.stack([np.concatenate(list(table.repeat(columns[number], r))) for r in range(job.repeats)])
         column = Column(
@@ -98,10 +98,9 @@ def describe_segments(
         for part in parts:
             told = [{"perturbation": perturbation.name, **row} for row in part.told(column)]
             segments += told
-            differences.append(differences_of(column.deviations, column.dependence, known.n_rows, part.numbers, told))
+            differences += differences_of(column.deviations, column.dependence, known.n_rows, part.numbers, told)
     return SegmentTables(
-        pd.DataFrame(segments, columns=list(COLUMNS)),
-        pd.concat(differences, ignore_index=True),
+        pd.DataFrame(segments, columns=list(COLUMNS)), pd.DataFrame(differences, columns=list(DIFFERENCE_COLUMNS))
     )
 
 
@@ -152,7 +151,7 @@ def _statistics(column: Column, rows: np.ndarray) -> dict[str, float]:
         return found
     n_kept = len(values)
     found["changed_share"] = np.count_nonzero(column.moved[:, rows]) / n_kept
-    found["median"] = float(np.median(values.astype(np.float64)))
+    found["median"] = float(np.median(values))
     found["mean"] = float(values.mean(dtype=np.float64))
     if column.has_shift:
         found["shift"] = float(np.where(column.fell[:, rows][kept], -values, values).mean(dtype=np.float64))
@@ -171,7 +170,8 @@ def sample_of(column: Column, rows: np.ndarray) -> Sample:
     """Return what is known of some rows and their donors, of which no value is known that are not among these."""
     known = rows[: np.searchsorted(rows, column.n_known)]
     used, dependence = column.dependence.among(known)
-    others = ~np.isin(used, known, assume_unique=True)
+    others = np.ones(len(used), dtype=bool)
+    others[np.searchsorted(used, known)] = False
     deviations = column.deviations[:, used]
     deviations[:, others] = np.nan
     moved, fell, flipped = (mark[:, used] & ~others for mark in (column.moved, column.fell, column.flipped))
