@@ -26,6 +26,7 @@ from nnperm_mlflow.basics.audit_files import (
     PROFILES_FILE,
     PROFILES_PICTURE,
     SEGMENTS_FILE,
+    SEGMENTS_PICTURE,
     STRATA_FILE,
     SUMMARY_FILE,
     TABLE_FILE,
@@ -40,6 +41,7 @@ from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.report.boxplot import boxplot_figure
 from nnperm_mlflow.report.heatmap import heatmap_figure
 from nnperm_mlflow.report.profile_curves import profiles_figure
+from nnperm_mlflow.report.segment_panels import segments_figure
 from nnperm_mlflow.verdict.verdict import Verdict
 
 try:
@@ -281,6 +283,9 @@ def write_findings(result: AuditResult) -> list[str]:
         pictures[HEATMAP_FILE] = heatmap_figure(result.windows, result.subtitle, result.unit, result.order_by)
     if result.profiles is not None:
         pictures[PROFILES_PICTURE] = profiles_figure(result.profiles, result.subtitle, result.unit)
+    if result.segments is not None:
+        leading = result.summary["perturbation"].astype(str).tolist()
+        pictures[SEGMENTS_PICTURE] = segments_figure(result.segments.segments, leading, result.subtitle, result.unit)
     there = {name: table for name, table in tables.items() if table is not None}
     for name, table in there.items():
         write_table(table, result.directory / name)

@@ -31,6 +31,7 @@ def asked(house, *segments, **more):
 
 def test_segments_are_written_and_read_back_to_the_last_bit(house, tracked, tmp_path):
     found = audit(asked(house, "region", {"age": [0]}), model_uri="models:/parted/1", output=tmp_path / "out")
+    assert (tmp_path / "out" / "segments.png").stat().st_size > 10_000
     told = pd.read_csv(tmp_path / "out" / "segments.csv")
     assert list(told["segment"].unique()) == [*(f"region={number}" for number in range(4)), "age <0", "age >=0"]
     by_hand = found.table.merge(house.table, left_on="row_id", right_on="client", suffixes=("", "_of_table"))
