@@ -12,6 +12,7 @@ from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
+from nnperm_mlflow.analysis.perturbation.strata import Strata
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.analysis.segments.segmentation import part_rows
 from nnperm_mlflow.analysis.uncertainty.families import family_ends
@@ -26,12 +27,12 @@ def nobody(*_):
     """Progress that is told to nobody."""
 
 
-def audited(folder, function, table, segments, *, repeats=1, seed=0, decision=None, clusters=None):
+def audited(folder, function, table, segments, *, repeats=1, seed=0, decision=None, clusters=None, within=None):
     specs, inputs = bound(table, numbers=list(table))
     perturbations = plan_perturbations(inputs, "the model", AnalysisConfig(rare_below=0.0))
     job = Job(
         PlainPredictor(specs, function), inputs, perturbations, choose_measure(None, 1, ()), "the model", seed, repeats,
-        decision=decision, clusters=clusters,
+        decision=decision, clusters=clusters, strata=None if within is None else Strata({"within": within}),
     )  # fmt: skip
     parts = part_rows(dict.fromkeys(segments), segments)
     found = find(job, 1000, Path(folder) / "table.parquet", nobody, segmentations=parts)
@@ -125,6 +126,31 @@ def test_of_clusters_30_rows_are_not_enough(tmp_path):
     assert np.isnan(told.loc[("part=0", "x"), "mean_low"])
     assert told.loc[("part=1", "x"), "units"] == 60
     assert told.loc[("part=1", "x"), "mean_low"] > 0
+
+
+def test_within_strata_one_segment_of_all_rows_is_told_what_the_summary_tells(tmp_path):
+    table, within = some_rows(400, 8, seed=6)
+    found, _ = audited(tmp_path, both, table, {"all": np.zeros(400)}, repeats=2, within=within)
+    names = ["mean", "mean_low", "mean_high", "shift_low", "shift_high"]
+    both_tables = (found.segments.segments, found.summary)
+    one, other = (each.set_index("perturbation").sort_index()[names] for each in both_tables)
+    np.testing.assert_allclose(one.to_numpy(float), other.to_numpy(float), rtol=1e-9)
+    parted, _ = audited(tmp_path, both, table, {"part": np.arange(400) % 2}, repeats=2, within=within)
+    rows, pair = parted.segments.segments, parted.segments.differences.iloc[0]
+    below, above = rows["mean"] - rows["mean_low"], rows["mean_high"] - rows["mean"]
+    assert pair["difference_low"] == pytest.approx(pair["difference"] - below[0] - above[1])  # the worst that can be
+
+
+def test_beyond_one_shuffle_block_all_rows_are_told_of_and_errors_are_found_on_the_first(tmp_path):
+    """They are those of all rows: 1.4 times less than of as many rows as one of the two blocks holds."""
+    table, part = some_rows(70_000, 2, seed=7)
+    found, written = audited(tmp_path, lambda given: given["num_input"][:, 0], table[["x"]], {"part": part})
+    told = found.segments.segments
+    np.testing.assert_allclose(told["mean"], written["x"].groupby(part[written["row"]]).mean(), rtol=1e-6)
+    assert told["rows"].tolist() == np.bincount(part).tolist()
+    half, _ = audited(tmp_path, lambda given: given["num_input"][:, 0], table[["x"]][:35_000], {"part": part[:35_000]})
+    widths = [each["mean_high"] - each["mean_low"] for each in (told, half.segments.segments)]
+    np.testing.assert_allclose(widths[0] / widths[1], np.sqrt(0.5), rtol=0.05)
 
 
 TRUE_MEAN = 2 / np.sqrt(np.pi)  # of the absolute difference of two standard normal numbers
