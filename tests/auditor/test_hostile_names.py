@@ -139,12 +139,13 @@ def test_a_name_neither_steers_the_terminal_nor_makes_a_line_of_its_own(audited,
 
 
 def assert_one_row_each(lines, audited):
-    """Assert that a table has a row for each perturbation, all of one width, and that a name is in its place."""
-    (head,) = [number for number, line in enumerate(lines) if line.split()[:1] == ["perturbation"]]
-    rows = lines[head : lines.index("", head)]
-    assert {len(row) for row in rows} == {len(rows[0])}
-    assert len(rows) == 1 + len(audited.summary)
-    assert sum(row.split()[0] == r"\x1b[31mred\x07" for row in rows) == 1
+    """Assert that tables have a row for each perturbation, all of one width, and that a name is in its place."""
+    begins = ("perturbation ", "set for everybody ")
+    heads = [number for number, line in enumerate(lines) if line.lstrip().startswith(begins)]
+    tables = [lines[head : lines.index("", head)] for head in heads]
+    assert sum(len(rows) - 1 for rows in tables) == len(audited.summary)
+    assert all(len(row) == len(rows[0]) for rows in tables for row in rows)
+    assert sum(row.split()[0] == r"\x1b[31mred\x07" for rows in tables for row in rows) == 1
 
 
 def test_a_name_does_not_in_a_comparison_or_a_refusal_either(audited, store, tmp_path, monkeypatch):

@@ -68,11 +68,13 @@ def test_without_a_directory_the_command_names_the_run_and_the_option(house, sto
 def test_a_long_name_leaves_the_numbers_in_the_same_line(judged):
     """Its two ends tell it from others; the tables have it whole."""
     summary = judged.summary.assign(perturbation=[f"{number}{'x' * 300}" for number in range(len(judged.summary))])
-    told = describe(dataclasses.replace(judged, summary=summary), None).splitlines()
-    rows = [line for line in told if "x…x" in line]
-    assert [row.split()[0][0] for row in rows] == [str(number) for number in range(len(summary))]
-    assert {len(row) for row in rows} == {len(rows[0])}
-    assert len(rows[0]) < 180
+    told = describe(dataclasses.replace(judged, summary=summary), None)
+    tables = [[line for line in part.splitlines() if "x…x" in line] for part in told.split("\n\n")]
+    named = [row.split()[0][0] for rows in tables for row in rows]
+    assert named == [str(number) for number in range(len(summary))]
+    for rows in filter(None, tables):
+        assert {len(row) for row in rows} == {len(rows[0])}
+        assert len(rows[0]) < 180
 
 
 @pytest.mark.parametrize(

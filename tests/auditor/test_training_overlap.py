@@ -81,11 +81,11 @@ def test_a_version_that_was_fitted_to_the_audited_rows_gets_no_pass(store, tmp_p
     fresh = house.table.assign(age=RNG.normal(size=len(house.table)))
     fresh.to_parquet(tmp_path / "fresh.parquet")
     for source in ("house.parquet", "fresh.parquet", None):
-        register(house)
+        made_by = tracked.get_model_version("fitted", register(house)).run_id
         if source is not None:
             path = tmp_path / source
             data = mlflow.data.from_pandas(pd.read_parquet(path), source=str(path))
-            with mlflow.start_run(run_id=mlflow.last_active_run().info.run_id):
+            with mlflow.start_run(run_id=made_by):
                 mlflow.log_input(data, context="training")
     results = {}
     for version in (1, 2, 3):

@@ -12,6 +12,8 @@ from nnperm_mlflow.analysis.perturbation.donors import donor_positions, shuffle_
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.demo.credit import CHANNELS, CODES, NUMBERS, network_inputs
 
+pytestmark = pytest.mark.slow
+
 SEED = 0  # of configs/credit.yaml
 
 

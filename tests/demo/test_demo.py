@@ -10,6 +10,8 @@ from click.testing import CliRunner
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.demo.students import make_students
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):

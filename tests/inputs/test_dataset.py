@@ -17,7 +17,7 @@ import pytest
 
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError, ShapeError
 from nnperm_mlflow.config.audit_config import parse_config
-from nnperm_mlflow.inputs import arrays, csv_files
+from nnperm_mlflow.inputs import _csv_files, arrays
 from nnperm_mlflow.inputs.dataset import Series, dataset_from, load_dataset
 from nnperm_mlflow.registry.artifacts import Fetcher
 
@@ -295,7 +295,7 @@ def test_columns_called_like_nothing_are_columns_of_their_own(tmp_path):
 def test_a_packed_table_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path, monkeypatch):
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"age\n" + b"1\n" * 500_000))
     assert load(static=str(tmp_path / "t.csv.gz")).n_rows == 500_000
-    monkeypatch.setattr(csv_files, "_FREE_BYTES", 1 << 19)
+    monkeypatch.setattr(_csv_files, "_FREE_BYTES", 1 << 19)
     with pytest.raises(DataError, match=r"t\.csv\.gz' unpacks to more than 200 times its size"):
         load(static=str(tmp_path / "t.csv.gz"))
 
@@ -305,7 +305,7 @@ def test_short_lines_below_a_wide_header_are_not_filled_up_without_end(tmp_path,
     header = ",".join(f"c{number}" for number in range(2000))
     (tmp_path / "t.csv").write_text(f"{header}\n" + "1\n" * 2000)
     assert load(static=str(tmp_path / "t.csv")).n_rows == 2000
-    monkeypatch.setattr(csv_files, "_FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(_csv_files, "_FREE_BYTES", 1 << 20)
     with pytest.raises(DataError, match="has 2,000 columns and 2,001 lines, which are too short for them"):
         load(static=str(tmp_path / "t.csv"))
     (tmp_path / "t.csv").write_text(f"{header}\n" + f"{'1,' * 1999}1\n" * 100)

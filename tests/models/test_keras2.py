@@ -15,6 +15,8 @@ pytest.importorskip("tf_keras", reason="needs Keras 2: pip install --no-deps tf-
 
 from tests.support.keras2_networks import ALSO_AS_KERAS, KINDS, rows
 
+pytestmark = pytest.mark.slow
+
 MIXING = {"batch_statistics_in_training", "nested_network_in_training"}
 """Kinds of which a row's prediction depends on the rows beside it."""
 

@@ -19,6 +19,8 @@ from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.tensor_predictor import TensorPredictor
 from tests.support.stored import load, save
 
+pytestmark = pytest.mark.slow
+
 CHANNELS = 3
 
 

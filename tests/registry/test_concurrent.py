@@ -18,6 +18,8 @@ from tests.support.faults import PROJECT
 from tests.support.house import build_house, register
 from tests.support.servers import running_server
 
+pytestmark = pytest.mark.slow
+
 OWN_TEXT, MORE_TEXT = "Made by Ada.", "She knows more."
 KEPT = {"name": "region", "feature": "region", "max": 0.9}
 MOMENT = "nnperm.audited_at"

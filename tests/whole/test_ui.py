@@ -131,7 +131,7 @@ def test_comparing_runs_shows_their_boxplots_side_by_side_on_one_axis(page, audi
     images.first.scroll_into_view_if_needed()
     keep_picture(page, pictures / "ui_compare.png")
     places = [image.bounding_box() for image in images.all()]
-    assert len({(place["y"], place["width"], place["height"]) for place in places}) == 1
+    assert len({tuple(round(place[side]) for side in ("y", "width", "height")) for place in places}) == 1
     assert all(left["x"] + left["width"] < right["x"] for left, right in pairwise(places))
     assert len({result.figure.axes[0].get_xlim() for result in audited.results}) == 1
 

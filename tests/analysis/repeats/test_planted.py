@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
@@ -14,6 +15,8 @@ from nnperm_mlflow.analysis.repeats.score_columns import with_scores
 from nnperm_mlflow.analysis.scores.scorers import choose_scorers
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
+
+pytestmark = pytest.mark.slow
 
 N_MODELS, N_ROWS = 200, 60
 N_TESTED = N_MODELS if os.environ.get("NNPERM_FULL_SIMULATIONS") else 30

@@ -145,6 +145,7 @@ def both(drawn, names, are_classes):
     return [[scores.of(each)[name] for name in names] for each in predicted]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("draw", "names", "n_rows"),
     [

@@ -18,10 +18,10 @@ from sklearn.metrics import (
     r2_score,
 )
 
+from nnperm_mlflow.analysis.scores import score_drops as module
 from nnperm_mlflow.analysis.scores.p_values import adjust, in_reach
 from nnperm_mlflow.analysis.scores.score_drops import Drop, p_value, score_drops
 from nnperm_mlflow.analysis.scores.scorers import Scores, choose_scorers
-from nnperm_mlflow.analysis.statistics import score_drops as module
 from nnperm_mlflow.basics.errors import ConfigError, DataError
 
 SQUARED = "neg_mean_squared_error"

@@ -17,6 +17,8 @@ from nnperm_mlflow.analysis.scores.scorers import choose_scorers
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
 
+pytestmark = pytest.mark.slow
+
 REPEATS = 9
 
 

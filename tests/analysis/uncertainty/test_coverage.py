@@ -7,6 +7,8 @@ from scipy.stats import binom
 
 from benchmarks.coverage import BOUNDED, HEAVY, clusters, differences, means
 
+pytestmark = pytest.mark.slow
+
 FULL = os.environ.get("NNPERM_FULL_SIMULATIONS") == "1"
 SURE = 1e-3
 """A rate is refused where so many audits are this unlikely for every true rate that is allowed."""

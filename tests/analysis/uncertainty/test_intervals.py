@@ -84,6 +84,7 @@ def coverage(way, model, draw, n_rows, repeats):
     return held
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeats", [1, 5])
 @pytest.mark.parametrize(
     ("way", "model", "column"),
@@ -148,6 +149,7 @@ def coverages(case, repeats, n_rows, n_audits=1000):
     return {name: count / n_audits for name, count in held.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeats", [1, 3])
 @pytest.mark.parametrize(
     ("way", "model", "column", "limit"),
@@ -171,6 +173,7 @@ def test_intervals_hold_every_statistic_in_95_of_100_audits(way, model, column, 
     assert max(held.values()) <= 0.975
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeats", [1, 3])
 @pytest.mark.parametrize(
     ("way", "model", "column", "limit"),

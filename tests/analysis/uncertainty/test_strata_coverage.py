@@ -5,6 +5,8 @@ import pytest
 from benchmarks.strata_coverage import strata
 from tests.analysis.uncertainty.test_coverage import assert_at_most, assert_held, n_audits
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("repeats", "tests"), [(1, False), (5, False), (5, True)])
 @pytest.mark.parametrize("size", [2, 3, 5, 12, 50, 500])
