@@ -156,6 +156,7 @@ def test_beyond_one_shuffle_block_all_rows_are_told_of_and_errors_are_found_on_t
 TRUE_MEAN = 2 / np.sqrt(np.pi)  # of the absolute difference of two standard normal numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("repeats", "n_segments"), [(1, 2), (3, 2), (1, 8)])
 def test_a_segments_mean_and_the_difference_of_two_err_as_they_say(tmp_path, repeats, n_segments):
     """Data sets drawn anew: true means are held in 93 % or more, and intervals are as wide as means spread.
@@ -198,6 +199,7 @@ def stronger_in_3(given):
     return x * np.where(part == 3, 1.4, 1)
 
 
+@pytest.mark.slow
 def test_a_planted_effect_in_one_segment_of_300_of_3000_rows_is_found(tmp_path):
     """The feature counts for 1.4 there, and for 1 elsewhere."""
     hits = 0
@@ -210,6 +212,7 @@ def test_a_planted_effect_in_one_segment_of_300_of_3000_rows_is_found(tmp_path):
     assert binom.cdf(hits, N_AUDITS, 0.9) > SURE, hits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skewed", [False, True])
 def test_20_segments_without_an_effect_are_rarely_called_different(tmp_path, skewed):
     wrong = 0
