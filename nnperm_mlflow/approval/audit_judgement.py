@@ -78,6 +78,7 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
         excluded=tuple(record.config.analysis.exclude),
         training=record.training,
         own_scores=record.own_scores,
+        segments=record.segments,
     )
 
 

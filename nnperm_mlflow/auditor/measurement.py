@@ -14,6 +14,8 @@ from nnperm_mlflow.analysis.profiles.profiles import find_profiles
 from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.analysis.repeats.score_columns import with_scores
+from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
+from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import NonFinitePredictionError, name_list
 
@@ -67,6 +69,7 @@ def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journ
         precision=precision,
         journal=journal,
         order_by=plan.order_by,
+        segmentations=plan.segmentations,
         scored=scored if in_each_pass else None,
     )
     if not found.tally.n_kept.any():
@@ -80,6 +83,8 @@ def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journ
         found = scored(found)
     _point_out(found, plan.noise.largest)
     _tell_own_scores(found)
+    if found.segments is not None:
+        _tell_small_segments(found.segments)
     return found
 
 
@@ -113,6 +118,17 @@ def _tell_own_scores(found: Findings) -> None:
                 "that it was made for?",
                 name, score, score.guess,
             )  # fmt: skip
+
+
+def _tell_small_segments(tables: SegmentTables) -> None:
+    """Say which segments are below the floor."""
+    rows = tables.segments.drop_duplicates("segment")
+    small = rows.loc[rows["units"] < FEWEST_ROWS, "segment"]
+    if len(small):
+        logger.warning(
+            "%d of %d segments are below %d rows (or clusters): they are counted and not judged: %s",
+            len(small), len(rows), FEWEST_ROWS, name_list(small),
+        )  # fmt: skip
 
 
 def _point_out(found: Findings, noise: float) -> None:

@@ -9,6 +9,7 @@ from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
 from nnperm_mlflow.analysis.perturbation.grouping import Companions
 from nnperm_mlflow.analysis.repeats.stopping_rule import MOST_REPEATS, Precision, Watched
 from nnperm_mlflow.analysis.scores.scorers import Scores
+from nnperm_mlflow.analysis.segments.segmentation import Segmentation
 from nnperm_mlflow.analysis.statistics.order import MEAN
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.inputs.dataset import Dataset
@@ -42,6 +43,8 @@ class Plan:
         What the policy rests on: perturbations, each with a statistic.
     outputs : OutputSpec
         What is known of the model's outputs.
+    segmentations : tuple of Segmentation
+        What parts the rows into segments.
     """
 
     reference: ModelReference
@@ -55,6 +58,7 @@ class Plan:
     scores: Scores | None
     watched: Watched
     outputs: OutputSpec
+    segmentations: tuple[Segmentation, ...] = ()
 
     @property
     def precision(self) -> Precision | None:

@@ -20,6 +20,7 @@ from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbat
 from nnperm_mlflow.analysis.perturbation.strata import check_strata, stratify
 from nnperm_mlflow.analysis.profiles.profile_grids import check_profiles
 from nnperm_mlflow.analysis.scores.scorers import Scores, choose_scorers
+from nnperm_mlflow.analysis.segments.segmentation import check_segments, part_rows
 from nnperm_mlflow.analysis.statistics.order import FLIPS, MEAN
 from nnperm_mlflow.auditor.identification import identify
 from nnperm_mlflow.auditor.memory import Rows
@@ -29,6 +30,7 @@ from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, load_config, parse_config
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
+from nnperm_mlflow.config.segments_config import edges_of
 from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
@@ -183,6 +185,7 @@ def prepare(
     )
     point_out_contradictions(job.deal)
     check_profiles(analysis.profile, job)
+    segmentations = part_rows(edges_of(analysis.segments), dataset.columns)
     found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
     used = config.without_secrets().model_copy(update=found)
     return Plan(
@@ -196,9 +199,15 @@ def prepare(
         companions=companions,
         scores=scores,
         watched=watch(
-            config.policy, perturbations, [] if scores is None else scores.names, uri, p_values=analysis.p_values
+            config.policy,
+            perturbations,
+            [] if scores is None else scores.names,
+            uri,
+            {each.column: each.names for each in segmentations},
+            p_values=analysis.p_values,
         ),
         outputs=outputs,
+        segmentations=segmentations,
     )
 
 
@@ -244,6 +253,7 @@ def _load(
         raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
     point_out_dependence(data)
     check_strata(config.analysis.within, data.columns, data.steps, problems)
+    check_segments(edges_of(config.analysis.segments), data.columns, problems)
     if config.analysis.p_values and data.cluster is not None:
         told = f"analysis: p_values need rows that can change places, and rows of one '{data.cluster}' belong together."
         problems.add(ConfigError(f"{told} Leave p_values out: drops of scores are told all the same."))

@@ -18,16 +18,20 @@ from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.result import AuditResult, Folder, write_findings
 from nnperm_mlflow.basics.audit_files import (
     CONFIG_FILE,
+    DIFFERENCES_FILE,
     MEDIANS_FILE,
     NAMES_FILE,
     SCORES_FILE,
+    SEGMENTS_FILE,
     SUMMARY_FILE,
     TABLE_FILE,
     file_digest,
 )
 from nnperm_mlflow.evidence.audit_record import (
     CONFIG_DIGEST,
+    DIFFERENCES_DIGEST,
     SCORES_DIGEST,
+    SEGMENTS_DIGEST,
     SUMMARY_DIGEST,
     TABLE_DIGEST,
     AuditRecord,
@@ -75,6 +79,7 @@ def gather(
         associations=plan.companions.pairs,
         strata=strata,
         own_scores=found.own_scores,
+        segments=found.segments,
         metrics=metrics_of(
             found.summary,
             _aggregates(plan, found, strata, calls),
@@ -97,6 +102,8 @@ def record_of(plan: Plan, repeats: int, result: AuditResult) -> AuditRecord:
     digests = {TABLE_DIGEST: TABLE_FILE, SUMMARY_DIGEST: SUMMARY_FILE, CONFIG_DIGEST: CONFIG_FILE}
     if result.own_scores:
         digests[SCORES_DIGEST] = SCORES_FILE
+    if result.segments is not None:
+        digests |= {SEGMENTS_DIGEST: SEGMENTS_FILE, DIFFERENCES_DIGEST: DIFFERENCES_FILE}
     told = {
         **plan.record,
         "repeats_made": repeats,

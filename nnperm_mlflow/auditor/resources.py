@@ -49,7 +49,7 @@ def memory_bytes(job: Job, block_rows: int, profiles: Sequence[str] = ()) -> dic
 
 
 def disk_bytes(
-    job: Job, block_rows: int, most_repeats: int | None = None, profiles: Sequence[str] = ()
+    job: Job, block_rows: int, most_repeats: int | None = None, profiles: Sequence[str] = (), *, segments: bool = False
 ) -> tuple[int, int]:
     """Return about how many bytes an audit writes at most: beside its files, and where finished blocks are kept.
 
@@ -63,12 +63,14 @@ def disk_bytes(
         joined in the end.
     profiles : sequence of str
         Features that are profiled; what comes of them is kept until the audit is finished, too.
+    segments : bool
+        Whether segments are told of, for which the marks of all rows are kept.
     """
     n_rows, n_perturbations = job.inputs.n_rows, len(job.perturbations)
     repeats, copies = (job.repeats, 1) if most_repeats is None else (most_repeats, 2)
     deviations = n_rows * repeats * n_perturbations
     table = copies * (_DEVIATION_BYTES * deviations + _ROW_BYTES * n_rows * repeats)
-    marks = min(n_rows, SHUFFLE_BLOCK_ROWS) * repeats * n_perturbations
+    marks = (n_rows if segments else min(n_rows, SHUFFLE_BLOCK_ROWS)) * repeats * n_perturbations
     outputs = _PREDICTION_BYTES * max(1, len(job.predictor.outputs.names))
     predictions = outputs * deviations * job.keeps_predictions
     n_sheets = count_blocks(job, block_rows) * ((1 if most_repeats is None else repeats) + bool(profiles))
@@ -98,7 +100,9 @@ def check_room(plan: Plan, table: Path, work: Path) -> None:
     """
     check_memory(memory_bytes(plan.job, plan.block_rows, plan.used.analysis.profile), available_memory())
     most_repeats = None if plan.precision is None else plan.precision.most
-    of_table, of_work = disk_bytes(plan.job, plan.block_rows, most_repeats, plan.used.analysis.profile)
+    of_table, of_work = disk_bytes(
+        plan.job, plan.block_rows, most_repeats, plan.used.analysis.profile, segments=bool(plan.segmentations)
+    )
     check_disk([(table, of_table), (work, of_work)])
 
 

@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
+from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
 from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, in_words, moved, set_values, shuffles
 from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
     BOXPLOT_FILE,
+    DIFFERENCES_FILE,
     HEATMAP_FILE,
     PROFILES_FILE,
     PROFILES_PICTURE,
+    SEGMENTS_FILE,
+    SEGMENTS_PICTURE,
     STRATA_FILE,
     SUMMARY_FILE,
     TABLE_FILE,
@@ -37,6 +41,7 @@ from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.report.boxplot import boxplot_figure
 from nnperm_mlflow.report.heatmap import heatmap_figure
 from nnperm_mlflow.report.profile_curves import profiles_figure
+from nnperm_mlflow.report.segment_panels import segments_figure
 from nnperm_mlflow.verdict.verdict import Verdict
 
 try:
@@ -165,6 +170,8 @@ class AuditResult:
         Which rows could exchange values, where not all could; see `analysis.perturbation.strata.Strata.sizes`.
     own_scores : mapping of str to OwnScore
         What scorers say of the model as it is, where there are labels.
+    segments : SegmentTables or None
+        What is told of segments, where these were asked for.
     metrics : dict of str to float
         Medians and the like by their key in the run, as `median/age`.
     verdict : Verdict or None
@@ -187,6 +194,7 @@ class AuditResult:
     associations: pd.DataFrame = field(default_factory=pd.DataFrame)
     strata: pd.DataFrame | None = None
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
+    segments: SegmentTables | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
     not_linked: list[str] = field(default_factory=list)
@@ -258,7 +266,8 @@ def write_findings(result: AuditResult) -> list[str]:
     Returns
     -------
     list of str
-        Their names: tables as CSV and pictures as PNG; of windows, profiles and strata only where there are such.
+        Their names: tables as CSV and pictures as PNG; of windows, profiles, strata and segments only where
+        there are such.
     """
     tables = {
         SUMMARY_FILE: result.summary,
@@ -266,12 +275,17 @@ def write_findings(result: AuditResult) -> list[str]:
         WINDOWS_FILE: result.windows,
         PROFILES_FILE: result.profiles,
         STRATA_FILE: result.strata,
+        SEGMENTS_FILE: None if result.segments is None else result.segments.segments,
+        DIFFERENCES_FILE: None if result.segments is None else result.segments.differences,
     }
     pictures = {BOXPLOT_FILE: result.figure}
     if result.windows is not None:
         pictures[HEATMAP_FILE] = heatmap_figure(result.windows, result.subtitle, result.unit, result.order_by)
     if result.profiles is not None:
         pictures[PROFILES_PICTURE] = profiles_figure(result.profiles, result.subtitle, result.unit)
+    if result.segments is not None:
+        leading = result.summary["perturbation"].astype(str).tolist()
+        pictures[SEGMENTS_PICTURE] = segments_figure(result.segments.segments, leading, result.subtitle, result.unit)
     there = {name: table for name, table in tables.items() if table is not None}
     for name, table in there.items():
         write_table(table, result.directory / name)

@@ -9,6 +9,7 @@ TABLE_FILE, SUMMARY_FILE, MEDIANS_FILE, CONFIG_FILE = "deviations.parquet", "sum
 BOXPLOT_FILE = "boxplot.png"
 NAMES_FILE = "names.json"
 SCORES_FILE = "scores.json"
+SEGMENTS_FILE, DIFFERENCES_FILE, SEGMENTS_PICTURE = "segments.csv", "segment_differences.csv", "segments.png"
 WINDOWS_FILE, HEATMAP_FILE = "windows.csv", "heatmap.png"
 PROFILES_FILE, PROFILES_PICTURE = "profiles.csv", "profiles.png"
 ASSOCIATIONS_FILE, STRATA_FILE = "associations.csv", "strata.csv"

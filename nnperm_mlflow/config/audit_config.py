@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
 from nnperm_mlflow.basics.errors import ConfigError, did_you_mean, name_list
@@ -19,6 +19,7 @@ from nnperm_mlflow.config.checks import Check, distinct
 from nnperm_mlflow.config.data_config import DataConfig, Names
 from nnperm_mlflow.config.policy import Format, Policy, with_defaults
 from nnperm_mlflow.config.requirements import Requirements
+from nnperm_mlflow.config.segments_config import Segments
 
 Scalar = bool | int | float | str
 MOST_SHUFFLES = 100_000
@@ -84,6 +85,9 @@ class AnalysisConfig(Strict):
         scikit-learn scorers whose drop is told, where the data have labels: permutation importance.
     p_values : bool
         Test whether the drop of each score is more than chance.
+    segments : list of str or dict
+        Columns whose values, or bins between edges (`{AGE: [30, 45, 60]}`), part the rows; of each part all is told by
+        itself.
     order_by : str or None
         What leads: mean, median, flipped_share or the drop of one of the scores (`roc_auc_drop`). None takes the mean
         of the deviations, or the share of decisions flipped where predictions are classes.
@@ -118,10 +122,16 @@ class AnalysisConfig(Strict):
     profile: Names = []
     scores: Names = []
     p_values: bool = False
+    segments: Segments = []
     order_by: str | None = None
     unit: str | None = None
     exact: bool = True
     random: bool = False
+
+    @model_serializer(mode="wrap")
+    def _as_before_without_segments(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out segments where there are none, so that digests stay what they were."""
+        return {key: value for key, value in handler(self).items() if key != "segments" or value}
 
     @field_validator("windows")
     @classmethod

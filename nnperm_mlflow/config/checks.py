@@ -189,6 +189,65 @@ class ScoreAgainstCheck(_Check):
         return f"against {self.against}, {self.score} of the model is lower by at most {self.max_drop:g}"
 
 
+class _SegmentCheck(_Check):
+    """What checks on segments have: which segments are meant, and of which features.
+
+    Attributes
+    ----------
+    segment : str
+        "any", a column, or one segment of it (`SEX=2`, `AGE 30-45`).
+    """
+
+    segment: Annotated[str, Field(min_length=1)]
+    feature: Features | None = None
+    any: bool = False
+    way: Way | None = None
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> _SegmentCheck:
+        if (self.feature is None) != self.any:
+            raise ValueError("give either 'feature' or 'any: true'")
+        return self
+
+
+class SegmentCheck(_SegmentCheck):
+    """A limit on a statistic that every perturbation of the features must keep in every segment that is meant."""
+
+    statistic: Literal["mean", "shift", "flipped_share"] = "mean"
+    max: Number | None = None
+    min: Number | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> SegmentCheck:
+        if (self.max is None) == (self.min is None):
+            raise ValueError("give either 'max' or 'min', or a check for each")
+        return self
+
+    @property
+    def limit(self) -> float:
+        """The limit."""
+        return float(self.max if self.max is not None else self.min or 0.0)
+
+    @property
+    def statement(self) -> str:
+        """What the check asks for, in words."""
+        bound = "at most" if self.max is not None else "at least"
+        of = _named(self.feature) or "any feature"
+        return f"{self.statistic} of {of} in segment {self.segment} is {bound} {self.limit:g}"
+
+
+class SegmentDifferenceCheck(_SegmentCheck):
+    """A limit on how far the means of two segments of a column may lie apart."""
+
+    max_difference: Annotated[Number, Field(ge=0)]
+
+    @property
+    def statement(self) -> str:
+        """What the check asks for, in words."""
+        of = _named(self.feature) or "any feature"
+        return f"means of {of} in two segments of {self.segment} differ by at most {self.max_difference:g}"
+
+
 def names_of(feature: Features | None) -> tuple[str, ...]:
     """Return names and patterns as a tuple, empty where none are given."""
     if feature is None:
@@ -205,6 +264,8 @@ def kind_of(check: object) -> str:
     if isinstance(check, _Check):
         return type(check).__name__
     keys = set(check) if isinstance(check, Mapping) else set()
+    if "segment" in keys:
+        return "SegmentDifferenceCheck" if "max_difference" in keys else "SegmentCheck"
     if "score" in keys:
         return "ScoreAgainstCheck" if keys & {"against", "max_drop"} else "ScoreCheck"
     if "against" in keys:
@@ -225,7 +286,9 @@ Check = Annotated[
     | Annotated[UnusedCheck, Tag("UnusedCheck")]
     | Annotated[AgainstCheck, Tag("AgainstCheck")]
     | Annotated[ScoreCheck, Tag("ScoreCheck")]
-    | Annotated[ScoreAgainstCheck, Tag("ScoreAgainstCheck")],
+    | Annotated[ScoreAgainstCheck, Tag("ScoreAgainstCheck")]
+    | Annotated[SegmentCheck, Tag("SegmentCheck")]
+    | Annotated[SegmentDifferenceCheck, Tag("SegmentDifferenceCheck")],
     Discriminator(kind_of),
 ]
 

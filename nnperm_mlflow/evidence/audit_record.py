@@ -13,10 +13,13 @@ import pandas as pd
 from pydantic import ValidationError
 
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
+from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
 from nnperm_mlflow.analysis.statistics.order import BEFORE
 from nnperm_mlflow.basics.audit_files import (
     CONFIG_FILE,
+    DIFFERENCES_FILE,
     SCORES_FILE,
+    SEGMENTS_FILE,
     SUMMARY_FILE,
     TABLE_FILE,
     VERDICT_FILE,
@@ -27,6 +30,7 @@ from nnperm_mlflow.basics.errors import EvidenceError, name_list
 from nnperm_mlflow.config.audit_config import AuditConfig, load_config
 from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.evidence.scores_file import read_own_scores
+from nnperm_mlflow.evidence.segments_file import read_segments
 from nnperm_mlflow.evidence.summary_file import read_summary
 from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Subject
@@ -35,6 +39,8 @@ TABLE_DIGEST, SUMMARY_DIGEST, CONFIG_DIGEST = "table_digest", "summary_digest", 
 """Parameters with the sha256 of the deviation table, the summary and the configuration as used."""
 SCORES_DIGEST = "scores_digest"
 """That of the model's own scores, where the audit told them."""
+SEGMENTS_DIGEST, DIFFERENCES_DIGEST = "segments_digest", "segment_differences_digest"
+"""Those of what is told of segments, where the audit was asked for them."""
 
 _DONORS_BEFORE = "permutations with their own values"  # within strata, of audits that do not say it
 
@@ -223,6 +229,14 @@ class AuditRecord:
         if SCORES_DIGEST not in self.params:
             return {}
         return read_own_scores(self._checked(self.files.fetch(SCORES_FILE), SCORES_DIGEST))
+
+    @cached_property
+    def segments(self) -> SegmentTables | None:
+        """What is told of segments, the files' digests checked; None where the audit was not asked for them."""
+        if SEGMENTS_DIGEST not in self.params:
+            return None
+        files = {SEGMENTS_FILE: SEGMENTS_DIGEST, DIFFERENCES_FILE: DIFFERENCES_DIGEST}
+        return read_segments(*(self._checked(self.files.fetch(name), digest) for name, digest in files.items()))
 
     @cached_property
     def config(self) -> AuditConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -18,19 +19,38 @@ _NEEDED = {*_TEXTS, "rows", "skipped", "median", "mean", "max", "changed_share"}
 
 def read_summary(path: Path) -> pd.DataFrame:
     """Read a summary as it was written: numbers to the last bit, names as text, what is missing as NaN."""
+    return read_table(path, _TEXTS, _NEEDED)
+
+
+def read_table(path: Path, texts: Collection[str], needed: Collection[str]) -> pd.DataFrame:
+    """Read a table as `write_table` wrote it.
+
+    Parameters
+    ----------
+    path : Path
+    texts : collection of str
+        Columns that are text, whatever it looks like; all others are numbers.
+    needed : collection of str
+        Columns without which it is no such table.
+
+    Raises
+    ------
+    EvidenceError
+        If it is none.
+    """
     try:
         read = arrow_csv.read_csv(
             path,
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(_TEXTS, pa.string()), null_values=[""]),
+            convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()), null_values=[""]),
         )
-        if lacking := _NEEDED.difference(read.column_names):
+        if lacking := set(needed).difference(read.column_names):
             raise EvidenceError(f"{path.name} lacks the columns {name_list(sorted(lacking))}. Audit again.")
         fields = [field.with_type(pa.float64()) if pa.types.is_null(field.type) else field for field in read.schema]
         return read.cast(pa.schema(fields)).to_pandas()
     except (pa.ArrowException, OSError, ValueError, LookupError) as error:
         raise EvidenceError(
-            f"{path.name} is no summary that an audit wrote ({type(error).__name__}). Audit again."
+            f"{path.name} is no table that an audit wrote ({type(error).__name__}). Audit again."
         ) from error
 
 

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.recomputation import confirm_numbers, confirm_own_scores, confirm_summary
+from nnperm_mlflow.analysis.difference.recomputation import (
+    confirm_numbers,
+    confirm_own_scores,
+    confirm_segments,
+    confirm_summary,
+)
 from nnperm_mlflow.analysis.difference.recorded_table import read_provenance
 from nnperm_mlflow.approval.audit_judgement import evidence_of
 from nnperm_mlflow.approval.baselines import find_baselines, pin_baselines
@@ -185,6 +190,7 @@ def _audit_again(client: MlflowClient, record: AuditRecord, folder: Path, reread
     found = measure(plan, folder / "again" / TABLE_FILE)
     confirm_numbers(record.summary, found.summary)
     confirm_own_scores(record.own_scores, found.own_scores)
+    confirm_segments(record.segments, found.segments)
 
 
 def _compare(record: AuditRecord, name: str, found: str, what: str) -> None:

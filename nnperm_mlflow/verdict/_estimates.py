@@ -58,9 +58,9 @@ class Estimate:
             return "fails"
         return "undecided"
 
-    def of_family(self, n: int, statistic: str) -> Estimate:
-        """Return the number with the interval that is right of each of n numbers at once."""
-        ends = family_ends(self.value, self.low, self.high, n, is_share=statistic == FLIPS)
+    def of_family(self, n: int, statistic: str, n_units: float = math.inf) -> Estimate:
+        """Return the number with the interval that is right of each of n numbers at once, see `family_ends`."""
+        ends = family_ends(self.value, self.low, self.high, n, is_share=statistic == FLIPS, n_units=n_units)
         return Estimate(self.value, *ends)
 
     @property

@@ -10,6 +10,7 @@ import pandas as pd
 from nnperm_mlflow.analysis.difference.comparison_result import Comparison
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
+from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
 from nnperm_mlflow.analysis.uncertainty.families import PairErrors
 from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 from nnperm_mlflow.verdict.verdict import Subject
@@ -62,6 +63,8 @@ class Evidence:
         Features that were left out of the audit.
     training : TrainingOverlap or None
         How many of the rows the model was fitted to; None where nobody looked.
+    segments : SegmentTables or None
+        What is told of segments; None where the audit was not asked for them.
     """
 
     subject: Subject
@@ -71,6 +74,7 @@ class Evidence:
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
     excluded: tuple[str, ...] = ()
     training: TrainingOverlap | None = None
+    segments: SegmentTables | None = None
 
     @property
     def model(self) -> str:

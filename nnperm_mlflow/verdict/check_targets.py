@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import pandas as pd
@@ -11,16 +11,32 @@ from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.repeats.stopping_rule import Watched
 from nnperm_mlflow.analysis.statistics.summary_columns import NUMBERS
 from nnperm_mlflow.basics.errors import CheckError, UnknownFeatureError, did_you_mean, name_list
-from nnperm_mlflow.config.checks import SHARE, LimitCheck, RankCheck, ScoreAgainstCheck, ScoreCheck, names_of
+from nnperm_mlflow.config.checks import (
+    SHARE,
+    LimitCheck,
+    RankCheck,
+    ScoreAgainstCheck,
+    ScoreCheck,
+    SegmentCheck,
+    SegmentDifferenceCheck,
+    names_of,
+)
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict._estimates import check_statistic, single_shuffles
 from nnperm_mlflow.verdict._score_checks import check_score
+from nnperm_mlflow.verdict._segment_checks import check_segment
 
 _WILD = frozenset("*?[")
 
 
 def watch(
-    policy: Policy, perturbations: Sequence[Perturbation], scores: Sequence[str], model: str, *, p_values: bool = False
+    policy: Policy,
+    perturbations: Sequence[Perturbation],
+    scores: Sequence[str],
+    model: str,
+    segments: Mapping[str, Sequence[str]] | None = None,
+    *,
+    p_values: bool = False,
 ) -> Watched:
     """Return what a policy rests on; refuse one that asks for what an audit will not tell.
 
@@ -33,6 +49,8 @@ def watch(
         Of the model as it is, and whose drops will be told.
     model : str
         Pinned URI of the version, for messages.
+    segments : mapping of str to sequence of str, optional
+        Names of the segments of each column that will be told of.
     p_values : bool
         Whether these drops will be tested.
 
@@ -60,6 +78,9 @@ def watch(
             check_statistic(check.statistic, statistics)
         elif isinstance(check, (ScoreCheck, ScoreAgainstCheck)):
             check_score(check.score, scores, check.title)
+        elif isinstance(check, (SegmentCheck, SegmentDifferenceCheck)):
+            choose(names_of(check.feature), asked_of(check, planned), model, check.title)
+            check_segment(check, segments or {})
     return watched
 
 
@@ -97,11 +118,14 @@ def rests_on(policy: Policy, summary: pd.DataFrame, model: str) -> Watched:
     return frozenset(found)
 
 
-def asked_of(check: LimitCheck | RankCheck, summary: pd.DataFrame) -> pd.DataFrame:
+def asked_of(
+    check: LimitCheck | RankCheck | SegmentCheck | SegmentDifferenceCheck, summary: pd.DataFrame
+) -> pd.DataFrame:
     """Return the rows of a summary that a check can mean."""
     way = "shuffle" if isinstance(check, RankCheck) else check.way
     of_way = summary if way is None else summary[summary["way"] == way]
-    return single_shuffles(of_way) if check.statistic == SHARE else of_way
+    is_share = isinstance(check, (LimitCheck, RankCheck)) and check.statistic == SHARE
+    return single_shuffles(of_way) if is_share else of_way
 
 
 def choose(names: tuple[str, ...], summary: pd.DataFrame, model: str, title: str) -> list[str]:

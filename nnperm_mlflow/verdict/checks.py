@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import singledispatch
 
 from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Comparison
@@ -17,6 +18,8 @@ from nnperm_mlflow.config.checks import (
     RankCheck,
     ScoreAgainstCheck,
     ScoreCheck,
+    SegmentCheck,
+    SegmentDifferenceCheck,
     UnusedCheck,
     names_of,
 )
@@ -31,6 +34,7 @@ from nnperm_mlflow.verdict._estimates import (
 )
 from nnperm_mlflow.verdict._informative import refuse_uninformative, refuse_unreachable
 from nnperm_mlflow.verdict._score_checks import drop_estimate, score_estimate
+from nnperm_mlflow.verdict._segment_checks import Pair, differences, limits
 from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
 from nnperm_mlflow.verdict.check_targets import asked_of, choose
 from nnperm_mlflow.verdict.verdict import Finding
@@ -154,6 +158,27 @@ def _(check: ScoreAgainstCheck, evidence: Evidence) -> list[Finding]:
     return [_worst({label: (drop, drop)}, check.max_drop, True, "", check.title)]
 
 
+@apply.register
+def _(check: SegmentCheck, evidence: Evidence) -> list[Finding]:
+    found, passed_over = limits(evidence.segments, check, _tested(check, check.statistic, evidence))
+    finding = _worst(found, check.limit, check.max is not None, check.statistic, check.title)
+    return [replace(finding, words=finding.words + passed_over)]
+
+
+@apply.register
+def _(check: SegmentDifferenceCheck, evidence: Evidence) -> list[Finding]:
+    found, passed_over = differences(evidence.segments, check, _tested(check, "mean", evidence))
+    finding = _worst(found, check.max_difference, True, "difference of means", check.title)
+    return [replace(finding, words=finding.words + passed_over)]
+
+
+def _tested(check: SegmentCheck | SegmentDifferenceCheck, statistic: str, evidence: Evidence) -> list[str]:
+    """Return the perturbations that a check on segments means, or refuse what says nothing on any rows."""
+    named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
+    refuse_uninformative(evidence.summary, statistic, named, check.title)
+    return named
+
+
 def _baseline_of(check: AgainstCheck | ScoreAgainstCheck, baselines: Mapping[str, Baseline]) -> Baseline:
     if check.against not in baselines:
         raise MissingBaselineError(
@@ -208,9 +233,7 @@ def _refuse_undefined(numbers: Mapping[str, Estimate], what: str, title: str) ->
         )
 
 
-def _worst(
-    found: Mapping[str, tuple[Estimate, Estimate]], limit: float, at_most: bool, what: str, title: str
-) -> Finding:
+def _worst(found: Mapping[str, Pair], limit: float, at_most: bool, what: str, title: str) -> Finding:
     """Return the finding for the number that keeps the limit least.
 
     Each comes twice: with its own interval, and with one that is right of all of them at once.

@@ -13,6 +13,7 @@ import pandas as pd
 from nnperm_mlflow.analysis.difference.recorded_table import DisturbedColumn, read_provenance
 from nnperm_mlflow.analysis.engine.table import TableReader
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
+from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 
@@ -73,6 +74,22 @@ def confirm_numbers(summary: pd.DataFrame, again: pd.DataFrame) -> None:
         raise EvidenceError(
             f"audited again, {name_list(wrong)} come out otherwise than on record. Do not trust the run."
         )
+
+
+def confirm_segments(told: SegmentTables | None, again: SegmentTables | None) -> None:
+    """Refuse what is told of segments that is not what another audit of the same tells; see `confirm_numbers`."""
+    if (told is None) != (again is None):
+        raise EvidenceError("audited again, segments are told that are not on record, or the other way round.")
+    if told is None or again is None:
+        return
+    for one, other in ((told.segments, again.segments), (told.differences, again.differences)):
+        numbers = list(other.select_dtypes("number"))
+        texts = [name for name in other if name not in numbers]
+        alike = len(one) == len(other) and bool((one[texts].to_numpy() == other[texts].to_numpy()).all())
+        if not alike or not np.allclose(
+            one[numbers].astype(float), other[numbers].astype(float), rtol=1e-4, atol=1e-7, equal_nan=True
+        ):
+            raise EvidenceError("audited again, segments come out otherwise than on record. Do not trust the run.")
 
 
 def confirm_own_scores(told: Mapping[str, OwnScore], again: Mapping[str, OwnScore]) -> None:

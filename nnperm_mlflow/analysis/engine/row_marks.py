@@ -53,23 +53,25 @@ class Marks:
                 self._file.write(each.tobytes())
         self._filled += n_new
 
-    def of(self, position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def of(self, position: int, n_first: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return for one perturbation where the value changed, the prediction fell, and the decision flipped.
 
         Parameters
         ----------
         position : int
             Of the perturbation.
+        n_first : int
+            Of how many of the rows that are kept.
 
         Returns
         -------
-        moved, fell, flipped : ndarray of shape (n_repeats, n_known), bool
+        moved, fell, flipped : ndarray of shape (n_repeats, n_first), bool
             In the order in which the rows came; False for a row that is left out.
         """
-        marks = np.empty((self._repeats.stop, self._n_known), dtype=np.uint8)
+        marks = np.empty((self._repeats.stop, n_first), dtype=np.uint8)
         for repeat, each in enumerate(marks):
             self._file.seek(self._start(repeat, position))
-            each[:] = np.frombuffer(self._file.read(self._n_known), dtype=np.uint8)
+            each[:] = np.frombuffer(self._file.read(n_first), dtype=np.uint8)
         return unpack(marks)
 
     def _start(self, repeat: int, position: int) -> int:

@@ -10,6 +10,7 @@ import pandas as pd
 from nnperm_mlflow.analysis.engine.kept_predictions import Predictions
 from nnperm_mlflow.analysis.repeats.stopping_rule import Watched, widths_that_matter
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
+from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
 from nnperm_mlflow.analysis.statistics.order import MEAN
 from nnperm_mlflow.analysis.statistics.tally import Tally
 
@@ -34,6 +35,8 @@ class Findings:
         What checks rest on: perturbations, each with a statistic.
     own_scores : mapping of str to OwnScore
         Of the undisturbed predictions, where there are labels.
+    segments : SegmentTables or None
+        What is told of segments, where these are asked for.
     """
 
     summary: pd.DataFrame
@@ -43,6 +46,7 @@ class Findings:
     order_by: str = MEAN
     watched: Watched = frozenset()
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
+    segments: SegmentTables | None = None
 
     @property
     def widths(self) -> pd.DataFrame:

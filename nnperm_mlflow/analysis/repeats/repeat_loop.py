@@ -21,6 +21,9 @@ from nnperm_mlflow.analysis.engine.row_marks import Marks
 from nnperm_mlflow.analysis.engine.table import TableReader, TableWriter, column_names, join_tables
 from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.repeats.stopping_rule import Precision, named
+from nnperm_mlflow.analysis.segments.segment_statistics import describe_segments
+from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
+from nnperm_mlflow.analysis.segments.segmentation import Segmentation
 from nnperm_mlflow.analysis.statistics.order import MEAN, TOP, in_words
 from nnperm_mlflow.analysis.statistics.summary import summarize
 from nnperm_mlflow.analysis.statistics.summary_columns import SUMMARY_COLUMNS
@@ -48,6 +51,7 @@ def find(
     precision: Precision | None = None,
     journal: Journal | None = None,
     order_by: str = MEAN,
+    segmentations: Sequence[Segmentation] = (),
     scored: Callable[[Findings], Findings] | None = None,
 ) -> Findings:
     """Disturb, predict, write the deviation table, and describe what came out.
@@ -70,6 +74,8 @@ def find(
         Where finished blocks are kept, and those that were finished before are found.
     order_by : str
         The statistic that leads.
+    segmentations : sequence of Segmentation
+        What parts the rows into segments, of each of which all is told by itself.
     scored : callable, optional
         Adds drops in score, where these tell when there are enough repeats.
 
@@ -85,7 +91,7 @@ def find(
     told = {**(record or {}), **({} if job.deal.is_plain else {"shuffle_blocks": job.deal.sizes})}
     tally = Tally.empty(len(job.perturbations), job.measure.distance is None)
     known = KnownBlocks.of(job.deal.blocks(), job.clusters)
-    marks = Marks(table.parent, known.n_rows)
+    marks = Marks(table.parent, job.inputs.n_rows if segmentations else known.n_rows)
     predictions = Predictions(table.parent) if job.keeps_predictions else None
     now = job if precision is None else replace(job, repeats=min(_FIRST_REPEATS, precision.most))
     parts: list[Path] = []
@@ -114,6 +120,9 @@ def find(
             before = found.widths
             more = min(max(1, repeats.stop // 2), precision.most - repeats.stop, most_repeats(job, block_rows))
             now = now.continued(more)
+        if segmentations:
+            done = replace(job, repeats=found.repeats)
+            found = replace(found, segments=_segments(done, marks, known, parts, segmentations))
         join_tables(parts, table)
     finally:
         marks.close()
@@ -139,7 +148,7 @@ def _decisions(decision: Decision, result: BlockResult) -> list[int]:
 def _described(
     job: Job, tally: Tally, marks: Marks, known: KnownBlocks, parts: Sequence[Path], *, order_by: str
 ) -> pd.DataFrame:
-    columns = column_names(job.perturbations, job.measure.baseline_names, has_clusters=job.clusters is not None)
+    columns = _columns(job)
     n_deviations = tally.n_rows * len(job.perturbations)
     if n_deviations >= _MANY_DEVIATIONS:
         logger.info("all rows are predicted: the statistics of %s deviations follow", f"{n_deviations:,}")
@@ -153,6 +162,18 @@ def _described(
             decides=job.decision is not None,
             order_by=order_by if order_by in SUMMARY_COLUMNS else MEAN,  # drops in score come later
         )
+
+
+def _segments(
+    job: Job, marks: Marks, known: KnownBlocks, parts: Sequence[Path], segmentations: Sequence[Segmentation]
+) -> SegmentTables:
+    with TableReader(*parts) as reader:
+        return describe_segments(job, reader, _columns(job), segmentations, marks=marks, known=known)
+
+
+def _columns(job: Job) -> list[str]:
+    """Return the table's column for each perturbation."""
+    return column_names(job.perturbations, job.measure.baseline_names, has_clusters=job.clusters is not None)
 
 
 def _is_enough(found: Findings, precision: Precision, before: pd.DataFrame | None) -> bool:

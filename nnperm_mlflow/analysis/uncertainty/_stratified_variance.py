@@ -13,7 +13,13 @@ from functools import cached_property
 
 import numpy as np
 
-from nnperm_mlflow.analysis.uncertainty.variance import UNKNOWN, ErrorMoments, beyond_the_largest, what_values_add
+from nnperm_mlflow.analysis.uncertainty.variance import (
+    UNKNOWN,
+    ErrorMoments,
+    beyond_the_largest,
+    rows_with_donors,
+    what_values_add,
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,11 @@ class StratifiedExchange:
     def count_units(self, known: np.ndarray) -> int:
         """Return how many rows have a value that is known."""
         return int(np.count_nonzero(known.any(axis=0)))
+
+    def among(self, rows: np.ndarray) -> tuple[np.ndarray, StratifiedExchange]:
+        """Return what has to do with the values of some rows, see `variance.KnownDependence`."""
+        used, donors = rows_with_donors(rows, self.donors)
+        return used, StratifiedExchange(donors, self.strata[used])
 
     @property
     def values_of_unit(self) -> float:

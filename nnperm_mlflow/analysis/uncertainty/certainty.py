@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nnperm_mlflow.analysis.engine.deviation import Measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.row_marks import Marks
 from nnperm_mlflow.analysis.engine.table import TableReader
 from nnperm_mlflow.analysis.statistics.summary import Certain
 from nnperm_mlflow.analysis.statistics.tally import Tally
+from nnperm_mlflow.analysis.uncertainty.audited_rows import dependence_of, span_of
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS, Sample, ends_of, ranks_of
 from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
 
@@ -51,7 +51,7 @@ class Certainties:
         self._tally = tally
         self._marks = marks
         self._known = known
-        self._span = _span(job.measure, table)
+        self._span = span_of(job.measure, table)
 
     def __call__(self, number: int, found: Mapping[str, float]) -> Certain:
         """Return how sure the statistics of one perturbation are.
@@ -71,13 +71,10 @@ class Certainties:
         deviations, spread = self._read(number)
         if int(self._tally.n_kept[number]) < FEWEST_ROWS * self._job.repeats:
             return Certain({}, {}, spread)
-        perturbation = self._job.perturbations[number]
-        dependence = self._known.dependence(
-            lambda block, repeat: self._job.donors(block, perturbation, repeat),
-            range(self._job.repeats),
-            lambda block: self._job.deal.strata_of(block, perturbation.feature),
+        dependence = dependence_of(self._job, self._known, number)
+        sample = Sample(
+            deviations, *self._marks.of(number, self._known.n_rows), dependence, self._job.inputs.n_rows, self._span
         )
-        sample = Sample(deviations, *self._marks.of(number), dependence, self._job.inputs.n_rows, self._span)
         if self._known.clusters is not None and sample.n_units < FEWEST_ROWS:
             return Certain({}, {}, spread)
         n_kept, n_moved = int(self._tally.n_kept[number]), int(self._tally.moved[number])
@@ -99,18 +96,6 @@ class Certainties:
             if any(map(len, kept)):
                 medians.append(_median(np.concatenate(kept)))
         return deviations, float(np.std(medians, ddof=1)) if len(medians) > 1 else math.nan
-
-
-def _span(measure: Measure, table: TableReader) -> float:
-    """Return how far the predictions of all rows as they are lie apart; 0 where none is known."""
-    lowest, highest = [], []
-    for name in measure.baseline_names:
-        known = [values[np.isfinite(values)] for values in table.repeat(name, table.repeats[0])]
-        if not any(map(len, known)):
-            return 0.0
-        lowest.append(min(each.min() for each in known if len(each)))
-        highest.append(max(each.max() for each in known if len(each)))
-    return float(measure.deviations(np.array([lowest]), np.array([highest]))[0])
 
 
 def _median(values: np.ndarray) -> float:

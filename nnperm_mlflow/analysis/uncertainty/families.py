@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import expit, logit, ndtri, stdtrit
 
 from nnperm_mlflow.analysis.uncertainty.intervals import REACH
-from nnperm_mlflow.analysis.uncertainty.skewness import LEVEL
+from nnperm_mlflow.analysis.uncertainty.skewness import LEVEL, errors_to_the_end
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ def family_reach(n: int, n_units: float = math.inf) -> float:
     return float(ndtri(level)) if math.isinf(n_units) else float(stdtrit(max(1, n_units - 1), level))
 
 
-def family_ends(value: float, low: float, high: float, n: int, *, is_share: bool = False) -> tuple[float, float]:
+def family_ends(
+    value: float, low: float, high: float, n: int, *, is_share: bool = False, n_units: float = math.inf
+) -> tuple[float, float]:
     """Return the ends of an interval that is right of each of n numbers at once, from that of one of them.
 
     Parameters
@@ -66,6 +68,8 @@ def family_ends(value: float, low: float, high: float, n: int, *, is_share: bool
     is_share : bool
         Whether it is a share with Wilson's interval (1927), whose ends lie 2 asinh(z / (2 sqrt(n p (1 - p)))) away from
         it in log odds (Newcombe, "Logit Confidence Intervals and the Inverse Sinh Transformation", 2001).
+    n_units : float
+        Rows, or clusters of rows, that the interval was found from, where these may be few.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def family_ends(value: float, low: float, high: float, n: int, *, is_share: bool
     """
     if n == 1:
         return low, high
-    wider = family_reach(n) / REACH
+    wider = family_reach(n, n_units) / (REACH if math.isinf(n_units) else errors_to_the_end(int(n_units)))
     if is_share and 0 < value < 1:
         odds, ends = logit(value), logit([low, high])
         lowest, highest = expit(odds + 2 * np.arcsinh(wider * np.sinh((ends - odds) / 2)))

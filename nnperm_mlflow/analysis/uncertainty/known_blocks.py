@@ -9,7 +9,7 @@ import numpy as np
 
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
 from nnperm_mlflow.analysis.uncertainty._stratified_variance import StratifiedExchange
-from nnperm_mlflow.analysis.uncertainty.variance import Dependence, Exchange
+from nnperm_mlflow.analysis.uncertainty.variance import Exchange, KnownDependence
 
 ENOUGH_CLUSTERS = 1_000
 """Clusters whose rows tell how much a mean varies."""
@@ -64,7 +64,7 @@ class KnownBlocks:
         """How many rows they have."""
         return sum(len(block.rows) for block in self.blocks)
 
-    def dependence(self, draw: Draw, repeats: Iterable[int], strata_of: StrataOf = lambda _: None) -> Dependence:
+    def dependence(self, draw: Draw, repeats: Iterable[int], strata_of: StrataOf = lambda _: None) -> KnownDependence:
         """Return which of the rows have to do with each other, one block after the other.
 
         Where there are clusters and strata, clusters win, and what a stratum lies off counts more than once: too much

@@ -86,6 +86,26 @@ class Dependence(Protocol):
         """
 
 
+class KnownDependence(Dependence, Protocol):
+    """One of which it is known who receives from whom."""
+
+    def among(self, rows: np.ndarray) -> tuple[np.ndarray, KnownDependence]:
+        """Return what has to do with the values of some rows: these and their donors.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Positions of the rows, ascending.
+
+        Returns
+        -------
+        used : ndarray of int
+            Positions of all that are left, ascending.
+        KnownDependence
+            Of these. A row that is not among `rows` is its own donor there: no value of it is to be known.
+        """
+
+
 @dataclass(frozen=True)
 class UnitSums:
     """What units add to the error of a mean.
@@ -146,10 +166,46 @@ class Exchange:
             return self._of_rows(parts)
         return self._of_clusters(np.stack(list(parts)), self.clusters)
 
+    def sums_of_parts(self, off: np.ndarray, parts: np.ndarray, n_parts: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what units add to the errors of several means, each of the values of some rows.
+
+        Parameters
+        ----------
+        off : ndarray of shape (n_repeats, n_rows)
+            What each value adds to the mean that it is a part of.
+        parts : ndarray of shape (n_rows,), int
+            For each row the number of that mean.
+        n_parts : int
+
+        Returns
+        -------
+        units : ndarray of shape (n_parts, n_units)
+        squares : ndarray of shape (n_parts,)
+            As in `UnitSums`.
+        """
+        if self.clusters is not None:
+            found = [self.sums(np.where(parts == number, off, 0.0)) for number in range(n_parts)]
+            return np.stack([each.units for each in found]), np.array([each.squares for each in found])
+        n_rows = len(parts)
+        starts, received = parts.astype(np.int64) * n_rows, off.sum(axis=0)
+        keys, weights, squares = [starts + np.arange(n_rows)], [received], np.zeros(n_rows)
+        for each, donors in zip(off, self.donors or (), strict=False):
+            keys.append(starts + donors)
+            weights.append(each)
+            squares += np.square(each)
+        units = np.bincount(np.concatenate(keys), weights=np.concatenate(weights), minlength=n_parts * n_rows)
+        return units.reshape(n_parts, n_rows), np.bincount(parts, weights=squares, minlength=n_parts)
+
     def count_units(self, known: np.ndarray) -> int:
         """Return how many rows have a value that is known, or as how many clusters they count."""
         rows = known.any(axis=0)
         return int(np.count_nonzero(rows)) if self.clusters is None else count_clusters(self.clusters[rows])
+
+    def among(self, rows: np.ndarray) -> tuple[np.ndarray, Exchange]:
+        """Return what has to do with the values of some rows, see `KnownDependence`."""
+        used, donors = rows_with_donors(rows, self.donors or ())
+        clusters = None if self.clusters is None else np.unique(self.clusters[used], return_inverse=True)[1]
+        return used, Exchange(donors or None, clusters)
 
     @property
     def values_of_unit(self) -> float:
@@ -192,6 +248,29 @@ class Exchange:
         found, numbers = np.unique(keys, return_inverse=True)
         low, high = np.divmod(found, clusters.max() + 1)
         return numbers.ravel(), np.where(low == high, low, -1)
+
+
+def rows_with_donors(rows: np.ndarray, donors: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the positions of rows and their donors, ascending, and for each repeat the donors among these.
+
+    A donor that is not among the rows is its own.
+
+    >>> rows_with_donors(np.array([0, 3]), [np.array([2, 3, 1, 0])])
+    (array([0, 2, 3]), [array([1, 1, 0])])
+    """
+    if not donors:
+        return rows, []
+    used = np.zeros(len(donors[0]), dtype=bool)
+    used[rows] = True
+    for each in donors:
+        used[each[rows]] = True
+    (positions,) = np.nonzero(used)
+    place = np.cumsum(used) - 1
+    own = np.arange(len(positions))
+    among = [own.copy() for _ in donors]
+    for each, found in zip(donors, among, strict=True):
+        found[place[rows]] = place[each[rows]]
+    return positions, among
 
 
 def rows_of_cluster(clusters: np.ndarray | None) -> float:

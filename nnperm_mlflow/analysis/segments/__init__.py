@@ -1,0 +1,1 @@
+"""Parts of the rows that are told of by themselves."""

@@ -1,0 +1,33 @@
+"""What intervals need to know of the rows of an audit: which have to do with each other, and how far they lie apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nnperm_mlflow.analysis.engine.deviation import Measure
+from nnperm_mlflow.analysis.engine.job import Job
+from nnperm_mlflow.analysis.engine.table import TableReader
+from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
+from nnperm_mlflow.analysis.uncertainty.variance import KnownDependence
+
+
+def dependence_of(job: Job, known: KnownBlocks, number: int) -> KnownDependence:
+    """Return which rows of the known blocks have to do with each other under the perturbation of that position."""
+    perturbation = job.perturbations[number]
+    return known.dependence(
+        lambda block, repeat: job.donors(block, perturbation, repeat),
+        range(job.repeats),
+        lambda block: job.deal.strata_of(block, perturbation.feature),
+    )
+
+
+def span_of(measure: Measure, table: TableReader) -> float:
+    """Return how far the predictions of all rows as they are lie apart; 0 where none is known."""
+    lowest, highest = [], []
+    for name in measure.baseline_names:
+        known = [values[np.isfinite(values)] for values in table.repeat(name, table.repeats[0])]
+        if not any(map(len, known)):
+            return 0.0
+        lowest.append(min(each.min() for each in known if len(each)))
+        highest.append(max(each.max() for each in known if len(each)))
+    return float(measure.deviations(np.array([lowest]), np.array([highest]))[0])
