@@ -19,7 +19,7 @@ class Requirements(Strict):
     Attributes
     ----------
     rows, repeats : int
-        At least so many rows of the data, shuffles of each feature.
+        At least so many rows that no perturbation left out, shuffles of each feature.
     positives : int
         At least so many rows whose label is the second of two classes.
     clusters : int

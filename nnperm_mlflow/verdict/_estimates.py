@@ -137,9 +137,10 @@ def shares_of(summary: pd.DataFrame) -> Estimates:
     shares = means / total
     others = variances.sum() - variances
     errors = np.sqrt((1 - shares) ** 2 * variances + shares**2 * others) / total
+    ends = (np.clip(shares + sign * REACH * errors, 0.0, 1.0).tolist() for sign in (-1, 1))  # NaN stays NaN
     return {
-        str(name): Estimate(share, max(0.0, share - REACH * error), min(1.0, share + REACH * error))
-        for name, share, error in zip(single["perturbation"], shares.tolist(), errors.tolist(), strict=True)
+        str(name): Estimate(share, low, high)
+        for name, share, low, high in zip(single["perturbation"], shares.tolist(), *ends, strict=True)
     }
 
 

@@ -13,7 +13,7 @@ from nnperm_mlflow.analysis.statistics.order import DROP
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.analysis.uncertainty.intervals import REACH
 from nnperm_mlflow.basics.errors import CheckError, name_list
-from nnperm_mlflow.config.checks import LimitCheck
+from nnperm_mlflow.config.checks import LimitCheck, RankCheck
 from nnperm_mlflow.verdict._estimates import FLIPS
 
 
@@ -85,8 +85,8 @@ def refuse_unreachable(check: LimitCheck, summary: pd.DataFrame, names: Iterable
     CheckError
         The message says how many repeats are needed.
     """
-    score, _, end = check.statistic.rpartition("_")
-    if end not in ("p", "q") or f"{score}_drop" not in summary:
+    score = _score_tested_by(check.statistic, summary)
+    if score is None:
         return
     rows = summary.set_index("perturbation")
     tested = int(rows[f"{score}_p"].notna().sum()) if f"{score}_p" in rows else 0
@@ -104,6 +104,26 @@ def refuse_unreachable(check: LimitCheck, summary: pd.DataFrame, names: Iterable
             f"limit {check.limit:g} is out of reach whatever the model does. Audit with 'analysis: {{repeats: "
             f"{math.ceil(1 / check.limit) - 1 if check.limit > 0 else repeats_for(tested)}}}', or choose another limit."
         )
+
+
+def refuse_p_values(check: RankCheck, summary: pd.DataFrame) -> None:
+    """Refuse a rank by p-values, of which the largest says least.
+
+    Raises
+    ------
+    CheckError
+    """
+    if _score_tested_by(check.statistic, summary) is not None:
+        raise CheckError(
+            f"check '{check.title}': the largest {check.statistic} would be the first, and says least. Ask for the "
+            "rank by the drop itself, or by another statistic."
+        )
+
+
+def _score_tested_by(statistic: str, summary: pd.DataFrame) -> str | None:
+    """Return the score that a p-value is of; None of any other statistic."""
+    score, _, end = statistic.rpartition("_")
+    return score if end in ("p", "q") and f"{score}_drop" in summary else None
 
 
 def was_tested(row: Any) -> bool:  # noqa: ANN401 - a row of a summary, as a mapping

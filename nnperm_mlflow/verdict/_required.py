@@ -31,8 +31,9 @@ def refuse_missing(requires: Requirements, evidence: Evidence) -> None:
 
 def _too_few(requires: Requirements, evidence: Evidence) -> list[str]:
     subject, missing = evidence.subject, []
+    kept = int((evidence.summary["rows"] - evidence.summary["skipped"]).min()) // subject.repeats
     asked = {
-        "rows": (requires.rows, subject.rows, "audit more rows"),
+        "rows": (requires.rows, min(subject.rows, kept), "audit more rows that the model predicts"),
         "repeats": (requires.repeats, subject.repeats, "set 'analysis: repeats'"),
         "positives": (requires.positives, subject.positives, "name labels of two classes (data: label)"),
         "clusters": (requires.clusters, subject.clusters, "name their column (data: cluster)"),

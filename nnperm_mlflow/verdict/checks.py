@@ -32,7 +32,7 @@ from nnperm_mlflow.verdict._estimates import (
     untested_features,
     unused_features,
 )
-from nnperm_mlflow.verdict._informative import refuse_uninformative, refuse_unreachable
+from nnperm_mlflow.verdict._informative import refuse_p_values, refuse_uninformative, refuse_unreachable
 from nnperm_mlflow.verdict._score_checks import drop_estimate, score_estimate
 from nnperm_mlflow.verdict._segment_checks import Pair, differences, limits
 from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
@@ -81,6 +81,7 @@ def _(check: LimitCheck, evidence: Evidence) -> list[Finding]:
 def _(check: RankCheck, evidence: Evidence) -> list[Finding]:
     named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
     refuse_uninformative(evidence.summary, check.statistic, named, check.title)
+    refuse_p_values(check, evidence.summary)
     statistic = "mean" if check.statistic == SHARE else check.statistic  # whose order is the same
     differences = _differences(evidence, statistic, named)
 

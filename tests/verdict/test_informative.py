@@ -189,3 +189,11 @@ def test_a_p_value_that_so_few_repeats_cannot_bring_to_the_limit_is_no_evidence(
         verdict(summary, {"feature": "AGE", **check})
     enough = with_p_values(99, [0.01, 0.6], [0.02, 0.6])
     assert verdict(enough, {"feature": "AGE", **check}, repeats=99).status == ("fail" if "min" in check else "pass")
+
+
+@pytest.mark.parametrize("statistic", ["roc_auc_p", "roc_auc_q"])
+def test_a_rank_by_p_values_is_refused(statistic):
+    """The feature without any effect would be the first."""
+    summary = with_p_values(99, [0.01, 0.6], [0.02, 0.6]).assign(mean=[0.2, 0.0])
+    with pytest.raises(CheckError, match="would be the first, and says least"):
+        verdict(summary, {"feature": "SEX", "statistic": statistic, "rank_at_most": 1}, repeats=99)

@@ -41,6 +41,11 @@ def test_an_audit_that_has_all_is_judged():
     ("requires", "evidence", "words"),
     [
         ({"rows": 2_001}, EVIDENCE, "at least 2,001 rows, and it has 2,000: audit more rows"),
+        (
+            {"rows": 2_000},
+            replace(EVIDENCE, summary=SUMMARY.assign(skipped=[0, 5_775])),  # of three repeats
+            "at least 2,000 rows, and it has 75: audit more rows that the model predicts",
+        ),
         ({"repeats": 5}, EVIDENCE, "at least 5 repeats, and it has 3: set 'analysis: repeats'"),
         ({"positives": 81}, EVIDENCE, "at least 81 positives, and it has 80"),
         (

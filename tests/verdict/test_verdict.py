@@ -189,6 +189,15 @@ def test_the_interval_of_a_share_holds_what_independent_means_would_give():
         assert (shares[name].high - shares[name].low) / (2 * 1.96) == pytest.approx(error, rel=0.05)
 
 
+def test_a_share_of_a_mean_without_an_interval_has_none():
+    """Or it would lie between 0 and 1, which is undecided, and passes where undecided checks do."""
+    unsure = SUMMARY.assign(mean_high=[math.nan, *SUMMARY["mean_high"][1:]])
+    assert not any(share.is_defined for share in shares_of(unsure).values())
+    check = {"feature": "AGE", "statistic": "share", "max": 0.6}
+    with pytest.raises(CheckError, match="cannot be told"):
+        judge(policy(check, undecided="pass"), Evidence(SUBJECT, unsure))
+
+
 def test_nothing_that_moves_has_no_shares():
     with pytest.raises(CheckError, match="no prediction moved"):
         shares_of(SUMMARY.assign(mean=0.0, mean_low=0.0, mean_high=0.0))
