@@ -144,7 +144,7 @@ def _point_out(found: Findings, noise: float) -> None:
     if len(skipped):
         most = int(summary["skipped"].max())
         logger.warning(
-            "rows without a prediction were left out: up to %d of %d, of %s",
+            "rows without a prediction, or without a donor in their stratum, were left out: up to %d of %d, of %s",
             most,
             summary["rows"][0],
             name_list(skipped),

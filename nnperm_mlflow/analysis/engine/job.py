@@ -12,7 +12,7 @@ from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import Measure
 from nnperm_mlflow.analysis.perturbation.deal import Deal
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, step_orders
-from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo
+from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo, Shuffle
 from nnperm_mlflow.analysis.perturbation.strata import Strata
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.row_cache import row_bytes
@@ -113,6 +113,30 @@ class Job:
         if self.strata is None or isinstance(perturbation, (Reorder, SetTo)):
             return self.donors(block, perturbation, repeat)
         return self.deal.permutation(block, perturbation.feature, repeat)
+
+    def alone(
+        self, block: ShuffleBlock, part: slice, perturbation: Perturbation, drawn: np.ndarray | None
+    ) -> np.ndarray:
+        """Tell which rows have no other row in their stratum whose values they could receive.
+
+        Parameters
+        ----------
+        block : ShuffleBlock
+        part : slice
+            Which rows of it.
+        perturbation : Perturbation
+        drawn : ndarray or None
+            As `drawn` returns it for these rows.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), bool
+        """
+        rows = np.arange(part.start, part.stop)
+        if self.strata is None or not isinstance(perturbation, Shuffle):
+            return np.zeros(len(rows), dtype=bool)
+        parted = self.strata.of(perturbation.feature, block.rows) is not None
+        return (drawn == rows) & parted  # within strata no other row is its own donor
 
     def drawn(self, block: ShuffleBlock, part: slice, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
         """Return what a perturbation draws for some rows of a shuffle block: donors, orders of steps, or nothing."""

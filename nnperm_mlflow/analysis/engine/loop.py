@@ -143,9 +143,10 @@ def audit_block(
             perturbation = job.perturbations[position]
             drawn = job.drawn(shuffle_block, part, perturbation, job.first_repeat + repeats.start)
             change, filling.moved[repeats, position] = disturb(perturbation, held, inputs, drawn)
+            complete = ~job.alone(shuffle_block, part, perturbation, drawn)
             if job.void_inputs:
-                then = count_missing_once(missing, change, inputs, job.void_inputs)
-                filling.complete[repeats.start, position] = then == 0
+                complete &= count_missing_once(missing, change, inputs, job.void_inputs) == 0
+            filling.complete[repeats.start, position] = complete
             yield change if begun is not None else replace(change, donors=None)
 
     with closing(block.predict(changes())) as predictions:

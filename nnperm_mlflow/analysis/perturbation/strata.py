@@ -130,7 +130,7 @@ def _alone(n_alone: int, n_rows: int) -> str:
     """Return what is to be said of rows without another one in their stratum."""
     if n_alone == 0:
         return ""
-    return f". {n_alone} of {n_rows} rows are alone in theirs: they keep their values, and are not tested"
+    return f". {n_alone} of {n_rows} rows are alone in theirs: they have no donor, and are left out"
 
 
 def check_strata(

@@ -115,3 +115,25 @@ def test_the_mean_deviation_is_that_of_all_pairs_of_different_rows_in_a_stratum(
     found, truth = audited(size, tests=tests, repeats=8)
     assert found.mean() == pytest.approx(truth, rel=0.015)
     assert (found > 0).all()
+
+
+@pytest.mark.parametrize("tests", [False, True])
+def test_rows_that_are_alone_are_left_out_and_dilute_nothing(tests):
+    """Where 1,900 of 2,000 rows have no donor, the other 100 alone tell how far predictions move."""
+    rng = np.random.default_rng(0)
+    band = np.r_[np.zeros(100, dtype=int), np.arange(1, 1_901)]
+    table = pd.DataFrame({"dose": rng.normal(size=2_000), "band": band})
+    specs, inputs = bound(table, numbers=["dose", "band"])
+    plan = plan_perturbations(inputs, "", AnalysisConfig(rare_below=0))
+    job = Job(
+        PlainPredictor(specs, lambda given: given["num_input"] @ [1.0, 0.0]), inputs, plan,
+        choose_measure(None, 1, ()), "", strata=stratify(["band"], {"band": band}, set()), tests=tests,
+    )  # fmt: skip
+    (block,) = run_blocks(job, 2_000)
+    dose, itself = block.deviations[0]
+    pairs = np.abs(table["dose"].to_numpy()[:100, None] - table["dose"].to_numpy()[:100])
+    assert np.isnan(dose[100:]).all()
+    assert np.isfinite(dose[:100]).all()
+    assert (dose[:100] > 0).all()
+    assert dose[:100].mean() == pytest.approx(pairs.sum() / (100 * 99), rel=0.25)
+    assert np.isfinite(itself).all()  # the column of the strata itself is shuffled among all rows
