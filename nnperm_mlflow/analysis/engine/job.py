@@ -135,8 +135,9 @@ class Job:
         rows = np.arange(part.start, part.stop)
         if self.strata is None or not isinstance(perturbation, Shuffle):
             return np.zeros(len(rows), dtype=bool)
-        parted = self.strata.of(perturbation.feature, block.rows) is not None
-        return (drawn == rows) & parted  # within strata no other row is its own donor
+        if drawn is None or self.strata.of(perturbation.feature, block.rows) is None:
+            return np.zeros(len(rows), dtype=bool)
+        return np.equal(drawn, rows)  # within strata no other row is its own donor
 
     def drawn(self, block: ShuffleBlock, part: slice, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
         """Return what a perturbation draws for some rows of a shuffle block: donors, orders of steps, or nothing."""

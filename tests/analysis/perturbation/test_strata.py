@@ -117,9 +117,7 @@ def test_small_strata_are_named_and_counted(caplog):
         [2, 200, False],
     ]
     assert "2 of 4 strata hold fewer than 10 rows (4 rows in all)" in caplog.text
-    assert (
-        "strata.csv names them. 1 of 300 rows are alone in theirs: they have no donor, and are left out" in caplog.text
-    )
+    assert "strata.csv names them. 1 of 300 rows are alone in theirs: they have no donor, and" in caplog.text
     assert "band=" not in caplog.text  # values of the data are no matter for a log
     caplog.clear()
     stratify(["band"], {"band": np.repeat([1, 2], [2, 100])})
