@@ -78,7 +78,8 @@ def summarize(
         A row for each perturbation with the columns `SUMMARY_COLUMNS`, ordered as `analysis.statistics.order.ordered`
         says: the largest first, and set values behind all else.
         `rows` counts deviations, and `skipped` those that are missing because the model predicted NaN or the row is
-        alone in its stratum; all else is said of the others. `held` is how many of these observations held a set value already.
+        alone in its stratum; all else is said of the others. `held` is how many of these observations held a set value
+        already.
         Quantiles interpolate linearly between order statistics (Hyndman and Fan, 1996, definition 7).
         Each of `SURE` lies between `<statistic>_low` and `<statistic>_high` with 95 % confidence (see
         `analysis.uncertainty.intervals`), and `median_spread` is the standard deviation of the repeats' medians.
