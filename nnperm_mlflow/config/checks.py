@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from nnperm_mlflow.basics.documents import Strict
 from nnperm_mlflow.basics.errors import name_list
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 SHARE: Literal["share"] = "share"
 """Names a statistic that is no column of the summary: a feature's part of the sum of the features' means."""
@@ -53,20 +56,14 @@ Features = str | Annotated[list[str], Field(min_length=1)]
 """Names of features or perturbations (`SEX`, `SEX=2`), or patterns (`SEX*`)."""
 
 
-class LimitCheck(_Check):
-    """A limit on a column of the summary, or on the share, that every perturbation of the features must keep."""
+class _Limited(_Check):
+    """What checks with one limit on a number have."""
 
-    feature: Features | None = None
-    any: bool = False
-    statistic: Statistic = "median"
     max: Number | None = None
     min: Number | None = None
-    way: Way | None = None
 
     @model_validator(mode="after")
-    def _one_subject_and_limit(self) -> LimitCheck:
-        if (self.feature is None) != self.any:
-            raise ValueError("give either 'feature' or 'any: true'")
+    def _one_limit(self) -> Self:
         if (self.max is None) == (self.min is None):
             raise ValueError("give either 'max' or 'min', or a check for each")
         return self
@@ -77,10 +74,39 @@ class LimitCheck(_Check):
         return float(self.max if self.max is not None else self.min or 0.0)
 
     @property
+    def limit_in_words(self) -> str:
+        """The limit, and from which side it holds."""
+        return f"{'at most' if self.max is not None else 'at least'} {self.limit:g}"
+
+
+class _OfFeatures(_Check):
+    """What checks on some features, or on any, have."""
+
+    feature: Features | None = None
+    any: bool = False
+    way: Way | None = None
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        if (self.feature is None) != self.any:
+            raise ValueError("give either 'feature' or 'any: true'")
+        return self
+
+    @property
+    def features_in_words(self) -> str:
+        """The features that are meant."""
+        return _named(self.feature) or "any feature"
+
+
+class LimitCheck(_Limited, _OfFeatures):
+    """A limit on a column of the summary, or on the share, that every perturbation of the features must keep."""
+
+    statistic: Statistic = "median"
+
+    @property
     def statement(self) -> str:
         """What the check asks for, in words."""
-        bound = "at most" if self.max is not None else "at least"
-        return f"{self.statistic} of {_named(self.feature) or 'any feature'} is {bound} {self.limit:g}"
+        return f"{self.statistic} of {self.features_in_words} is {self.limit_in_words}"
 
 
 class RankCheck(_Check):
@@ -149,28 +175,15 @@ class AgainstCheck(_Check):
         return f"against {self.against}, {' and '.join(asked)}"
 
 
-class ScoreCheck(_Check):
+class ScoreCheck(_Limited):
     """A limit on what a scorer says of the model as it is."""
 
     score: Annotated[str, Field(min_length=1)]
-    max: Number | None = None
-    min: Number | None = None
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> ScoreCheck:
-        if (self.max is None) == (self.min is None):
-            raise ValueError("give either 'max' or 'min', or a check for each")
-        return self
-
-    @property
-    def limit(self) -> float:
-        """The limit."""
-        return float(self.max if self.max is not None else self.min or 0.0)
 
     @property
     def statement(self) -> str:
         """What the check asks for, in words."""
-        return f"{self.score} of the model is {'at most' if self.max is not None else 'at least'} {self.limit:g}"
+        return f"{self.score} of the model is {self.limit_in_words}"
 
 
 class ScoreAgainstCheck(_Check):
@@ -189,8 +202,8 @@ class ScoreAgainstCheck(_Check):
         return f"against {self.against}, {self.score} of the model is lower by at most {self.max_drop:g}"
 
 
-class _SegmentCheck(_Check):
-    """What checks on segments have: which segments are meant, and of which features.
+class _SegmentCheck(_OfFeatures):
+    """What checks on segments have: which segments are meant.
 
     Attributes
     ----------
@@ -199,41 +212,17 @@ class _SegmentCheck(_Check):
     """
 
     segment: Annotated[str, Field(min_length=1)]
-    feature: Features | None = None
-    any: bool = False
-    way: Way | None = None
-
-    @model_validator(mode="after")
-    def _one_subject(self) -> _SegmentCheck:
-        if (self.feature is None) != self.any:
-            raise ValueError("give either 'feature' or 'any: true'")
-        return self
 
 
-class SegmentCheck(_SegmentCheck):
+class SegmentCheck(_Limited, _SegmentCheck):
     """A limit on a statistic that every perturbation of the features must keep in every segment that is meant."""
 
     statistic: Literal["mean", "shift", "flipped_share"] = "mean"
-    max: Number | None = None
-    min: Number | None = None
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> SegmentCheck:
-        if (self.max is None) == (self.min is None):
-            raise ValueError("give either 'max' or 'min', or a check for each")
-        return self
-
-    @property
-    def limit(self) -> float:
-        """The limit."""
-        return float(self.max if self.max is not None else self.min or 0.0)
 
     @property
     def statement(self) -> str:
         """What the check asks for, in words."""
-        bound = "at most" if self.max is not None else "at least"
-        of = _named(self.feature) or "any feature"
-        return f"{self.statistic} of {of} in segment {self.segment} is {bound} {self.limit:g}"
+        return f"{self.statistic} of {self.features_in_words} in segment {self.segment} is {self.limit_in_words}"
 
 
 class SegmentDifferenceCheck(_SegmentCheck):
@@ -244,8 +233,8 @@ class SegmentDifferenceCheck(_SegmentCheck):
     @property
     def statement(self) -> str:
         """What the check asks for, in words."""
-        of = _named(self.feature) or "any feature"
-        return f"means of {of} in two segments of {self.segment} differ by at most {self.max_difference:g}"
+        apart = f"differ by at most {self.max_difference:g}"
+        return f"means of {self.features_in_words} in two segments of {self.segment} {apart}"
 
 
 def names_of(feature: Features | None) -> tuple[str, ...]:
