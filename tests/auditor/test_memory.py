@@ -17,7 +17,8 @@ SEED = {"analysis": {"seed": 3}}
 
 
 @pytest.fixture(scope="module")
-def from_files(house):
+def from_files(house, store):
+    mlflow.set_tracking_uri(store)
     return audit(house.config, model_uri=HOUSE).table.drop(columns="row_id")
 
 

@@ -84,7 +84,7 @@ def test_a_version_that_was_fitted_to_the_audited_rows_gets_no_pass(store, tmp_p
         made_by = tracked.get_model_version("fitted", register(house)).run_id
         if source is not None:
             path = tmp_path / source
-            data = mlflow.data.from_pandas(pd.read_parquet(path), source=str(path))
+            data = mlflow.data.from_pandas(pd.read_parquet(path), source=str(path), name=f"fitted-{source}")
             with mlflow.start_run(run_id=made_by):
                 mlflow.log_input(data, context="training")
     results = {}
