@@ -12,6 +12,9 @@ _FEWEST_DIGITS = 8
 
 AtLeast = Annotated[int, Field(ge=1)]
 
+Digest = Annotated[str, Field(min_length=_FEWEST_DIGITS, max_length=64, pattern="^[0-9a-f]+$")]
+"""A sha256, or how it begins."""
+
 
 class Requirements(Strict):
     """What an audit must rest on; what is not said is not asked for.
@@ -36,6 +39,6 @@ class Requirements(Strict):
     repeats: AtLeast | None = None
     positives: AtLeast | None = None
     clusters: AtLeast | None = None
-    data: Annotated[str, Field(min_length=_FEWEST_DIGITS, max_length=64, pattern="^[0-9a-f]+$")] | None = None
+    data: Digest | None = None
     features: Literal["all"] | None = None
     not_training: Literal[True] | None = None
