@@ -40,7 +40,7 @@ from nnperm_mlflow.evidence.audit_record import (
 from nnperm_mlflow.evidence.scores_file import write_own_scores
 from nnperm_mlflow.registry.connection import run_address
 from nnperm_mlflow.registry.publication import Publication, RunContent
-from nnperm_mlflow.registry.run_content import describe_dataset, describe_names, metrics_of, write_medians
+from nnperm_mlflow.registry.run_content import POLICY_PARAM, describe_dataset, describe_names, metrics_of, write_medians
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.registry.tags import AUDIT, DATA_TAG, KIND_TAG, MODEL_TAG, TABLE_TAG
 
@@ -109,6 +109,7 @@ def record_of(plan: Plan, repeats: int, result: AuditResult) -> AuditRecord:
         "repeats_made": repeats,
         "unit": result.unit,
         "order_by": plan.order_by,
+        **({POLICY_PARAM: plan.used.name} if plan.used.name and plan.used.policy.applies else {}),
         **{key: file_digest(folder / name) for key, name in digests.items()},
     }
     params = {key: str(value) for key, value in told.items()}

@@ -57,4 +57,7 @@ def describe_verdict(verdict: nnperm_mlflow.Verdict) -> list[str]:
     for outcome in verdict.outcomes:
         lines.append(f"  {_SIGNS[outcome.passed]}  {outcome.check}")
         lines.append(f"            {outcome.finding.words}")
+    if verdict.attempts:
+        lines.append(f"other audits of these model files on these data under {verdict.policy.label}:")
+        lines += [f"  {attempt.in_words}" for attempt in verdict.attempts]
     return lines

@@ -44,11 +44,13 @@ def check_segment(check: SegmentCheck | SegmentDifferenceCheck, told: Mapping[st
         )
 
 
-def limits(tables: SegmentTables | None, check: SegmentCheck, names: Sequence[str]) -> tuple[dict[str, Pair], str]:
+def limits(
+    tables: SegmentTables | None, check: SegmentCheck, names: Sequence[str], stages: int = 1
+) -> tuple[dict[str, Pair], str]:
     """Return the statistic of each perturbation in each segment that is meant, and what was passed over, in words.
 
-    A segment below the floor is passed over where it is not named itself, and so is one in which no value changed, as
-    where all rows hold the value that is set.
+    The level is shared among `stages`. A segment below the floor is passed over where it is not named itself, and so is
+    one in which no value changed, as where all rows hold the value that is set.
 
     Raises
     ------
@@ -78,13 +80,15 @@ def limits(tables: SegmentTables | None, check: SegmentCheck, names: Sequence[st
         for row in judged.to_dict("records")
     }  # fmt: skip
     passed_over = f"; {len(small)} segments below {FEWEST_ROWS} rows were passed over" if len(small) else ""
-    return _families(found, check.statistic), passed_over
+    return _families(found, check.statistic, stages), passed_over
 
 
 def differences(
-    tables: SegmentTables | None, check: SegmentDifferenceCheck, names: Sequence[str]
+    tables: SegmentTables | None, check: SegmentDifferenceCheck, names: Sequence[str], stages: int = 1
 ) -> tuple[dict[str, Pair], str]:
     """Return how far each two segments of the columns that are meant lie apart under each perturbation.
+
+    The level is shared among `stages`.
 
     Returns
     -------
@@ -114,7 +118,8 @@ def differences(
     }  # fmt: skip
     of_columns = table[(table["column"] == check.segment) | (check.segment == ANY)]
     small = of_columns.loc[of_columns["units"] < FEWEST_ROWS, "segment"].nunique()
-    return _families(found, "mean"), f"; {small} segments below {FEWEST_ROWS} rows were passed over" if small else ""
+    passed_over = f"; {small} segments below {FEWEST_ROWS} rows were passed over" if small else ""
+    return _families(found, "mean", stages), passed_over
 
 
 def _told(tables: SegmentTables | None, check: SegmentCheck | SegmentDifferenceCheck) -> pd.DataFrame:
@@ -131,6 +136,10 @@ def _size(difference: float, low: float, high: float) -> Estimate:
     return Estimate(abs(difference), max(0.0, nearer), max(abs(low), abs(high)))
 
 
-def _families(found: Mapping[str, tuple[Estimate, float]], statistic: str) -> dict[str, Pair]:
-    """Return each number with both intervals, the second from the units that its segment has."""
-    return {name: (number, number.of_family(len(found), statistic, units)) for name, (number, units) in found.items()}
+def _families(found: Mapping[str, tuple[Estimate, float]], statistic: str, stages: int) -> dict[str, Pair]:
+    """Return each number with both intervals, from the units that its segment has."""
+    sizes = (stages, stages * len(found))
+    return {
+        name: (number.of_family(sizes[0], statistic, units), number.of_family(sizes[1], statistic, units))
+        for name, (number, units) in found.items()
+    }
