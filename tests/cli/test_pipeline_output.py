@@ -1,4 +1,4 @@
-"""`--format` of audit, check and promote: one document on standard output, whatever comes, and the exit status beside."""
+"""`--format` of audit, check and promote: one document on standard output, whatever comes, and the exit status."""
 
 import json
 

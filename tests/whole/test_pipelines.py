@@ -1,4 +1,4 @@
-"""The tasks of a deployment job and the jobs of two services, as docs/pipelines.md has them: run as they stand there."""
+"""The tasks of a deployment job and the jobs of two services, as docs/pipelines.md has them: run as they stand."""
 
 import os
 import re
@@ -52,7 +52,7 @@ def test_a_version_is_evaluated_approved_and_deployed_by_the_tasks_of_the_page(j
     assert str(mlflow.MlflowClient().get_model_version_by_alias("credit", "champion").version) == "2"
 
 
-@pytest.mark.parametrize(("job_file", "schema"), zip(JOBS, ("github-workflows", "gitlab-ci"), strict=True))
+@pytest.mark.parametrize(("job_file", "schema"), list(zip(JOBS, ("github-workflows", "gitlab-ci"), strict=True)))
 def test_the_jobs_of_the_page_are_what_the_services_read(job_file, schema, tmp_path):
     (tmp_path / "job.yaml").write_text(job_file)
     command = ["-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(tmp_path / "job.yaml")]

@@ -1,4 +1,4 @@
-"""What a command came to, read back by parsers of others: JUnit, SARIF, and GitHub's commands as they are documented."""
+"""What a command came to, read back by parsers of others: JUnit, SARIF, and GitHub's documented commands."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def test_junit_has_a_case_for_each_check():
     (suite,) = suites
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (4, 1, 0, 2)
     cases = {case.name: case for case in suite}
-    assert list(cases)[0] == "SEX is small"
+    assert next(iter(cases)) == "SEX is small"
     assert cases["SEX is small"].is_passed
     assert "mean 0.01 (0 to 0.015)" in cases["SEX is small"].system_out
     hostile = next(case for name, case in cases.items() if name.startswith("a,b"))
@@ -76,7 +76,7 @@ def test_sarif_has_a_rule_for_each_check_and_a_result_for_what_is_not_plainly_ke
 def test_a_name_is_no_command_to_github():
     lines = as_github(FOUND, POLICY, "1.0").split("\n")
     assert [line.split(" ")[0] for line in lines] == ["::error", "::notice", "::warning"]
-    name, properties, message = re.fullmatch("::(error) (.*?)::(.*)", lines[0]).groups()
+    properties, message = re.fullmatch("::error (.*?)::(.*)", lines[0]).groups()
     told = dict(part.split("=", 1) for part in properties.split(","))
     assert (told["file"], told["line"]) == (POLICY.path, "7")
     assert unescaped(told["title"]) == HOSTILE.replace("\x1b", "\\x1b")
