@@ -13,6 +13,7 @@ import click
 
 import nnperm_mlflow
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, RefusedError
+from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.cli.common import EXIT_ERROR, EXIT_FAIL
 from nnperm_mlflow.report.pipelines.formats import FORMATS, as_job_summary
 from nnperm_mlflow.report.pipelines.outcome import CommandOutcome, Step, steps_of
@@ -100,7 +101,7 @@ class PipelineOutput:
         if self.is_text:
             return
         shown = steps or (Step(self.command, "error", words),)
-        outcome = CommandOutcome(self.command, self.subject, status, words, shown, facts or {})
+        outcome = CommandOutcome(self.command, without_secrets(self.subject), status, words, shown, facts or {})
         click.echo(FORMATS[self.form](outcome, self._policy_file(), nnperm_mlflow.__version__))
         if self.form == "github" and os.environ.get(_JOB_SUMMARY):
             with Path(os.environ[_JOB_SUMMARY]).open("a", encoding="utf-8") as summary:

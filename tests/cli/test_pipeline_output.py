@@ -109,3 +109,10 @@ def test_a_promotion_is_told_and_so_is_a_refusal(invoke, policies):
     done = invoke("promote", URI, "--alias", "best", "--policy", policies / "kept.yaml", "--format", "json")
     told = json.loads(done.stdout)
     assert (done.exit_code, told["status"], told["promotion"]["alias"]) == (0, "pass", "best")
+
+
+def test_what_is_secret_in_a_uri_is_not_told(invoke, house):
+    told = invoke("audit", "s3://bucket/m?X-Amz-Signature=hidden", "--config", house.config, "--format", "sarif")
+    assert told.exit_code == 2
+    assert "s3://bucket/m" in told.stdout
+    assert "hidden" not in told.stdout + told.stderr
