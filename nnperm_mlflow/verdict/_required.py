@@ -49,7 +49,7 @@ def _of_another_trial(policy: Policy, trial: Trial, evidence: Evidence) -> list[
     if trial.all_repeats and subject.repeats not in trial.all_repeats:
         wanted = " or ".join(map(str, trial.all_repeats))
         missing.append(f"{wanted} repeats, and it has {subject.repeats}: leave out 'analysis: repeats'")
-    seed = trial_seed(policy.digest(), subject.data_digest)
+    seed = trial_seed(policy.digest(), subject.data_digest) if evidence.seed is None else evidence.seed
     if subject.seed != seed:
         missing.append(f"the seed of its trial, {seed}, and it has {subject.seed}: audit again under this policy")
     return missing
