@@ -21,6 +21,7 @@ _SIGNS = {True: "kept    ", False: "NOT KEPT"}
 @click.option("--policy", help="YAML file with 'checks:'; else what the audit was asked to apply.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
+@click.option("--experiment", help="The only experiment whose audits count.")
 @tracking_options
 def check_command(
     uri: str | None,
@@ -29,6 +30,7 @@ def check_command(
     policy: str | None,
     as_json: bool,
     table: str | None,
+    experiment: str | None,
     tracking_uri: str | None,
     debug: bool,
 ) -> None:
@@ -38,7 +40,13 @@ def check_command(
     """
     model = one_uri(uri, model_uri)
     with prepared(tracking_uri, debug):
-        result = nnperm_mlflow.check(run_id=run_id or None, model_uri=model, policy=policy or None, table=table or None)
+        result = nnperm_mlflow.check(
+            run_id=run_id or None,
+            model_uri=model,
+            policy=policy or None,
+            table=table or None,
+            experiment=experiment or None,
+        )
         if as_json:
             click.echo(json.dumps(result.verdict.as_dict(), indent=2))
         else:
