@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 
 import click
 
 import nnperm_mlflow
 from nnperm_mlflow.basics.errors import RefusedError
-from nnperm_mlflow.basics.text import printable
+from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, tracking_options
+from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
 
 
 @click.command("promote")
@@ -29,6 +31,7 @@ from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, tracking_options
 )
 @click.option("--no-data", is_flag=True, help="Do not read the data again; rely on their digest on record.")
 @click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
+@format_option
 @tracking_options
 def promote_command(
     model_uri: str,
@@ -42,30 +45,34 @@ def promote_command(
     allow_data: tuple[str, ...],
     no_data: bool,
     table: str | None,
+    form: str,
     tracking_uri: str | None,
     debug: bool,
 ) -> None:
     """Set an alias once the evidence bears it: exit status 0 done, 1 refused, 2 error."""
+    output = PipelineOutput(form, "promote", model_uri, policy)
     with prepared(tracking_uri, debug):
         try:
-            done = nnperm_mlflow.promote(
-                model_uri,
-                alias,
-                policy=policy or None,
-                run_id=run_id or None,
-                experiment=experiment or None,
-                table=table or None,
-                config=config_file or None,
-                reads_data=not no_data,
-                recompute=recompute,
-                trust_model=trust_model,
-                allow_data=allow_data,
-            )
+            with output.tells_errors():
+                done = nnperm_mlflow.promote(
+                    model_uri,
+                    alias,
+                    policy=policy or None,
+                    run_id=run_id or None,
+                    experiment=experiment or None,
+                    table=table or None,
+                    config=config_file or None,
+                    reads_data=not no_data,
+                    recompute=recompute,
+                    trust_model=trust_model,
+                    allow_data=allow_data,
+                )
         except RefusedError as error:
             click.echo(printable(f"refused: {error}"), err=True)
             sys.exit(EXIT_FAIL)
         before = f", which version {done.replaced} had before" if done.replaced else ""
-        now = f"version {done.version} of {done.model} is '{done.alias}' now{before}"
-        click.echo(printable(f"{now} (evidence: run {done.run_id})"))
-        if done.taken_on_trust:
-            click.echo(printable(f"taken on trust: {', '.join(done.taken_on_trust)}"))
+        now = f"version {done.version} of {done.model} is '{done.alias}' now{before} (evidence: run {done.run_id})"
+        on_trust = [f"taken on trust: {', '.join(done.taken_on_trust)}"] if done.taken_on_trust else []
+        if output.is_text:
+            click.echo(in_lines([now, *on_trust]))
+        output.tell_promotion(alias, "; ".join([now, *on_trust]), {"promotion": asdict(done)})

@@ -108,7 +108,7 @@ def promote(
         except AuditError as error:
             raise RefusedError(f"{reference} does not become '{alias}': {error}") from error
         if verdict.blocks:
-            raise RefusedError(f"{reference} does not become '{alias}': {verdict.in_words}.")
+            raise RefusedError(f"{reference} does not become '{alias}': {verdict.in_words}.", verdict)
         if verdict.status == "fail":
             logger.warning("%s fails its policy, which is a dry run: it is promoted all the same", reference)
         promotion = Promotion(
