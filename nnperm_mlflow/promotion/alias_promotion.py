@@ -151,9 +151,9 @@ def _decide(
     """Return the verdict on what was read again, or, where that is asked for, on what was computed again."""
     again = confirm(client, record, reference, folder / "version", terms=terms, policy=policy)
     told = confirm_verdict(client, record, folder / "baselines", terms=terms, policy=policy)
-    others = {}
+    others, of_others = {}, terms.of_baseline(record)
     for number, (asked, other) in enumerate(told.others.items()):
         baseline = pin_model(client, told.pinned[asked])
-        others[asked] = confirm(client, other, baseline, folder / f"baseline{number}", terms=terms.of_baseline())
+        others[asked] = confirm(client, other, baseline, folder / f"baseline{number}", terms=of_others)
     confirm_files(record, reference, folder / "at_last")
     return judge_against(policy, told.pinned, again, others) if terms.recomputes else told.verdict

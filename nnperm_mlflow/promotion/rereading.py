@@ -18,7 +18,7 @@ from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.inputs.dataset import load_dataset
 from nnperm_mlflow.models.loaders import download_model
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.promotion.second_audit import as_asked, audit_again, bind_again
+from nnperm_mlflow.promotion.second_audit import audit_again, bind_again
 from nnperm_mlflow.promotion.terms import Terms
 from nnperm_mlflow.promotion.trusted_config import refuse_other_configuration
 from nnperm_mlflow.registry.artifacts import Fetcher
@@ -62,8 +62,7 @@ def confirm(
     confirm_files(record, reference, folder / "before")
     _confirm_table(record)
     if terms.binds_again:
-        judged = policy if policy is not None and terms.recomputes else Policy()
-        return _bound_again(client, record, reference, folder, terms=terms, policy=judged)
+        return _bound_again(client, record, reference, folder, terms=terms, policy=policy)
     if terms.reads_data:
         _confirm_data(record, terms.asked_of(record), folder / "data")
     return record
@@ -109,23 +108,30 @@ def _bound_again(
     folder: Path,
     *,
     terms: Terms,
-    policy: Policy,
+    policy: Policy | None,
 ) -> AuditRecord:
     """Bring model and data together as the configuration says, and compare; make the audit again where asked for."""
-    asked = terms.asked_of(record)
+    asked, where = terms.asked_of(record), folder / "again"
     _refuse_memory(asked)
-    where = folder / "again"
+    watched = _watched(record, asked, policy) if terms.recomputes else Policy()
     with _data_read():
-        plan = bind_again(client, record, reference, asked, policy=policy, trust_model=terms.trust_model, folder=where)
+        plan = bind_again(client, reference, asked, policy=watched, trust_model=terms.trust_model, folder=where)
     _compare(record, "data_digest", str(plan.record["data_digest"]), "the data")
     _compare(record, "model_digest", str(plan.record["model_digest"]), "the model's files")
     if terms.config is not None:
-        refuse_other_configuration(as_asked(plan, asked), record.config, str(record))
+        refuse_other_configuration(plan.used, terms.used_by(record), str(record))
     if not terms.recomputes:
         return record
     again = audit_again(plan, record, where)
     confirm_files(record, reference, folder / "after")
     return again
+
+
+def _watched(record: AuditRecord, asked: AuditConfig, policy: Policy | None) -> Policy:
+    """Return the policy that an audit is made again with: whose checks "auto" watched, and what is required now."""
+    watched = record.config.policy if asked.analysis.repeats == "auto" else Policy()
+    requires = None if policy is None else policy.requires
+    return watched.model_copy(update={"format": 2, "requires": requires})  # checks are read, and say what they mean
 
 
 def _confirm_data(record: AuditRecord, asked: AuditConfig, folder: Path) -> None:

@@ -24,7 +24,6 @@ _FACTS = ("rows", "repeats_made", "seed", "unit", "positives", "clusters")
 
 def bind_again(
     client: MlflowClient,
-    record: AuditRecord,
     reference: ModelReference,
     asked: AuditConfig,
     *,
@@ -37,14 +36,12 @@ def bind_again(
     Parameters
     ----------
     client : MlflowClient
-    record : AuditRecord
-        The audit on record, which tells how many repeats "auto" came to.
     reference : ModelReference
         The version.
     asked : AuditConfig
         What shall be done.
     policy : Policy
-        What it will be judged by, which may ask for the rows that the model was fitted to.
+        Whose checks decide when "auto" has repeated enough; it may ask for the rows that the model was fitted to, too.
     trust_model : bool
         Allow code that came with the model to run.
     folder : Path
@@ -52,15 +49,7 @@ def bind_again(
     """
     folder.mkdir(parents=True)
     config = asked.with_policy(policy)
-    if config.analysis.repeats == "auto":
-        config = config.with_repeats(record.repeats)
     return prepare(client, config, reference.uri, data=None, trust_model=trust_model, scratch=folder)
-
-
-def as_asked(plan: Plan, asked: AuditConfig) -> AuditConfig:
-    """Return the configuration that a plan uses, repeats as they were asked for."""
-    told = {key: getattr(asked.analysis, key) for key in ("repeats", "precision", "max_repeats")}
-    return plan.used.model_copy(update={"analysis": plan.used.analysis.model_copy(update=told)})
 
 
 def audit_again(plan: Plan, record: AuditRecord, folder: Path) -> AuditRecord:

@@ -37,6 +37,8 @@ class Terms:
         Name of the only experiment whose audits count.
     table : str or Path, optional
         A copy of the deviation table, where that was kept out of the run.
+    repeats : int, optional
+        How many shuffles of each feature an audit must have made; by default what its configuration says.
     """
 
     policy: AnyPolicy = None
@@ -47,6 +49,7 @@ class Terms:
     allowed: tuple[str, ...] = ()
     experiment: str | None = None
     table: str | Path | None = None
+    repeats: int | None = None
 
     def __post_init__(self) -> None:
         if self.binds_again and not self.reads_data:
@@ -67,9 +70,19 @@ class Terms:
         """The configuration that the version should have been audited with; None where none is given."""
         return None if self.config_file is None else load_config(self.config_file)
 
-    def of_baseline(self) -> Terms:
-        """Return the terms for an audit that is compared with: its data are known to be those of the other one."""
-        return replace(self, reads_data=self.binds_again)
+    def of_baseline(self, record: AuditRecord) -> Terms:
+        """Return the terms for an audit that another one is compared with, of the same data and as many repeats.
+
+        Parameters
+        ----------
+        record : AuditRecord
+            The other one. Where "auto" found out how many repeats it takes, a baseline was asked for that number.
+        """
+        return replace(self, reads_data=self.binds_again, repeats=record.repeats)
+
+    def used_by(self, record: AuditRecord) -> AuditConfig:
+        """Return the configuration that an audit used, as its run tells it."""
+        return record.config if self.repeats is None else record.config.with_repeats(self.repeats)
 
     def asked_of(self, record: AuditRecord) -> AuditConfig:
         """Return what an audit should have been asked to do: as given, else as its run says.
@@ -80,9 +93,9 @@ class Terms:
             If the run names data where they may not be read.
         """
         if self.config is not None:
-            return self.config
+            return self.config if self.repeats is None else self.config.with_repeats(self.repeats)
         refuse_elsewhere(record.config.data, self.allowed, str(record))
-        return record.config
+        return self.used_by(record)
 
     @property
     def gives_policy(self) -> bool:

@@ -217,6 +217,33 @@ def test_a_run_that_says_another_number_of_rows_or_repeats_is_refused(honest, ve
         tracked.delete_run(run_id)
 
 
+def test_that_the_rows_are_not_those_of_the_training_is_found_out_again(honest, versions, tracked, tmp_path):
+    """No data are logged as those of the training, so that it cannot be told, whatever a run says."""
+    policy = Policy.model_validate({"format": 2, "checks": [KEPT], "requires": {"not_training": True}})
+    run_id = forged(tracked, honest.run_id, tmp_path, training_share="0.0", training_source="made up")
+    try:
+        assert check(run_id=run_id, policy=policy).verdict.status == "pass"
+        refused(versions.plain, "fitted to, and that cannot be told", run_id=run_id, policy=policy, recompute=True)
+    finally:
+        tracked.delete_run(run_id)
+        check(run_id=honest.run_id)
+
+
+def test_repeats_that_an_audit_found_out_and_its_baseline_come_again(home, versions, tracked, tmp_path):
+    """The baseline is audited for want of such an audit, and asked for as many repeats as the other one came to."""
+    alike = {"against": versions.plain, "statistic": "mean", "max_shift": 1.0}
+    asked = {**home.settings(), "checks": [alike]}
+    asked["analysis"] |= {"repeats": "auto", "precision": 1e-6, "max_repeats": 3}
+    found = audit(asked, model_uri=versions.leaning)
+    assert tracked.get_run(found.run_id).data.params["repeats_made"] == "3"
+    config = write(tmp_path / "auto.yaml", asked)
+    done = promote(versions.leaning, "champion", config=config, recompute=True)
+    assert (done.run_id, done.taken_on_trust) == (found.run_id, ())
+    asked["analysis"]["max_repeats"] = 2
+    fewer = write(tmp_path / "fewer.yaml", asked)
+    refused(versions.leaning, r"'analysis: max_repeats' \(expected 2, found 3\)", config=fewer)
+
+
 def test_files_of_the_model_that_change_meanwhile_are_noticed(honest, versions, tracked, monkeypatch):
     source = tracked.get_model_version_download_uri("falsely", versions.plain.rpartition("/")[2])
     added = Path(urlparse(source).path) / "README.txt"
