@@ -21,7 +21,9 @@ from nnperm_mlflow.basics.audit_files import (
     DIFFERENCES_FILE,
     MEDIANS_FILE,
     NAMES_FILE,
+    SCORE_DIFFERENCES_FILE,
     SCORES_FILE,
+    SEGMENT_SCORES_FILE,
     SEGMENTS_FILE,
     SUMMARY_FILE,
     TABLE_FILE,
@@ -30,7 +32,9 @@ from nnperm_mlflow.basics.audit_files import (
 from nnperm_mlflow.evidence.audit_record import (
     CONFIG_DIGEST,
     DIFFERENCES_DIGEST,
+    SCORE_DIFFERENCES_DIGEST,
     SCORES_DIGEST,
+    SEGMENT_SCORES_DIGEST,
     SEGMENTS_DIGEST,
     SUMMARY_DIGEST,
     TABLE_DIGEST,
@@ -106,6 +110,8 @@ def record_of(plan: Plan, found: Findings, folder: Path, run_id: str, experiment
         digests[SCORES_DIGEST] = SCORES_FILE
     if found.segments is not None:
         digests |= {SEGMENTS_DIGEST: SEGMENTS_FILE, DIFFERENCES_DIGEST: DIFFERENCES_FILE}
+        if found.segments.scores is not None:
+            digests |= {SEGMENT_SCORES_DIGEST: SEGMENT_SCORES_FILE, SCORE_DIFFERENCES_DIGEST: SCORE_DIFFERENCES_FILE}
     told = {
         **plan.record,
         "repeats_made": found.repeats,
@@ -186,6 +192,9 @@ def write_evidence(plan: Plan, found: Findings, folder: Path) -> list[str]:
     tables = {SUMMARY_FILE: found.summary}
     if found.segments is not None:
         tables |= {SEGMENTS_FILE: found.segments.segments, DIFFERENCES_FILE: found.segments.differences}
+        of_scores = found.segments.scores
+        if of_scores is not None:
+            tables |= {SEGMENT_SCORES_FILE: of_scores.scores, SCORE_DIFFERENCES_FILE: of_scores.differences}
     for name, table in tables.items():
         write_table(table, folder / name)
     (folder / CONFIG_FILE).write_text(plan.used.to_yaml(), encoding="utf-8")

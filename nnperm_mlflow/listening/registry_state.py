@@ -12,7 +12,7 @@ from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.tags import VERDICT_TAGS
 
-_VERDICT, _POLICY, _ = VERDICT_TAGS
+_VERDICT, _POLICY, *_ = VERDICT_TAGS
 
 
 def standing(

@@ -109,8 +109,13 @@ def confirm_segments(told: SegmentTables | None, again: SegmentTables | None) ->
         raise EvidenceError("audited again, segments are told that are not on record, or the other way round.")
     if told is None or again is None:
         return
-    for one, other in ((told.segments, again.segments), (told.differences, again.differences)):
-        _refuse_other_columns("the table of segments", one, other)
+    pairs = [(told.segments, again.segments), (told.differences, again.differences)]
+    if told.scores is not None and again.scores is not None:  # an audit of before tells none
+        pairs += [(told.scores.scores, again.scores.scores), (told.scores.differences, again.scores.differences)]
+    elif told.scores is not None:
+        raise EvidenceError("audited again, no scores of segments are told, which are on record. Do not trust the run.")
+    for one, other in pairs:
+        _refuse_other_columns("a table of segments", one, other)
         if len(one) != len(other) or not all(_same_column(one[name], other[name]) for name in other):
             raise EvidenceError("audited again, segments come out otherwise than on record. Do not trust the run.")
 
