@@ -90,7 +90,7 @@ def promote(
         recomputes=recompute,
         reads_data=reads_data,
         trust_model=trust_model,
-        allowed=tuple(allow_data),
+        allowed=(allow_data,) if isinstance(allow_data, str) else tuple(allow_data),
         experiment=experiment,
         table=table,
     )
@@ -151,9 +151,12 @@ def _decide(
     """Return the verdict on what was read again, or, where that is asked for, on what was computed again."""
     again = confirm(client, record, reference, folder / "version", terms=terms, policy=policy)
     told = confirm_verdict(client, record, folder / "baselines", terms=terms, policy=policy)
-    others, of_others = {}, terms.of_baseline(record)
+    others, read, of_others = {}, [(record, reference)], terms.of_baseline(record)
     for number, (asked, other) in enumerate(told.others.items()):
         baseline = pin_model(client, told.pinned[asked])
-        others[asked] = confirm(client, other, baseline, folder / f"baseline{number}", terms=of_others)
-    confirm_files(record, reference, folder / "at_last")
+        where = folder / f"baseline{number}"
+        others[asked] = confirm(client, other, baseline, where, terms=of_others, policy=policy)
+        read.append((other, baseline))
+    for number, (audited, model) in enumerate(read):
+        confirm_files(audited, model, folder / f"at_last{number}")
     return judge_against(policy, told.pinned, again, others) if terms.recomputes else told.verdict

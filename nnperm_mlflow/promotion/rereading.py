@@ -31,7 +31,7 @@ def confirm(
     folder: Path,
     *,
     terms: Terms,
-    policy: Policy | None = None,
+    policy: Policy,
 ) -> AuditRecord:
     """Refuse an audit of other files, data or settings than there are now, or whose numbers are not its own.
 
@@ -44,8 +44,8 @@ def confirm(
     folder : Path
         Directory for downloads; made here.
     terms : Terms
-    policy : Policy, optional
-        What the audit is judged by by itself, where it is made again; none for one that is only compared with.
+    policy : Policy
+        That decides about the version.
 
     Returns
     -------
@@ -108,30 +108,32 @@ def _bound_again(
     folder: Path,
     *,
     terms: Terms,
-    policy: Policy | None,
+    policy: Policy,
 ) -> AuditRecord:
     """Bring model and data together as the configuration says, and compare; make the audit again where asked for."""
     asked, where = terms.asked_of(record), folder / "again"
     _refuse_memory(asked)
-    watched = _watched(record, asked, policy) if terms.recomputes else Policy()
+    applied = _as_applied(policy, record, asked, terms)
     with _data_read():
-        plan = bind_again(client, reference, asked, policy=watched, trust_model=terms.trust_model, folder=where)
+        plan = bind_again(client, reference, asked, policy=applied, trust_model=terms.trust_model, folder=where)
     _compare(record, "data_digest", str(plan.record["data_digest"]), "the data")
     _compare(record, "model_digest", str(plan.record["model_digest"]), "the model's files")
     if terms.config is not None:
-        refuse_other_configuration(plan.used, terms.used_by(record), str(record))
-    if not terms.recomputes:
-        return record
-    again = audit_again(plan, record, where)
-    confirm_files(record, reference, folder / "after")
-    return again
+        remedy = f"audit {reference} with this one: {terms.audit_command(record)}"
+        refuse_other_configuration(plan.used, terms.used_by(record), str(record), remedy)
+    return audit_again(plan, record, where) if terms.recomputes else record
 
 
-def _watched(record: AuditRecord, asked: AuditConfig, policy: Policy | None) -> Policy:
-    """Return the policy that an audit is made again with: whose checks "auto" watched, and what is required now."""
-    watched = record.config.policy if asked.analysis.repeats == "auto" else Policy()
-    requires = None if policy is None else policy.requires
-    return watched.model_copy(update={"format": 2, "requires": requires})  # checks are read, and say what they mean
+def _as_applied(policy: Policy, record: AuditRecord, asked: AuditConfig, terms: Terms) -> Policy:
+    """Return the policy that an audit is bound or made again with.
+
+    Its checks are those that "auto" watched, since that decides how often; what is required of rows is found out again
+    where numbers are.
+    """
+    watches = terms.recomputes and asked.analysis.repeats == "auto"
+    checks = record.config.checks if watches else []
+    requires = policy.requires if terms.recomputes else None
+    return policy.model_copy(update={"format": 2, "checks": checks, "requires": requires})
 
 
 def _confirm_data(record: AuditRecord, asked: AuditConfig, folder: Path) -> None:

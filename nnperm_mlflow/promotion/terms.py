@@ -120,13 +120,19 @@ class Terms:
 
     def next_step(self, record: AuditRecord) -> str:
         """Return how the policy is applied to an audit once more, as a command that leads on."""
-        where = [] if self.experiment is None else ["--experiment", self.experiment]
         if self.policy is None and self.gives_policy:
-            audit = command("audit", record.model, "--config", str(self.config_file), *where)
-            return f"Audit the version with that policy, and promote its newest audit: {audit}"
+            return f"Audit the version with that policy, and promote its newest audit: {self.audit_command(record)}"
         if isinstance(self.policy, Policy):
             return f"Apply the same policy again: nnperm_mlflow.check(run_id='{record.run_id}', policy=...)"
-        policy = [] if self.policy is None else ["--policy", str(self.policy)]
         table = [] if self.table is None else ["--table", str(self.table)]
-        check = command("check", "--run", record.run_id, *policy, *table, *where)
-        return f"Apply the policy again: {check}"
+        return f"Apply the policy again: {command('check', '--run', record.run_id, *table, *self._as_given)}"
+
+    def audit_command(self, record: AuditRecord) -> str:
+        """Return the command that audits the same version by the configuration and the policy that were given."""
+        return command("audit", record.model, "--config", str(self.config_file), *self._as_given)
+
+    @property
+    def _as_given(self) -> list[str]:
+        """The options that all commands have in common."""
+        policy = ["--policy", str(self.policy)] if isinstance(self.policy, (str, Path)) else []
+        return [*policy, *([] if self.experiment is None else ["--experiment", self.experiment])]

@@ -17,7 +17,7 @@ _LONGEST = 60  # letters of a value in a message
 _MOST_NAMED = 6  # keys in a message
 
 
-def refuse_other_configuration(trusted: AuditConfig, used: AuditConfig, audit: str) -> None:
+def refuse_other_configuration(trusted: AuditConfig, used: AuditConfig, audit: str, remedy: str = "") -> None:
     """Refuse an audit that was made otherwise than a configuration says.
 
     Both are canonical: defaults are filled in, and what an audit finds out of model and data (which data each input
@@ -31,6 +31,8 @@ def refuse_other_configuration(trusted: AuditConfig, used: AuditConfig, audit: s
         As the audit used it.
     audit : str
         How messages call the audit.
+    remedy : str
+        What to do about it.
 
     Raises
     ------
@@ -47,8 +49,8 @@ def refuse_other_configuration(trusted: AuditConfig, used: AuditConfig, audit: s
         more = f" and {len(apart) - _MOST_NAMED} more" if len(apart) > _MOST_NAMED else ""
         raise EvidenceError(
             f"{audit} was not made as the configuration (--config) says, in {', '.join(apart[:_MOST_NAMED])}{more}. "
-            "What a configuration leaves out means its default, as in an audit. Audit the version with that "
-            "configuration, or give the one that it should have been audited with."
+            "What a configuration leaves out means its default, as in an audit. Give the configuration that it should "
+            f"have been made with, or {remedy or 'audit the version with this one'}"
         )
 
 

@@ -72,7 +72,10 @@ def _confirm_what_was_judged(
     client: MlflowClient, record: AuditRecord, *, terms: Terms, policy: Policy
 ) -> dict[str, str]:
     """Return the versions that the policy compares with, if the verdict on record is of that policy and of them."""
-    told = record.verdict
+    try:
+        told = record.verdict
+    except EvidenceError as error:
+        raise EvidenceError(f"{error} {terms.next_step(record)}") from error
     if told is None:
         raise EvidenceError(f"{record} has no verdict. {terms.next_step(record)}")
     if not policy.applies:

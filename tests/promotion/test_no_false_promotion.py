@@ -79,8 +79,10 @@ def printed_command(text):
 # The audit's own configuration
 
 
-def test_an_audit_that_was_asked_something_else_is_refused_by_the_trusted_configuration(home, versions, tracked):
-    """Each key by itself is looked at in test_trusted_config.py."""
+def test_an_audit_that_was_asked_something_else_is_refused_by_the_trusted_configuration(
+    home, versions, tracked, tmp_path
+):
+    """Each key by itself is looked at in test_trusted_config.py. The command that the refusal prints leads on."""
     asked = home.settings()
     asked["inputs"].update(num_input=["income", "age", "flag"])
     asked["analysis"] |= {"decision": 0.99, "within": ["flag"], "exclude": ["region"], "missing": "skip", "seed": 4}
@@ -98,6 +100,11 @@ def test_an_audit_that_was_asked_something_else_is_refused_by_the_trusted_config
     ]:
         assert f"'{key}' (expected {expected}, found {found})" in str(caught.value)
     assert promote(versions.plain, "champion").taken_on_trust[1] == "the audit's own configuration (no --config)"
+    policy = write(tmp_path / "policy.yaml", {"checks": [KEPT]})
+    with pytest.raises(RefusedError) as caught:
+        promote(versions.plain, "champion", config=home.config, policy=policy)
+    assert nnperm(printed_command(str(caught.value))).exit_code == 0
+    assert promote(versions.plain, "champion", config=home.config, policy=policy).config_is_given
 
 
 def test_what_a_configuration_leaves_out_and_where_its_files_lie_makes_no_difference(home, versions, tracked, tmp_path):

@@ -247,6 +247,7 @@ def test_data_that_were_in_memory_cannot_be_read_again(home, version):
     )
     refused(version, "the data were given in memory.*--no-data")
     promote(uri_of(version), "champion", reads_data=False)
+    assert promote(uri_of(version), "champion", config=home.config, recompute=True).data_read_again
 
 
 def test_a_table_that_was_in_memory_with_histories_of_its_columns_cannot_be_read_again(home, version):
