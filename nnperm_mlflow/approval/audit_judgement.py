@@ -14,7 +14,7 @@ from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.repeats.stopping_rule import named, widths_that_matter
 from nnperm_mlflow.analysis.uncertainty.families import PairErrors
 from nnperm_mlflow.approval.attempts import attempts_of
-from nnperm_mlflow.approval.baselines import AuditNow, find_baselines
+from nnperm_mlflow.approval.baselines import AuditNow, compare_with, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
@@ -38,6 +38,7 @@ def judge_audit(
     *,
     folder: Path,
     audit_now: AuditNow | None = None,
+    experiment: str | None = None,
 ) -> Verdict | None:
     """Apply a policy to an audit; None where the policy has nothing to say.
 
@@ -52,6 +53,8 @@ def judge_audit(
         Directory for the files of earlier audits.
     audit_now : callable, optional
         Audits a version that has no audit to compare with.
+    experiment : str, optional
+        Name of the only experiment whose audits of these versions count.
 
     Raises
     ------
@@ -60,8 +63,10 @@ def judge_audit(
     """
     if not policy.applies:
         return None
-    baselines = find_baselines(client, policy, pinned, record=record, folder=folder, audit_now=audit_now)
-    verdict = judge(policy, evidence_of(record, baselines))
+    others = find_baselines(
+        client, policy, pinned, record=record, folder=folder, audit_now=audit_now, experiment=experiment
+    )
+    verdict = judge(policy, evidence_of(record, compare_with(policy, pinned, record, others)))
     subject = verdict.subject
     attempts = attempts_of(client, policy, subject.model_digest, subject.data_digest, folder=folder, but=record.run_id)
     return replace(verdict, attempts=attempts)

@@ -136,8 +136,8 @@ def audit(
         found = measure(plan, folder.path / TABLE_FILE, tell, state.journal)
         profiles = profile(plan, tell, state.journal)
         result = gather(plan, found, session, folder, profiles=profiles, calls=plan.job.predictor.calls - calls)
-        files = write_files(plan, result)
-        record = record_of(plan, found.repeats, result)
+        files = write_files(plan, found, result)
+        record = record_of(plan, found, folder.path, session.run_id, session.experiment_id)
         publication = publication_of(
             plan,
             record,

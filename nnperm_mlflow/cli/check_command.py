@@ -23,6 +23,7 @@ _SIGNS = {True: "kept    ", False: "NOT KEPT"}
 @format_option
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict alone as JSON.")
 @click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
+@click.option("--experiment", help="The only experiment whose audits count.")
 @tracking_options
 def check_command(
     uri: str | None,
@@ -32,6 +33,7 @@ def check_command(
     form: str,
     as_json: bool,
     table: str | None,
+    experiment: str | None,
     tracking_uri: str | None,
     debug: bool,
 ) -> None:
@@ -44,7 +46,13 @@ def check_command(
     with prepared(tracking_uri, debug), output.tells_errors():
         if as_json and not output.is_text:
             raise click.UsageError("--json prints JSON, and --format something else: give one.")
-        result = nnperm_mlflow.check(run_id=run_id or None, model_uri=model, policy=policy or None, table=table or None)
+        result = nnperm_mlflow.check(
+            run_id=run_id or None,
+            model_uri=model,
+            policy=policy or None,
+            table=table or None,
+            experiment=experiment or None,
+        )
         subject = result.verdict.subject
         if as_json:
             click.echo(json.dumps(result.verdict.as_dict(), indent=2))
