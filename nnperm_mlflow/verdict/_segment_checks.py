@@ -123,10 +123,13 @@ def differences(
     return _families(found, "mean", stages), passed_over
 
 
-def score_limits(tables: SegmentTables | None, check: SegmentScoreCheck) -> tuple[dict[str, Pair], str]:
+def score_limits(
+    tables: SegmentTables | None, check: SegmentScoreCheck, stages: int = 1
+) -> tuple[dict[str, Pair], str]:
     """Return the score of each segment that is meant, and what was passed over, in words.
 
-    A segment is passed over where nobody can tell how sure its score is, and it is not named itself.
+    The level is shared among `stages`. A segment is passed over where nobody can tell how sure its score is, and it is
+    not named itself.
 
     Raises
     ------
@@ -146,10 +149,12 @@ def score_limits(tables: SegmentTables | None, check: SegmentScoreCheck) -> tupl
         row["segment"]: (Estimate(row["value"], row["low"], row["high"]), row["units"])
         for row in judged.to_dict("records")
     }
-    return _families(found, check.score), _passed_over(others)
+    return _families(found, check.score, stages), _passed_over(others)
 
 
-def score_differences(tables: SegmentTables | None, check: SegmentScoreDifferenceCheck) -> tuple[dict[str, Pair], str]:
+def score_differences(
+    tables: SegmentTables | None, check: SegmentScoreDifferenceCheck, stages: int = 1
+) -> tuple[dict[str, Pair], str]:
     """Return how far the scores of each two segments of the columns that are meant lie apart, see `differences`."""
     asked = _scores(tables, check)
     rows = meant(tables.scores.differences, check.segment) if tables is not None and tables.scores else pd.DataFrame()
@@ -162,7 +167,7 @@ def score_differences(tables: SegmentTables | None, check: SegmentScoreDifferenc
         )
         for row in pairs.to_dict("records")
     }  # fmt: skip
-    return _families(found, "difference"), _passed_over(asked[asked["low"].isna()])
+    return _families(found, "difference", stages), _passed_over(asked[asked["low"].isna()])
 
 
 def _scores(tables: SegmentTables | None, check: SegmentScoreCheck | SegmentScoreDifferenceCheck) -> pd.DataFrame:

@@ -179,7 +179,7 @@ def _(check: SegmentDifferenceCheck, evidence: Evidence) -> list[Finding]:
 @apply.register
 def _(check: SegmentScoreCheck, evidence: Evidence) -> list[Finding]:
     check_score(check.score, _scores_of_segments(evidence), check.title)
-    found, passed_over = score_limits(evidence.segments, check)
+    found, passed_over = score_limits(evidence.segments, check, evidence.stages)
     finding = _worst(found, check.limit, check.max is not None, check.score, check.title)
     return [replace(finding, words=finding.words + passed_over)]
 
@@ -187,7 +187,7 @@ def _(check: SegmentScoreCheck, evidence: Evidence) -> list[Finding]:
 @apply.register
 def _(check: SegmentScoreDifferenceCheck, evidence: Evidence) -> list[Finding]:
     check_score(check.score, _scores_of_segments(evidence), check.title)
-    found, passed_over = score_differences(evidence.segments, check)
+    found, passed_over = score_differences(evidence.segments, check, evidence.stages)
     finding = _worst(found, check.max_difference, True, f"difference of {check.score}", check.title)
     return [replace(finding, words=finding.words + passed_over)]
 

@@ -61,7 +61,7 @@ def test_that_of_a_segment_is_too_by_the_units_that_it_has():
 
 
 def test_looking_twice_makes_no_wrong_pass_easier():
-    """A limit at the truth: each pass is wrong, and each fail, of which the whole level at both looks gives too many."""
+    """A limit at the truth: each pass is wrong, and each fail, of which the whole level at each gives too many."""
     whole, shared = (looks("normal", 200, (1, 5), shared=each, n_audits=3_000) for each in (False, True))
     assert max(shared["holds"], shared["fails"]) <= 0.025 < whole["fails"]
     assert shared["holds"] < whole["holds"]
