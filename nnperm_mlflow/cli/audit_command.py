@@ -143,9 +143,22 @@ def describe_findings(result: nnperm_mlflow.AuditResult) -> list[str]:
         *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
         *([f"not tested, since no row's value changed: {name_list(untested)}"] if len(untested) else []),
         *([f"the model itself: {told_scores}"] if told_scores else []),
+        *_segment_lines(result),
         *(describe_verdict(result.verdict) if result.verdict else []),
         *[f"not written for want of permission: {what}" for what in result.not_linked],
     ]
+
+
+def _segment_lines(result: nnperm_mlflow.AuditResult) -> list[str]:
+    """Return lines on the segments that differ most, and on those that are too small to tell."""
+    if result.segments is None:
+        return []
+    lines = [
+        f"segments of {each.column} differ most in {each.what}: {each.more} has {each.number} more than {each.less}"
+        for each in result.segments.largest_differences
+    ]
+    small = result.segments.too_small
+    return [*lines, *([f"segments too small to judge: {name_list(small)}"] if small else [])]
 
 
 def columns_to_show(summary: pd.DataFrame, order_by: str) -> list[str]:
