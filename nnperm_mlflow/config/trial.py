@@ -7,8 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from nnperm_mlflow.basics.documents import Strict
-from nnperm_mlflow.config.requirements import AtLeast, Digest
+from nnperm_mlflow.basics.documents import AtLeast, Digest, Strict
 
 _SEED_BITS = 63
 Text = Annotated[str, Field(min_length=1, max_length=200)]
