@@ -165,5 +165,6 @@ def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictCo
         verdict=verdict,
         address=address,
         own_scores=record.own_scores,
+        segments=record.segments,
     )
     return verdict_content(verdict, card, when), link_of(record, when, verdict)

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from nnperm_mlflow.basics.documents import Strict
-
-_FEWEST_DIGITS = 8
-
-AtLeast = Annotated[int, Field(ge=1)]
-
-Digest = Annotated[str, Field(min_length=_FEWEST_DIGITS, max_length=64, pattern="^[0-9a-f]+$")]
-"""A sha256, or how it begins."""
+from nnperm_mlflow.basics.documents import AtLeast, Digest, Strict
 
 
 class Requirements(Strict):

@@ -9,10 +9,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from nnperm_mlflow.basics.documents import Strict
+from nnperm_mlflow.basics.documents import AtLeast, Digest, Strict
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.paths import local_path
-from nnperm_mlflow.config.requirements import AtLeast, Digest
 
 _SEED_BITS = 63
 _LEAST_SECRET, _MOST_SECRET = 16, 4096  # bytes
