@@ -147,7 +147,7 @@ def _too_wide(record: AuditRecord) -> list[str]:
     if config.analysis.precision is None:
         return []
     watched = rests_on(config.policy, record.summary, record.model)
-    widths = widths_that_matter(record.summary, record.order_by, watched)
+    widths = widths_that_matter(record.summary, record.order_by, watched, record.segments)
     return named(widths[widths["width"] > config.analysis.precision])
 
 
