@@ -30,6 +30,8 @@ class Requirements(Strict):
         That no feature of the model was left out, and each changed its value in some row.
     not_training : True
         That the audited rows are shown not to be those that the model was fitted to.
+    model_code : "none"
+        That no code that came with the model ran when it was loaded and called.
     """
 
     rows: AtLeast | None = None
@@ -39,3 +41,4 @@ class Requirements(Strict):
     data: Annotated[str, Field(min_length=_FEWEST_DIGITS, max_length=64, pattern="^[0-9a-f]+$")] | None = None
     features: Literal["all"] | None = None
     not_training: Literal[True] | None = None
+    model_code: Literal["none"] | None = None

@@ -65,6 +65,8 @@ class Evidence:
         How many of the rows the model was fitted to; None where nobody looked.
     segments : SegmentTables or None
         What is told of segments; None where the audit was not asked for them.
+    model_code : str
+        Where code that came with the model ran: "none", "isolated", "in process", "unknown".
     """
 
     subject: Subject
@@ -75,6 +77,7 @@ class Evidence:
     excluded: tuple[str, ...] = ()
     training: TrainingOverlap | None = None
     segments: SegmentTables | None = None
+    model_code: str = "unknown"
 
     @property
     def model(self) -> str:
