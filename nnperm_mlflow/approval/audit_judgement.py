@@ -86,6 +86,7 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
         differences=None if kept_out else differences,
         excluded=tuple(record.config.analysis.exclude),
         training=record.training,
+        model_code=record.model_code,
         own_scores=record.own_scores,
         segments=record.segments,
         design=record.config.design_digest(),

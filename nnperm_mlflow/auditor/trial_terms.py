@@ -12,11 +12,10 @@ from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.config.trial import Trial, trial_seed
 from nnperm_mlflow.inputs.dataset import Dataset
-from nnperm_mlflow.models.model_files import ModelFiles
 
 
 def under_trial(
-    client: MlflowClient, config: AuditConfig, files: ModelFiles, dataset: Dataset, folder: Path
+    client: MlflowClient, config: AuditConfig, model_digest: str, dataset: Dataset, folder: Path
 ) -> AuditConfig:
     """Return a configuration with the seed and the repeats of its policy's trial, where there is one.
 
@@ -27,8 +26,8 @@ def under_trial(
     ----------
     client : MlflowClient
     config : AuditConfig
-    files : ModelFiles
-        Of the model.
+    model_digest : str
+        sha256 of the model's files.
     dataset : Dataset
         Its rows.
     folder : Path
@@ -61,7 +60,7 @@ def under_trial(
     if _says(config, "repeats"):
         _refuse_other_repeats(config, trial)
         return config
-    attempts = attempts_of(client, policy, files.digest(), digest, folder=folder) if trial.stages else ()
+    attempts = attempts_of(client, policy, model_digest, digest, folder=folder) if trial.stages else ()
     return config.with_repeats(next_repeats(trial, attempts))
 
 

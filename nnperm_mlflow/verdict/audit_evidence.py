@@ -71,6 +71,8 @@ class Evidence:
         Key that the shuffles should have under a trial; None for that which follows from policy and data.
     stages : int
         Among how many looks at such evidence the level is shared.
+    model_code : str
+        Where code that came with the model ran: "none", "isolated", "in process", "unknown".
     """
 
     subject: Subject
@@ -84,6 +86,7 @@ class Evidence:
     design: str = ""
     seed: int | None = None
     stages: int = 1
+    model_code: str = "unknown"
 
     @property
     def model(self) -> str:
