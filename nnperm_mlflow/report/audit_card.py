@@ -15,6 +15,7 @@ from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.basics.text import as_table, as_text, rows_to_show, some_of
+from nnperm_mlflow.verdict.attempt import Attempt
 from nnperm_mlflow.verdict.verdict import Subject, Verdict, stamp
 
 _TOP = 10
@@ -114,6 +115,16 @@ def _verdict_lines(verdict: Verdict | None) -> Iterator[str]:
         yield from ("No policy was applied: there is no verdict.", "")
         return
     yield from (f"**Verdict: {as_text(verdict.in_words)}**", "")
+    if verdict.policy.name:
+        about = f", {as_text(verdict.policy.about)}" if verdict.policy.about else ""
+        yield from (f"Policy: {as_text(verdict.policy.label)}{about}.", "")
+    if verdict.attempts:
+        yield from (f"Other audits of these model files on these data under '{as_text(verdict.policy.name)}':", "")
+        rows = [
+            (each.run_id, each.model, each.when, each.seed, each.repeats, _result(each)) for each in verdict.attempts
+        ]
+        yield from as_table(["run", "model", "ended", "seed", "repeats", "verdict"], rows)
+        yield ""
     yield from as_table(
         ["check", "asks that", "came to", "kept"],
         [
@@ -124,6 +135,11 @@ def _verdict_lines(verdict: Verdict | None) -> Iterator[str]:
     yield ""
     for asked, uri in verdict.baselines.items():
         yield from (f"{as_text(asked)} was {as_text(uri)} then.", "")
+
+
+def _result(attempt: Attempt) -> str:
+    told = "no verdict on record" if attempt.result == "none" else attempt.result
+    return f"{told}, run deleted" if attempt.is_deleted else told
 
 
 def _kept(passed: bool, state: str) -> str:
