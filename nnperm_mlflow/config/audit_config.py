@@ -15,7 +15,7 @@ from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
 from nnperm_mlflow.basics.errors import ConfigError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.basics.paths import local_path
-from nnperm_mlflow.config.checks import Check, distinct
+from nnperm_mlflow.config.checks import Check, distinct, refuse_vacuous
 from nnperm_mlflow.config.data_config import DataConfig, Names
 from nnperm_mlflow.config.policy import Format, Policy, with_defaults
 from nnperm_mlflow.config.requirements import Requirements
@@ -193,6 +193,12 @@ class AuditConfig(Strict):
     @classmethod
     def _distinct(cls, checks: list[Check]) -> list[Check]:
         return distinct(checks)
+
+    @model_validator(mode="after")
+    def _can_fail(self) -> AuditConfig:
+        if self.format > 1:
+            refuse_vacuous(self.checks)
+        return self
 
     @property
     def policy(self) -> Policy:

@@ -13,7 +13,15 @@ from pydantic import field_validator, model_validator
 from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.paths import local_path
-from nnperm_mlflow.config.checks import WITH_STATISTIC, AgainstCheck, Check, ScoreAgainstCheck, distinct, kind_of
+from nnperm_mlflow.config.checks import (
+    WITH_STATISTIC,
+    AgainstCheck,
+    Check,
+    ScoreAgainstCheck,
+    distinct,
+    kind_of,
+    refuse_vacuous,
+)
 from nnperm_mlflow.config.requirements import Requirements
 
 Format = Literal[1, 2]
@@ -68,6 +76,12 @@ class Policy(Strict):
     @classmethod
     def _distinct(cls, checks: list[Check]) -> list[Check]:
         return distinct(checks)
+
+    @model_validator(mode="after")
+    def _can_fail(self) -> Policy:
+        if self.format > 1:
+            refuse_vacuous(self.checks)
+        return self
 
     @property
     def applies(self) -> bool:

@@ -65,6 +65,8 @@ class Evidence:
         How many of the rows the model was fitted to; None where nobody looked.
     segments : SegmentTables or None
         What is told of segments; None where the audit was not asked for them.
+    groups : mapping of str to sequence of str
+        The members of each group that was named.
     """
 
     subject: Subject
@@ -75,6 +77,7 @@ class Evidence:
     excluded: tuple[str, ...] = ()
     training: TrainingOverlap | None = None
     segments: SegmentTables | None = None
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def model(self) -> str:

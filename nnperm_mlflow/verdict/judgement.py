@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.policy import Policy
@@ -9,6 +11,8 @@ from nnperm_mlflow.verdict._required import refuse_missing
 from nnperm_mlflow.verdict.audit_evidence import Evidence
 from nnperm_mlflow.verdict.checks import apply
 from nnperm_mlflow.verdict.verdict import Outcome, Verdict
+
+logger = logging.getLogger(__name__)
 
 
 def judge(policy: Policy, evidence: Evidence) -> Verdict:
@@ -44,6 +48,8 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
         refuse_missing(policy.requires, evidence)
     outcomes = []
     for check in policy.checks:
+        if why := check.why_vacuous:  # in the first format, which keeps its meaning
+            logger.warning("check '%s' cannot fail, since %s: it says nothing of the model", check.title, why)
         lenient = (check.undecided or policy.undecided) == "pass"
         for finding in apply(check, evidence):
             passed = finding.state == "holds" or (finding.state == "undecided" and lenient)

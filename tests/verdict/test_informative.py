@@ -121,11 +121,10 @@ def test_features_that_were_not_tested_are_not_called_unused_nor_used(tmp_path):
 
 
 def test_a_feature_that_was_not_tested_may_come_before_all_others(tmp_path):
-    """SEX decides, and the data have one SEX: that AGE comes first is not known, that it is among the first two is."""
+    """SEX decides, and the data have one SEX: that AGE comes first is not known."""
     summary, _ = audited(tmp_path, TABLE.assign(SEX=1))
     with pytest.raises(CheckError, match="'SEX' changed no value in any row, so that nobody can tell whether it moves"):
         verdict(summary, {"feature": "AGE", "rank_at_most": 1, "statistic": "mean"})
-    assert verdict(summary, {"feature": "AGE", "rank_at_most": 2, "statistic": "mean"}).status == "pass"
     assert verdict(summary, {"feature": "AGE", "rank_at_least": 2, "statistic": "mean"}).status == "fail"
 
 
@@ -197,3 +196,46 @@ def test_a_rank_by_p_values_is_refused(statistic):
     summary = with_p_values(99, [0.01, 0.6], [0.02, 0.6]).assign(mean=[0.2, 0.0])
     with pytest.raises(CheckError, match="would be the first, and says least"):
         verdict(summary, {"feature": "SEX", "statistic": statistic, "rank_at_most": 1}, repeats=99)
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ({"feature": "SEX", "rank_at_most": 2, "statistic": "mean"}, "there are 2 places, so that no feature can miss"),
+        ({"feature": "AGE", "rank_at_most": 9, "statistic": "share"}, "there are 2 places"),
+        ({"unused_at_most": 2}, "2 features were audited, so that no more than 2 can be unused"),
+        ({"unused_at_most": 50}, "2 features were audited"),
+    ],
+    ids=str,
+)
+def test_a_place_that_every_feature_has_and_a_number_that_no_model_exceeds_are_no_pass(check, words, tmp_path):
+    summary, _ = audited(tmp_path)
+    with pytest.raises(CheckError, match=words):
+        verdict(summary, check)
+    smaller = {key: 1 if key.endswith("at_most") else value for key, value in check.items()}
+    assert verdict(summary, smaller).outcomes[0].finding.limit == 1
+
+
+def test_a_group_of_which_a_member_did_not_vary_does_not_pass_on_the_others(tmp_path):
+    """SEX decides, and the data have one SEX: AGE and SEX together move what AGE alone moves."""
+    groups = {"person": ["AGE", "SEX"]}
+    limit = {"feature": "person", "statistic": "mean", "max": 0.02}
+    one_sex, _ = audited(tmp_path, TABLE.assign(SEX=1), groups=groups)
+    both, _ = audited(tmp_path, groups=groups)
+    assert one_sex.set_index("perturbation")["mean"]["person"] < 0.02
+    subject = Subject(MODEL, "run1", "7", **DIGESTS, rows=N, repeats=1, seed=0)
+    for check in (limit, {"feature": "person", "statistic": "mean", "rank_at_least": 2}):
+        policy = Policy.model_validate({"checks": [check]})
+        with pytest.raises(CheckError, match="'SEX' of the group 'person' changed no value in any row"):
+            judge(policy, Evidence(subject, one_sex, groups=groups))
+        assert judge(policy, Evidence(subject, both, groups=groups)).status == "fail"
+    alone = {**limit, "feature": "AGE"}
+    assert judge(Policy.model_validate({"checks": [alone]}), Evidence(subject, one_sex, groups=groups)).status == "pass"
+
+
+@pytest.mark.parametrize("statistic", ["rows", "skipped", "held", "changed_share", "median_spread", "mean_high"])
+def test_what_tells_of_the_rows_alone_is_no_statistic_of_deviations(statistic, tmp_path):
+    summary, _ = audited(tmp_path)
+    with pytest.raises(CheckError, match=f"'{statistic}' is no statistic of this audit") as told:
+        verdict(summary, {"feature": "AGE", "statistic": statistic, "max": 1e9})
+    assert f"'{statistic}'" not in str(told.value).partition("which has")[2]
