@@ -12,6 +12,8 @@ from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
+from nnperm_mlflow.analysis.repeats.score_columns import with_scores
+from nnperm_mlflow.analysis.scores.scorers import choose_scorers
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.config.policy import Policy
@@ -239,3 +241,33 @@ def test_what_tells_of_the_rows_alone_is_no_statistic_of_deviations(statistic, t
     with pytest.raises(CheckError, match=f"'{statistic}' is no statistic of this audit") as told:
         verdict(summary, {"feature": "AGE", "statistic": statistic, "max": 1e9})
     assert f"'{statistic}'" not in str(told.value).partition("which has")[2]
+
+
+def test_a_drop_of_which_no_flip_was_seen_is_as_unsure_as_the_flips(tmp_path):
+    """AGE decides, and SEX moves a prediction of 0.05 or 0.95 by 0.01: none of 2,000 decisions flips."""
+    specs, inputs = bound(TABLE, numbers=["AGE"], codes=["SEX"])
+    plan = plan_perturbations(inputs, MODEL, AnalysisConfig(rare_below=0))
+
+    def by_age(given):
+        return 0.05 + 0.9 * (given["num_input"][:, 0] > 1) + 0.01 * (given["SEX_input"][:, 0] == 2)
+
+    job = Job(
+        PlainPredictor(specs, by_age), inputs, plan, choose_measure(None, 1, ()), MODEL,
+        decision=Decision((0,), 0.5), keeps_predictions=True,
+    )  # fmt: skip
+    labels = (TABLE["AGE"].to_numpy() > 1) ^ (np.arange(N) % 10 == 0)
+    names = ["accuracy", "balanced_accuracy", "f1", "roc_auc"]
+    scores = choose_scorers(names, labels.astype(int), 1, are_probabilities=True, decision=job.decision)
+    found = with_scores(find(job, 1_000, tmp_path / "t", lambda *_: None), job, scores, p_values=False).summary
+    found = found.assign(measurable=True)
+    row = found.set_index("perturbation").loc["SEX"]
+    assert (row["flipped_share"], row["accuracy_drop"], row["balanced_accuracy_drop"]) == (0, 0, 0)
+    assert 1.96 * row["accuracy_drop_error"] == pytest.approx(row["flipped_share_high"], rel=1e-4)
+    rarest = min(labels.mean(), 1 - labels.mean())
+    assert row["balanced_accuracy_drop_error"] == pytest.approx(row["accuracy_drop_error"] / (2 * rarest))
+    assert row["f1_drop_error"] > row["accuracy_drop_error"]
+    limit = {"feature": "SEX", "statistic": "accuracy_drop"}
+    assert verdict(found, {**limit, "max": 0.001}).outcomes[0].finding.state == "undecided"
+    assert verdict(found, {**limit, "max": 0.01}).outcomes[0].finding.state == "holds"
+    of_age = found.set_index("perturbation").loc["AGE"]
+    assert of_age["accuracy_drop_error"] < of_age["flipped_share_high"] - of_age["flipped_share"]  # by leaving rows out
