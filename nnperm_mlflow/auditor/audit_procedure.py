@@ -144,8 +144,8 @@ def audit(
         profiles = profile(plan, tell, state.journal)
         plan.close()  # its memory is free for what is drawn, and for audits of baselines
         result = gather(plan, found, session, folder, profiles=profiles, calls=plan.job.predictor.calls - calls)
-        files = write_files(plan, result)
-        record = record_of(plan, found.repeats, result)
+        files = write_files(plan, found, result)
+        record = record_of(plan, found, folder.path, session.run_id, session.experiment_id)
         publication = publication_of(
             plan,
             record,
@@ -156,7 +156,7 @@ def audit(
             logs_table=logs_table,
             work_dir=workspace.root,
         )
-        alike = settings.with_policy(Policy()).with_repeats(found.repeats)
+        alike = settings.with_policy(Policy()).with_repeats(found.repeats).with_seed(plan.job.seed)
         again = partial(
             audit,
             alike,

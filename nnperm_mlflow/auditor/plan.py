@@ -40,7 +40,7 @@ class Plan:
         Features that go together.
     scores : Scores or None
         What to compute from labels.
-    watched : frozenset of (str, str)
+    watched : frozenset of Number
         What the policy rests on: perturbations, each with a statistic.
     outputs : OutputSpec
         What is known of the model's outputs.

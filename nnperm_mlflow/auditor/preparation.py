@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -26,6 +27,7 @@ from nnperm_mlflow.auditor.identification import identify
 from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.training_overlap import training_overlap
+from nnperm_mlflow.auditor.trial_terms import refuse_other_design, under_trial
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, load_config, parse_config
@@ -152,18 +154,20 @@ def prepare(
     AuditError
         For whatever would hinder the audit, except what only a row can show.
     """
+    config.policy.refuse_expired(datetime.now(timezone.utc).date())
     access = ModelAccess(trust_model, isolate, scratch / "model_process")
     try:
         loaded = _load(client, config, model_uri, data=data, access=access, scratch=scratch)
-        return _planned(loaded, access, trust_model)
+        return _planned(client, loaded, access, trust_model, scratch)
     except BaseException:
         access.close()
         raise
 
 
-def _planned(loaded: _Loaded, access: ModelAccess, trust_model: bool) -> Plan:
+def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_model: bool, scratch: Path) -> Plan:
     """Check all that is asked for on a model and data that are loaded."""
-    config, dataset = loaded.config, loaded.dataset
+    config = under_trial(client, loaded.config, loaded.model_digest, loaded.dataset, scratch)
+    dataset = loaded.dataset
     analysis, uri = config.analysis, loaded.reference.uri
     inputs = loaded.inputs.with_kinds(analysis.kinds)
     companions, perturbations = _choose_perturbations(inputs, analysis, uri)
@@ -200,6 +204,7 @@ def _planned(loaded: _Loaded, access: ModelAccess, trust_model: bool) -> Plan:
     segmentations = part_rows(edges_of(analysis.segments), dataset.columns)
     found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
     used = config.without_secrets().model_copy(update=found)
+    refuse_other_design(used)
     return Plan(
         reference=loaded.reference,
         dataset=dataset,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date, datetime, timezone
+
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.policy import Policy
@@ -11,7 +14,7 @@ from nnperm_mlflow.verdict.checks import apply
 from nnperm_mlflow.verdict.verdict import Outcome, Verdict
 
 
-def judge(policy: Policy, evidence: Evidence) -> Verdict:
+def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Verdict:
     """Apply a policy to an audit.
 
     Parameters
@@ -19,6 +22,8 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
     policy : Policy
         With at least one check.
     evidence : Evidence
+    today : date, optional
+        Day of the decision, in UTC; by default that of this machine's clock.
 
     Returns
     -------
@@ -27,8 +32,10 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
     Raises
     ------
     CheckError
-        If the audit lacks what the policy requires, or a check cannot be answered, which is never a pass.
+        If the policy holds no longer, the audit lacks what it requires, or a check cannot be answered, which is never
+        a pass.
     """
+    policy.refuse_expired(today or datetime.now(timezone.utc).date())
     subject = evidence.subject
     if subject.rows < FEWEST_ROWS:
         raise CheckError(
@@ -40,13 +47,14 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
             f"the rows of the audit are of {subject.clusters} clusters: nothing is sure below {FEWEST_ROWS}, and so "
             "nothing passes. Audit rows of more."
         )
-    if policy.requires is not None:
-        refuse_missing(policy.requires, evidence)
+    refuse_missing(policy, evidence)
+    stages = 1 if policy.trial is None else policy.trial.n_stages
+    evidence = replace(evidence, stages=stages)
     outcomes = []
     for check in policy.checks:
         lenient = (check.undecided or policy.undecided) == "pass"
         for finding in apply(check, evidence):
             passed = finding.state == "holds" or (finding.state == "undecided" and lenient)
-            outcomes.append(Outcome(check.title, check.statement, finding, passed))
+            outcomes.append(Outcome(check.title, check.statement, replace(finding, stages=stages), passed))
     pinned = {asked: baseline.uri for asked, baseline in evidence.baselines.items()}
     return Verdict(subject, policy, tuple(outcomes), pinned)
