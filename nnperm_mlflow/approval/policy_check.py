@@ -11,15 +11,14 @@ from mlflow import MlflowClient
 from nnperm_mlflow.approval.audit_judgement import contents_of, judge_audit
 from nnperm_mlflow.approval.baselines import pin_baselines
 from nnperm_mlflow.basics.display import in_a_line
-from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError, name_list
+from nnperm_mlflow.basics.errors import CheckError, ConfigError, name_list
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import pin_model
-from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.publisher import is_newest
-from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.records import newest_audit, read_audit
 from nnperm_mlflow.registry.verdicts import log_verdict
 from nnperm_mlflow.registry.version_link import link_version
 from nnperm_mlflow.verdict.verdict import Verdict
@@ -116,7 +115,7 @@ def find_record(
     ConfigError
         If neither is named, or both are.
     EvidenceError
-        If there is no such audit.
+        If there is no such audit, or the newest one of the version cannot be read.
     """
     if (run_id is None) == (model_uri is None):
         raise ConfigError("name either a run (--run) or a version (--model-uri).")
@@ -124,11 +123,7 @@ def find_record(
     if run_id is not None:
         return read_audit(client, run_id, folder / run_id, own_table)
     uri = pin_model(client, str(model_uri)).uri
-    runs = find_audits(client, uri, experiment)
-    if not runs:
-        raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit {uri} --config FILE")
-    newest = str(runs[0].info.run_id)
-    return read_audit(client, newest, folder / newest, own_table)
+    return newest_audit(client, uri, folder, experiment, own_table)
 
 
 def policy_for(record: AuditRecord, policy: AnyPolicy) -> Policy:

@@ -26,7 +26,7 @@ from nnperm_mlflow.basics.audit_files import (
     file_digest,
 )
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
-from nnperm_mlflow.basics.errors import EvidenceError, name_list
+from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, name_list
 from nnperm_mlflow.config.audit_config import AuditConfig, load_config
 from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.evidence.scores_file import read_own_scores
@@ -41,6 +41,8 @@ SCORES_DIGEST = "scores_digest"
 """That of the model's own scores, where the audit told them."""
 SEGMENTS_DIGEST, DIFFERENCES_DIGEST = "segments_digest", "segment_differences_digest"
 """Those of what is told of segments, where the audit was asked for them."""
+
+_MOST_DIGITS = 30  # of a number, be it a seed
 
 _DONORS_BEFORE = "permutations with their own values"  # within strata, of audits that do not say it
 
@@ -206,6 +208,21 @@ class AuditRecord:
             raise EvidenceError(f"{self} does not say its '{name}': it is no whole audit. Audit the version again.")
         return str(self.params[name])
 
+    def refuse_damaged(self) -> None:
+        """Read all that the audit tells, but for its deviation table.
+
+        Raises
+        ------
+        EvidenceError
+            If something of it is missing, is not what an audit writes, or has been changed.
+        """
+        try:
+            _ = self.subject, self.unit, self.config, self.own_scores, self.segments
+            if self.order_by not in self.summary:
+                raise EvidenceError(f"summary.csv has no '{self.order_by}', which is said to lead.")
+        except (EvidenceError, ConfigError) as error:
+            raise EvidenceError(f"{self} is damaged, or was made up: {error}") from error
+
     @cached_property
     def table(self) -> Path:
         """The deviation table, its digest checked."""
@@ -272,7 +289,7 @@ class AuditRecord:
 
     def _number(self, name: str) -> int:
         told = self.param(name)
-        if not told.isdecimal():
+        if not (told.isdecimal() and len(told) <= _MOST_DIGITS):
             raise EvidenceError(
                 f"'{name}' of {self} is no whole number: it is no whole audit. Audit the version again."
             )

@@ -17,7 +17,7 @@ from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import AuditError, EvidenceError
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.audits import status_of
-from nnperm_mlflow.registry.records import RunFiles, record_in
+from nnperm_mlflow.registry.records import RunFiles, moment_of, record_in
 from nnperm_mlflow.registry.tags import ERROR_TAG, KIND_TAG, PROMOTION
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Status, stamp
 
@@ -27,6 +27,7 @@ Kind = Literal["audit", "verdict", "promotion"]
 KINDS: tuple[Kind, ...] = ("audit", "verdict", "promotion")
 """In the order in which they happen where the clock does not tell them apart."""
 
+_NO_MOMENT = datetime.fromtimestamp(0, timezone.utc)
 _GIVEN_AT, _IN_FILE_NAME = "%Y-%m-%dT%H:%M:%S%z", "%Y%m%dT%H%M%S.%f%z"
 
 
@@ -114,7 +115,7 @@ def events_of(run: Run, files: RunFiles, version: str, in_registry: bool) -> lis
     record, info, tags = record_in(run, files), run.info, run.data.tags
     event = Event(
         kind="promotion" if tags.get(KIND_TAG) == PROMOTION else "audit",
-        when=_iso(datetime.fromtimestamp(info.start_time / 1000, timezone.utc)),
+        when=_iso(moment_of(info.start_time) or moment_of(info.end_time) or _NO_MOMENT),
         version=version,
         in_registry=in_registry,
         run_id=record.run_id,

@@ -6,15 +6,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from nnperm_mlflow.basics.audit_files import PUBLICATION_FILE, VERDICT_FILE
 from nnperm_mlflow.registry.audits import FINISHED, find_audits
 from nnperm_mlflow.registry.publication import Publication, VerdictContent, VersionLink
-from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.records import RunFiles, is_readable, record_in
 from nnperm_mlflow.registry.run_content import log_run_content
 from nnperm_mlflow.registry.tags import ERROR_TAG, WHOLE_TAG
 from nnperm_mlflow.registry.verdicts import log_verdict
 from nnperm_mlflow.registry.version_link import link_on_record, link_version
+
+_Links = dict[str, VersionLink | None]
 
 _TRIES = 10  # to write the newest audit onto a version, while others end
 
@@ -86,31 +89,42 @@ def link_newest(client: MlflowClient, name: str, version: str, run_id: str, link
         What could not be written for want of permission.
     """
     model, denied = f"models:/{name}/{version}", list[str]()
-    written, newest = None, _newest(client, model, run_id)
+    links: _Links = {run_id: link}
+    written, newest = None, _newest(client, model, run_id, links)
     if newest != run_id:
         return denied
     for _ in range(_TRIES):
-        denied = link_version(client, name, version, link if newest == run_id else _link_of(client, newest))
-        written, newest = newest, _newest(client, model, run_id)
+        denied = link_version(client, name, version, links[newest] or link)
+        written, newest = newest, _newest(client, model, run_id, links)
         if newest == written:
             break
     return denied
 
 
-def _newest(client: MlflowClient, model: str, run_id: str) -> str:
-    """Return the run of the audit of a model that has ended last; one that goes on ends after all others."""
-    own = client.get_run(run_id).info
-    if own.end_time is None:
+def _newest(client: MlflowClient, model: str, run_id: str, links: _Links) -> str:
+    """Return the run of the newest audit of a model, of those that can be read; one that goes on ends after all others.
+
+    What a version shall tell of an audit that is newer than that of the run is put into `links`.
+    """
+    found = find_audits(client, model)
+    if run_id not in [run.info.run_id for run in found]:
         return run_id
-    ends = [(run.info.end_time, run.info.run_id) for run in find_audits(client, model)]
-    return str(max([*ends, (own.end_time, run_id)])[1])
+    for run in found:
+        newest = str(run.info.run_id)
+        if newest != run_id and newest not in links:
+            links[newest] = _link_of(client, run)
+        if newest == run_id or links[newest] is not None:
+            break
+    return newest
 
 
-def _link_of(client: MlflowClient, run_id: str) -> VersionLink:
+def _link_of(client: MlflowClient, run: Run) -> VersionLink | None:
+    """Return what a version shall tell of an audit on record; None of one that is damaged, or was made up."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        return link_on_record(read_audit(client, run_id, Path(scratch)))
+        record = record_in(run, RunFiles(client, str(run.info.run_id), Path(scratch)))
+        return link_on_record(record) if is_readable(record) else None
 
 
 def is_newest(client: MlflowClient, model: str, run_id: str) -> bool:
-    """Tell whether no other audit of a model has ended after that of a run, or after now where that goes on."""
-    return _newest(client, model, run_id) == run_id
+    """Tell whether no other audit of a model, of those that can be read, is newer than that of a run."""
+    return _newest(client, model, run_id, {}) == run_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,12 +11,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.basics.errors import EvidenceError, TrackingError, says_missing
+from nnperm_mlflow.basics.errors import AuditError, EvidenceError, TrackingError, says_missing
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import asked_store
-from nnperm_mlflow.registry.audits import FINISHED, holds_audit, status_of
+from nnperm_mlflow.registry.audits import FINISHED, find_audits, find_comparable_audits, holds_audit, status_of
 from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.tags import TABLE_TAG
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,18 +94,88 @@ def record_in(run: Run, files: RunFiles, table: Path | None = None) -> AuditReco
         A copy of the deviation table, where that was kept out of the run.
     """
     datasets = run.inputs.dataset_inputs if run.inputs else []
-    ended = run.info.end_time
     return AuditRecord(
         run_id=str(run.info.run_id),
         experiment_id=str(run.info.experiment_id),
         params=run.data.params,
         files=files,
         tags=run.data.tags,
-        ended_at=None if ended is None else datetime.fromtimestamp(ended / 1000, timezone.utc),
+        ended_at=moment_of(run.info.end_time),
         dataset={key: value for key, value in datasets[0].dataset if value is not None} if datasets else {},
         own_table=table,
         lacks_table=TABLE_TAG in run.data.tags,
     )
+
+
+def moment_of(milliseconds: int | None) -> datetime | None:
+    """Return the moment that a run tells, in UTC; None where it tells none, or one that no calendar has."""
+    try:
+        return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def newest_audit(
+    client: MlflowClient, uri: str, folder: Path, experiment: str | None = None, table: Path | None = None
+) -> AuditRecord:
+    """Return the newest audit of a pinned model; an older one never stands in for one that is damaged.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    uri : str
+    folder : Path
+        Directory for its files.
+    experiment : str, optional
+        Name of the only experiment whose audits count.
+    table : Path, optional
+        A copy of the deviation table, where that was kept out of the run.
+
+    Raises
+    ------
+    EvidenceError
+        If there is none, or it cannot be read.
+    """
+    runs = find_audits(client, uri, experiment)
+    if not runs:
+        raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit {uri} --config FILE")
+    record = _record_of(client, runs[0], folder, table)
+    try:
+        record.refuse_damaged()
+    except EvidenceError as error:
+        raise EvidenceError(
+            f"the newest audit of {uri} cannot be read, and no older one stands in for it: {error} Or delete {record}, "
+            "if it is nobody's audit, or name the audit that is meant (--run)."
+        ) from error
+    return record
+
+
+def is_readable(record: AuditRecord) -> bool:
+    """Tell whether all that an audit tells is there; one that is damaged, or was made up, is told of in a line."""
+    try:
+        record.refuse_damaged()
+    except AuditError as error:
+        record.files.ask_server()
+        logger.warning("%s is passed over: %s", record, error)
+        return False
+    return True
+
+
+def _record_of(client: MlflowClient, run: Run, folder: Path, table: Path | None = None) -> AuditRecord:
+    own = folder / str(run.info.run_id)
+    own.mkdir(parents=True, exist_ok=True)
+    return record_in(run, RunFiles(client, str(run.info.run_id), own), table)
+
+
+def comparable_audits(client: MlflowClient, uri: str, folder: Path, experiment: str | None = None) -> list[AuditRecord]:
+    """Return the audits of a pinned model that can be compared with others, newest first; their files are not read yet.
+
+    Parameters
+    ----------
+    client, uri, folder, experiment
+        As for `newest_audit`.
+    """
+    return [_record_of(client, run, folder) for run in find_comparable_audits(client, uri, experiment)]
 
 
 def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | None = None) -> AuditRecord:
