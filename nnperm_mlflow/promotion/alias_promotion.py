@@ -16,6 +16,7 @@ from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.promotion.rereading import Rereading, confirm, confirm_verdict
 from nnperm_mlflow.registry.aliases import Promotion, holder_of, move_alias
 from nnperm_mlflow.registry.audits import find_audits
+from nnperm_mlflow.registry.copies import is_audit_of
 from nnperm_mlflow.registry.connection import connected, current_user
 from nnperm_mlflow.registry.records import read_audit
 from nnperm_mlflow.registry.tags import RUN_TAG
@@ -128,6 +129,6 @@ def _find_evidence(
         if RUN_TAG in tags:
             read_audit(client, tags[RUN_TAG], folder / tags[RUN_TAG])
         record = find_record(client, folder, model_uri=reference.uri, table=table, experiment=experiment)
-    if record.model != reference.uri:
+    if not is_audit_of(client, record.model, reference):
         raise EvidenceError(f"{record} is an audit of {record.model}. Name one of {reference.uri} (nnperm history).")
     return record

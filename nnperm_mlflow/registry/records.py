@@ -14,7 +14,8 @@ from mlflow.exceptions import MlflowException
 from nnperm_mlflow.basics.errors import AuditError, EvidenceError, TrackingError, says_missing
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import asked_store
-from nnperm_mlflow.registry.audits import FINISHED, find_audits, find_comparable_audits, holds_audit, status_of
+from nnperm_mlflow.registry.audits import FINISHED, holds_audit, status_of
+from nnperm_mlflow.registry.copies import audits_of
 from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.tags import TABLE_TAG
 
@@ -136,7 +137,7 @@ def newest_audit(
     EvidenceError
         If there is none, or it cannot be read.
     """
-    runs = find_audits(client, uri, experiment)
+    runs = audits_of(client, uri, experiment)
     if not runs:
         raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit {uri} --config FILE")
     record = _record_of(client, runs[0], folder, table)
@@ -175,7 +176,8 @@ def comparable_audits(client: MlflowClient, uri: str, folder: Path, experiment: 
     client, uri, folder, experiment
         As for `newest_audit`.
     """
-    return [_record_of(client, run, folder) for run in find_comparable_audits(client, uri, experiment)]
+    runs = audits_of(client, uri, experiment)
+    return [_record_of(client, run, folder) for run in runs if TABLE_TAG not in run.data.tags]
 
 
 def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | None = None) -> AuditRecord:
