@@ -20,7 +20,7 @@ from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.publisher import is_newest
 from nnperm_mlflow.registry.records import newest_audit, read_audit
 from nnperm_mlflow.registry.verdicts import log_verdict
-from nnperm_mlflow.registry.version_link import link_version
+from nnperm_mlflow.registry.version_link import link_version, of_source
 from nnperm_mlflow.verdict.verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -86,16 +86,19 @@ def check(
         verdict = judge_audit(client, record, used, pin_baselines(client, used), folder=scratch)
         if verdict is None:
             raise CheckError("the policy's mode is 'off': there is no verdict to give. Set it to enforce or dry_run.")
-        return CheckResult(verdict, _write(client, record, verdict))
+        return CheckResult(verdict, _write(client, record, verdict, model_uri))
 
 
-def _write(client: MlflowClient, record: AuditRecord, verdict: Verdict) -> list[str]:
-    """Write a verdict into the audit's run, and onto the version where this is its newest audit."""
+def _write(client: MlflowClient, record: AuditRecord, verdict: Verdict, asked: str | None) -> list[str]:
+    """Write a verdict into the audit's run, and onto the version where this is its newest audit; and onto its copy."""
     content, link = contents_of(record, verdict)
     denied = log_verdict(client, record.run_id, content)
     reference = pin_model(client, record.model)
     if reference.name and reference.version and is_newest(client, reference.uri, record.run_id):
         denied += link_version(client, reference.name, reference.version, link)
+    copy = reference if asked is None else pin_model(client, asked)
+    if copy.name and copy.version and copy.uri != reference.uri:
+        denied += link_version(client, copy.name, copy.version, of_source(link, reference.uri))
     return denied
 
 

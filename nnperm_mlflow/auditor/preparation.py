@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -150,6 +151,7 @@ def prepare(
     AuditError
         For whatever would hinder the audit, except what only a row can show.
     """
+    config.policy.refuse_expired(datetime.now(timezone.utc).date())
     loaded = _load(client, config, model_uri, data=data, trust_model=trust_model, scratch=scratch)
     config, dataset = loaded.config, loaded.dataset
     analysis, uri = config.analysis, loaded.reference.uri

@@ -21,7 +21,9 @@ from nnperm_mlflow.basics.audit_files import (
     DIFFERENCES_FILE,
     MEDIANS_FILE,
     NAMES_FILE,
+    SCORE_DIFFERENCES_FILE,
     SCORES_FILE,
+    SEGMENT_SCORES_FILE,
     SEGMENTS_FILE,
     SUMMARY_FILE,
     TABLE_FILE,
@@ -30,7 +32,9 @@ from nnperm_mlflow.basics.audit_files import (
 from nnperm_mlflow.evidence.audit_record import (
     CONFIG_DIGEST,
     DIFFERENCES_DIGEST,
+    SCORE_DIFFERENCES_DIGEST,
     SCORES_DIGEST,
+    SEGMENT_SCORES_DIGEST,
     SEGMENTS_DIGEST,
     SUMMARY_DIGEST,
     TABLE_DIGEST,
@@ -104,6 +108,8 @@ def record_of(plan: Plan, repeats: int, result: AuditResult) -> AuditRecord:
         digests[SCORES_DIGEST] = SCORES_FILE
     if result.segments is not None:
         digests |= {SEGMENTS_DIGEST: SEGMENTS_FILE, DIFFERENCES_DIGEST: DIFFERENCES_FILE}
+        if result.segments.scores is not None:
+            digests |= {SEGMENT_SCORES_DIGEST: SEGMENT_SCORES_FILE, SCORE_DIFFERENCES_DIGEST: SCORE_DIFFERENCES_FILE}
     told = {
         **plan.record,
         "repeats_made": repeats,

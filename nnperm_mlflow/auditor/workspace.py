@@ -20,6 +20,7 @@ import platformdirs
 import psutil
 
 from nnperm_mlflow.analysis.engine.journal import Journal
+from nnperm_mlflow.auditor._own_code import own_code_digest
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.audit_files import PUBLICATION_FILE
 from nnperm_mlflow.basics.errors import ConfigError
@@ -239,6 +240,7 @@ def describe(plan: Plan) -> dict[str, object]:
         "temporal": temporal,
         "text_digest": plan.dataset.text_digest(),
         "block_rows": plan.block_rows,
+        "code": own_code_digest(),
         "machine": platform.machine(),
     }
 

@@ -22,6 +22,7 @@ from nnperm_mlflow.cli.common import (
     tracking_options,
     ui_command,
 )
+from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
 
 _SHOWN_COLUMNS = ["perturbation", "way", "mean", "median", "q95", "changed_share"]
 _SHOWN_ROWS, _SHOWN_SET_VALUES = 15, 8
@@ -41,6 +42,7 @@ _SHOWN_ROWS, _SHOWN_SET_VALUES = 15, 8
 @click.option("--work-dir", help="Where an audit keeps its work, to go on from; else this user's cache directory.")
 @click.option("--fresh", is_flag=True, help="Start over, whatever has been computed of this audit before.")
 @click.option("--plan", "plan_only", is_flag=True, help="Only tell what the audit will take; nothing is logged.")
+@format_option
 @click.option("--experiment", envvar="MLFLOW_EXPERIMENT_NAME", help="Experiment of the run; else the model's own.")
 @tracking_options
 @run_option
@@ -55,6 +57,7 @@ def audit_command(
     work_dir: str | None,
     fresh: bool,
     plan_only: bool,
+    form: str,
     experiment: str | None,
     tracking_uri: str | None,
     run_id: str | None,
@@ -69,9 +72,12 @@ def audit_command(
     configuration's 'model:'. With a policy: exit status 0 pass, 1 fail, 2 error.
     """
     model = one_uri(uri, model_uri)
-    with prepared(tracking_uri, debug):
+    pipeline = PipelineOutput(form, "audit", model or f"the model of {config_file}", policy)
+    with prepared(tracking_uri, debug), pipeline.tells_errors():
         if no_table and not output:
             raise ConfigError("--no-table leaves the deviation table on this machine alone: say where (--output DIR).")
+        if plan_only and not pipeline.is_text:
+            raise click.UsageError("--plan tells what an audit will take, in words alone (--format text).")
         if plan_only:
             planned = nnperm_mlflow.plan_audit(
                 config_file or None,
@@ -95,9 +101,21 @@ def audit_command(
             work_dir=work_dir or None,
             fresh=fresh,
         )
-        click.echo(describe(result, tracking_uri))
+        if pipeline.is_text:
+            click.echo(describe(result, tracking_uri))
+        pipeline.tell_verdict(result.verdict, _facts(result))
     if result.verdict is not None and result.verdict.blocks:
         sys.exit(EXIT_FAIL)
+
+
+def _facts(result: nnperm_mlflow.AuditResult) -> dict[str, str | None]:
+    """Return where the audit lies, for a pipeline."""
+    return {
+        "model": str(result.model),
+        "run_id": result.run_id,
+        "experiment_id": result.experiment_id,
+        "address": result.address,
+    }
 
 
 def describe_forecast(forecast: nnperm_mlflow.Forecast) -> str:

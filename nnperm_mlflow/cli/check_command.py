@@ -10,6 +10,7 @@ import click
 import nnperm_mlflow
 from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.common import EXIT_FAIL, one_uri, prepared, tracking_options
+from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
 
 _SIGNS = {True: "kept    ", False: "NOT KEPT"}
 
@@ -19,7 +20,8 @@ _SIGNS = {True: "kept    ", False: "NOT KEPT"}
 @click.option("--run", "run_id", help="The run that holds the audit, instead of a version.")
 @click.option("--model-uri", help="URI once more, as an option.")
 @click.option("--policy", help="YAML file with 'checks:'; else what the audit was asked to apply.")
-@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@format_option
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict alone as JSON.")
 @click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
 @tracking_options
 def check_command(
@@ -27,6 +29,7 @@ def check_command(
     run_id: str | None,
     model_uri: str | None,
     policy: str | None,
+    form: str,
     as_json: bool,
     table: str | None,
     tracking_uri: str | None,
@@ -37,16 +40,20 @@ def check_command(
     URI is the version, models:/name/3 or models:/name@alias, whose newest audit is meant.
     """
     model = one_uri(uri, model_uri)
-    with prepared(tracking_uri, debug):
+    output = PipelineOutput(form, "check", model or f"run {run_id}", policy)
+    with prepared(tracking_uri, debug), output.tells_errors():
+        if as_json and not output.is_text:
+            raise click.UsageError("--json prints JSON, and --format something else: give one.")
         result = nnperm_mlflow.check(run_id=run_id or None, model_uri=model, policy=policy or None, table=table or None)
+        subject = result.verdict.subject
         if as_json:
             click.echo(json.dumps(result.verdict.as_dict(), indent=2))
-        else:
-            subject = result.verdict.subject
+        elif output.is_text:
             head = f"{subject.model}, audited in run {subject.run_id}"
             click.echo(in_lines([head, *describe_verdict(result.verdict)]))
         for what in result.not_linked:
             click.echo(printable(f"not written for want of permission: {what}"), err=True)
+        output.tell_verdict(result.verdict, {"model": subject.model, "run_id": subject.run_id})
     if result.verdict.blocks:
         sys.exit(EXIT_FAIL)
 

@@ -71,7 +71,7 @@ def json_of(found: nnperm_mlflow.History) -> str:
 def describe(found: nnperm_mlflow.History) -> str:
     """Return a history for a person: a line per event, and what holds now."""
     if not found.events:
-        return printable(f"{found.model}: no version has been audited.")
+        return in_lines([f"{found.model}: no version has been audited.", *found.copies.values()])
     rows = [_HEADER, *map(_cells, found.events)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER) - 1)]
     lines = [line for row in rows for line in _lines(row, widths)]
@@ -80,6 +80,8 @@ def describe(found: nnperm_mlflow.History) -> str:
     if found.aliases:
         now = ", ".join(f"'{alias}' is version {version}" for alias, version in sorted(found.aliases.items()))
         lines += ["", f"now: {now}"]
+    if found.copies:
+        lines += ["", *found.copies.values()]
     return in_lines([found.model, "", *lines])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 
 import click
 
@@ -10,6 +11,7 @@ import nnperm_mlflow
 from nnperm_mlflow.basics.errors import RefusedError
 from nnperm_mlflow.basics.text import printable
 from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, tracking_options
+from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
 
 
 @click.command("promote")
@@ -23,6 +25,7 @@ from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, tracking_options
 @click.option("--trust-model", is_flag=True, help="With --recompute: let code that came with the model run.")
 @click.option("--no-data", is_flag=True, help="Do not read the data again; rely on their digest on record.")
 @click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
+@format_option
 @tracking_options
 def promote_command(
     model_uri: str,
@@ -35,27 +38,32 @@ def promote_command(
     trust_model: bool,
     no_data: bool,
     table: str | None,
+    form: str,
     tracking_uri: str | None,
     debug: bool,
 ) -> None:
     """Set an alias once the evidence bears it: exit status 0 done, 1 refused, 2 error."""
+    output = PipelineOutput(form, "promote", model_uri, policy)
     with prepared(tracking_uri, debug):
         try:
-            done = nnperm_mlflow.promote(
-                model_uri,
-                alias,
-                policy=policy or None,
-                run_id=run_id or None,
-                experiment=experiment or None,
-                table=table or None,
-                config=config_file or None,
-                reads_data=not no_data,
-                recompute=recompute,
-                trust_model=trust_model,
-            )
+            with output.tells_errors():
+                done = nnperm_mlflow.promote(
+                    model_uri,
+                    alias,
+                    policy=policy or None,
+                    run_id=run_id or None,
+                    experiment=experiment or None,
+                    table=table or None,
+                    config=config_file or None,
+                    reads_data=not no_data,
+                    recompute=recompute,
+                    trust_model=trust_model,
+                )
         except RefusedError as error:
             click.echo(printable(f"refused: {error}"), err=True)
             sys.exit(EXIT_FAIL)
         before = f", which version {done.replaced} had before" if done.replaced else ""
-        now = f"version {done.version} of {done.model} is '{done.alias}' now{before}"
-        click.echo(printable(f"{now} (evidence: run {done.run_id})"))
+        now = f"version {done.version} of {done.model} is '{done.alias}' now{before} (evidence: run {done.run_id})"
+        if output.is_text:
+            click.echo(printable(now))
+        output.tell_promotion(alias, now, {"promotion": asdict(done)})

@@ -5,25 +5,28 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
 
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.difference.table_comparison import comparable_statistic
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError
 from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.models.model_uri import source_of
 from nnperm_mlflow.registry.audits import ended, holds_audit
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.events import KINDS, Event, events_of
 from nnperm_mlflow.registry.model_lookups import aliases_of, not_found, runs_of, versions_of
 from nnperm_mlflow.registry.records import RunFiles, record_in
+from nnperm_mlflow.registry.tags import RUN_TAG
 from nnperm_mlflow.report.timeline import history_figure
 
 if TYPE_CHECKING:
@@ -60,6 +63,9 @@ class History:
         For each alias the version that has it now, whoever gave it.
     statistic : "median" or "mean"
         What the picture shows: the one that leads in the newest version.
+    copies : dict of str to str
+        For each version that is a copy of another one (`copy_model_version`) what is to be known of that, in words:
+        MLflow gives a copy the tags of its source, and not its audits.
     """
 
     model: str
@@ -67,6 +73,7 @@ class History:
     medians: pd.DataFrame
     aliases: dict[str, str]
     statistic: Statistic = "mean"
+    copies: dict[str, str] = field(default_factory=dict)
 
     @property
     def figure(self) -> Figure:
@@ -100,9 +107,9 @@ class History:
 
     @property
     def _now(self) -> list[str]:
-        """Which version has which alias, in a sentence, if any has one."""
+        """Which version has which alias, in a sentence, if any has one, and which are copies."""
         told = ", ".join(f"'{alias}' is version {version}" for alias, version in sorted(self.aliases.items()))
-        return [told] if told else []
+        return [*([told] if told else []), *self.copies.values()]
 
 
 def history(model: str) -> History:
@@ -135,14 +142,28 @@ def history(model: str) -> History:
             raise not_found(client, name)
         if aliases is None:
             logger.warning("models:/%s is not in the registry any more, only its runs are there", name)
-        there = {str(found.version) for found in versions_of(client, name)}
+        versions = versions_of(client, name)
+        there = {str(found.version) for found in versions}
         files = {str(run.info.run_id): _files_of(client, run, scratch) for run, _ in runs}
         told = [events_of(run, files[run.info.run_id], version, version in there) for run, version in runs]
         events = sorted((event for events in told for event in events), key=_order)
         audits = _newest_audits(events, [run for run, _ in runs], files)
         medians = _medians(events, audits)
     statistic = comparable_statistic(audits[-1][1].order_by) if audits else "mean"
-    return History(f"models:/{name}", tuple(events), medians, aliases or {}, statistic)
+    copies = _copies(versions, {event.run_id for event in events})
+    return History(f"models:/{name}", tuple(events), medians, aliases or {}, statistic, copies)
+
+
+def _copies(versions: Sequence[ModelVersion], runs: Collection[str]) -> dict[str, str]:
+    """Tell of each version that is a copy of which one it is, and whether its tags are those of that one's audit."""
+    told = {}
+    for found in sorted(versions, key=lambda version: int(version.version)):
+        source = source_of(found)
+        if source is not None:
+            of_source = RUN_TAG in found.tags and found.tags[RUN_TAG] not in runs
+            bears = f", and bears tags of an audit of that version (run {found.tags[RUN_TAG]})" if of_source else ""
+            told[str(found.version)] = f"version {found.version} is a copy of {source}{bears}"
+    return told
 
 
 def _name_of(model: str) -> str:

@@ -15,10 +15,8 @@ from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
 from nnperm_mlflow.basics.errors import ConfigError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.basics.paths import local_path
-from nnperm_mlflow.config.checks import Check, distinct
 from nnperm_mlflow.config.data_config import DataConfig, Names
-from nnperm_mlflow.config.policy import Format, Policy, with_defaults
-from nnperm_mlflow.config.requirements import Requirements
+from nnperm_mlflow.config.policy import Policy, PolicyKeys
 from nnperm_mlflow.config.segments_config import Segments
 
 Scalar = bool | int | float | str
@@ -168,31 +166,17 @@ class AnalysisConfig(Strict):
         return None if not self.within else "permutations" if self.p_values else "cycles"
 
 
-class AuditConfig(Strict):
-    """All that an audit is asked to do; see `load_config` for reading one from a file.
-
-    `format`, `checks`, `undecided`, `mode` and `requires` are its approval policy: see `policy.Policy`.
-    """
+class _Work(Strict):
+    """What an audit does; a class of its own so that these keys come before those of the policy."""
 
     model: str | None = None
     data: DataConfig = DataConfig()
     inputs: dict[str, str | Annotated[list[str], Field(min_length=1)]] = {}
     analysis: AnalysisConfig = AnalysisConfig()
-    format: Format = 1
-    checks: list[Check] = []
-    undecided: Literal["fail", "pass"] = "fail"
-    mode: Literal["enforce", "dry_run", "off"] = "enforce"
-    requires: Requirements | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _with_defaults(cls, content: object) -> object:
-        return with_defaults(content)
 
-    @field_validator("checks")
-    @classmethod
-    def _distinct(cls, checks: list[Check]) -> list[Check]:
-        return distinct(checks)
+class AuditConfig(PolicyKeys, _Work):
+    """All that an audit is asked to do, its approval policy included; see `load_config` for reading one from a file."""
 
     @property
     def policy(self) -> Policy:
@@ -214,7 +198,8 @@ class AuditConfig(Strict):
 
     def to_yaml(self) -> str:
         """Return the configuration as YAML, defaults filled in."""
-        written = {**self.model_dump(mode="json"), **self.policy.as_dict(), "mode": self.mode}
+        asked = self.model_dump(mode="json", exclude=set(Policy.model_fields))
+        written = {**asked, "format": self.format, **self.policy.as_dict(), "mode": self.mode}
         return yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
 
     def disturbance(self) -> dict[str, object]:

@@ -21,7 +21,7 @@ from nnperm_mlflow.registry.tags import VERDICT_TAGS
 
 logger = logging.getLogger(__name__)
 
-_VERDICT, _POLICY, _ = VERDICT_TAGS
+_VERDICT, _POLICY, *_ = VERDICT_TAGS
 
 
 def standing(

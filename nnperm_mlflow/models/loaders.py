@@ -19,6 +19,7 @@ from nnperm_mlflow.basics.documents import read_yaml
 from nnperm_mlflow.basics.errors import ConfigError, ModelError, ModelNotFoundError, TrackingError, says_missing
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.models._storage import files_uri, refuse_missing
+from nnperm_mlflow.models._stored_parts import refuse_parts_elsewhere
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_outside
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import is_of_keras_2
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 _NETWORK_FLAVOURS = ("keras", "tensorflow")  # in MLflow's order
 _NETWORK_LOADERS = (None, "mlflow.tensorflow", "mlflow.keras")
 """Modules by which MLflow calls a network and nothing else."""
+
+_FILES = (".keras", ".h5")
+"""Endings of networks that are one file; others are directories."""
 
 _KERAS_BACKENDS = ("jax", "torch", "numpy", "openvino")
 _MOST_BYTES = 16 << 20  # of an MLmodel file: its signature has a line for each column
@@ -113,7 +117,8 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
     UntrustedModelError
         If loading needs such code and `trust_model` is not set.
     ModelError
-        If the files are not what the MLmodel says, or a needed package is missing.
+        If the files are not what the MLmodel says, a part of a network lies in another file, or a needed package is
+        missing.
     """
     is_network = _is_network(files.mlmodel["flavors"])
     network = next(_network_files(files), None) if is_network else None
@@ -125,6 +130,8 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
                 raise ModelError(f"{reference} has no network file where its MLmodel says: have files been deleted?")
             return load_pyfunc(files.path, files.mlmodel, reference, trust_model)
         _name_what_stays_unread(files, reference, trust_model)
+        if network.suffix in _FILES:
+            refuse_parts_elsewhere(network, reference)
         return _network_loader(network)(network, files, reference, trust_model)
     except ImportError as error:
         raise ModelError(
@@ -154,13 +161,13 @@ def _network_files(files: ModelFiles) -> Iterator[Path]:
                 ["model.h5", "model.keras"] if conf.get("save_format") == "h5" else ["model.keras", "model.h5"]
             )
             for candidate in (*(base / name for name in own_formats), base / "model", base):
-                is_network = candidate.suffix in (".keras", ".h5") or (candidate / "saved_model.pb").is_file()
+                is_network = candidate.suffix in _FILES or (candidate / "saved_model.pb").is_file()
                 if candidate.exists() and is_network:
                     yield candidate
 
 
 def _network_loader(network: Path) -> Callable[[Path, ModelFiles, ModelReference, bool], Predictor]:
-    if network.suffix in (".keras", ".h5"):
+    if network.suffix in _FILES:
         _refuse_other_backend()
         from nnperm_mlflow.models.keras.network import load_network  # noqa: PLC0415
 

@@ -16,8 +16,8 @@ from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.promotion.rereading import Rereading, confirm, confirm_verdict
 from nnperm_mlflow.registry.aliases import Promotion, holder_of, move_alias
 from nnperm_mlflow.registry.audits import find_audits
-from nnperm_mlflow.registry.copies import is_audit_of
 from nnperm_mlflow.registry.connection import connected, current_user
+from nnperm_mlflow.registry.copies import is_audit_of
 from nnperm_mlflow.registry.records import read_audit
 from nnperm_mlflow.registry.tags import RUN_TAG
 from nnperm_mlflow.verdict.verdict import stamp
@@ -90,7 +90,7 @@ def promote(
         except AuditError as error:
             raise RefusedError(f"{reference} does not become '{alias}': {error}") from error
         if verdict.blocks:
-            raise RefusedError(f"{reference} does not become '{alias}': {verdict.in_words}.")
+            raise RefusedError(f"{reference} does not become '{alias}': {verdict.in_words}.", verdict)
         if verdict.status == "fail":
             logger.warning("%s fails its policy, which is a dry run: it is promoted all the same", reference)
         promotion = Promotion(

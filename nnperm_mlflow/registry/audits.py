@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.text import named
 from nnperm_mlflow.models.model_uri import asked_store
-from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, TABLE_TAG, WHOLE_TAG
+from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, WHOLE_TAG
 
 FINISHED = "FINISHED"
 
@@ -36,11 +36,6 @@ def find_audits(client: MlflowClient, uri: str, experiment: str | None = None) -
     condition = f"tags.`{KIND_TAG}` = '{AUDIT}' and {named(f'tags.`{MODEL_TAG}`', uri)}"
     found = find_runs(client, condition, experiment)
     return [run for run in found if holds_audit(run) and run.data.tags.get(MODEL_TAG) == uri]
-
-
-def find_comparable_audits(client: MlflowClient, uri: str, experiment: str | None = None) -> list[Run]:
-    """Return those of `find_audits` that can be compared with others: their deviation tables are in their runs."""
-    return [run for run in find_audits(client, uri, experiment) if TABLE_TAG not in run.data.tags]
 
 
 def find_runs(

@@ -1,4 +1,4 @@
-"""Versions that are copies of others: what was found of the one holds of the other, where their files are the same."""
+"""The audits that count for a version: its own, or, where the files are equal, those of the one it is a copy of."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from nnperm_mlflow.basics.errors import ModelError
-from nnperm_mlflow.models.loaders import download_model
+from nnperm_mlflow.models.model_files import ModelFiles
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.registry.audits import find_audits
 
@@ -54,7 +55,7 @@ def audits_of(client: MlflowClient, uri: str, experiment: str | None = None) -> 
 
 
 def sources_of(client: MlflowClient, uri: str) -> Iterator[str]:
-    """Give the URIs of the versions that a version is a copy of, the nearest first; those that are gone end the chain."""
+    """Give the URIs of the versions that a version is a copy of, the nearest first, up to one that is gone."""
     for _ in range(_LONGEST_CHAIN):
         try:
             source = pin_model(client, uri).source
@@ -75,5 +76,8 @@ def is_audit_of(client: MlflowClient, audited: str, reference: ModelReference) -
 
 
 def _digest_of(client: MlflowClient, uri: str) -> str:
+    """Return the sha256 of a version's files, of which none is opened here."""
+    reference = pin_model(client, uri)
+    place = client.get_model_version_download_uri(reference.name, reference.version)
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        return download_model(pin_model(client, uri), Path(scratch)).digest()
+        return ModelFiles(Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=scratch)), {}).digest()

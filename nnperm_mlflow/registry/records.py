@@ -116,6 +116,17 @@ def moment_of(milliseconds: int | None) -> datetime | None:
         return None
 
 
+def is_readable(record: AuditRecord) -> bool:
+    """Tell whether all that an audit tells is there; one that is damaged, or was made up, is told of in a line."""
+    try:
+        record.refuse_damaged()
+    except AuditError as error:
+        record.files.ask_server()
+        logger.warning("%s is passed over: %s", record, error)
+        return False
+    return True
+
+
 def newest_audit(
     client: MlflowClient, uri: str, folder: Path, experiment: str | None = None, table: Path | None = None
 ) -> AuditRecord:
@@ -149,17 +160,6 @@ def newest_audit(
             "if it is nobody's audit, or name the audit that is meant (--run)."
         ) from error
     return record
-
-
-def is_readable(record: AuditRecord) -> bool:
-    """Tell whether all that an audit tells is there; one that is damaged, or was made up, is told of in a line."""
-    try:
-        record.refuse_damaged()
-    except AuditError as error:
-        record.files.ask_server()
-        logger.warning("%s is passed over: %s", record, error)
-        return False
-    return True
 
 
 def _record_of(client: MlflowClient, run: Run, folder: Path, table: Path | None = None) -> AuditRecord:

@@ -108,6 +108,9 @@ def _verdict_lines(verdict: Verdict | None) -> Iterator[str]:
         yield from ("No policy was applied: there is no verdict.", "")
         return
     yield from (f"**Verdict: {as_text(verdict.in_words)}**", "")
+    if verdict.policy.name:
+        about = f", {as_text(verdict.policy.about)}" if verdict.policy.about else ""
+        yield from (f"Policy: {as_text(verdict.policy.label)}{about}.", "")
     yield from as_table(
         ["check", "asks that", "came to", "kept"],
         [

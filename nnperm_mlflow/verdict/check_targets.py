@@ -19,6 +19,8 @@ from nnperm_mlflow.config.checks import (
     ScoreCheck,
     SegmentCheck,
     SegmentDifferenceCheck,
+    SegmentScoreCheck,
+    SegmentScoreDifferenceCheck,
     names_of,
 )
 from nnperm_mlflow.config.policy import Policy
@@ -80,6 +82,9 @@ def watch(
             check_score(check.score, scores, check.title)
         elif isinstance(check, (SegmentCheck, SegmentDifferenceCheck)):
             choose(names_of(check.feature), asked_of(check, planned), model, check.title)
+            check_segment(check, segments or {})
+        elif isinstance(check, (SegmentScoreCheck, SegmentScoreDifferenceCheck)):
+            check_score(check.score, scores, check.title)
             check_segment(check, segments or {})
     return watched
 

@@ -20,6 +20,8 @@ from nnperm_mlflow.config.checks import (
     ScoreCheck,
     SegmentCheck,
     SegmentDifferenceCheck,
+    SegmentScoreCheck,
+    SegmentScoreDifferenceCheck,
     UnusedCheck,
     names_of,
 )
@@ -33,8 +35,8 @@ from nnperm_mlflow.verdict._estimates import (
     unused_features,
 )
 from nnperm_mlflow.verdict._informative import refuse_p_values, refuse_uninformative, refuse_unreachable
-from nnperm_mlflow.verdict._score_checks import drop_estimate, score_estimate
-from nnperm_mlflow.verdict._segment_checks import Pair, differences, limits
+from nnperm_mlflow.verdict._score_checks import check_score, drop_estimate, score_estimate
+from nnperm_mlflow.verdict._segment_checks import Pair, differences, limits, score_differences, score_limits
 from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
 from nnperm_mlflow.verdict.check_targets import asked_of, choose
 from nnperm_mlflow.verdict.verdict import Finding
@@ -171,6 +173,28 @@ def _(check: SegmentDifferenceCheck, evidence: Evidence) -> list[Finding]:
     found, passed_over = differences(evidence.segments, check, _tested(check, "mean", evidence))
     finding = _worst(found, check.max_difference, True, "difference of means", check.title)
     return [replace(finding, words=finding.words + passed_over)]
+
+
+@apply.register
+def _(check: SegmentScoreCheck, evidence: Evidence) -> list[Finding]:
+    check_score(check.score, _scores_of_segments(evidence), check.title)
+    found, passed_over = score_limits(evidence.segments, check)
+    finding = _worst(found, check.limit, check.max is not None, check.score, check.title)
+    return [replace(finding, words=finding.words + passed_over)]
+
+
+@apply.register
+def _(check: SegmentScoreDifferenceCheck, evidence: Evidence) -> list[Finding]:
+    check_score(check.score, _scores_of_segments(evidence), check.title)
+    found, passed_over = score_differences(evidence.segments, check)
+    finding = _worst(found, check.max_difference, True, f"difference of {check.score}", check.title)
+    return [replace(finding, words=finding.words + passed_over)]
+
+
+def _scores_of_segments(evidence: Evidence) -> list[str]:
+    """Return the scores that are told of each segment."""
+    told = None if evidence.segments is None else evidence.segments.scores
+    return [] if told is None else list(told.scores["score"].unique())
 
 
 def _tested(check: SegmentCheck | SegmentDifferenceCheck, statistic: str, evidence: Evidence) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, timezone
+
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.config.policy import Policy
@@ -11,7 +13,7 @@ from nnperm_mlflow.verdict.checks import apply
 from nnperm_mlflow.verdict.verdict import Outcome, Verdict
 
 
-def judge(policy: Policy, evidence: Evidence) -> Verdict:
+def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Verdict:
     """Apply a policy to an audit.
 
     Parameters
@@ -19,6 +21,8 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
     policy : Policy
         With at least one check.
     evidence : Evidence
+    today : date, optional
+        Day of the decision, in UTC; by default that of this machine's clock.
 
     Returns
     -------
@@ -27,8 +31,10 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
     Raises
     ------
     CheckError
-        If the audit lacks what the policy requires, or a check cannot be answered, which is never a pass.
+        If the policy holds no longer, the audit lacks what it requires, or a check cannot be answered, which is never
+        a pass.
     """
+    policy.refuse_expired(today or datetime.now(timezone.utc).date())
     subject = evidence.subject
     if subject.rows < FEWEST_ROWS:
         raise CheckError(

@@ -158,10 +158,11 @@ class Verdict:
         """The verdict in a line."""
         n = len(dict.fromkeys(outcome.check for outcome in self.outcomes))
         dry = ", as a dry run" if self.policy.mode == "dry_run" else ""
+        under = f" under {self.policy.label}" if self.policy.name else ""
         if self.status == "pass":
-            return f"pass: {n} of {n} checks are kept{dry}"
+            return f"pass{under}: {n} of {n} checks are kept{dry}"
         names = dict.fromkeys(outcome.check for outcome in self.not_kept)
-        return f"fail: {len(names)} of {n} checks are not kept{dry}: {name_list(names)}"
+        return f"fail{under}: {len(names)} of {n} checks are not kept{dry}: {name_list(names)}"
 
     def __repr__(self) -> str:
         return in_a_line("Verdict", self.in_words, self.subject.model, f"run {self.subject.run_id}")
@@ -182,6 +183,7 @@ class Verdict:
             "verdict": self.status,
             "in_words": self.in_words,
             "mode": self.policy.mode,
+            "policy_name": self.policy.name,
             "policy_digest": self.policy.digest(),
             "policy": self.policy.as_dict(),
             "subject": asdict(self.subject),
@@ -223,3 +225,9 @@ class GivenVerdict(Tolerant):
     checks: list[dict[str, Any]]
     given_at: str
     given_by: str
+
+
+class PastVerdict(GivenVerdict):
+    """A verdict as history tells it, with the name of its policy, which verdicts of before do not have."""
+
+    policy_name: str | None = None

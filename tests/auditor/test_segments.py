@@ -6,6 +6,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from nnperm_mlflow import audit, promote
 from nnperm_mlflow.approval.policy_check import check
@@ -70,6 +71,43 @@ def test_a_verdict_on_segments_stands_and_the_version_is_promoted_by_it(house, t
     assert check(run_id=found.run_id, policy=checked_policy(checked)).verdict.status == "pass"
     promote("models:/parted/1", alias="segmented", recompute=True)
     assert str(tracked.get_model_version_by_alias("parted", "segmented").version) == "1"
+
+
+OF_SCORES = [
+    {"segment": "any", "score": "roc_auc", "min": 0.2},
+    {"segment": "region", "score": "roc_auc", "max_difference": 0.5},
+]
+
+
+def test_scores_of_segments_are_on_record_checked_and_confirmed_by_another_audit(house, tracked, tmp_path):
+    settings = asked(house, "region", format=2, checks=OF_SCORES)
+    settings["analysis"]["scores"] = ["roc_auc"]
+    found = audit(settings, model_uri="models:/parted/1", output=tmp_path / "out")
+    told = found.segments.scores.scores
+    by_row = found.table.drop_duplicates("row").sort_values("row")
+    for row in told.itertuples():
+        here = (house.table["region"] == int(row.segment.removeprefix("region="))).to_numpy()
+        by_hand = roc_auc_score(house.table["label"][here], by_row["baseline"][here])
+        assert row.value == pytest.approx(by_hand, rel=1e-12)
+        assert row.low < row.value < row.high
+    back = read_audit(tracked, found.run_id, tmp_path)
+    pd.testing.assert_frame_equal(back.segments.scores.scores, told)
+    pd.testing.assert_frame_equal(back.segments.scores.differences, found.segments.scores.differences)
+    assert len(back.segments.scores.differences) == 6
+    assert found.verdict.status == "pass"
+    assert [outcome.finding.judged for outcome in found.verdict.outcomes] == [4, 6]
+    promote("models:/parted/1", alias="scored", recompute=True)
+    assert str(tracked.get_model_version_by_alias("parted", "scored").version) == "1"
+    file = tmp_path / "out" / "segment_scores.csv"
+    file.write_text(file.read_text().replace("region=0", "region=1", 1))
+    record = replace(read_audit(tracked, found.run_id, tmp_path), files=FolderFiles(tmp_path / "out"))
+    with pytest.raises(EvidenceError, match=r"segment_scores.csv of run .* has been changed"):
+        _ = record.segments
+
+
+def test_a_score_of_segments_that_was_not_asked_for_is_refused_before_the_model_is_asked(house, tracked):
+    with pytest.raises(CheckError, match="'roc_auc' is no score of the model itself"):
+        audit(asked(house, "region", format=2, checks=OF_SCORES), model_uri="models:/parted/1")
 
 
 def checked_policy(settings):

@@ -82,7 +82,12 @@ def confirm_segments(told: SegmentTables | None, again: SegmentTables | None) ->
         raise EvidenceError("audited again, segments are told that are not on record, or the other way round.")
     if told is None or again is None:
         return
-    for one, other in ((told.segments, again.segments), (told.differences, again.differences)):
+    pairs = [(told.segments, again.segments), (told.differences, again.differences)]
+    if told.scores is not None and again.scores is not None:  # an audit of before tells none
+        pairs += [(told.scores.scores, again.scores.scores), (told.scores.differences, again.scores.differences)]
+    elif told.scores is not None:
+        raise EvidenceError("audited again, no scores of segments are told, which are on record. Do not trust the run.")
+    for one, other in pairs:
         numbers = list(other.select_dtypes("number"))
         texts = [name for name in other if name not in numbers]
         alike = len(one) == len(other) and bool((one[texts].to_numpy() == other[texts].to_numpy()).all())

@@ -19,6 +19,8 @@ from nnperm_mlflow.analysis.scores.own_scores import own_scores
 from nnperm_mlflow.analysis.scores.p_values import SIGNIFICANT, adjust, in_reach, repeats_for
 from nnperm_mlflow.analysis.scores.score_drops import NO_DROP, p_value, score_drops
 from nnperm_mlflow.analysis.scores.scorers import Scores
+from nnperm_mlflow.analysis.segments.segment_scores import score_segments
+from nnperm_mlflow.analysis.segments.segmentation import Segmentation
 from nnperm_mlflow.analysis.statistics.order import ordered
 from nnperm_mlflow.basics.errors import ConfigError
 
@@ -78,6 +80,14 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
             adjusted[tested] = _adjusted(score, found_p[tested], found.repeats)
             summary[f"{score}_q"] = adjusted
     return replace(found, summary=ordered(summary, found.order_by), own_scores=own)
+
+
+def with_segment_scores(found: Findings, job: Job, scores: Scores, segmentations: Sequence[Segmentation]) -> Findings:
+    """Add the scores of the undisturbed predictions of each segment to what is told of segments; see `with_scores`."""
+    if found.predictions is None or found.segments is None:
+        raise RuntimeError("scores of segments need the predictions that they are computed from, and segments")
+    told = score_segments(scores, found.predictions.baseline, segmentations, job.clusters)
+    return replace(found, segments=replace(found.segments, scores=told))
 
 
 def _adjusted(score: str, p_values: np.ndarray, repeats: int) -> np.ndarray:

@@ -1,10 +1,4 @@
-"""By how much the means of two segments differ, and how sure that is: they share donors, so errors do not simply add.
-
-The distances from two numbers to the ends of their own intervals are put together with the correlation of their errors
-(Zou, "Toward Using Confidence Intervals to Compare Correlations", Psychological Methods, 2007; Zou and Donner,
-"Construction of Confidence Limits about Effect Measures", Statistics in Medicine, 2008), so that what is said of a mean
-that few rows make is said of the difference, too.
-"""
+"""By how much the means of two segments differ, and how sure that is: they share donors, so that errors go together."""
 
 from __future__ import annotations
 
@@ -12,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from nnperm_mlflow.analysis.segments._two_numbers import ends_of_difference
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.analysis.uncertainty.variance import Dependence, Exchange
 
@@ -52,19 +47,13 @@ def differences_of(
     if not len(first):
         return []
     together = _correlations(deviations[:, :n_known], dependence, numbers[:n_known], len(told))[first, second]
-    below, above, difference = mean - low, high - mean, mean[first] - mean[second]
-    down = difference - _both(below[first], above[second], together)
-    up = difference + _both(above[first], below[second], together)
-    fewer = np.minimum(units[first], units[second])
+    one, other = ((mean[each], low[each], high[each]) for each in (first, second))
+    down, up = ends_of_difference(one, other, together)
+    fewer, difference = np.minimum(units[first], units[second]), mean[first] - mean[second]
     column, perturbation = (told[0][key] for key in ("column", "perturbation"))
     names = [each["segment"] for each in told]
     pairs = zip(first, second, *(each.tolist() for each in (fewer, difference, down, up)), strict=True)
-    return [(column, names[one], names[other], perturbation, *numbers_of) for one, other, *numbers_of in pairs]
-
-
-def _both(one: np.ndarray, other: np.ndarray, together: np.ndarray) -> np.ndarray:
-    """Return how far the difference of two numbers may lie off, that do so and are correlated so."""
-    return np.sqrt(np.maximum(0.0, one**2 + other**2 - 2 * together * one * other))
+    return [(column, names[a], names[b], perturbation, *numbers_of) for a, b, *numbers_of in pairs]
 
 
 def _correlations(deviations: np.ndarray, dependence: Dependence, numbers: np.ndarray, n_segments: int) -> np.ndarray:
