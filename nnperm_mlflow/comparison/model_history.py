@@ -7,11 +7,9 @@ import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
@@ -21,9 +19,10 @@ from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import source_of
-from nnperm_mlflow.registry.audits import ended, holds_audit
+from nnperm_mlflow.registry.audits import holds_audit
 from nnperm_mlflow.registry.connection import connected
-from nnperm_mlflow.registry.events import KINDS, Event, events_of
+from nnperm_mlflow.registry.events import KINDS, Event, events_as_told, events_of, tells_itself
+from nnperm_mlflow.registry.evidence_cache import EvidenceCache
 from nnperm_mlflow.registry.model_lookups import aliases_of, not_found, runs_of, versions_of
 from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.registry.tags import RUN_TAG
@@ -112,13 +111,17 @@ class History:
         return [*([told] if told else []), *self.copies.values()]
 
 
-def history(model: str) -> History:
+def history(model: str, *, verify: bool = False) -> History:
     """Gather what happened to all versions of a registered model, whatever experiments the runs are in.
 
     Parameters
     ----------
     model : str
         `models:/credit`, or `credit`.
+    verify : bool
+        Whether the files of all runs are fetched and read. By default those of the newest audit of each version are, as
+        far as they are not kept here already (by their digests), and other runs are told as they tell themselves
+        (`Event.as_told`).
 
     Returns
     -------
@@ -144,10 +147,16 @@ def history(model: str) -> History:
             logger.warning("models:/%s is not in the registry any more, only its runs are there", name)
         versions = versions_of(client, name)
         there = {str(found.version) for found in versions}
-        files = {str(run.info.run_id): _files_of(client, run, scratch) for run, _ in runs}
-        told = [events_of(run, files[run.info.run_id], version, version in there) for run, version in runs]
+        cache = None if verify else EvidenceCache.of_user()
+        newest = _newest_runs(runs)
+        files = {
+            str(run.info.run_id): RunFiles.of(client, run, scratch, cache)
+            for run, version in runs
+            if verify or newest.get(version) is run or not tells_itself(run)
+        }
+        told = [_events(run, files.get(str(run.info.run_id)), version, version in there) for run, version in runs]
         events = sorted((event for events in told for event in events), key=_order)
-        audits = _newest_audits(events, [run for run, _ in runs], files)
+        audits = _newest_audits(events, newest, files)
         medians = _medians(events, audits)
     statistic = comparable_statistic(audits[-1][1].order_by) if audits else "mean"
     copies = _copies(versions, {event.run_id for event in events})
@@ -174,10 +183,18 @@ def _name_of(model: str) -> str:
     raise ConfigError(f"'{model}' names no registered model; expected models:/credit, or credit.")
 
 
-def _files_of(client: MlflowClient, run: Run, folder: Path) -> RunFiles:
-    own = folder / str(run.info.run_id)
-    own.mkdir()
-    return RunFiles(client, str(run.info.run_id), own)
+def _newest_runs(runs: Sequence[tuple[Run, str]]) -> dict[str, Run]:
+    """Return the run of each version's newest audit; `runs` have the last one finished first."""
+    newest: dict[str, Run] = {}
+    for run, version in runs:
+        if holds_audit(run):
+            newest.setdefault(version, run)
+    return newest
+
+
+def _events(run: Run, files: RunFiles | None, version: str, in_registry: bool) -> list[Event]:
+    """Return what a run tells: what its files hold, or what it says of itself."""
+    return events_as_told(run, version, in_registry) if files is None else events_of(run, files, version, in_registry)
 
 
 def _order(event: Event) -> tuple[str, int, int, str]:
@@ -185,15 +202,13 @@ def _order(event: Event) -> tuple[str, int, int, str]:
 
 
 def _newest_audits(
-    events: Sequence[Event], all_runs: Sequence[Run], files: Mapping[str, RunFiles]
+    events: Sequence[Event], newest: Mapping[str, Run], files: Mapping[str, RunFiles]
 ) -> list[tuple[Event, AuditRecord]]:
     """Return each version's newest finished audit, versions in order; one that cannot be read is no evidence."""
-    runs = {str(run.info.run_id): run for run in all_runs if holds_audit(run)}
-    records = {run_id: record_in(run, files[run_id]) for run_id, run in runs.items()}
-    finished = [event for event in events if event.kind == "audit" and event.run_id in runs]
-    newest = {event.version: event for event in sorted(finished, key=lambda event: ended(runs[event.run_id]))}
-    audits = [newest[version] for version in sorted(newest, key=int) if newest[version].is_evidence]
-    return [(audit, records[audit.run_id]) for audit in audits]
+    runs = {str(run.info.run_id): run for run in newest.values()}
+    found = [event for event in events if event.kind == "audit" and event.run_id in runs and event.is_evidence]
+    in_order = sorted(found, key=lambda event: int(event.version))
+    return [(audit, record_in(runs[audit.run_id], files[audit.run_id])) for audit in in_order]
 
 
 def _medians(events: Sequence[Event], audits: Sequence[tuple[Event, AuditRecord]]) -> pd.DataFrame:

@@ -57,8 +57,11 @@ AnyTold = TypeVar("AnyTold", bound=Tolerant)
 class Files(Protocol):
     """The files of an audit, by the names in `basics.audit_files`."""
 
-    def fetch(self, name: str) -> Path:
-        """Return where a file lies on this machine; raises `EvidenceError` if it is not there."""
+    def fetch(self, name: str, digest: str | None = None) -> Path:
+        """Return where a file lies on this machine; raises `EvidenceError` if it is not there.
+
+        Where its sha256 is given, another file that has it may stand for it.
+        """
 
     def names_in(self, folder: str) -> list[str]:
         """Return the paths of what a folder holds; "" is the root."""
@@ -78,7 +81,7 @@ class FolderFiles:
 
     folder: Path
 
-    def fetch(self, name: str) -> Path:
+    def fetch(self, name: str, digest: str | None = None) -> Path:
         """Return where a file lies.
 
         Raises
@@ -238,19 +241,19 @@ class AuditRecord:
                 f"the deviation table of {self} was kept out of the tracking server (--no-table): give your copy of it "
                 "(--table FILE)."
             )
-        return self._checked(self.files.fetch(TABLE_FILE), TABLE_DIGEST)
+        return self._fetch(TABLE_FILE, TABLE_DIGEST)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
         """The summary, its digest checked; see `analysis.statistics.summary.summarize`."""
-        return read_summary(self._checked(self.files.fetch(SUMMARY_FILE), SUMMARY_DIGEST))
+        return read_summary(self._fetch(SUMMARY_FILE, SUMMARY_DIGEST))
 
     @cached_property
     def own_scores(self) -> dict[str, OwnScore]:
         """What scorers say of the model as it is, the file's digest checked; empty where the audit did not tell."""
         if SCORES_DIGEST not in self.params:
             return {}
-        return read_own_scores(self._checked(self.files.fetch(SCORES_FILE), SCORES_DIGEST))
+        return read_own_scores(self._fetch(SCORES_FILE, SCORES_DIGEST))
 
     @cached_property
     def segments(self) -> SegmentTables | None:
@@ -266,7 +269,7 @@ class AuditRecord:
     @cached_property
     def config(self) -> AuditConfig:
         """The configuration as used, its digest checked."""
-        return load_config(self._checked(self.files.fetch(CONFIG_FILE), CONFIG_DIGEST))
+        return load_config(self._fetch(CONFIG_FILE, CONFIG_DIGEST))
 
     @cached_property
     def verdict(self) -> GivenVerdict | None:
@@ -308,7 +311,11 @@ class AuditRecord:
 
     def _both(self, digests: Mapping[str, str]) -> list[Path]:
         """Return where files lie, each with its digest checked."""
-        return [self._checked(self.files.fetch(name), digest) for name, digest in digests.items()]
+        return [self._fetch(name, digest) for name, digest in digests.items()]
+
+    def _fetch(self, name: str, digest: str) -> Path:
+        """Return where a file lies, its digest checked."""
+        return self._checked(self.files.fetch(name, self.param(digest)), digest)
 
     def _checked(self, path: Path, digest: str) -> Path:
         told = self.param(digest)

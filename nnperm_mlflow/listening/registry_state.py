@@ -81,7 +81,7 @@ def _says(run: Run, policy: str) -> bool:
 def _is_evidence(client: MlflowClient, run: Run, version: Version, policy: str | None) -> bool:
     """Tell whether a run holds what an audit of a version leaves."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        record = record_in(run, RunFiles(client, str(run.info.run_id), Path(scratch)))
+        record = record_in(run, RunFiles.of(client, run, Path(scratch)))
         try:
             record.refuse_damaged()
             _refuse_other(record, version, policy)

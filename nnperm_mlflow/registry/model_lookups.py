@@ -15,7 +15,7 @@ from nnperm_mlflow.models.model_uri import asked_store
 from nnperm_mlflow.registry.audits import find_runs
 from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, PROMOTION
 
-_PAGE = 100
+_PAGE = 1000
 _MOST_NAMED = 200
 
 

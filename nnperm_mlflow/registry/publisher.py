@@ -121,7 +121,7 @@ def _newest(client: MlflowClient, model: str, run_id: str, links: _Links) -> str
 def _link_of(client: MlflowClient, run: Run) -> VersionLink | None:
     """Return what a version shall tell of an audit on record; None of one that is damaged, or was made up."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        record = record_in(run, RunFiles(client, str(run.info.run_id), Path(scratch)))
+        record = record_in(run, RunFiles.of(client, run, Path(scratch)))
         return link_on_record(record) if is_readable(record) else None
 
 

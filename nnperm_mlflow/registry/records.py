@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 
 from nnperm_mlflow.basics.errors import AuditError, EvidenceError, TrackingError, says_missing
 from nnperm_mlflow.evidence.audit_record import AuditRecord
@@ -17,6 +21,7 @@ from nnperm_mlflow.models.model_uri import asked_store
 from nnperm_mlflow.registry.audits import FINISHED, holds_audit, status_of
 from nnperm_mlflow.registry.copies import audits_of
 from nnperm_mlflow.registry.error_explanation import explained
+from nnperm_mlflow.registry.evidence_cache import EvidenceCache
 from nnperm_mlflow.registry.tags import TABLE_TAG
 
 logger = logging.getLogger(__name__)
@@ -32,14 +37,35 @@ class RunFiles:
     run_id : str
     folder : Path
         Directory for them.
+    place : str or None
+        Where they lie, as the run says; where it is not known, MLflow asks for the run before each file.
+    cache : EvidenceCache or None
+        Of files whose digests are known.
     """
 
     client: MlflowClient
     run_id: str
     folder: Path
+    place: str | None = None
+    cache: EvidenceCache | None = None
+    _fetched: dict[str, Path] = field(default_factory=dict, repr=False)
 
-    def fetch(self, name: str) -> Path:
+    @classmethod
+    def of(cls, client: MlflowClient, run: Run, folder: Path, cache: EvidenceCache | None = None) -> RunFiles:
+        """Return the files of a run, fetched into a folder of their own."""
+        own = folder / str(run.info.run_id)
+        own.mkdir(parents=True, exist_ok=True)
+        place = str(run.info.artifact_uri or "")
+        return cls(client, str(run.info.run_id), own, place if _is_reached_directly(place) else None, cache)
+
+    def fetch(self, name: str, digest: str | None = None) -> Path:
         """Download a file of the run.
+
+        Parameters
+        ----------
+        name : str
+        digest : str, optional
+            Its sha256, if that is known: then a file that is kept here may stand for it.
 
         Raises
         ------
@@ -48,9 +74,17 @@ class RunFiles:
         TrackingError
             If it is, and cannot be fetched, or the store of artifacts does not say whether it is.
         """
+        if name not in self._fetched:
+            kept = None if self.cache is None or digest is None else self.cache.get(digest, name)
+            self._fetched[name] = self._download(name) if kept is None else kept
+            if self.cache is not None and digest is not None and kept is None:
+                self.cache.keep(digest, self._fetched[name])
+        return self._fetched[name]
+
+    def _download(self, name: str) -> Path:
         try:
             with explained():
-                return Path(self.client.download_artifacts(self.run_id, name, str(self.folder)))
+                return Path(self._repository.download_artifacts(name, str(self.folder)))
         except TrackingError as error:
             if name in self.names_in(name.rpartition("/")[0]):
                 raise TrackingError(
@@ -70,7 +104,15 @@ class RunFiles:
             If the store of artifacts does not say.
         """
         with explained():
-            return sorted(file.path for file in self.client.list_artifacts(self.run_id, folder or None))
+            return sorted(file.path for file in self._repository.list_artifacts(folder or None))
+
+    @cached_property
+    def _repository(self) -> ArtifactRepository:
+        place = self.place
+        if place is None:
+            place = str(self.client.get_run(self.run_id).info.artifact_uri)
+            place = add_databricks_profile_info_to_artifact_uri(place, self.client.tracking_uri)
+        return get_artifact_repository(place, tracking_uri=self.client.tracking_uri)
 
     def ask_server(self) -> None:
         """Ask for the run once more, which tells a server that has fallen silent from a store of artifacts that has.
@@ -82,6 +124,11 @@ class RunFiles:
         """
         with explained():
             self.client.get_run(self.run_id)
+
+
+def _is_reached_directly(place: str) -> bool:
+    """Tell whether a location is all that is needed to reach it."""
+    return bool(place) and not place.startswith("dbfs:")
 
 
 def record_in(run: Run, files: RunFiles, table: Path | None = None) -> AuditRecord:
@@ -163,9 +210,7 @@ def newest_audit(
 
 
 def _record_of(client: MlflowClient, run: Run, folder: Path, table: Path | None = None) -> AuditRecord:
-    own = folder / str(run.info.run_id)
-    own.mkdir(parents=True, exist_ok=True)
-    return record_in(run, RunFiles(client, str(run.info.run_id), own), table)
+    return record_in(run, RunFiles.of(client, run, folder), table)
 
 
 def comparable_audits(client: MlflowClient, uri: str, folder: Path, experiment: str | None = None) -> list[AuditRecord]:
@@ -215,5 +260,4 @@ def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | No
         )
     if not holds_audit(run):
         raise EvidenceError(f"run {run_id} holds no audit. Name one: nnperm history lists them.")
-    folder.mkdir(parents=True, exist_ok=True)
-    return record_in(run, RunFiles(client, run_id, folder), table)
+    return record_in(run, RunFiles.of(client, run, folder), table)

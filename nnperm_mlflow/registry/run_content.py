@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.audit_files import MEDIANS_FILE
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
-from nnperm_mlflow.registry._metric_keys import metric_names
+from nnperm_mlflow.registry._metric_keys import METRIC_PREFIXES, metric_names
 from nnperm_mlflow.registry._metrics import log_metrics
 from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.publication import RunContent
@@ -103,7 +103,7 @@ def metrics_of(
         Of the undisturbed predictions, for `score/<name>`.
     """
     drops = {column: column for column in summary.columns if str(column).endswith("_drop")}
-    columns = {"median": "median", "mean": "mean", "flipped": "flipped_share", **drops}
+    columns = {**{prefix: column for column, prefix in METRIC_PREFIXES.items()}, **drops}
     names = metric_names(summary["perturbation"])
     metrics = {
         f"{prefix}/{names[name]}": float(value)

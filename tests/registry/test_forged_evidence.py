@@ -111,8 +111,8 @@ def judged(store, tmp_path_factory):
     class Forged(RunFiles):
         """The audit's own files, but for its verdict."""
 
-        def fetch(self, name):
-            return folder / name if name == "verdict.json" else super().fetch(name)
+        def fetch(self, name, digest=None):
+            return folder / name if name == "verdict.json" else super().fetch(name, digest)
 
     def confirm(content):
         (folder / "verdict.json").write_bytes(content)
