@@ -21,16 +21,11 @@ from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
     BOXPLOT_FILE,
-    DIFFERENCES_FILE,
     HEATMAP_FILE,
     PROFILES_FILE,
     PROFILES_PICTURE,
-    SCORE_DIFFERENCES_FILE,
-    SEGMENT_SCORES_FILE,
-    SEGMENTS_FILE,
     SEGMENTS_PICTURE,
     STRATA_FILE,
-    SUMMARY_FILE,
     TABLE_FILE,
     WINDOWS_FILE,
 )
@@ -259,7 +254,7 @@ class AuditResult:
 
 
 def write_findings(result: AuditResult) -> list[str]:
-    """Write what an audit found beside its table.
+    """Write what an audit found beside the numbers that a verdict rests on.
 
     Parameters
     ----------
@@ -271,27 +266,20 @@ def write_findings(result: AuditResult) -> list[str]:
         Their names: tables as CSV and pictures as PNG; of windows, profiles, strata and segments only where
         there are such.
     """
-    segments = result.segments
-    of_scores = None if segments is None else segments.scores
     tables = {
-        SUMMARY_FILE: result.summary,
         ASSOCIATIONS_FILE: result.associations,
         WINDOWS_FILE: result.windows,
         PROFILES_FILE: result.profiles,
         STRATA_FILE: result.strata,
-        SEGMENTS_FILE: None if segments is None else segments.segments,
-        DIFFERENCES_FILE: None if segments is None else segments.differences,
-        SEGMENT_SCORES_FILE: None if of_scores is None else of_scores.scores,
-        SCORE_DIFFERENCES_FILE: None if of_scores is None else of_scores.differences,
     }
     pictures = {BOXPLOT_FILE: result.figure}
     if result.windows is not None:
         pictures[HEATMAP_FILE] = heatmap_figure(result.windows, result.subtitle, result.unit, result.order_by)
     if result.profiles is not None:
         pictures[PROFILES_PICTURE] = profiles_figure(result.profiles, result.subtitle, result.unit)
-    if segments is not None:
+    if result.segments is not None:
         leading = result.summary["perturbation"].astype(str).tolist()
-        pictures[SEGMENTS_PICTURE] = segments_figure(segments.segments, leading, result.subtitle, result.unit)
+        pictures[SEGMENTS_PICTURE] = segments_figure(result.segments.segments, leading, result.subtitle, result.unit)
     there = {name: table for name, table in tables.items() if table is not None}
     for name, table in there.items():
         write_table(table, result.directory / name)

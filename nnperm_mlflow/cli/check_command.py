@@ -10,9 +10,8 @@ import click
 import nnperm_mlflow
 from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.common import EXIT_FAIL, one_uri, prepared, tracking_options
+from nnperm_mlflow.cli.findings_text import describe_verdict
 from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
-
-_SIGNS = {True: "kept    ", False: "NOT KEPT"}
 
 
 @click.command("check")
@@ -23,6 +22,7 @@ _SIGNS = {True: "kept    ", False: "NOT KEPT"}
 @format_option
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict alone as JSON.")
 @click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
+@click.option("--experiment", help="The only experiment whose audits count.")
 @tracking_options
 def check_command(
     uri: str | None,
@@ -32,6 +32,7 @@ def check_command(
     form: str,
     as_json: bool,
     table: str | None,
+    experiment: str | None,
     tracking_uri: str | None,
     debug: bool,
 ) -> None:
@@ -44,7 +45,13 @@ def check_command(
     with prepared(tracking_uri, debug), output.tells_errors():
         if as_json and not output.is_text:
             raise click.UsageError("--json prints JSON, and --format something else: give one.")
-        result = nnperm_mlflow.check(run_id=run_id or None, model_uri=model, policy=policy or None, table=table or None)
+        result = nnperm_mlflow.check(
+            run_id=run_id or None,
+            model_uri=model,
+            policy=policy or None,
+            table=table or None,
+            experiment=experiment or None,
+        )
         subject = result.verdict.subject
         if as_json:
             click.echo(json.dumps(result.verdict.as_dict(), indent=2))
@@ -56,12 +63,3 @@ def check_command(
         output.tell_verdict(result.verdict, {"model": subject.model, "run_id": subject.run_id})
     if result.verdict.blocks:
         sys.exit(EXIT_FAIL)
-
-
-def describe_verdict(verdict: nnperm_mlflow.Verdict) -> list[str]:
-    """Return lines on a verdict for a person: what it is, and for each check what it came to."""
-    lines = ["", f"verdict: {verdict.in_words}"]
-    for outcome in verdict.outcomes:
-        lines.append(f"  {_SIGNS[outcome.passed]}  {outcome.check}")
-        lines.append(f"            {outcome.finding.words}")
-    return lines

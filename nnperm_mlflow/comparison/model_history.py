@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import source_of
-from nnperm_mlflow.registry.audits import holds_audit
+from nnperm_mlflow.registry.audits import doubt_of, holds_audit
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.events import KINDS, Event, events_as_told, events_of, tells_itself
 from nnperm_mlflow.registry.evidence_cache import EvidenceCache
@@ -146,15 +147,17 @@ def history(model: str, *, verify: bool = False) -> History:
         if aliases is None:
             logger.warning("models:/%s is not in the registry any more, only its runs are there", name)
         versions = versions_of(client, name)
-        there = {str(found.version) for found in versions}
+        there = {str(found.version): int(found.creation_timestamp) for found in versions}
+        doubts = {str(run.info.run_id): _doubt(run, there.get(version)) for run, version in runs}
         cache = None if verify else EvidenceCache.of_user()
-        newest = _newest_runs(runs)
+        newest = _newest_runs([(run, version) for run, version in runs if not doubts[run.info.run_id]])
         files = {
             str(run.info.run_id): RunFiles.of(client, run, scratch, cache)
             for run, version in runs
             if verify or newest.get(version) is run or not tells_itself(run)
         }
         told = [_events(run, files.get(str(run.info.run_id)), version, version in there) for run, version in runs]
+        told = [_with_doubt(of_run, doubts[run.info.run_id]) for of_run, (run, _) in zip(told, runs, strict=True)]
         events = sorted((event for events in told for event in events), key=_order)
         audits = _newest_audits(events, newest, files)
         medians = _medians(events, audits)
@@ -195,6 +198,16 @@ def _newest_runs(runs: Sequence[tuple[Run, str]]) -> dict[str, Run]:
 def _events(run: Run, files: RunFiles | None, version: str, in_registry: bool) -> list[Event]:
     """Return what a run tells: what its files hold, or what it says of itself."""
     return events_as_told(run, version, in_registry) if files is None else events_of(run, files, version, in_registry)
+
+
+def _doubt(run: Run, created: int | None) -> str:
+    """Return the doubt that there is about the end of a finished audit."""
+    return doubt_of(run, created, int(time.time() * 1000)) if holds_audit(run) else ""
+
+
+def _with_doubt(events: list[Event], doubt: str) -> list[Event]:
+    """Return what a run tells, a finished audit with the doubt that there is about its end."""
+    return [event.doubted(doubt) if doubt and event.kind == "audit" else event for event in events]
 
 
 def _order(event: Event) -> tuple[str, int, int, str]:

@@ -15,7 +15,7 @@ from nnperm_mlflow.basics.audit_files import TABLE_FILE, VERDICT_FILE
 from nnperm_mlflow.basics.errors import AuditError, EvidenceError, says_missing
 from nnperm_mlflow.evidence.audit_record import SUMMARY_DIGEST, AuditRecord
 from nnperm_mlflow.listening.versions import Version
-from nnperm_mlflow.registry.audits import find_audits
+from nnperm_mlflow.registry.audits import finished_audits
 from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.registry.tags import VERDICT_TAGS
 
@@ -70,7 +70,7 @@ def is_audited(client: MlflowClient, version: Version, policy: str | None) -> bo
     policy : str or None
         Digest of a policy: the run then has to hold a verdict by it. None where no verdict is wanted.
     """
-    found = (run for run in find_audits(client, version.uri) if policy is None or _says(run, policy))
+    found = (run for run in finished_audits(client, version.uri) if policy is None or _says(run, policy))
     return any(_is_evidence(client, run, version, policy) for run in found)
 
 

@@ -15,6 +15,7 @@ from nnperm_mlflow.basics.errors import ModelError
 from nnperm_mlflow.models.model_files import ModelFiles
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.registry.audits import find_audits
+from nnperm_mlflow.registry.sightings import Sightings
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,9 @@ MODEL_DIGEST = "model_digest"
 """Parameter of a run with the sha256 of the model's files."""
 
 
-def audits_of(client: MlflowClient, uri: str, experiment: str | None = None) -> list[Run]:
+def audits_of(
+    client: MlflowClient, uri: str, experiment: str | None = None, *, sightings: Sightings | None = None
+) -> list[Run]:
     """Return the finished audits of a pinned model, newest first; of a copy without any, those of its source.
 
     MLflow's `copy_model_version` gives the copy the tags of its source, and not its audits. These count where the files
@@ -37,12 +40,14 @@ def audits_of(client: MlflowClient, uri: str, experiment: str | None = None) -> 
         As `pin_model` returns it.
     experiment : str, optional
         Name of the only experiment whose runs count.
+    sightings : Sightings, optional
+        As for `find_audits`.
     """
-    if found := find_audits(client, uri, experiment):
+    if found := find_audits(client, uri, experiment, sightings=sightings):
         return found
     digest = None
     for source in sources_of(client, uri):
-        runs = find_audits(client, source, experiment)
+        runs = find_audits(client, source, experiment, sightings=sightings)
         if runs and digest is None:
             digest = _digest_of(client, uri)
         same = [run for run in runs if run.data.params.get(MODEL_DIGEST) == digest]

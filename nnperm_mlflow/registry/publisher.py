@@ -96,26 +96,25 @@ def link_newest(client: MlflowClient, name: str, version: str, run_id: str, link
     for _ in range(_TRIES):
         denied = link_version(client, name, version, links[newest] or link)
         written, newest = newest, _newest(client, model, run_id, links)
-        if newest == written:
+        if newest in (written, ""):
             break
     return denied
 
 
 def _newest(client: MlflowClient, model: str, run_id: str, links: _Links) -> str:
-    """Return the run of the newest audit of a model, of those that can be read; one that goes on ends after all others.
+    """Return the run of a model's newest audit that can be read, be it one that goes on; "" where there is none.
 
     What a version shall tell of an audit that is newer than that of the run is put into `links`.
     """
-    found = find_audits(client, model)
-    if run_id not in [run.info.run_id for run in found]:
+    found = {str(run.info.run_id): run for run in find_audits(client, model)}
+    if run_id not in found and client.get_run(run_id).info.end_time is None:
         return run_id
-    for run in found:
-        newest = str(run.info.run_id)
+    for newest, run in found.items():
         if newest != run_id and newest not in links:
             links[newest] = _link_of(client, run)
         if newest == run_id or links[newest] is not None:
-            break
-    return newest
+            return newest
+    return ""
 
 
 def _link_of(client: MlflowClient, run: Run) -> VersionLink | None:
@@ -126,5 +125,5 @@ def _link_of(client: MlflowClient, run: Run) -> VersionLink | None:
 
 
 def is_newest(client: MlflowClient, model: str, run_id: str) -> bool:
-    """Tell whether no other audit of a model, of those that can be read, is newer than that of a run."""
+    """Tell whether the audit of a run is a model's newest that can be read, or still goes on."""
     return _newest(client, model, run_id, {}) == run_id

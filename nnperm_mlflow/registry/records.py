@@ -22,6 +22,7 @@ from nnperm_mlflow.registry.audits import FINISHED, holds_audit, status_of
 from nnperm_mlflow.registry.copies import audits_of
 from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.evidence_cache import EvidenceCache
+from nnperm_mlflow.registry.sightings import Sightings
 from nnperm_mlflow.registry.tags import TABLE_TAG
 
 logger = logging.getLogger(__name__)
@@ -175,7 +176,13 @@ def is_readable(record: AuditRecord) -> bool:
 
 
 def newest_audit(
-    client: MlflowClient, uri: str, folder: Path, experiment: str | None = None, table: Path | None = None
+    client: MlflowClient,
+    uri: str,
+    folder: Path,
+    experiment: str | None = None,
+    table: Path | None = None,
+    *,
+    sightings: Sightings | None = None,
 ) -> AuditRecord:
     """Return the newest audit of a pinned model; an older one never stands in for one that is damaged.
 
@@ -189,13 +196,15 @@ def newest_audit(
         Name of the only experiment whose audits count.
     table : Path, optional
         A copy of the deviation table, where that was kept out of the run.
+    sightings : Sightings, optional
+        When runs were first seen, see `find_audits`.
 
     Raises
     ------
     EvidenceError
         If there is none, or it cannot be read.
     """
-    runs = audits_of(client, uri, experiment)
+    runs = audits_of(client, uri, experiment, sightings=sightings)
     if not runs:
         raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit {uri} --config FILE")
     record = _record_of(client, runs[0], folder, table)
