@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,11 +40,13 @@ def publish(client: MlflowClient, folder: Path, publication: Publication) -> lis
     """
     run_id = publication.run_id
     _keep_verdict(folder, publication.verdict)
-    denied = log_run_content(client, run_id, publication.model_id, folder, publication.run)
-    denied += log_verdict(client, run_id, publication.verdict)
-    client.set_tag(run_id, WHOLE_TAG, "true")
+    run = client.get_run(run_id)
+    denied = log_run_content(client, run, publication.model_id, folder, publication.run)
+    verdict = publication.verdict
+    whole = replace(verdict, tags={**verdict.tags, WHOLE_TAG: "true"})  # at once, since these tags come last
+    denied += log_verdict(client, run_id, whole, before=run.data.tags)
     if publication.ends_run:
-        _finish(client, publication)
+        _finish(client, publication, run)
     if publication.name and publication.version:
         denied += link_newest(client, publication.name, publication.version, run_id, publication.link)
     (folder / PUBLICATION_FILE).unlink(missing_ok=True)
@@ -59,10 +62,10 @@ def _keep_verdict(folder: Path, content: VerdictContent) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def _finish(client: MlflowClient, publication: Publication) -> None:
+def _finish(client: MlflowClient, publication: Publication, run: Run) -> None:
     """End the run as finished, once: its end tells which audit of a version is the newest."""
-    run = client.get_run(publication.run_id)
-    if ERROR_TAG in run.data.tags and ERROR_TAG not in publication.run.tags:
+    has_verdict = VERDICT_FILE in publication.verdict.texts  # with which that tag went
+    if ERROR_TAG in run.data.tags and ERROR_TAG not in publication.run.tags and not has_verdict:
         client.delete_tag(publication.run_id, ERROR_TAG)  # of a try that did not get to its end
     if run.info.status != FINISHED:
         client.set_terminated(publication.run_id, FINISHED)
