@@ -140,7 +140,7 @@ def _results(client: MlflowClient, run: Run, name: str, folder: Path) -> list[Re
 
 def _verdicts(client: MlflowClient, run: Run, folder: Path) -> Iterator[PastVerdict]:
     """Yield the verdicts that were given on an audit, oldest first; one that cannot be read is told of."""
-    record = record_in(run, RunFiles(client, str(run.info.run_id), folder))
+    record = record_in(run, RunFiles.of(client, run, folder))
     try:
         names = record.files.names_in(VERDICTS_FOLDER)
     except AuditError as error:
