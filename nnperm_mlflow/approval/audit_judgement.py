@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from nnperm_mlflow.analysis.difference.feature_order import pair_errors
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.repeats.stopping_rule import named, widths_that_matter
 from nnperm_mlflow.analysis.uncertainty.families import PairErrors
-from nnperm_mlflow.approval.baselines import AuditNow, find_baselines
+from nnperm_mlflow.approval.attempts import attempts_of
+from nnperm_mlflow.approval.baselines import AuditNow, compare_with, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
@@ -37,6 +38,7 @@ def judge_audit(
     *,
     folder: Path,
     audit_now: AuditNow | None = None,
+    experiment: str | None = None,
 ) -> Verdict | None:
     """Apply a policy to an audit; None where the policy has nothing to say.
 
@@ -51,6 +53,8 @@ def judge_audit(
         Directory for the files of earlier audits.
     audit_now : callable, optional
         Audits a version that has no audit to compare with.
+    experiment : str, optional
+        Name of the only experiment whose audits of these versions count.
 
     Raises
     ------
@@ -59,8 +63,13 @@ def judge_audit(
     """
     if not policy.applies:
         return None
-    baselines = find_baselines(client, policy, pinned, record=record, folder=folder, audit_now=audit_now)
-    return judge(policy, evidence_of(record, baselines))
+    others = find_baselines(
+        client, policy, pinned, record=record, folder=folder, audit_now=audit_now, experiment=experiment
+    )
+    verdict = judge(policy, evidence_of(record, compare_with(policy, pinned, record, others)))
+    subject = verdict.subject
+    attempts = attempts_of(client, policy, subject.model_digest, subject.data_digest, folder=folder, but=record.run_id)
+    return replace(verdict, attempts=attempts)
 
 
 def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evidence:
@@ -78,9 +87,11 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
         differences=None if kept_out else differences,
         excluded=tuple(record.config.analysis.exclude),
         training=record.training,
+        model_code=record.model_code,
         own_scores=record.own_scores,
         segments=record.segments,
         groups=groups if isinstance(groups, dict) else {},  # features that do not vary go together with none
+        design=record.config.design_digest(),
     )
 
 
@@ -139,7 +150,7 @@ def _too_wide(record: AuditRecord) -> list[str]:
     if config.analysis.precision is None:
         return []
     watched = rests_on(config.policy, record.summary, record.model)
-    widths = widths_that_matter(record.summary, record.order_by, watched)
+    widths = widths_that_matter(record.summary, record.order_by, watched, record.segments)
     return named(widths[widths["width"] > config.analysis.precision])
 
 
@@ -157,5 +168,6 @@ def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictCo
         verdict=verdict,
         address=address,
         own_scores=record.own_scores,
+        segments=record.segments,
     )
     return verdict_content(verdict, card, when), link_of(record, when, verdict)

@@ -81,8 +81,8 @@ def find_baselines(
     folder: Path,
     audit_now: AuditNow | None = None,
     experiment: str | None = None,
-) -> dict[str, Baseline]:
-    """Compare an audit with those of the versions that a policy names.
+) -> dict[str, AuditRecord]:
+    """Return audits of the versions that a policy names, on the same data with the same donors as another audit.
 
     Parameters
     ----------
@@ -91,6 +91,7 @@ def find_baselines(
     pinned : mapping of str to str
         As `pin_baselines` returns it.
     record : AuditRecord
+        The other audit.
     folder : Path
         Directory for the files of earlier audits.
     audit_now : callable, optional
@@ -100,7 +101,7 @@ def find_baselines(
 
     Returns
     -------
-    dict of str to Baseline
+    dict of str to AuditRecord
         For each URI as the policy gives it.
 
     Raises
@@ -126,6 +127,36 @@ def find_baselines(
                 )
             logger.info("%s has no audit on the same data with the same donors: it is audited now", uri)
             other = read_audit(client, audit_now(uri), folder / "now")
+        found[asked] = other
+    return found
+
+
+def compare_with(
+    policy: Policy, pinned: Mapping[str, str], record: AuditRecord, others: Mapping[str, AuditRecord]
+) -> dict[str, Baseline]:
+    """Compare an audit with those of the versions that a policy names.
+
+    Parameters
+    ----------
+    policy : Policy
+    pinned : mapping of str to str
+        As `pin_baselines` returns it.
+    record : AuditRecord
+    others : mapping of str to AuditRecord
+        As `find_baselines` returns them.
+
+    Returns
+    -------
+    dict of str to Baseline
+        For each URI as the policy gives it.
+
+    Raises
+    ------
+    EvidenceError
+        If the files of an audit have been changed.
+    """
+    found = {}
+    for asked, other in others.items():
         statistics = {
             check.statistic for check in policy.checks if isinstance(check, AgainstCheck) and check.against == asked
         }
@@ -133,7 +164,7 @@ def find_baselines(
             statistic: compare_tables(other.table, record.table, other.summary, record.summary, statistic=statistic)
             for statistic in statistics
         }
-        found[asked] = Baseline(uri, other.run_id, comparisons, other.own_scores)
+        found[asked] = Baseline(pinned[asked], other.run_id, comparisons, other.own_scores)
     return found
 
 

@@ -15,11 +15,12 @@ from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError, 
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
-from nnperm_mlflow.models.model_uri import pin_model
+from nnperm_mlflow.models.model_uri import asked_store, pin_model
 from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.publisher import is_newest
 from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.sightings import Sightings
 from nnperm_mlflow.registry.verdicts import log_verdict
 from nnperm_mlflow.registry.version_link import link_version
 from nnperm_mlflow.verdict.verdict import Verdict
@@ -56,6 +57,7 @@ def check(
     run_id: str | None = None,
     policy: AnyPolicy = None,
     table: str | Path | None = None,
+    experiment: str | None = None,
 ) -> CheckResult:
     """Apply a policy to an audit on record, and write the verdict.
 
@@ -69,6 +71,8 @@ def check(
         The policy or its file; by default the one that the audit was asked to apply.
     table : str or Path, optional
         A copy of the deviation table, where that was kept out of the run.
+    experiment : str, optional
+        Name of the only experiment whose audits count, that of the version as of those it is compared with.
 
     Returns
     -------
@@ -82,9 +86,10 @@ def check(
         If a check cannot be answered; nothing is written then.
     """
     with connected() as (client, scratch):
-        record = find_record(client, scratch, run_id=run_id, model_uri=model_uri, table=table)
+        record = find_record(client, scratch, run_id=run_id, model_uri=model_uri, table=table, experiment=experiment)
         used = policy_for(record, policy)
-        verdict = judge_audit(client, record, used, pin_baselines(client, used), folder=scratch)
+        pinned = pin_baselines(client, used)
+        verdict = judge_audit(client, record, used, pinned, folder=scratch, experiment=experiment)
         if verdict is None:
             raise CheckError("the policy's mode is 'off': there is no verdict to give. Set it to enforce or dry_run.")
         return CheckResult(verdict, _write(client, record, verdict))
@@ -108,27 +113,43 @@ def find_record(
     model_uri: str | None = None,
     table: str | Path | None = None,
     experiment: str | None = None,
+    sightings: Sightings | None = None,
 ) -> AuditRecord:
-    """Return the audit of a run, or the newest one of a version.
+    """Return the audit of a run, or the newest one of a version, see `registry.audits.find_audits`.
 
     Raises
     ------
     ConfigError
         If neither is named, or both are.
     EvidenceError
-        If there is no such audit.
+        If there is no such audit, or it lies in another experiment than the only one whose audits count.
     """
     if (run_id is None) == (model_uri is None):
         raise ConfigError("name either a run (--run) or a version (--model-uri).")
     own_table = None if table is None else local_path(table, "the deviation table")
     if run_id is not None:
-        return read_audit(client, run_id, folder / run_id, own_table)
+        record = read_audit(client, run_id, folder / run_id, own_table)
+        if experiment is not None:
+            _refuse_outside(client, record, experiment)
+        return record
     uri = pin_model(client, str(model_uri)).uri
-    runs = find_audits(client, uri, experiment)
+    runs = find_audits(client, uri, experiment, sightings=sightings)
     if not runs:
         raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit {uri} --config FILE")
     newest = str(runs[0].info.run_id)
     return read_audit(client, newest, folder / newest, own_table)
+
+
+def _refuse_outside(client: MlflowClient, record: AuditRecord, experiment: str) -> None:
+    """Refuse an audit that lies in another experiment than the one whose audits count."""
+    only = client.get_experiment_by_name(experiment)
+    if only is None:
+        raise ConfigError(f"there is no experiment '{experiment}' in the tracking store. {asked_store()}")
+    if record.experiment_id != str(only.experiment_id):
+        raise EvidenceError(
+            f"{record} does not lie in the experiment '{experiment}', whose audits alone count. Name a run that does "
+            "(--run), or leave it out, and the newest there is taken."
+        )
 
 
 def policy_for(record: AuditRecord, policy: AnyPolicy) -> Policy:

@@ -13,7 +13,7 @@ from nnperm_mlflow.analysis.engine.progress import Progress, nobody
 from nnperm_mlflow.analysis.profiles.profiles import find_profiles
 from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
-from nnperm_mlflow.analysis.repeats.score_columns import with_scores
+from nnperm_mlflow.analysis.repeats.score_columns import with_scores, with_segment_scores
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.auditor.plan import Plan
@@ -81,6 +81,8 @@ def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journ
     found.summary["tested"] = found.summary["changed_share"] != 0
     if scored is not None and not in_each_pass:
         found = scored(found)
+    if found.segments is not None and plan.scores is not None:
+        found = with_segment_scores(found, job, plan.scores, plan.segmentations)
     _point_out(found, plan.noise.largest)
     _tell_own_scores(found)
     if found.segments is not None:
@@ -122,12 +124,10 @@ def _tell_own_scores(found: Findings) -> None:
 
 def _tell_small_segments(tables: SegmentTables) -> None:
     """Say which segments are below the floor."""
-    rows = tables.segments.drop_duplicates("segment")
-    small = rows.loc[rows["units"] < FEWEST_ROWS, "segment"]
-    if len(small):
+    if small := tables.too_small:
         logger.warning(
             "%d of %d segments are below %d rows (or clusters): they are counted and not judged: %s",
-            len(small), len(rows), FEWEST_ROWS, name_list(small),
+            len(small), tables.segments["segment"].nunique(), FEWEST_ROWS, name_list(small),
         )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -26,6 +27,7 @@ from nnperm_mlflow.auditor.identification import identify
 from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.training_overlap import training_overlap
+from nnperm_mlflow.auditor.trial_terms import refuse_other_design, under_trial
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, load_config, parse_config
@@ -36,8 +38,7 @@ from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.inputs.independence import point_out_dependence
 from nnperm_mlflow.inputs.specs import OutputSpec
-from nnperm_mlflow.models.loaders import download_model, load_predictor
-from nnperm_mlflow.models.model_files import ModelFiles
+from nnperm_mlflow.models.loaders import ModelAccess, download_model
 from nnperm_mlflow.models.model_signature import columns_by_signature
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.models.output_numbers import are_probabilities
@@ -125,6 +126,7 @@ def prepare(
     data: Dataset | Rows | None,
     trust_model: bool,
     scratch: Path,
+    isolate: bool = True,
 ) -> Plan:
     """Load model and data, bind them to each other, and check all that is asked for.
 
@@ -140,6 +142,8 @@ def prepare(
         Allow code that came with the model to run.
     scratch : Path
         Directory for downloads; must live as long as rows are read.
+    isolate : bool
+        Run such code in a process of its own, which ends with `Plan.close`.
 
     Returns
     -------
@@ -150,8 +154,20 @@ def prepare(
     AuditError
         For whatever would hinder the audit, except what only a row can show.
     """
-    loaded = _load(client, config, model_uri, data=data, trust_model=trust_model, scratch=scratch)
-    config, dataset = loaded.config, loaded.dataset
+    config.policy.refuse_expired(datetime.now(timezone.utc).date())
+    access = ModelAccess(trust_model, isolate, scratch / "model_process")
+    try:
+        loaded = _load(client, config, model_uri, data=data, access=access, scratch=scratch)
+        return _planned(client, loaded, access, trust_model, scratch)
+    except BaseException:
+        access.close()
+        raise
+
+
+def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_model: bool, scratch: Path) -> Plan:
+    """Check all that is asked for on a model and data that are loaded."""
+    config = under_trial(client, loaded.config, loaded.model_digest, loaded.dataset, scratch)
+    dataset = loaded.dataset
     analysis, uri = config.analysis, loaded.reference.uri
     inputs = loaded.inputs.with_kinds(analysis.kinds)
     companions, perturbations = _choose_perturbations(inputs, analysis, uri)
@@ -188,13 +204,22 @@ def prepare(
     segmentations = part_rows(edges_of(analysis.segments), dataset.columns)
     found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
     used = config.without_secrets().model_copy(update=found)
+    refuse_other_design(used)
     return Plan(
         reference=loaded.reference,
         dataset=dataset,
         job=job,
         block_rows=choose_block_rows(job, analysis.block_rows),
         used=used,
-        record=identify(loaded.files, dataset, used, noise, trust_model=trust_model, training=loaded.training),
+        record=identify(
+            loaded.model_digest,
+            dataset,
+            used,
+            noise,
+            trust_model=trust_model,
+            model_code=access.code,
+            training=loaded.training,
+        ),
         noise=noise,
         companions=companions,
         scores=scores,
@@ -208,6 +233,7 @@ def prepare(
         ),
         outputs=outputs,
         segmentations=segmentations,
+        close=access.close,
     )
 
 
@@ -217,7 +243,7 @@ class _Loaded:
 
     config: AuditConfig
     reference: ModelReference
-    files: ModelFiles
+    model_digest: str
     predictor: Predictor
     dataset: Dataset
     inputs: BoundInputs
@@ -230,7 +256,7 @@ def _load(
     model_uri: str | None,
     *,
     data: Dataset | Rows | None,
-    trust_model: bool,
+    access: ModelAccess,
     scratch: Path,
 ) -> _Loaded:
     """Load model and data, and bind them to each other."""
@@ -240,7 +266,8 @@ def _load(
     reference = pin_model(client, asked)
     (scratch / "model").mkdir()
     files = download_model(reference, scratch / "model")
-    predictor = load_predictor(files, reference, trust_model)
+    digest = files.digest()  # before the model's own code may write there
+    predictor = access.load(files, reference)
     fetch, problems = Fetcher(scratch / "data"), Problems()
     if data is None:
         texts = text_columns(predictor.inputs, config.inputs)
@@ -263,7 +290,7 @@ def _load(
     if config.requires is not None and config.requires.not_training:
         sources = training_data_of(client, reference.run_id) if reference.run_id else []
         training = training_overlap(data, sources, fetch)
-    return _Loaded(config, reference, files, predictor, data, inputs, training)
+    return _Loaded(config, reference, digest, predictor, data, inputs, training)
 
 
 def _with_its_clusters(config: AuditConfig, data: Dataset) -> AuditConfig:

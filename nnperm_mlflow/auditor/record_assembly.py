@@ -21,7 +21,9 @@ from nnperm_mlflow.basics.audit_files import (
     DIFFERENCES_FILE,
     MEDIANS_FILE,
     NAMES_FILE,
+    SCORE_DIFFERENCES_FILE,
     SCORES_FILE,
+    SEGMENT_SCORES_FILE,
     SEGMENTS_FILE,
     SUMMARY_FILE,
     TABLE_FILE,
@@ -30,7 +32,9 @@ from nnperm_mlflow.basics.audit_files import (
 from nnperm_mlflow.evidence.audit_record import (
     CONFIG_DIGEST,
     DIFFERENCES_DIGEST,
+    SCORE_DIFFERENCES_DIGEST,
     SCORES_DIGEST,
+    SEGMENT_SCORES_DIGEST,
     SEGMENTS_DIGEST,
     SUMMARY_DIGEST,
     TABLE_DIGEST,
@@ -38,9 +42,10 @@ from nnperm_mlflow.evidence.audit_record import (
     FolderFiles,
 )
 from nnperm_mlflow.evidence.scores_file import write_own_scores
+from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.registry.connection import run_address
 from nnperm_mlflow.registry.publication import Publication, RunContent
-from nnperm_mlflow.registry.run_content import describe_dataset, describe_names, metrics_of, write_medians
+from nnperm_mlflow.registry.run_content import POLICY_PARAM, describe_dataset, describe_names, metrics_of, write_medians
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.registry.tags import AUDIT, DATA_TAG, KIND_TAG, MODEL_TAG, TABLE_TAG
 
@@ -88,33 +93,37 @@ def gather(
     )
 
 
-def record_of(plan: Plan, repeats: int, result: AuditResult) -> AuditRecord:
-    """Return the record of an audit whose files have been written.
+def record_of(plan: Plan, found: Findings, folder: Path, run_id: str, experiment_id: str) -> AuditRecord:
+    """Return the record of an audit whose evidence has been written, see `write_evidence`.
 
     Parameters
     ----------
     plan : Plan
-    repeats : int
-        That were made.
-    result : AuditResult
+    found : Findings
+    folder : Path
+        With the deviation table and what else was written.
+    run_id, experiment_id : str
+        The run that holds the audit, or shall hold it.
     """
-    folder = result.directory
     digests = {TABLE_DIGEST: TABLE_FILE, SUMMARY_DIGEST: SUMMARY_FILE, CONFIG_DIGEST: CONFIG_FILE}
-    if result.own_scores:
+    if found.own_scores:
         digests[SCORES_DIGEST] = SCORES_FILE
-    if result.segments is not None:
+    if found.segments is not None:
         digests |= {SEGMENTS_DIGEST: SEGMENTS_FILE, DIFFERENCES_DIGEST: DIFFERENCES_FILE}
+        if found.segments.scores is not None:
+            digests |= {SEGMENT_SCORES_DIGEST: SEGMENT_SCORES_FILE, SCORE_DIFFERENCES_DIGEST: SCORE_DIFFERENCES_FILE}
     told = {
         **plan.record,
-        "repeats_made": repeats,
-        "unit": result.unit,
+        "repeats_made": found.repeats,
+        "unit": plan.unit,
         "order_by": plan.order_by,
+        **({POLICY_PARAM: plan.used.name} if plan.used.name and plan.used.policy.applies else {}),
         **{key: file_digest(folder / name) for key, name in digests.items()},
     }
     params = {key: str(value) for key, value in told.items()}
     tags = {KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri, DATA_TAG: params["data_digest"]}
     dataset = describe_dataset(plan.dataset.source, params["data_digest"], plan.dataset.n_rows)
-    return AuditRecord(result.run_id, result.experiment_id, params, FolderFiles(folder), tags, dataset=dataset)
+    return AuditRecord(run_id, experiment_id, params, FolderFiles(folder), tags, dataset=dataset)
 
 
 def publication_of(
@@ -169,17 +178,30 @@ def publication_of(
     )
 
 
-def write_files(plan: Plan, result: AuditResult) -> list[str]:
+def write_files(plan: Plan, found: Findings, result: AuditResult) -> list[str]:
     """Write all files but the table, and return the names of all."""
-    folder, written = result.directory, write_findings(result)
+    folder = result.directory
+    written = [*write_evidence(plan, found, folder), *write_findings(result)]
     write_medians(result.summary, folder / MEDIANS_FILE)
     names = describe_names(columns_by_perturbation(pq.read_schema(folder / TABLE_FILE)), result.summary)
     (folder / NAMES_FILE).write_text(json.dumps(names, indent=1, ensure_ascii=False), encoding="utf-8")
+    return [TABLE_FILE, *written, MEDIANS_FILE, NAMES_FILE]
+
+
+def write_evidence(plan: Plan, found: Findings, folder: Path) -> list[str]:
+    """Write what a verdict rests on beside the table, and return the names: numbers, and the configuration as used."""
+    tables = {SUMMARY_FILE: found.summary}
+    if found.segments is not None:
+        tables |= {SEGMENTS_FILE: found.segments.segments, DIFFERENCES_FILE: found.segments.differences}
+        of_scores = found.segments.scores
+        if of_scores is not None:
+            tables |= {SEGMENT_SCORES_FILE: of_scores.scores, SCORE_DIFFERENCES_FILE: of_scores.differences}
+    for name, table in tables.items():
+        write_table(table, folder / name)
     (folder / CONFIG_FILE).write_text(plan.used.to_yaml(), encoding="utf-8")
-    if result.own_scores:
-        write_own_scores(result.own_scores, folder / SCORES_FILE)
-        written.append(SCORES_FILE)
-    return [TABLE_FILE, *written, MEDIANS_FILE, NAMES_FILE, CONFIG_FILE]
+    if found.own_scores:
+        write_own_scores(found.own_scores, folder / SCORES_FILE)
+    return [*tables, CONFIG_FILE, *([SCORES_FILE] if found.own_scores else [])]
 
 
 def _aggregates(plan: Plan, found: Findings, strata: pd.DataFrame | None, calls: int) -> dict[str, float]:

@@ -21,14 +21,11 @@ from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
     BOXPLOT_FILE,
-    DIFFERENCES_FILE,
     HEATMAP_FILE,
     PROFILES_FILE,
     PROFILES_PICTURE,
-    SEGMENTS_FILE,
     SEGMENTS_PICTURE,
     STRATA_FILE,
-    SUMMARY_FILE,
     TABLE_FILE,
     WINDOWS_FILE,
 )
@@ -259,7 +256,7 @@ class AuditResult:
 
 
 def write_findings(result: AuditResult) -> list[str]:
-    """Write what an audit found beside its table.
+    """Write what an audit found beside the numbers that a verdict rests on.
 
     Parameters
     ----------
@@ -272,13 +269,10 @@ def write_findings(result: AuditResult) -> list[str]:
         there are such.
     """
     tables = {
-        SUMMARY_FILE: result.summary,
         ASSOCIATIONS_FILE: result.associations,
         WINDOWS_FILE: result.windows,
         PROFILES_FILE: result.profiles,
         STRATA_FILE: result.strata,
-        SEGMENTS_FILE: None if result.segments is None else result.segments.segments,
-        DIFFERENCES_FILE: None if result.segments is None else result.segments.differences,
     }
     pictures = {BOXPLOT_FILE: result.figure}
     if result.windows is not None:

@@ -20,6 +20,7 @@ import platformdirs
 import psutil
 
 from nnperm_mlflow.analysis.engine.journal import Journal
+from nnperm_mlflow.auditor._own_code import own_code_digest
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.audit_files import PUBLICATION_FILE
 from nnperm_mlflow.basics.errors import ConfigError
@@ -36,7 +37,9 @@ LEFT_SECONDS = 3600
 _PRIVATE = 0o700  # what is computed holds predictions of people
 _ABOUT_FILE, _WAITING_FILE = "about.json", "waiting.json"
 _SETTINGS = ("seed", "within", "output", "decision", "missing", "exact", "random")
-_NOT_OF_THE_NUMBERS = ("repeats", "self_noise", "rows", "config_digest", "unit", "model", "model_trusted")
+_NOT_OF_THE_NUMBERS = (
+    "repeats", "self_noise", "rows", "config_digest", "unit", "model", "model_trusted", "model_code",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,7 @@ def describe(plan: Plan) -> dict[str, object]:
         "temporal": temporal,
         "text_digest": plan.dataset.text_digest(),
         "block_rows": plan.block_rows,
+        "code": own_code_digest(),
         "machine": platform.machine(),
     }
 

@@ -82,7 +82,17 @@ class EvidenceError(AuditError):
 
 
 class RefusedError(AuditError):
-    """A version is not promoted, for want of a verdict that holds."""
+    """A version is not promoted, for want of a verdict that holds.
+
+    Attributes
+    ----------
+    verdict : Verdict or None
+        The one that speaks against it; None where something else does.
+    """
+
+    def __init__(self, message: str, verdict: object = None) -> None:
+        super().__init__(message)
+        self.verdict = verdict
 
 
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")  # the last for what is no name

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 
 import click
 
 import nnperm_mlflow
 from nnperm_mlflow.basics.errors import RefusedError
-from nnperm_mlflow.basics.text import printable
+from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, tracking_options
+from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
 
 
 @click.command("promote")
 @click.argument("model_uri")
 @click.option("--alias", required=True, help="The alias that the version shall have: champion.")
-@click.option("--policy", help="YAML file that the version must keep; else the policy of its audit.")
+@click.option("--policy", help="YAML file that the version must keep; else the checks of --config, or of its audit.")
 @click.option("--run", "run_id", help="The run with the audit to rely on; else the version's newest.")
 @click.option("--experiment", help="The only experiment whose audits count.")
-@click.option("--config", "config_file", help="YAML file whose 'data:' say where the data are now.")
-@click.option("--recompute", is_flag=True, help="Make the whole audit again; its numbers must come out as on record.")
-@click.option("--trust-model", is_flag=True, help="With --recompute: let code that came with the model run.")
+@click.option("--config", "config_file", help="YAML file that the version should have been audited with.")
+@click.option("--recompute", is_flag=True, help="Make the audits again, and judge what comes out.")
+@click.option("--trust-model", is_flag=True, help="With --config or --recompute: let the model's own code run.")
+@click.option(
+    "--allow-data",
+    multiple=True,
+    metavar="PREFIX",
+    help="Read data that a run names from there alone; else from files of this machine. Repeatable.",
+)
+@click.option("--waive", "waiver", metavar="REASON", help="Promote in spite of other attempts, and write down why.")
+@click.option("--seed-secret", metavar="FILE", help="With --recompute: audit with a seed that this secret gives.")
 @click.option("--no-data", is_flag=True, help="Do not read the data again; rely on their digest on record.")
 @click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
+@format_option
 @tracking_options
 def promote_command(
     model_uri: str,
@@ -33,29 +44,43 @@ def promote_command(
     config_file: str | None,
     recompute: bool,
     trust_model: bool,
+    allow_data: tuple[str, ...],
+    waiver: str | None,
+    seed_secret: str | None,
     no_data: bool,
     table: str | None,
+    form: str,
     tracking_uri: str | None,
     debug: bool,
 ) -> None:
     """Set an alias once the evidence bears it: exit status 0 done, 1 refused, 2 error."""
+    output = PipelineOutput(form, "promote", model_uri, policy)
     with prepared(tracking_uri, debug):
         try:
-            done = nnperm_mlflow.promote(
-                model_uri,
-                alias,
-                policy=policy or None,
-                run_id=run_id or None,
-                experiment=experiment or None,
-                table=table or None,
-                config=config_file or None,
-                reads_data=not no_data,
-                recompute=recompute,
-                trust_model=trust_model,
-            )
+            with output.tells_errors():
+                done = nnperm_mlflow.promote(
+                    model_uri,
+                    alias,
+                    policy=policy or None,
+                    run_id=run_id or None,
+                    experiment=experiment or None,
+                    table=table or None,
+                    config=config_file or None,
+                    reads_data=not no_data,
+                    recompute=recompute,
+                    trust_model=trust_model,
+                    allow_data=allow_data,
+                    waiver=waiver,
+                    seed_secret=seed_secret or None,
+                )
         except RefusedError as error:
             click.echo(printable(f"refused: {error}"), err=True)
             sys.exit(EXIT_FAIL)
         before = f", which version {done.replaced} had before" if done.replaced else ""
-        now = f"version {done.version} of {done.model} is '{done.alias}' now{before}"
-        click.echo(printable(f"{now} (evidence: run {done.run_id})"))
+        now = f"version {done.version} of {done.model} is '{done.alias}' now{before} (evidence: run {done.run_id})"
+        on_trust = [f"taken on trust: {', '.join(done.taken_on_trust)}"] if done.taken_on_trust else []
+        waived = [f"waived: {done.waiver}"] if done.waiver else []
+        others = [f"another attempt: {attempt.in_words}" for attempt in done.attempts]
+        if output.is_text:
+            click.echo(in_lines([now, *on_trust, *waived, *others]))
+        output.tell_promotion(alias, "; ".join([now, *on_trust]), {"promotion": asdict(done)})

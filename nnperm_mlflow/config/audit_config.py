@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,10 +15,8 @@ from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
 from nnperm_mlflow.basics.errors import ConfigError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.basics.paths import local_path
-from nnperm_mlflow.config.checks import Check, distinct, refuse_vacuous
 from nnperm_mlflow.config.data_config import DataConfig, Names
-from nnperm_mlflow.config.policy import Format, Policy, with_defaults
-from nnperm_mlflow.config.requirements import Requirements
+from nnperm_mlflow.config.policy import Policy, PolicyKeys
 from nnperm_mlflow.config.segments_config import Segments
 
 Scalar = bool | int | float | str
@@ -27,6 +25,7 @@ MOST_SHUFFLES = 100_000
 _ORDERS = ("mean", "median", "flipped_share")
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
+_LEFT_TO_TRIALS = ("seed", "repeats", "precision", "max_repeats", "block_rows", "order_by")
 _DISTURBANCE = {
     "seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing",
 }  # fmt: skip
@@ -168,37 +167,17 @@ class AnalysisConfig(Strict):
         return None if not self.within else "permutations" if self.p_values else "cycles"
 
 
-class AuditConfig(Strict):
-    """All that an audit is asked to do; see `load_config` for reading one from a file.
-
-    `format`, `checks`, `undecided`, `mode` and `requires` are its approval policy: see `policy.Policy`.
-    """
+class _Work(Strict):
+    """What an audit does; a class of its own so that these keys come before those of the policy."""
 
     model: str | None = None
     data: DataConfig = DataConfig()
     inputs: dict[str, str | Annotated[list[str], Field(min_length=1)]] = {}
     analysis: AnalysisConfig = AnalysisConfig()
-    format: Format = 1
-    checks: list[Check] = []
-    undecided: Literal["fail", "pass"] = "fail"
-    mode: Literal["enforce", "dry_run", "off"] = "enforce"
-    requires: Requirements | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _with_defaults(cls, content: object) -> object:
-        return with_defaults(content)
 
-    @field_validator("checks")
-    @classmethod
-    def _distinct(cls, checks: list[Check]) -> list[Check]:
-        return distinct(checks)
-
-    @model_validator(mode="after")
-    def _can_fail(self) -> AuditConfig:
-        if self.format > 1:
-            refuse_vacuous(self.checks)
-        return self
+class AuditConfig(PolicyKeys, _Work):
+    """All that an audit is asked to do, its approval policy included; see `load_config` for reading one from a file."""
 
     @property
     def policy(self) -> Policy:
@@ -214,13 +193,18 @@ class AuditConfig(Strict):
         exactly = {"repeats": repeats, "precision": None, "max_repeats": None}
         return self.model_copy(update={"analysis": self.analysis.model_copy(update=exactly)})
 
+    def with_seed(self, seed: int) -> AuditConfig:
+        """Return a configuration whose shuffles have another key."""
+        return self.model_copy(update={"analysis": self.analysis.model_copy(update={"seed": seed})})
+
     def without_secrets(self) -> AuditConfig:
         """Return the configuration with URLs that show neither user nor password nor query."""
         return _with_locations(self, without_secrets)
 
     def to_yaml(self) -> str:
         """Return the configuration as YAML, defaults filled in."""
-        written = {**self.model_dump(mode="json"), **self.policy.as_dict(), "mode": self.mode}
+        asked = self.model_dump(mode="json", exclude=set(Policy.model_fields))
+        written = {**asked, "format": self.format, **self.policy.as_dict(), "mode": self.mode}
         return yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
 
     def disturbance(self) -> dict[str, object]:
@@ -234,9 +218,20 @@ class AuditConfig(Strict):
         The label belongs to it where there are scores, the column of clusters where there is one, and what leads where
         that decides how often.
         """
+        return self._digest(() if self.analysis.repeats == "auto" else ("order_by",))
+
+    def design_digest(self) -> str:
+        """Return the sha256 (64 hex digits) of what is done, but for what a trial fixes by itself: seed and repeats.
+
+        It is that of an audit which was made with the configuration, in which what was found out is filled in.
+        """
+        return self._digest(_LEFT_TO_TRIALS)
+
+    def _digest(self, left_out: Sequence[str]) -> str:
+        """Return the sha256 of what is done, without some keys of the analysis."""
         done = self.model_dump(mode="json", include={"analysis", "inputs"})
-        if self.analysis.repeats != "auto":
-            del done["analysis"]["order_by"]
+        for key in left_out:
+            del done["analysis"][key]
         if self.analysis.scores:
             done["label"] = self.data.label
         if self.data.cluster is not None:

@@ -236,7 +236,7 @@ class ScoreAgainstCheck(_Check):
         return beyond(f"a drop of {self.score}", drop_range(self.score), at_most=self.max_drop)
 
 
-class _SegmentCheck(_OfFeatures):
+class _OfSegments(_Check):
     """What checks on segments have: which segments are meant.
 
     Attributes
@@ -248,7 +248,7 @@ class _SegmentCheck(_OfFeatures):
     segment: Annotated[str, Field(min_length=1)]
 
 
-class SegmentCheck(_Limited, _SegmentCheck):
+class SegmentCheck(_Limited, _OfFeatures, _OfSegments):
     """A limit on a statistic that every perturbation of the features must keep in every segment that is meant."""
 
     statistic: Literal["mean", "shift", "flipped_share"] = "mean"
@@ -264,7 +264,7 @@ class SegmentCheck(_Limited, _SegmentCheck):
         return self._beyond(self.statistic, statistic_range(self.statistic))
 
 
-class SegmentDifferenceCheck(_SegmentCheck):
+class SegmentDifferenceCheck(_OfFeatures, _OfSegments):
     """A limit on how far the means of two segments of a column may lie apart."""
 
     max_difference: Annotated[Number, Field(ge=0)]
@@ -274,6 +274,40 @@ class SegmentDifferenceCheck(_SegmentCheck):
         """What the check asks for, in words."""
         apart = f"differ by at most {self.max_difference:g}"
         return f"means of {self.features_in_words} in two segments of {self.segment} {apart}"
+
+
+class SegmentScoreCheck(_Limited, _OfSegments):
+    """A limit on what a scorer says of the model as it is in every segment that is meant."""
+
+    score: Annotated[str, Field(min_length=1)]
+
+    @property
+    def statement(self) -> str:
+        """What the check asks for, in words."""
+        return f"{self.score} of the model in segment {self.segment} is {self.limit_in_words}"
+
+    @property
+    def why_vacuous(self) -> str | None:
+        """Why no model can miss the limit."""
+        return self._beyond(self.score, score_range(self.score))
+
+
+class SegmentScoreDifferenceCheck(_OfSegments):
+    """A limit on how far what a scorer says of the model may lie apart in two segments of a column."""
+
+    score: Annotated[str, Field(min_length=1)]
+    max_difference: Annotated[Number, Field(ge=0)]
+
+    @property
+    def statement(self) -> str:
+        """What the check asks for, in words."""
+        apart = f"differs by at most {self.max_difference:g}"
+        return f"{self.score} of the model {apart} in two segments of {self.segment}"
+
+    @property
+    def why_vacuous(self) -> str | None:
+        """Why no model can miss the limit."""
+        return beyond(f"a difference of {self.score}", drop_range(self.score), at_most=self.max_difference)
 
 
 def names_of(feature: Features | None) -> tuple[str, ...]:
@@ -293,7 +327,8 @@ def kind_of(check: object) -> str:
         return type(check).__name__
     keys = set(check) if isinstance(check, Mapping) else set()
     if "segment" in keys:
-        return "SegmentDifferenceCheck" if "max_difference" in keys else "SegmentCheck"
+        of_what = "SegmentScore" if "score" in keys else "Segment"
+        return f"{of_what}DifferenceCheck" if "max_difference" in keys else f"{of_what}Check"
     if "score" in keys:
         return "ScoreAgainstCheck" if keys & {"against", "max_drop"} else "ScoreCheck"
     if "against" in keys:
@@ -316,7 +351,9 @@ Check = Annotated[
     | Annotated[ScoreCheck, Tag("ScoreCheck")]
     | Annotated[ScoreAgainstCheck, Tag("ScoreAgainstCheck")]
     | Annotated[SegmentCheck, Tag("SegmentCheck")]
-    | Annotated[SegmentDifferenceCheck, Tag("SegmentDifferenceCheck")],
+    | Annotated[SegmentDifferenceCheck, Tag("SegmentDifferenceCheck")]
+    | Annotated[SegmentScoreCheck, Tag("SegmentScoreCheck")]
+    | Annotated[SegmentScoreDifferenceCheck, Tag("SegmentScoreDifferenceCheck")],
     Discriminator(kind_of),
 ]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
-from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.basics.errors import CheckError, ConfigError, name_list
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.checks import (
     WITH_STATISTIC,
@@ -23,9 +24,34 @@ from nnperm_mlflow.config.checks import (
     refuse_vacuous,
 )
 from nnperm_mlflow.config.requirements import Requirements
+from nnperm_mlflow.config.trial import Text, Trial
 
 Format = Literal[1, 2]
 """Of a policy: checks that name no statistic mean the median in the first, and the mean since the second."""
+
+Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 _.-]*[A-Za-z0-9])?$")]
+"""Of a policy: it is a part of tags and of searches, where other letters would mean something."""
+
+
+def _as_date(given: object) -> object:
+    """Return the date that text tells, as a configuration on record holds it; YAML itself knows dates."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return date.fromisoformat(given)
+    except ValueError as error:
+        raise ValueError("expected a date: 2027-01-31") from error
+
+
+def _only_a_date(given: date) -> date:
+    if isinstance(given, datetime):
+        raise ValueError("expected a date without a time of day: 2027-01-31")
+    return given
+
+
+Day = Annotated[date, BeforeValidator(_only_a_date), BeforeValidator(_as_date)]
+
+_SINCE_2 = {"requires", "name", "version", "owner", "valid_until", "trial"}
 
 
 def with_defaults(content: object) -> object:
@@ -33,9 +59,12 @@ def with_defaults(content: object) -> object:
     if not isinstance(content, Mapping):
         return content
     if content.get("format", 1) == 1:
-        if content.get("requires") is not None:
-            raise ValueError("'requires' needs 'format: 2', in which it is a part of the policy's digest")
+        said = sorted(key for key in _SINCE_2 if content.get(key) is not None)
+        if said:
+            raise ValueError(f"{name_list(said)} needs 'format: 2', in which it is a part of the policy's digest")
         return content
+    if content.get("trial") is not None and content.get("name") is None:
+        raise ValueError("'trial' needs a 'name': attempts are counted by the name of the policy")
     if not isinstance(content.get("checks"), list):
         return content
     checks = [
@@ -45,8 +74,8 @@ def with_defaults(content: object) -> object:
     return {**content, "checks": checks}
 
 
-class Policy(Strict):
-    """What a version must keep to be approved.
+class PolicyKeys(Strict):
+    """What a document says of a policy, be it a file of its own or a part of a configuration.
 
     Attributes
     ----------
@@ -55,10 +84,20 @@ class Policy(Strict):
     checks : list of the kinds in `config.checks`
     undecided : {"fail", "pass"}
         What a check counts as whose interval straddles its limit.
-    requires : Requirements or None
-        What an audit must rest on before anything is said of it; since the second format.
     mode : {"enforce", "dry_run", "off"}
         Whether a verdict of fail blocks, is only written, or no verdict is given at all.
+    requires : Requirements or None
+        What an audit must rest on before anything is said of it; like all that follows since the second format.
+    name : str or None
+        By which verdicts and tags know the policy.
+    version : str, int or None
+        Of the policy.
+    owner : str or None
+        Who answers for it.
+    valid_until : date or None
+        The last day (UTC) on which something is decided by it.
+    trial : Trial or None
+        What an audit under it has to be, and how often there may be one.
     """
 
     format: Format = 1
@@ -66,6 +105,11 @@ class Policy(Strict):
     undecided: Literal["fail", "pass"] = "fail"
     mode: Literal["enforce", "dry_run", "off"] = "enforce"
     requires: Requirements | None = None
+    name: Name | None = None
+    version: Annotated[int, Field(ge=0)] | Text | None = None
+    owner: Text | None = None
+    valid_until: Day | None = None
+    trial: Trial | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -78,10 +122,14 @@ class Policy(Strict):
         return distinct(checks)
 
     @model_validator(mode="after")
-    def _can_fail(self) -> Policy:
+    def _can_fail(self) -> PolicyKeys:
         if self.format > 1:
             refuse_vacuous(self.checks)
         return self
+
+
+class Policy(PolicyKeys):
+    """What a version must keep to be approved; see `PolicyKeys`."""
 
     @property
     def applies(self) -> bool:
@@ -93,6 +141,39 @@ class Policy(Strict):
         """URIs of the versions that checks compare with."""
         compares = (AgainstCheck, ScoreAgainstCheck)
         return tuple(dict.fromkeys(check.against for check in self.checks if isinstance(check, compares)))
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: its name and version; nothing where it has no name."""
+        if self.name is None:
+            return ""
+        return f"'{self.name}'" + ("" if self.version is None else f", version {self.version}")
+
+    @property
+    def about(self) -> str:
+        """Whose policy it is and how long it holds, in words; nothing where it does not say."""
+        owner = "" if self.owner is None else f"of {self.owner}"
+        until = "" if self.valid_until is None else f"valid until {self.valid_until:%Y-%m-%d}"
+        return ", ".join(part for part in (owner, until) if part)
+
+    def refuse_expired(self, today: date) -> None:
+        """Refuse to decide anything after the last day on which the policy holds.
+
+        Parameters
+        ----------
+        today : date
+            In UTC.
+
+        Raises
+        ------
+        CheckError
+        """
+        if self.valid_until is not None and today > self.valid_until and self.mode != "off":
+            whose = "" if self.owner is None else f" Ask {self.owner} for one that holds."
+            raise CheckError(
+                f"the policy {self.label or self.digest()[:12]} was valid until {self.valid_until:%Y-%m-%d}, and it is "
+                f"{today:%Y-%m-%d} (UTC): nothing is decided by it any more.{whose}"
+            )
 
     def scores_against(self, asked: str) -> frozenset[str]:
         """Return the scores that checks compare with those of a version, by the URI as the policy gives it."""

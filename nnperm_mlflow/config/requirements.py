@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from nnperm_mlflow.basics.documents import Strict
-
-_FEWEST_DIGITS = 8
-
-AtLeast = Annotated[int, Field(ge=1)]
+from nnperm_mlflow.basics.documents import AtLeast, Digest, Strict
 
 
 class Requirements(Strict):
@@ -30,12 +24,15 @@ class Requirements(Strict):
         That no feature of the model was left out, and each changed its value in some row.
     not_training : True
         That the audited rows are shown not to be those that the model was fitted to.
+    model_code : "none"
+        That no code that came with the model ran when it was loaded and called.
     """
 
     rows: AtLeast | None = None
     repeats: AtLeast | None = None
     positives: AtLeast | None = None
     clusters: AtLeast | None = None
-    data: Annotated[str, Field(min_length=_FEWEST_DIGITS, max_length=64, pattern="^[0-9a-f]+$")] | None = None
+    data: Digest | None = None
     features: Literal["all"] | None = None
     not_training: Literal[True] | None = None
+    model_code: Literal["none"] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,9 @@ from nnperm_mlflow.analysis.statistics.order import BEFORE
 from nnperm_mlflow.basics.audit_files import (
     CONFIG_FILE,
     DIFFERENCES_FILE,
+    SCORE_DIFFERENCES_FILE,
     SCORES_FILE,
+    SEGMENT_SCORES_FILE,
     SEGMENTS_FILE,
     SUMMARY_FILE,
     TABLE_FILE,
@@ -30,7 +32,7 @@ from nnperm_mlflow.basics.errors import EvidenceError, name_list
 from nnperm_mlflow.config.audit_config import AuditConfig, load_config
 from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.evidence.scores_file import read_own_scores
-from nnperm_mlflow.evidence.segments_file import read_segments
+from nnperm_mlflow.evidence.segments_file import read_segment_scores, read_segments
 from nnperm_mlflow.evidence.summary_file import read_summary
 from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Subject
@@ -41,6 +43,9 @@ SCORES_DIGEST = "scores_digest"
 """That of the model's own scores, where the audit told them."""
 SEGMENTS_DIGEST, DIFFERENCES_DIGEST = "segments_digest", "segment_differences_digest"
 """Those of what is told of segments, where the audit was asked for them."""
+
+SEGMENT_SCORES_DIGEST, SCORE_DIFFERENCES_DIGEST = "segment_scores_digest", "segment_score_differences_digest"
+"""Those of what scorers say of segments, where the audit tells it."""
 
 _DONORS_BEFORE = "permutations with their own values"  # within strata, of audits that do not say it
 
@@ -184,6 +189,14 @@ class AuditRecord:
         return TrainingOverlap.from_params(self.params)
 
     @property
+    def model_code(self) -> str:
+        """Where code that came with the model ran: "none", "isolated", "in process"; "unknown" where it is not said."""
+        told = self.params.get("model_code")
+        if told is None:  # before it was said, none ran without trust
+            return "none" if self.params.get("model_trusted") == "False" else "unknown"
+        return str(told)
+
+    @property
     def basis(self) -> Basis:
         """What the audit must have in common with another to be compared with it row by row."""
         disturbance = {**self.config.disturbance(), "donors": self.donors}
@@ -235,8 +248,11 @@ class AuditRecord:
         """What is told of segments, the files' digests checked; None where the audit was not asked for them."""
         if SEGMENTS_DIGEST not in self.params:
             return None
-        files = {SEGMENTS_FILE: SEGMENTS_DIGEST, DIFFERENCES_FILE: DIFFERENCES_DIGEST}
-        return read_segments(*(self._checked(self.files.fetch(name), digest) for name, digest in files.items()))
+        tables = read_segments(*self._both({SEGMENTS_FILE: SEGMENTS_DIGEST, DIFFERENCES_FILE: DIFFERENCES_DIGEST}))
+        if SEGMENT_SCORES_DIGEST not in self.params:
+            return tables
+        of_scores = {SEGMENT_SCORES_FILE: SEGMENT_SCORES_DIGEST, SCORE_DIFFERENCES_FILE: SCORE_DIFFERENCES_DIGEST}
+        return replace(tables, scores=read_segment_scores(*self._both(of_scores)))
 
     @cached_property
     def config(self) -> AuditConfig:
@@ -280,6 +296,10 @@ class AuditRecord:
 
     def _count(self, name: str) -> int | None:
         return self._number(name) if name in self.params else None
+
+    def _both(self, digests: Mapping[str, str]) -> list[Path]:
+        """Return where files lie, each with its digest checked."""
+        return [self._checked(self.files.fetch(name), digest) for name, digest in digests.items()]
 
     def _checked(self, path: Path, digest: str) -> Path:
         told = self.param(digest)

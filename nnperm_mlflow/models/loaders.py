@@ -1,7 +1,8 @@
 """From a model's files to a predictor, without running code that came with them.
 
 A network is loaded from its own file alone: pickles and code beside it stay unread. Only a model that is nothing but
-code (most flavours behind pyfunc, networks with classes of their own) is refused until somebody says it is trusted.
+code (most flavours behind pyfunc, networks with classes of their own) is refused until somebody says it is trusted, and
+then runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from nnperm_mlflow.basics.documents import read_yaml
 from nnperm_mlflow.basics.errors import ConfigError, ModelError, ModelNotFoundError, TrackingError, says_missing
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.models._storage import files_uri, refuse_missing
-from nnperm_mlflow.models.model_files import ModelFiles, refuse_outside
+from nnperm_mlflow.models._stored_parts import refuse_parts_elsewhere
+from nnperm_mlflow.models.isolation.isolated_predictor import load_isolated
+from nnperm_mlflow.models.isolation.process import ModelProcess
+from nnperm_mlflow.models.model_files import ModelCode, ModelFiles, refuse_outside
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import is_of_keras_2
 from nnperm_mlflow.models.predictor import Predictor
@@ -29,6 +33,9 @@ logger = logging.getLogger(__name__)
 _NETWORK_FLAVOURS = ("keras", "tensorflow")  # in MLflow's order
 _NETWORK_LOADERS = (None, "mlflow.tensorflow", "mlflow.keras")
 """Modules by which MLflow calls a network and nothing else."""
+
+_FILES = (".keras", ".h5")
+"""Endings of networks that are one file; others are directories."""
 
 _KERAS_BACKENDS = ("jax", "torch", "numpy", "openvino")
 _MOST_BYTES = 16 << 20  # of an MLmodel file: its signature has a line for each column
@@ -93,6 +100,90 @@ def _are_there(reference: ModelReference) -> bool:
         return False
 
 
+class ModelAccess:
+    """Loads one model, and ends what it runs in.
+
+    Parameters
+    ----------
+    trust_model : bool
+        Allow code that came with the model to run.
+    isolate : bool
+        Run it in a process of its own, which begins to load libraries at once.
+    folder : Path
+        For that process; made if need be.
+
+    Attributes
+    ----------
+    code : {"none", "isolated", "in process"}
+        Where such code ran; known once the model is loaded.
+    """
+
+    def __init__(self, trust_model: bool, isolate: bool, folder: Path) -> None:
+        self.code: ModelCode = "none"
+        self._trusts = trust_model
+        self._process = ModelProcess(folder) if trust_model and isolate else None
+
+    def load(self, files: ModelFiles, reference: ModelReference) -> Predictor:
+        """Make a model callable.
+
+        Parameters
+        ----------
+        files : ModelFiles
+        reference : ModelReference
+            For messages.
+
+        Returns
+        -------
+        Predictor
+
+        Raises
+        ------
+        ModelError
+            As `models.loaders.load_predictor` does.
+        """
+        if not self._trusts:
+            return load_predictor(files, reference)
+        if self._process is None:
+            predictor, runs_code = load_as_needed(files, reference)
+            self.code = "in process" if runs_code else "none"
+            return predictor
+        isolated = load_isolated(self._process, files, reference)
+        self.code = "isolated" if isolated.runs_code else "none"
+        return isolated
+
+    def close(self) -> None:
+        """End the model's process, if there is one."""
+        if self._process is not None:
+            self._process.close()
+
+
+def load_as_needed(files: ModelFiles, reference: ModelReference) -> tuple[Predictor, bool]:
+    """Make a trusted model callable, by its own code only where it cannot be had without.
+
+    Parameters
+    ----------
+    files : ModelFiles
+    reference : ModelReference
+        For messages.
+
+    Returns
+    -------
+    predictor : Predictor
+    runs_code : bool
+        Whether code that came with the model may have run, and may run when it is called.
+
+    Raises
+    ------
+    ModelError
+        As `load_predictor` does of a trusted model.
+    """
+    try:
+        return load_predictor(files, reference), False
+    except ModelError as error:
+        logger.debug("the model is loaded by its own code, since without it: %s", error)
+        return load_predictor(files, reference, trust_model=True), True
+
+
 def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bool = False) -> Predictor:
     """Make a model callable.
 
@@ -113,7 +204,8 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
     UntrustedModelError
         If loading needs such code and `trust_model` is not set.
     ModelError
-        If the files are not what the MLmodel says, or a needed package is missing.
+        If the files are not what the MLmodel says, a part of a network lies in another file, or a needed package is
+        missing.
     """
     is_network = _is_network(files.mlmodel["flavors"])
     network = next(_network_files(files), None) if is_network else None
@@ -124,13 +216,16 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
             if is_network:
                 raise ModelError(f"{reference} has no network file where its MLmodel says: have files been deleted?")
             return load_pyfunc(files.path, files.mlmodel, reference, trust_model)
-        _name_what_stays_unread(files, reference, trust_model)
-        return _network_loader(network)(network, files, reference, trust_model)
+        if network.suffix in _FILES:
+            refuse_parts_elsewhere(network, reference)
+        predictor = _network_loader(network)(network, files, reference, trust_model)
     except ImportError as error:
         raise ModelError(
             f"{reference} needs the package '{error.name}', which is not installed here. "
             "For networks: pip install 'nnperm_mlflow[tensorflow]'."
         ) from error
+    _name_what_stays_unread(files, reference, trust_model)
+    return predictor
 
 
 def _is_network(flavours: Mapping[str, Any]) -> bool:
@@ -154,13 +249,13 @@ def _network_files(files: ModelFiles) -> Iterator[Path]:
                 ["model.h5", "model.keras"] if conf.get("save_format") == "h5" else ["model.keras", "model.h5"]
             )
             for candidate in (*(base / name for name in own_formats), base / "model", base):
-                is_network = candidate.suffix in (".keras", ".h5") or (candidate / "saved_model.pb").is_file()
+                is_network = candidate.suffix in _FILES or (candidate / "saved_model.pb").is_file()
                 if candidate.exists() and is_network:
                     yield candidate
 
 
 def _network_loader(network: Path) -> Callable[[Path, ModelFiles, ModelReference, bool], Predictor]:
-    if network.suffix in (".keras", ".h5"):
+    if network.suffix in _FILES:
         _refuse_other_backend()
         from nnperm_mlflow.models.keras.network import load_network  # noqa: PLC0415
 

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.approval.policy_check import find_record, policy_for
+from nnperm_mlflow.approval.attempts import attempts_of, refuse_attempts
+from nnperm_mlflow.approval.policy_check import find_record
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError, RefusedError
-from nnperm_mlflow.config.policy import AnyPolicy
+from nnperm_mlflow.config.policy import AnyPolicy, Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
-from nnperm_mlflow.promotion.rereading import Rereading, confirm, confirm_verdict
+from nnperm_mlflow.promotion.rereading import confirm, confirm_files
+from nnperm_mlflow.promotion.terms import Terms
+from nnperm_mlflow.promotion.verdict_confirmation import confirm_verdict, judge_against
 from nnperm_mlflow.registry.aliases import Promotion, holder_of, move_alias
 from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected, current_user
 from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.sightings import Sightings
 from nnperm_mlflow.registry.tags import RUN_TAG
-from nnperm_mlflow.verdict.verdict import stamp
+from nnperm_mlflow.verdict.attempt import Attempt
+from nnperm_mlflow.verdict.verdict import Verdict, stamp
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +42,11 @@ def promote(
     reads_data: bool = True,
     recompute: bool = False,
     trust_model: bool = False,
+    allow_data: Sequence[str] = (),
+    waiver: str | None = None,
+    seed_secret: str | Path | None = None,
 ) -> Promotion:
-    """Give a version an alias, if the evidence on record bears the verdict that it passes.
+    """Give a version an alias, if the evidence bears the verdict that it passes.
 
     Parameters
     ----------
@@ -46,7 +55,7 @@ def promote(
     alias : str
         The alias it shall have: `champion`.
     policy : Policy, str or Path, optional
-        What it must keep; by default the policy of its audit.
+        What it must keep; by default the checks of `config`, else the policy of its audit.
     run_id : str, optional
         The run with the audit; by default the newest of the version.
     experiment : str, optional
@@ -54,14 +63,24 @@ def promote(
     table : str or Path, optional
         A copy of the deviation table, where that was kept out of the run.
     config : str or Path, optional
-        A YAML file whose `data` say where the data are now; by default they are where the audit found them.
+        The YAML file that the version should have been audited with, and where the data are now: audits that were made
+        otherwise are refused. By default the audit's own is taken on trust.
     reads_data : bool
         Whether the data are read again, and must still be those that were audited.
     recompute : bool
-        Whether the whole audit is made again, and its numbers must come out as on record: the only way to know that
-        nobody has made them up.
+        Whether the audits of the version, and of those that it is compared with, are made again and judged, and what is
+        on record must agree: the only way to know that nobody has made the numbers up.
     trust_model : bool
-        Allow code that came with the model to run, where the audit is made again.
+        Allow code that came with the model to run, where `config` or `recompute` load it.
+    allow_data : sequence of str
+        Paths, or how URIs begin, from which data may be read that a run names; by default files of this machine. What
+        `config` names is always read.
+    waiver : str, optional
+        Why the version is promoted although the trial of its policy allows no such attempt more, or another one has
+        failed; it is written down.
+    seed_secret : str or Path, optional
+        A file with a secret of at least 16 bytes. With `recompute` the audits are made with a seed that follows from
+        it, the policy and the data, which nobody else can tell beforehand, and what comes out is judged.
 
     Returns
     -------
@@ -70,10 +89,24 @@ def promote(
     Raises
     ------
     RefusedError
-        If the evidence does not bear it: no finished audit, another verdict or policy, other model files or data,
-        changed files, an alias that has moved meanwhile. The message says which. Nothing is changed then.
+        If the evidence does not bear it: no finished audit, another verdict or policy, another configuration, other
+        model files or data, changed files, an alias that has moved meanwhile. The message says which. Nothing is
+        changed then.
+    TrackingError
+        If somebody else moved the alias at the very same time.
     """
-    rereading = Rereading(reads_data, recompute, config, trust_model)
+    terms = Terms(
+        policy=policy,
+        config_file=config,
+        recomputes=recompute,
+        reads_data=reads_data,
+        trust_model=trust_model,
+        allowed=(allow_data,) if isinstance(allow_data, str) else tuple(allow_data),
+        experiment=experiment,
+        table=table,
+        waiver=waiver,
+        secret_file=seed_secret,
+    )
     with connected() as (client, scratch):
         reference = pin_model(client, model_uri)
         if reference.name is None or reference.version is None:
@@ -82,14 +115,15 @@ def promote(
             )
         holder = holder_of(client, reference.name, alias)
         try:
-            record = _find_evidence(client, reference, scratch, run_id=run_id, experiment=experiment, table=table)
-            used = policy_for(record, policy)
-            confirm(client, record, reference, scratch / "confirmed", rereading)
-            verdict = confirm_verdict(client, record, used, scratch, experiment)
+            record = _find_evidence(client, reference, scratch, run_id=run_id, terms=terms)
+            used = terms.policy_of(record)
+            used.refuse_expired(datetime.now(timezone.utc).date())
+            attempts = _attempts(client, record, scratch, terms=terms, policy=used)
+            verdict = _decide(client, record, reference, scratch / "confirmed", terms=terms, policy=used)
         except AuditError as error:
             raise RefusedError(f"{reference} does not become '{alias}': {error}") from error
         if verdict.blocks:
-            raise RefusedError(f"{reference} does not become '{alias}': {verdict.in_words}.")
+            raise RefusedError(f"{reference} does not become '{alias}': {verdict.in_words}.", verdict)
         if verdict.status == "fail":
             logger.warning("%s fails its policy, which is a dry run: it is promoted all the same", reference)
         promotion = Promotion(
@@ -100,34 +134,73 @@ def promote(
             by=current_user(),
             at=stamp(datetime.now(timezone.utc)),
             run_id=record.run_id,
-            newest_run_id=next((str(run.info.run_id) for run in find_audits(client, reference.uri)), record.run_id),
+            newest_run_id=_newest(client, reference) or record.run_id,
             verdict=verdict.status,
             policy_digest=used.digest(),
-            policy_is_given=policy is not None,
-            data_read_again=rereading.data,
-            audited_again=rereading.audit,
+            policy_is_given=terms.gives_policy,
+            data_read_again=terms.reads_data,
+            audited_again=terms.recomputes,
+            config_is_given=terms.config is not None,
+            taken_on_trust=terms.taken_on_trust(),
+            policy_name=used.name,
+            attempts=attempts,
+            waiver=waiver,
+            seed=terms.own_seed(used, record) or record.seed,
+            seed_is_secret=terms.secret is not None,
         )
         move_alias(client, promotion, reference)
     return promotion
 
 
 def _find_evidence(
-    client: MlflowClient,
-    reference: ModelReference,
-    folder: Path,
-    *,
-    run_id: str | None,
-    experiment: str | None,
-    table: str | Path | None,
+    client: MlflowClient, reference: ModelReference, folder: Path, *, run_id: str | None, terms: Terms
 ) -> AuditRecord:
     """Return the audit to rely on: the one named, else the newest; one that the version names must still be there."""
+    experiment, table = terms.experiment, terms.table
     if run_id is not None:
-        record = find_record(client, folder, run_id=run_id, table=table)
-    else:
-        tags = client.get_model_version(reference.name, reference.version).tags
-        if RUN_TAG in tags:
-            read_audit(client, tags[RUN_TAG], folder / tags[RUN_TAG])
-        record = find_record(client, folder, model_uri=reference.uri, table=table, experiment=experiment)
-    if record.model != reference.uri:
-        raise EvidenceError(f"{record} is an audit of {record.model}. Name one of {reference.uri} (nnperm history).")
-    return record
+        return find_record(client, folder, run_id=run_id, table=table, experiment=experiment)
+    tags = client.get_model_version(reference.name, reference.version).tags
+    if RUN_TAG in tags:
+        read_audit(client, tags[RUN_TAG], folder / tags[RUN_TAG])
+    seen = Sightings.of_user()
+    return find_record(client, folder, model_uri=reference.uri, table=table, experiment=experiment, sightings=seen)
+
+
+def _newest(client: MlflowClient, reference: ModelReference) -> str:
+    """Return the run of the version's newest audit; "" where there is none whose end can be believed."""
+    found = find_audits(client, reference.uri, sightings=Sightings.of_user())
+    return str(found[0].info.run_id) if found else ""
+
+
+def _attempts(
+    client: MlflowClient, record: AuditRecord, folder: Path, *, terms: Terms, policy: Policy
+) -> tuple[Attempt, ...]:
+    """Return the other attempts to pass the policy, unless they speak against this one and nobody says why not."""
+    wanted = record.param("model_digest"), record.param("data_digest")
+    attempts = attempts_of(client, policy, *wanted, folder=folder, but=record.run_id)
+    try:
+        refuse_attempts(policy, attempts, terms.waiver)
+    except EvidenceError as error:
+        if policy.mode == "enforce":
+            raise
+        logger.warning("the policy is a dry run: %s", error)
+    return attempts
+
+
+def _decide(
+    client: MlflowClient, record: AuditRecord, reference: ModelReference, folder: Path, *, terms: Terms, policy: Policy
+) -> Verdict:
+    """Return the verdict on what was read again, or, where that is asked for, on what was computed again."""
+    again = confirm(client, record, reference, folder / "version", terms=terms, policy=policy)
+    told = confirm_verdict(client, record, folder / "baselines", terms=terms, policy=policy)
+    others, read, of_others = {}, [(record, reference)], terms.of_baseline(record)
+    for number, (asked, other) in enumerate(told.others.items()):
+        baseline = pin_model(client, told.pinned[asked])
+        where = folder / f"baseline{number}"
+        others[asked] = confirm(client, other, baseline, where, terms=of_others, policy=policy)
+        read.append((other, baseline))
+    for number, (audited, model) in enumerate(read):
+        confirm_files(audited, model, folder / f"at_last{number}")
+    if not terms.recomputes or told.verdict.blocks:  # which another seed does not undo
+        return told.verdict
+    return judge_against(policy, told.pinned, again, others, terms.own_seed(policy, record))

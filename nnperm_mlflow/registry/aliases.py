@@ -12,10 +12,11 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.audit_files import PROMOTION_FILE
 from nnperm_mlflow.basics.display import as_html, in_a_line
-from nnperm_mlflow.basics.errors import RefusedError, says_missing
+from nnperm_mlflow.basics.errors import RefusedError, TrackingError, says_missing
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.registry.tags import KIND_TAG, MODEL_TAG, PROMOTION
+from nnperm_mlflow.verdict.attempt import Attempt
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,20 @@ class Promotion:
         Whether the policy was given by who promoted; else it is the audit's own.
     data_read_again, audited_again : bool
         Whether the data were read again and found to be those that were audited, and the whole audit made again.
+    config_is_given : bool
+        Whether the configuration was given by who promoted, and the audit's own found to be the same.
+    taken_on_trust : tuple of str
+        What was neither computed, read nor given again, in words.
+    policy_name : str or None
+        Of the policy.
+    attempts : tuple of Attempt
+        Other audits of the same model files on the same data under policies of that name.
+    waiver : str or None
+        Why the version was promoted although these speak against it.
+    seed : int
+        Of the audit that was judged.
+    seed_is_secret : bool
+        Whether that follows from a secret of who promoted.
     """
 
     model: str
@@ -59,6 +74,13 @@ class Promotion:
     policy_is_given: bool
     data_read_again: bool
     audited_again: bool
+    config_is_given: bool = False
+    taken_on_trust: tuple[str, ...] = ()
+    policy_name: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    waiver: str | None = None
+    seed: int = 0
+    seed_is_secret: bool = False
 
     def __repr__(self) -> str:
         before = f" instead of version {self.replaced}" if self.replaced else ""
@@ -75,6 +97,8 @@ class Promotion:
             "evidence": f"run {self.run_id}",
             "data read again": "yes" if self.data_read_again else "no",
             "audited again": "yes" if self.audited_again else "no",
+            "taken on trust": ", ".join(self.taken_on_trust) or "nothing",
+            **({} if self.waiver is None else {"waived": self.waiver}),
         }
         return as_html(f"version {self.version} of {self.model} is '{self.alias}'", facts=facts.items())
 
@@ -103,6 +127,8 @@ def move_alias(client: MlflowClient, promotion: Promotion, reference: ModelRefer
     ------
     RefusedError
         If another than the version that was to be replaced holds the alias by now.
+    TrackingError
+        If another version holds it once it has been set: somebody else moved it at the same time.
     """
     name, alias = promotion.model, promotion.alias
     with RunSession(client) as session:
@@ -119,11 +145,24 @@ def move_alias(client: MlflowClient, promotion: Promotion, reference: ModelRefer
                 "moved it (nnperm history), and promote again."
             )
         client.set_registered_model_alias(name, alias, promotion.version)
+        _confirm_held(client, promotion)
         try:
             client.set_model_version_tag(name, promotion.version, f"nnperm.promoted.{alias}", _in_short(promotion))
         except MlflowException as error:  # the alias has moved, and the run says so
             logger.warning("the version's tag could not be written (%s); the promotion stands", error.error_code)
     return run_id
+
+
+def _confirm_held(client: MlflowClient, promotion: Promotion) -> None:
+    """Read an alias once more after it was set: no server sets it for one caller at a time."""
+    holder = holder_of(client, promotion.model, promotion.alias)
+    if holder != promotion.version:
+        there = "nothing" if holder is None else f"version {holder}"
+        raise TrackingError(
+            f"'{promotion.alias}' of {promotion.model} was given to version {promotion.version}, and is {there} now: "
+            "somebody else moved it at the same time. Look at who did (nnperm history), and promote again the version "
+            "that shall have it."
+        )
 
 
 def _in_short(promotion: Promotion) -> str:

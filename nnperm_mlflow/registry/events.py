@@ -19,7 +19,7 @@ from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.audits import status_of
 from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.registry.tags import ERROR_TAG, KIND_TAG, PROMOTION
-from nnperm_mlflow.verdict.verdict import GivenVerdict, Status, stamp
+from nnperm_mlflow.verdict.verdict import PastVerdict, Status, stamp
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +53,13 @@ class Event:
         That was given, or that a promotion stood on.
     mode : str or None
         `dry_run` where a verdict blocks nothing.
-    policy_digest : str or None
+    policy_name, policy_digest : str or None
     top_feature : str or None
         What moved predictions most in an audit.
     alias, replaced : str or None
         Of a promotion: the alias, and the version that had it before.
+    doubt : str
+        Why nobody should believe when an audit ended; nothing where it may well be so.
     in_words : str
     """
 
@@ -72,16 +74,22 @@ class Event:
     is_readable: bool = True
     verdict: str | None = None
     mode: str | None = None
+    policy_name: str | None = None
     policy_digest: str | None = None
     top_feature: str | None = None
     alias: str | None = None
     replaced: str | None = None
+    doubt: str = ""
     in_words: str = ""
 
     @property
     def is_evidence(self) -> bool:
         """Whether it can be relied on."""
-        return self.status == "FINISHED" and self.is_readable
+        return self.status == "FINISHED" and self.is_readable and not self.doubt
+
+    def doubted(self, doubt: str) -> Event:
+        """Return the event with a doubt, in words, too."""
+        return replace(self, doubt=doubt, in_words=f"{self.in_words}; doubtful: {doubt}") if doubt else self
 
 
 class _ToldPromotion(Tolerant):
@@ -179,7 +187,7 @@ def _verdict(record: AuditRecord, blank: Event, name: str) -> Event:
 
 def _given(record: AuditRecord, event: Event, name: str, moment: datetime | None) -> Event:
     """Tell a verdict; the name of its file has the moment to the microsecond, the file to the second."""
-    told = record.read(name, GivenVerdict)
+    told = record.read(name, PastVerdict)
     if told.subject.get("run_id") != record.run_id:
         raise EvidenceError(f"{name} of {record} is no verdict on its audit. Apply the policy again: nnperm check.")
     try:
@@ -192,6 +200,7 @@ def _given(record: AuditRecord, event: Event, name: str, moment: datetime | None
         who=told.given_by,
         verdict=told.verdict,
         mode=told.mode,
+        policy_name=told.policy_name,
         policy_digest=told.policy_digest,
         in_words=told.in_words if event.status == "FINISHED" else f"{told.in_words}, but the audit is {event.status}",
     )

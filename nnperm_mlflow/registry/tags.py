@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 AUDIT, COMPARISON, PROMOTION = "audit", "comparison", "promotion"
 """What a run of ours is, as its tag `nnperm.kind` says."""
 
@@ -19,5 +21,17 @@ ERROR_TAG = "nnperm.error"
 RUN_TAG = "nnperm.run_id"
 """Tag of a version: the run of its newest audit."""
 
-VERDICT_TAGS = ("nnperm.verdict", "nnperm.policy", "nnperm.mode")
-"""Tags of a run and of a version: pass or fail, the policy's digest, whether it is enforced."""
+VERDICT_TAGS = ("nnperm.verdict", "nnperm.policy", "nnperm.mode", "nnperm.policy_name")
+"""Tags of a run and of a version: pass or fail, the policy's digest, whether it is enforced, its name if it has one."""
+
+_UNDER = "nnperm.verdict."
+
+
+def verdict_tag_of(policy: str) -> str:
+    """Return the tag of a run and of a version that tells the newest verdict under the policies of a name."""
+    return _UNDER + policy
+
+
+def verdicts_by_policy(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return for each name of a policy, of which tags tell a verdict, `pass` or `fail`."""
+    return {key.removeprefix(_UNDER): value for key, value in tags.items() if key.startswith(_UNDER)}

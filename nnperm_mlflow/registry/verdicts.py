@@ -14,7 +14,7 @@ from nnperm_mlflow.basics.audit_files import CARD_FILE, VERDICT_FILE, VERDICTS_F
 from nnperm_mlflow.registry.connection import current_user
 from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.publication import VerdictContent
-from nnperm_mlflow.registry.tags import ERROR_TAG, VERDICT_TAGS
+from nnperm_mlflow.registry.tags import ERROR_TAG, VERDICT_TAGS, verdict_tag_of
 from nnperm_mlflow.verdict.verdict import Verdict, stamp
 
 
@@ -51,8 +51,11 @@ def log_verdict(client: MlflowClient, run_id: str, content: VerdictContent) -> l
             client.log_text(run_id, text, path)
         for key, value in content.tags.items():
             client.set_tag(run_id, key, value)
-        if VERDICT_FILE in content.texts and ERROR_TAG in client.get_run(run_id).data.tags:
-            client.delete_tag(run_id, ERROR_TAG)  # it said why there was no verdict
+        if VERDICT_FILE in content.texts:
+            past = [ERROR_TAG, *VERDICT_TAGS]  # why there was no verdict, and what the one before told beside this
+            tags = client.get_run(run_id).data.tags
+            for key in (key for key in past if key in tags and key not in content.tags):
+                client.delete_tag(run_id, key)
     except (MlflowException, HTTPError) as error:
         return [refused(error, f"run {run_id}")]
     return []
@@ -60,5 +63,7 @@ def log_verdict(client: MlflowClient, run_id: str, content: VerdictContent) -> l
 
 def verdict_tags(verdict: Verdict) -> dict[str, str]:
     """Return the tags that tell a verdict, of a run and of a version."""
-    told = (verdict.status, verdict.policy.digest(), verdict.policy.mode)
-    return dict(zip(VERDICT_TAGS, told, strict=True))
+    policy = verdict.policy
+    told = dict(zip(VERDICT_TAGS, (verdict.status, policy.digest(), policy.mode, policy.name), strict=True))
+    of_policy = {} if policy.name is None else {verdict_tag_of(policy.name): verdict.status}
+    return {**{key: value for key, value in told.items() if value is not None}, **of_policy}

@@ -15,7 +15,7 @@ from nnperm_mlflow.basics.text import as_text
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.publication import VersionLink
-from nnperm_mlflow.registry.tags import RUN_TAG, VERDICT_TAGS
+from nnperm_mlflow.registry.tags import RUN_TAG, VERDICT_TAGS, verdict_tag_of, verdicts_by_policy
 from nnperm_mlflow.registry.verdicts import verdict_tags
 from nnperm_mlflow.verdict.verdict import Status, Verdict, stamp
 
@@ -30,6 +30,7 @@ _SECTION = re.compile(
     re.DOTALL,
 )
 _NAMED_FEATURES = 3
+_TOP_TAG, _WHEN_TAG = "nnperm.top_feature", "nnperm.audited_at"
 _TRIES = 3
 
 
@@ -60,7 +61,8 @@ def link_on_record(record: AuditRecord) -> VersionLink:
     told, when = record.verdict, record.ended_at or datetime.now(timezone.utc)
     if told is None:
         return _link(record, when, {}, None, None)
-    tags = {key: value for key, value in record.tags.items() if key in VERDICT_TAGS}
+    by_policy = [verdict_tag_of(name) for name in verdicts_by_policy(record.tags)]
+    tags = {key: value for key, value in record.tags.items() if key in (*VERDICT_TAGS, *by_policy)}
     return _link(record, when, tags, told.in_words, told.verdict)
 
 
@@ -69,8 +71,8 @@ def _link(
 ) -> VersionLink:
     tags = {
         **of_verdict,  # first, since MLflow lists tags in the order of their writing
-        "nnperm.top_feature": str(shuffles(record.summary)["perturbation"].iloc[0])[:250],
-        "nnperm.audited_at": stamp(when),
+        _TOP_TAG: str(shuffles(record.summary)["perturbation"].iloc[0])[:250],
+        _WHEN_TAG: stamp(when),
         RUN_TAG: record.run_id,
     }
     return VersionLink(tags, _section(record, when, in_words), status)
@@ -78,6 +80,9 @@ def _link(
 
 def link_version(client: MlflowClient, name: str, version: str, link: VersionLink) -> list[str]:
     """Tag a model version with its audit and verdict, and put a section into its description.
+
+    What the version tells under the names of other policies stays: of the same audit all of it, of an earlier one each
+    fail. While there is one, the version's verdict is a fail, whatever was decided under another policy.
 
     Where two audits of a version end at once, the tags are those of one of them: whoever wrote the run's id last looks
     whether all the others are its own, and else writes them again.
@@ -96,16 +101,19 @@ def link_version(client: MlflowClient, name: str, version: str, link: VersionLin
     denied = []
     try:
         for _ in range(_TRIES):
-            _write_tags(client, name, version, link)
-            tags = client.get_model_version(name, version).tags
-            told = {key: tags[key] for key in (*VERDICT_TAGS, *link.tags) if key in tags}
-            if told == dict(link.tags) or tags.get(RUN_TAG) != link.tags[RUN_TAG]:
+            before = client.get_model_version(name, version).tags
+            wanted = _beside_others(link, before)
+            _write_tags(client, name, version, before, wanted)
+            now = client.get_model_version(name, version).tags
+            if _verdict_in(now) == _verdict_in(wanted) or now.get(RUN_TAG) != link.tags[RUN_TAG]:
                 break
     except MlflowException as error:
         denied.append(refused(error, f"the tags of models:/{name}/{version}"))
     try:
-        description = client.get_model_version(name, version).description or ""
-        full = with_section(description, link.section, link.status)
+        found = client.get_model_version(name, version)
+        others = _others(link, found.tags)
+        status = "fail" if "fail" in others.values() else link.status
+        full = with_section(found.description or "", link.section + _other_lines(others), status)
         if len(full) <= _MOST_DESCRIPTION:
             client.update_model_version(name, version, full)
         else:
@@ -115,13 +123,46 @@ def link_version(client: MlflowClient, name: str, version: str, link: VersionLin
     return denied
 
 
-def _write_tags(client: MlflowClient, name: str, version: str, link: VersionLink) -> None:
-    before = client.get_model_version(name, version).tags
-    for key in VERDICT_TAGS:
-        if key in before and key not in link.tags:
+def _others(link: VersionLink, before: Mapping[str, str]) -> dict[str, str]:
+    """Return what a version goes on to tell under the names of other policies."""
+    own = verdicts_by_policy(link.tags)
+    is_same = before.get(RUN_TAG) == link.tags[RUN_TAG]
+    told = verdicts_by_policy(before).items()
+    return {name: status for name, status in told if name not in own and (is_same or status == "fail")}
+
+
+def _beside_others(link: VersionLink, before: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that a version shall have: those of the audit, and what stays under other policies' names."""
+    others = _others(link, before)
+    tags = {**link.tags, **{verdict_tag_of(name): status for name, status in others.items()}}
+    failed = [name for name, status in others.items() if status == "fail"]
+    if failed and link.status != "fail":
+        verdict, _, _, policy_name = VERDICT_TAGS
+        rest = {key: value for key, value in tags.items() if key not in VERDICT_TAGS}
+        tags = {verdict: "fail", policy_name: sorted(failed)[0], **rest}
+    return tags
+
+
+def _verdict_in(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that tell of an audit and of verdicts."""
+    by_policy = [verdict_tag_of(name) for name in verdicts_by_policy(tags)]
+    return {key: tags[key] for key in (*VERDICT_TAGS, *by_policy, _TOP_TAG, _WHEN_TAG, RUN_TAG) if key in tags}
+
+
+def _write_tags(
+    client: MlflowClient, name: str, version: str, before: Mapping[str, str], wanted: Mapping[str, str]
+) -> None:
+    for key in _verdict_in(before):
+        if key not in wanted:
             client.delete_model_version_tag(name, version, key)
-    for key, value in link.tags.items():
+    for key, value in wanted.items():
         client.set_model_version_tag(name, version, key, value)
+
+
+def _other_lines(others: Mapping[str, str]) -> str:
+    """Return what the newest verdicts under other policies are, as the last paragraph of a section."""
+    told = ", ".join(f"**{status}** under '{as_text(name)}'" for name, status in sorted(others.items()))
+    return f"\n\nUnder other policies: {told}." if told else ""
 
 
 def _section(record: AuditRecord, when: datetime, verdict: str | None) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from nnperm_mlflow.analysis.scores.own_score import SHARES
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
 from nnperm_mlflow.analysis.uncertainty.families import PairErrors, family_ends, family_reach
 from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
@@ -19,7 +20,7 @@ from nnperm_mlflow.basics.errors import CheckError, did_you_mean, name_list
 from nnperm_mlflow.config.checks import SHARE
 
 FLIPS = "flipped_share"
-"""A statistic that is a share of rows."""
+"""A statistic of deviations that is a share of rows."""
 
 State = Literal["holds", "fails", "undecided"]
 
@@ -63,7 +64,7 @@ class Estimate:
 
     def of_family(self, n: int, statistic: str, n_units: float = math.inf) -> Estimate:
         """Return the number with the interval that is right of each of n numbers at once, see `family_ends`."""
-        ends = family_ends(self.value, self.low, self.high, n, is_share=statistic == FLIPS, n_units=n_units)
+        ends = family_ends(self.value, self.low, self.high, n, is_share=statistic in (FLIPS, *SHARES), n_units=n_units)
         return Estimate(self.value, *ends)
 
     @property

@@ -65,6 +65,14 @@ class Evidence:
         How many of the rows the model was fitted to; None where nobody looked.
     segments : SegmentTables or None
         What is told of segments; None where the audit was not asked for them.
+    design : str
+        Digest of what was done, see `AuditConfig.design_digest`.
+    seed : int or None
+        Key that the shuffles should have under a trial; None for that which follows from policy and data.
+    stages : int
+        Among how many looks at such evidence the level is shared.
+    model_code : str
+        Where code that came with the model ran: "none", "isolated", "in process", "unknown".
     groups : mapping of str to sequence of str
         The members of each group that was named.
     """
@@ -77,6 +85,10 @@ class Evidence:
     excluded: tuple[str, ...] = ()
     training: TrainingOverlap | None = None
     segments: SegmentTables | None = None
+    design: str = ""
+    seed: int | None = None
+    stages: int = 1
+    model_code: str = "unknown"
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from datetime import date, datetime, timezone
 
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.basics.errors import CheckError
@@ -15,7 +17,7 @@ from nnperm_mlflow.verdict.verdict import Outcome, Verdict
 logger = logging.getLogger(__name__)
 
 
-def judge(policy: Policy, evidence: Evidence) -> Verdict:
+def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Verdict:
     """Apply a policy to an audit.
 
     Parameters
@@ -23,6 +25,8 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
     policy : Policy
         With at least one check.
     evidence : Evidence
+    today : date, optional
+        Day of the decision, in UTC; by default that of this machine's clock.
 
     Returns
     -------
@@ -31,8 +35,10 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
     Raises
     ------
     CheckError
-        If the audit lacks what the policy requires, or a check cannot be answered, which is never a pass.
+        If the policy holds no longer, the audit lacks what it requires, or a check cannot be answered, which is never
+        a pass.
     """
+    policy.refuse_expired(today or datetime.now(timezone.utc).date())
     subject = evidence.subject
     if subject.rows < FEWEST_ROWS:
         raise CheckError(
@@ -44,8 +50,9 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
             f"the rows of the audit are of {subject.clusters} clusters: nothing is sure below {FEWEST_ROWS}, and so "
             "nothing passes. Audit rows of more."
         )
-    if policy.requires is not None:
-        refuse_missing(policy.requires, evidence)
+    refuse_missing(policy, evidence)
+    stages = 1 if policy.trial is None else policy.trial.n_stages
+    evidence = replace(evidence, stages=stages)
     outcomes = []
     for check in policy.checks:
         if why := check.why_vacuous:  # in the first format, which keeps its meaning
@@ -53,6 +60,6 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
         lenient = (check.undecided or policy.undecided) == "pass"
         for finding in apply(check, evidence):
             passed = finding.state == "holds" or (finding.state == "undecided" and lenient)
-            outcomes.append(Outcome(check.title, check.statement, finding, passed))
+            outcomes.append(Outcome(check.title, check.statement, replace(finding, stages=stages), passed))
     pinned = {asked: baseline.uri for asked, baseline in evidence.baselines.items()}
     return Verdict(subject, policy, tuple(outcomes), pinned)

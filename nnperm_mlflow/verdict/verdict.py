@@ -13,6 +13,7 @@ from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict._estimates import Estimate, State
+from nnperm_mlflow.verdict.attempt import Attempt
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Finding:
     judged : int
         Numbers that have to keep the limit. Each is held to its own 95 % interval to hold, and to one that is right of
         all of them at once to fail.
+    stages : int
+        Among how many looks the level is shared, see `config.trial`.
     """
 
     of: str
@@ -81,11 +84,12 @@ class Finding:
     words: str
     also: tuple[str, ...] = ()
     judged: int = 1
+    stages: int = 1
 
     @property
     def levels(self) -> dict[str, float]:
         """How likely chance alone is to make a number hold, and to make it fail."""
-        one_end = (1 - LEVEL) / 2
+        one_end = (1 - LEVEL) / 2 / self.stages
         return {"holds": round(one_end, 12), "fails": round(one_end / self.judged, 12)}
 
 
@@ -131,12 +135,15 @@ class Verdict:
         In the order of the policy.
     baselines : mapping of str to str
         For each URI that checks compare with the pinned version it meant.
+    attempts : tuple of Attempt
+        Other audits of the same model files on the same data under policies of that name.
     """
 
     subject: Subject
     policy: Policy
     outcomes: tuple[Outcome, ...]
     baselines: Mapping[str, str]
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -158,10 +165,11 @@ class Verdict:
         """The verdict in a line."""
         n = len(dict.fromkeys(outcome.check for outcome in self.outcomes))
         dry = ", as a dry run" if self.policy.mode == "dry_run" else ""
+        under = f" under {self.policy.label}" if self.policy.name else ""
         if self.status == "pass":
-            return f"pass: {n} of {n} checks are kept{dry}"
+            return f"pass{under}: {n} of {n} checks are kept{dry}"
         names = dict.fromkeys(outcome.check for outcome in self.not_kept)
-        return f"fail: {len(names)} of {n} checks are not kept{dry}: {name_list(names)}"
+        return f"fail{under}: {len(names)} of {n} checks are not kept{dry}: {name_list(names)}"
 
     def __repr__(self) -> str:
         return in_a_line("Verdict", self.in_words, self.subject.model, f"run {self.subject.run_id}")
@@ -182,10 +190,12 @@ class Verdict:
             "verdict": self.status,
             "in_words": self.in_words,
             "mode": self.policy.mode,
+            "policy_name": self.policy.name,
             "policy_digest": self.policy.digest(),
             "policy": self.policy.as_dict(),
             "subject": asdict(self.subject),
             "baselines": dict(self.baselines),
+            "attempts": [asdict(attempt) for attempt in self.attempts],
             "checks": [
                 {
                     "check": outcome.check,
@@ -223,3 +233,9 @@ class GivenVerdict(Tolerant):
     checks: list[dict[str, Any]]
     given_at: str
     given_by: str
+
+
+class PastVerdict(GivenVerdict):
+    """A verdict as history tells it, with the name of its policy, which verdicts of before do not have."""
+
+    policy_name: str | None = None

@@ -6,10 +6,12 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from nnperm_mlflow import audit, promote
 from nnperm_mlflow.approval.policy_check import check
 from nnperm_mlflow.basics.errors import CheckError, DataError, EvidenceError
+from nnperm_mlflow.cli.findings_text import describe
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import FolderFiles
 from nnperm_mlflow.registry.records import read_audit
@@ -42,6 +44,10 @@ def test_segments_are_written_and_read_back_to_the_last_bit(house, tracked, tmp_
     pd.testing.assert_frame_equal(back.segments.segments, found.segments.segments)
     pd.testing.assert_frame_equal(back.segments.differences, found.segments.differences)
     assert len(back.segments.differences) == (6 + 1) * len(found.summary)
+    assert "## Parts of the rows" in (tmp_path / "out" / "audit.md").read_text()
+    largest, _ = found.segments.largest_differences
+    told_to_people = f"segments of region differ most in {largest.what}: {largest.more} has {largest.number} more than"
+    assert told_to_people in describe(found, None)
 
 
 def test_an_audit_that_was_not_asked_tells_nothing_of_segments(house, tracked, tmp_path):
@@ -73,10 +79,48 @@ def test_a_verdict_on_segments_stands_and_the_version_is_promoted_by_it(house, t
     assert str(tracked.get_model_version_by_alias("parted", "segmented").version) == "1"
 
 
+OF_SCORES = [
+    {"segment": "any", "score": "roc_auc", "min": 0.2},
+    {"segment": "region", "score": "roc_auc", "max_difference": 0.5},
+]
+
+
+def test_scores_of_segments_are_on_record_checked_and_confirmed_by_another_audit(house, tracked, tmp_path):
+    settings = asked(house, "region", format=2, checks=OF_SCORES)
+    settings["analysis"]["scores"] = ["roc_auc"]
+    found = audit(settings, model_uri="models:/parted/1", output=tmp_path / "out")
+    told = found.segments.scores.scores
+    by_row = found.table.drop_duplicates("row").sort_values("row")
+    for row in told.itertuples():
+        here = (house.table["region"] == int(row.segment.removeprefix("region="))).to_numpy()
+        by_hand = roc_auc_score(house.table["label"][here], by_row["baseline"][here])
+        assert row.value == pytest.approx(by_hand, rel=1e-12)
+        assert row.low < row.value < row.high
+    back = read_audit(tracked, found.run_id, tmp_path)
+    pd.testing.assert_frame_equal(back.segments.scores.scores, told)
+    pd.testing.assert_frame_equal(back.segments.scores.differences, found.segments.scores.differences)
+    assert len(back.segments.scores.differences) == 6
+    assert found.verdict.status == "pass"
+    assert [outcome.finding.judged for outcome in found.verdict.outcomes] == [4, 6]
+    promote("models:/parted/1", alias="scored", recompute=True)
+    assert str(tracked.get_model_version_by_alias("parted", "scored").version) == "1"
+    file = tmp_path / "out" / "segment_scores.csv"
+    file.write_text(file.read_text().replace("region=0", "region=1", 1))
+    record = replace(read_audit(tracked, found.run_id, tmp_path), files=FolderFiles(tmp_path / "out"))
+    with pytest.raises(EvidenceError, match=r"segment_scores.csv of run .* has been changed"):
+        _ = record.segments
+
+
+def test_a_score_of_segments_that_was_not_asked_for_is_refused_before_the_model_is_asked(house, tracked):
+    with pytest.raises(CheckError, match="'roc_auc' is no score of the model itself"):
+        audit(asked(house, "region", format=2, checks=OF_SCORES), model_uri="models:/parted/1")
+
+
 def checked_policy(settings):
     return Policy.model_validate({key: settings[key] for key in ("format", "checks")})
 
 
+@pytest.mark.slow
 def test_a_segment_that_was_not_asked_for_needs_another_audit(house, tracked):
     with pytest.raises(CheckError, match=r"'age' is no segment.*'analysis: \{segments: \[age\]\}'"):
         audit(asked(house, "region", format=2, checks=[{**LIMIT, "segment": "age"}]), model_uri="models:/parted/1")

@@ -16,8 +16,10 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
+import nnperm_mlflow
 from nnperm_mlflow import audit
-from nnperm_mlflow.auditor import identification
+from nnperm_mlflow.auditor import identification, workspace
+from nnperm_mlflow.auditor._own_code import code_digest, own_code_digest
 from nnperm_mlflow.auditor.outbox import publish
 from nnperm_mlflow.auditor.preparation import as_config, prepare
 from nnperm_mlflow.auditor.workspace import KEPT_SECONDS, LEFT_SECONDS, Workspace
@@ -219,6 +221,32 @@ def test_an_audit_with_another_version_of_a_package_starts_afresh_and_says_so(
 ):
     monkeypatch.setattr(identification, "__version__", "0.0.1")
     assert_afresh(settings, work, stopped, caplog, "nnperm")
+
+
+def test_an_audit_by_other_code_of_the_same_version_starts_afresh_and_says_so(
+    settings, work, stopped, monkeypatch, caplog
+):
+    monkeypatch.setattr(workspace, "own_code_digest", lambda: "0" * 64)
+    assert_afresh(settings, work, stopped, caplog, "code")
+
+
+def changed_copy(folder, module):
+    """Copy this package and add a line to one of its modules; return the directory of the copy."""
+    copy = folder / module.replace("/", "-")
+    shutil.copytree(Path(nnperm_mlflow.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__", "configs"))
+    with (copy / module).open("a") as file:
+        file.write("\n")
+    return copy
+
+
+def test_code_is_another_where_a_module_changes_that_numbers_come_from_and_nowhere_else(tmp_path):
+    own = own_code_digest()
+    assert code_digest(changed_copy(tmp_path, "analysis/engine/deviation.py")) != own
+    assert code_digest(changed_copy(tmp_path, "models/keras/_branches.py")) != own
+    assert code_digest(changed_copy(tmp_path, "report/boxplot.py")) == own
+    moved = changed_copy(tmp_path, "report/__init__.py")
+    (moved / "inputs" / "cells.py").rename(moved / "inputs" / "sells.py")
+    assert code_digest(moved) != own
 
 
 def assert_afresh(other, work, stopped, caplog, what):

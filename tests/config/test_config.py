@@ -309,7 +309,7 @@ def test_what_to_yaml_writes_is_read_as_the_same_configuration(tmp_path):
 def test_to_yaml_names_the_defaults_too():
     written = yaml.safe_load(AuditConfig().to_yaml())
     assert written["analysis"]["rare_below"] == 0.05
-    assert set(written) == {"model", "data", "inputs", "analysis", "format", "checks", "undecided", "mode", "requires"}
+    assert set(written) == {"model", "data", "inputs", "analysis", "format", "checks", "undecided", "mode"}
 
 
 def test_the_digest_changes_with_any_setting_and_not_with_saying_a_default(tmp_path):

@@ -1,11 +1,12 @@
 """The policy: what may be asked, what is refused, and what its digest stands for."""
 
 import re
+from datetime import date, datetime
 
 import pytest
 import yaml
 
-from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.basics.errors import CheckError, ConfigError
 from nnperm_mlflow.config.audit_config import AuditConfig, parse_config
 from nnperm_mlflow.config.checks import AgainstCheck, LimitCheck, RankCheck, UnusedCheck
 from nnperm_mlflow.config.policy import Policy, load_policy
@@ -157,7 +158,56 @@ def test_all_that_a_policy_of_the_second_format_says_is_in_its_digest():
     assert len(digests) == 3
 
 
+NAMED = {"format": 2, "name": "credit limits", "version": 3, "owner": "Risk Office", "valid_until": date(2027, 1, 31),
+         "checks": [{"feature": "a", "max": 1}]}  # fmt: skip
+
+
+def test_a_policy_tells_its_name_its_owner_and_its_last_day(tmp_path):
+    text = "format: 2\nname: credit limits\nversion: 3\nowner: Risk Office\nvalid_until: 2027-01-31\n"
+    policy = load_policy(write(tmp_path, text + "checks: [{feature: a, max: 1}]"))
+    assert policy == Policy.model_validate(NAMED)
+    assert (policy.label, policy.about) == ("'credit limits', version 3", "of Risk Office, valid until 2027-01-31")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("name", "other limits"), ("version", 4), ("owner", "Audit"), ("valid_until", date(2027, 2, 1)), ("name", None)],
+)
+def test_name_version_owner_and_last_day_are_part_of_the_digest(key, value):
+    assert Policy.model_validate({**NAMED, key: value}).digest() != Policy.model_validate(NAMED).digest()
+
+
+def test_what_is_not_said_changes_no_digest():
+    """Taken with the code before there were names."""
+    policy = Policy.model_validate({"format": 2, "checks": [{"feature": "a", "max": 1}]})
+    assert policy.digest().startswith("82c14d48005c")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"format": 1}, "'name', 'owner', 'valid_until', 'version' needs 'format: 2'"),
+        ({"name": ""}, "'name': string should have at least 1 character"),
+        ({"name": "limits' or 1=1"}, "'name': string should match pattern"),
+        ({"name": "limits/2"}, "'name': string should match pattern"),
+        ({"version": 1.1}, "'version': input should be a valid integer or input should be a valid string"),
+        ({"valid_until": "soon"}, "'valid_until': expected a date: 2027-01-31"),
+        ({"valid_until": datetime(2027, 1, 31, 12)}, "'valid_until': expected a date without a time of day"),
+    ],
+)
+def test_a_name_or_a_day_that_is_none_is_refused(tmp_path, more, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse_config({**NAMED, **more})
+
+
+def test_the_last_day_is_a_whole_one():
+    policy = Policy.model_validate(NAMED)
+    policy.refuse_expired(date(2027, 1, 31))
+    with pytest.raises(CheckError, match=r"'credit limits', version 3 was valid until 2027-01-31.*Ask Risk Office"):
+        policy.refuse_expired(date(2027, 2, 1))
+
+
 def test_a_policy_that_is_written_into_a_configuration_is_read_back_as_it_was():
-    for form in (1, 2):
-        config = parse_config({"format": form, "checks": WITHOUT_STATISTICS})
+    for more in ({"format": 1}, {"format": 2}, NAMED):
+        config = parse_config({"checks": WITHOUT_STATISTICS, **more})
         assert parse_config(yaml.safe_load(config.to_yaml())).policy == config.policy

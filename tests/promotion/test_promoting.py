@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sqlite3
 from pathlib import Path
 from urllib.parse import urlparse
@@ -18,7 +17,6 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from nnperm_mlflow import audit
 from nnperm_mlflow.analysis.engine.table import METADATA_KEY
 from nnperm_mlflow.approval.policy_check import check
-from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.basics.errors import ConfigError, ModelError, RefusedError
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import Policy
@@ -28,6 +26,7 @@ from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.promotion.alias_promotion import promote
 from nnperm_mlflow.registry.aliases import move_alias
 from nnperm_mlflow.registry.audits import find_runs
+from tests.support.forging import forged
 from tests.support.house import build_house, register
 
 KEPT = {"name": "no reliance on region", "feature": "region", "max": 0.9}
@@ -248,6 +247,7 @@ def test_data_that_were_in_memory_cannot_be_read_again(home, version):
     )
     refused(version, "the data were given in memory.*--no-data")
     promote(uri_of(version), "champion", reads_data=False)
+    assert promote(uri_of(version), "champion", config=home.config, recompute=True).data_read_again
 
 
 def test_a_table_that_was_in_memory_with_histories_of_its_columns_cannot_be_read_again(home, version):
@@ -268,30 +268,6 @@ def test_a_table_that_was_kept_out_must_be_brought(home, version, tracked, tmp_p
     refused(version, "cannot be read: No such file", table=tmp_path / "gone.parquet")
     refused(version, "summary.csv of run .* has been changed", table=tmp_path / "summary.csv")
     promote(uri_of(version), "champion", table=tmp_path / "deviations.parquet")
-
-
-def forged(client, run_id, folder, *, summary=None, table=None, experiment="tests", **params):
-    """Copy an audit's run as somebody would who may write runs, with other files and parameters that fit them."""
-    run = client.get_run(run_id)
-    home = client.get_experiment_by_name(experiment)
-    copy = client.create_run(home.experiment_id if home else client.create_experiment(experiment))
-    files = Path(mlflow.artifacts.download_artifacts(run_id=run_id, dst_path=str(folder / copy.info.run_id)))
-    if summary is not None:
-        summary.to_csv(files / "summary.csv", index=False)
-        params["summary_digest"] = file_digest(files / "summary.csv")
-    if table is not None:
-        shutil.copy(table, files / "deviations.parquet")
-        params["table_digest"] = file_digest(table)
-    for file in files.iterdir():
-        if file.name not in {"verdict.json", "verdicts"}:
-            client.log_artifact(copy.info.run_id, str(file))
-    for key, value in {**run.data.params, **params}.items():
-        client.log_param(copy.info.run_id, key, value)
-    tags = {**run.data.tags, "nnperm.model": params.get("model", run.data.params["model"])}
-    for key, value in tags.items():
-        client.set_tag(copy.info.run_id, key, value)
-    client.set_terminated(copy.info.run_id)
-    return copy.info.run_id
 
 
 SEX_LIKE = {"name": "region", "feature": "region", "statistic": "changed_median", "max": 1e-9}

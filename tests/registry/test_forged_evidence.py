@@ -26,7 +26,8 @@ from nnperm_mlflow.basics.errors import EvidenceError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.summary_file import read_summary
-from nnperm_mlflow.promotion.rereading import confirm_verdict
+from nnperm_mlflow.promotion.terms import Terms
+from nnperm_mlflow.promotion.verdict_confirmation import confirm_verdict
 from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Verdict
 from tests.support.house import build_house, register
@@ -117,11 +118,12 @@ def judged(store, tmp_path_factory):
     def confirm(content):
         (folder / "verdict.json").write_bytes(content)
         record = record_in(client.get_run(run_id), Forged(client, run_id, folder))
-        return confirm_verdict(client, record, Policy.model_validate({"checks": checks}), folder)
+        policy = Policy.model_validate({"checks": checks})
+        return confirm_verdict(client, record, folder, terms=Terms(), policy=policy).verdict
 
     found = confirm(text.encode())
     with pytest.MonkeyPatch.context() as patch:  # what the numbers give is the same each time
-        patch.setattr("nnperm_mlflow.promotion.rereading._judge", lambda *args, **more: found)
+        patch.setattr("nnperm_mlflow.promotion.verdict_confirmation.judge_against", lambda *args, **more: found)
         yield SimpleNamespace(told=json.loads(text), found=found, confirm=confirm)
 
 

@@ -1,4 +1,4 @@
-"""A real `mlflow server` on loopback, and waiting for what other processes do."""
+"""Real servers on loopback, MLflow's and one of files, and waiting for what other processes do."""
 
 import os
 import signal
@@ -7,6 +7,10 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from types import SimpleNamespace
 
 import requests
 
@@ -57,6 +61,23 @@ def guarded(folder, admin, password, database=None):
     )
     environment = {"MLFLOW_AUTH_CONFIG_PATH": str(settings), "MLFLOW_FLASK_SERVER_SECRET_KEY": "for tests only"}
     return {"extra_env": environment, "extra_args": ("--app-name", "basic-auth")}
+
+
+@contextmanager
+def serving_files(folder):
+    """Serve the files of a folder; gives the address, and the list of paths that have been asked for."""
+    asked = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *said):
+            asked.append(self.path)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield SimpleNamespace(address=f"http://127.0.0.1:{server.server_port}", asked=asked)
+        finally:
+            server.shutdown()
 
 
 def is_healthy(address):

@@ -1,13 +1,27 @@
 """Checks on segments: what holds in each, how far two lie apart, and what cannot be answered."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from nnperm_mlflow.analysis.segments.segment_tables import COLUMNS, DIFFERENCE_COLUMNS, SegmentTables
+from nnperm_mlflow.analysis.segments.segment_tables import (
+    COLUMNS,
+    DIFFERENCE_COLUMNS,
+    SCORE_COLUMNS,
+    SCORE_DIFFERENCE_COLUMNS,
+    SegmentScores,
+    SegmentTables,
+)
 from nnperm_mlflow.basics.errors import CheckError, UnknownFeatureError
-from nnperm_mlflow.config.checks import SegmentCheck, SegmentDifferenceCheck
+from nnperm_mlflow.config.checks import (
+    SegmentCheck,
+    SegmentDifferenceCheck,
+    SegmentScoreCheck,
+    SegmentScoreDifferenceCheck,
+)
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict.audit_evidence import Evidence
 from nnperm_mlflow.verdict.checks import apply
@@ -55,6 +69,21 @@ TABLES = SegmentTables(
         ]
     ),
 )
+
+
+SCORES = SegmentScores(
+    pd.DataFrame(
+        [
+            ("SEX", "SEX=1", "roc_auc", 500, 120, 0.80, 0.76, 0.84, ""),
+            ("SEX", "SEX=2", "roc_auc", 500, 100, 0.70, 0.65, 0.75, ""),
+            ("AGE", "AGE <30", "roc_auc", 970, 190, 0.75, 0.72, 0.78, ""),
+            ("AGE", "AGE >=30", "roc_auc", 29, 0, 0.90, np.nan, np.nan, "they count as 29 rows: below 30"),
+        ],
+        columns=list(SCORE_COLUMNS),
+    ),
+    pd.DataFrame([("SEX", "SEX=1", "SEX=2", "roc_auc", 100, 0.10, 0.04, 0.16)], columns=list(SCORE_DIFFERENCE_COLUMNS)),
+)
+SCORED = replace(TABLES, scores=SCORES)
 
 
 def found(check, tables=TABLES):
@@ -162,3 +191,64 @@ def test_checks_on_segments_mean_the_mean_in_both_formats():
         assert isinstance(limit, SegmentCheck)
         assert limit.statistic == "mean"
         assert isinstance(difference, SegmentDifferenceCheck)
+
+
+@pytest.mark.parametrize(
+    ("segment", "limit", "state"),
+    [
+        ("SEX=1", {"min": 0.76}, "holds"),
+        ("SEX=1", {"min": 0.77}, "undecided"),
+        ("SEX=1", {"min": 0.85}, "fails"),
+        ("SEX", {"min": 0.65}, "holds"),
+        ("SEX", {"min": 0.755}, "undecided"),  # as the worse of two it fails by its wider interval alone, up to 0.757
+        ("SEX", {"min": 0.76}, "fails"),
+        ("any", {"min": 0.65}, "holds"),
+        ("any", {"max": 0.84}, "holds"),  # 0.9 in AGE >=30 is below the floor
+    ],
+)
+def test_the_models_own_score_must_keep_the_limit_in_every_segment_that_is_meant(segment, limit, state):
+    assert found({"segment": segment, "score": "roc_auc", **limit}, SCORED).state == state
+
+
+def test_a_score_without_an_interval_is_passed_over_and_named():
+    finding = found({"segment": "any", "score": "roc_auc", "min": 0.6}, SCORED)
+    assert (finding.of, finding.judged) == ("SEX=2", 3)
+    assert finding.words.startswith("roc_auc of SEX=2 is 0.7 (0.65 to 0.75), at least 0.6 as asked; passed over")
+    assert finding.words.endswith("'AGE >=30'")
+
+
+@pytest.mark.parametrize(("limit", "state"), [(0.16, "holds"), (0.15, "undecided"), (0.039, "fails")])
+def test_scores_of_two_segments_may_lie_so_far_apart(limit, state):
+    finding = found({"segment": "SEX", "score": "roc_auc", "max_difference": limit}, SCORED)
+    assert finding.state == state
+    assert finding.words.startswith("difference of roc_auc of SEX=1 and SEX=2 is 0.1 (0.04 to 0.16), ")
+
+
+@pytest.mark.parametrize(
+    ("check", "tables", "says"),
+    [
+        ({"segment": "SEX", "min": 0.5}, TABLES, "'roc_auc' is no score of the model itself.*which tells none"),
+        ({"segment": "SEX", "score": "accuracy", "min": 0.5}, SCORED, "'accuracy' is no score.*which tells 'roc_auc'"),
+        ({"segment": "REGION", "min": 0.5}, SCORED, "'REGION' is no segment"),
+        ({"segment": "AGE >=30", "min": 0.5}, SCORED, "AGE >=30: they count as 29 rows: below 30.*neither pass nor"),
+        ({"segment": "AGE", "max_difference": 0.1}, SCORED, "no two segments of AGE of which it is known how sure"),
+        ({"segment": "SEX=1", "max_difference": 0.1}, SCORED, "'SEX=1' is no column with segments"),
+    ],
+)
+def test_a_score_of_segments_that_nobody_can_tell_is_an_error(check, tables, says):
+    with pytest.raises(CheckError, match=says):
+        found({"score": "roc_auc", **check}, tables)
+
+
+def test_keys_tell_which_kind_of_check_on_segments_is_meant():
+    limit, difference = Policy.model_validate(
+        {
+            "checks": [
+                {"segment": "any", "score": "r2", "min": 0},
+                {"segment": "SEX", "score": "r2", "max_difference": 1},
+            ]
+        }
+    ).checks
+    assert (type(limit), type(difference)) == (SegmentScoreCheck, SegmentScoreDifferenceCheck)
+    with pytest.raises(ValidationError, match="feature"):
+        Policy.model_validate({"checks": [{"segment": "SEX", "score": "r2", "feature": "age", "min": 0}]})

@@ -1,4 +1,4 @@
-"""The tasks of a deployment job, as docs/pipelines.md has them: run as they stand there, one process each."""
+"""The tasks of a deployment job and the jobs of two services, as docs/pipelines.md has them: run as they stand."""
 
 import os
 import re
@@ -15,6 +15,7 @@ from tests.support.house import build_house, register
 pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[2] / "docs" / "pipelines.md"
 TASKS = re.findall(r"```python\n(\"\"\"Task .*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+JOBS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +50,35 @@ def test_a_version_is_evaluated_approved_and_deployed_by_the_tasks_of_the_page(j
     done = job(deploy, kept)
     assert (done.returncode, "is champion, replacing None" in done.stdout) == (0, True), done.stderr
     assert str(mlflow.MlflowClient().get_model_version_by_alias("credit", "champion").version) == "2"
+
+
+@pytest.mark.parametrize(("job_file", "schema"), list(zip(JOBS, ("github-workflows", "gitlab-ci"), strict=True)))
+def test_the_jobs_of_the_page_are_what_the_services_read(job_file, schema, tmp_path):
+    (tmp_path / "job.yaml").write_text(job_file)
+    command = ["-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(tmp_path / "job.yaml")]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_commands_of_the_jobs_run_as_they_stand(store, tmp_path):
+    mlflow.set_tracking_uri(store)
+    home = build_house(tmp_path, "credit")
+    mlflow.MlflowClient().set_registered_model_alias("credit", "candidate", register(home))
+    folder = tmp_path / "models" / "credit"
+    folder.mkdir(parents=True)
+    (folder / "audit.yaml").write_text(yaml.safe_dump(home.settings()))
+    check = {"name": "limit", "any": True, "max": 0.9}
+    (folder / "policy.yaml").write_text(yaml.safe_dump({"format": 2, "checks": [check]}))
+    github, gitlab = map(yaml.safe_load, JOBS)
+    steps = [step["run"] for step in github["jobs"]["audit"]["steps"] if "nnperm " in step.get("run", "")]
+    lines = [line for line in [*steps, *gitlab["credit-model"]["script"]] if line.startswith("nnperm ")]
+    assert len(lines) == 3
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    for line in lines:
+        whole = line.replace("nnperm ", f"{sys.executable} -m nnperm_mlflow ", 1)
+        done = subprocess.run(
+            whole, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert "| limit |" in (tmp_path / "summary.md").read_text()
+    assert "<testcase" in (tmp_path / "nnperm.xml").read_text()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from nnperm_mlflow.analysis.difference.recorded_table import DisturbedColumn, read_provenance
 from nnperm_mlflow.analysis.engine.table import TableReader
@@ -57,23 +58,49 @@ def confirm_summary(table: Path, summary: pd.DataFrame) -> None:
 
 
 def confirm_numbers(summary: pd.DataFrame, again: pd.DataFrame) -> None:
-    """Refuse a summary whose numbers are not those of another audit of the same.
+    """Refuse a summary that is not that of another audit of the same, in any of its columns.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        On record.
+    again : DataFrame
+        Of the audit that was made again.
 
     Raises
     ------
     EvidenceError
-        If the two name other perturbations, or a number is another one.
+        If the two name other perturbations or columns, or a number or a text is another one.
     """
     told, found = (frame.set_index("perturbation").sort_index() for frame in (summary, again))
     if list(told.index) != list(found.index):
         raise EvidenceError(f"audited again, there is {name_list(found.index)}, and not {name_list(told.index)}.")
-    numbers = [name for name in found.select_dtypes("number") if name in told]
-    close = np.isclose(told[numbers].astype(float), found[numbers].astype(float), rtol=1e-4, atol=1e-7, equal_nan=True)
-    if not close.all():
-        wrong = [name for name, alike in zip(numbers, close.all(axis=0), strict=True) if not alike]
+    _refuse_other_columns("the summary", told, found)
+    wrong = [name for name in found if not _same_column(told[name], found[name])]
+    if wrong:
         raise EvidenceError(
             f"audited again, {name_list(wrong)} come out otherwise than on record. Do not trust the run."
         )
+
+
+def _refuse_other_columns(what: str, told: pd.DataFrame, found: pd.DataFrame) -> None:
+    """Refuse a table that lacks columns, or has others: what is left out of it would be judged as if it were not."""
+    lacking = [name for name in found if name not in told]
+    added = [name for name in told if name not in found]
+    if lacking or added:
+        raise EvidenceError(
+            f"audited again, {what} has other columns than on record: lacking there are {name_list(lacking)}, and "
+            f"added {name_list(added)}. Audit the version again."
+        )
+
+
+def _same_column(told: pd.Series, found: pd.Series) -> bool:
+    """Tell whether two columns are the same: numbers and flags up to rounding, texts to the letter."""
+    if is_numeric_dtype(told) and is_numeric_dtype(found):
+        one, other = told.to_numpy(dtype=float), found.to_numpy(dtype=float)
+        return bool(np.allclose(one, other, rtol=1e-4, atol=1e-7, equal_nan=True))
+    texts, others = (column.astype(object).where(column.notna(), None).tolist() for column in (told, found))
+    return bool(texts == others)
 
 
 def confirm_segments(told: SegmentTables | None, again: SegmentTables | None) -> None:
@@ -82,31 +109,35 @@ def confirm_segments(told: SegmentTables | None, again: SegmentTables | None) ->
         raise EvidenceError("audited again, segments are told that are not on record, or the other way round.")
     if told is None or again is None:
         return
-    for one, other in ((told.segments, again.segments), (told.differences, again.differences)):
-        numbers = list(other.select_dtypes("number"))
-        texts = [name for name in other if name not in numbers]
-        alike = len(one) == len(other) and bool((one[texts].to_numpy() == other[texts].to_numpy()).all())
-        if not alike or not np.allclose(
-            one[numbers].astype(float), other[numbers].astype(float), rtol=1e-4, atol=1e-7, equal_nan=True
-        ):
+    pairs = [(told.segments, again.segments), (told.differences, again.differences)]
+    if told.scores is not None and again.scores is not None:  # an audit of before tells none
+        pairs += [(told.scores.scores, again.scores.scores), (told.scores.differences, again.scores.differences)]
+    elif told.scores is not None:
+        raise EvidenceError("audited again, no scores of segments are told, which are on record. Do not trust the run.")
+    for one, other in pairs:
+        _refuse_other_columns("a table of segments", one, other)
+        if len(one) != len(other) or not all(_same_column(one[name], other[name]) for name in other):
             raise EvidenceError("audited again, segments come out otherwise than on record. Do not trust the run.")
 
 
 def confirm_own_scores(told: Mapping[str, OwnScore], again: Mapping[str, OwnScore]) -> None:
-    """Refuse scores of a model that are not those of another audit of the same; those that were not told are passed.
+    """Refuse scores of a model that are not those of another audit of the same, or not all of them.
+
+    An audit that tells none at all is one of before they were told; nothing of it can be wrong.
 
     Raises
     ------
     EvidenceError
-        If a score, an end of its interval or a part of its error is another one.
+        If a score, an end of its interval or a part of its error is another one, or there are others.
     """
-    wrong = [name for name, score in told.items() if name not in again or not _alike(score, again[name])]
+    names = sorted({*told, *again}) if told else []
+    wrong = [name for name in names if not (name in told and name in again and _alike(told[name], again[name]))]
     if wrong:
         raise EvidenceError(f"audited again, the model's own {name_list(wrong)} come out otherwise than on record.")
 
 
 def _alike(one: OwnScore, other: OwnScore) -> bool:
-    numbers, others = ((s.value, s.low, s.high, *s.parts) for s in (one, other))
+    numbers, others = ((s.value, s.low, s.high, s.rows, s.step, s.guess, s.no_better, *s.parts) for s in (one, other))
     return len(one.parts) == len(other.parts) and np.allclose(numbers, others, rtol=1e-4, atol=1e-7, equal_nan=True)
 
 

@@ -41,7 +41,7 @@ class Journal:
     Attributes
     ----------
     folder : Path
-        Directory of its own for audits with the same model, data, seed and versions of packages; made if need be.
+        Directory of its own for audits with the same model, data, seed, code and versions of packages; made if need be.
     """
 
     folder: Path

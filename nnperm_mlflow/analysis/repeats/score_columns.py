@@ -20,6 +20,8 @@ from nnperm_mlflow.analysis.scores.own_scores import own_scores
 from nnperm_mlflow.analysis.scores.p_values import SIGNIFICANT, adjust, in_reach, repeats_for
 from nnperm_mlflow.analysis.scores.score_drops import NO_DROP, p_value, score_drops
 from nnperm_mlflow.analysis.scores.scorers import Scores
+from nnperm_mlflow.analysis.segments.segment_scores import score_segments
+from nnperm_mlflow.analysis.segments.segmentation import Segmentation
 from nnperm_mlflow.analysis.statistics.order import ordered
 from nnperm_mlflow.analysis.uncertainty.intervals import REACH
 from nnperm_mlflow.basics.errors import ConfigError
@@ -115,6 +117,14 @@ def _with_unseen_flips(
         return errors
     unseen = weight * (summary["flipped_share_high"] - summary["flipped_share"]) / REACH
     return np.where(few, np.maximum(errors, unseen), errors)
+
+
+def with_segment_scores(found: Findings, job: Job, scores: Scores, segmentations: Sequence[Segmentation]) -> Findings:
+    """Add the scores of the undisturbed predictions of each segment to what is told of segments; see `with_scores`."""
+    if found.predictions is None or found.segments is None:
+        raise RuntimeError("scores of segments need the predictions that they are computed from, and segments")
+    told = score_segments(scores, found.predictions.baseline, segmentations, job.clusters)
+    return replace(found, segments=replace(found.segments, scores=told))
 
 
 def _adjusted(score: str, p_values: np.ndarray, repeats: int) -> np.ndarray:

@@ -26,8 +26,6 @@ class ScoreInfluence:
         With mean 0; the variance of the score is that of their mean.
     decisive : ndarray of shape (n_rows,), bool
         The rows of the class that has fewest, where each class counts alike; else all rows.
-    is_share : bool
-        Whether the score lies between 0 and 1 as a share of rows, or of pairs of rows, does.
     doubt : float
         By how much the mean of the decisive rows could be off by one row more than was seen, times their number; 0 for
         what is no share.
@@ -37,7 +35,6 @@ class ScoreInfluence:
 
     values: np.ndarray
     decisive: np.ndarray
-    is_share: bool = False
     doubt: float = 0.0
     counts: bool = False
 
@@ -78,7 +75,7 @@ def _of_area(stand_in: StandIn, predictions: np.ndarray, labels: np.ndarray) -> 
         placements = below if side else 1 - below
         values[own] = (placements - placements.mean()) * _unbiased(sizes[side]) * len(labels) / sizes[side]
     rarest = min(sizes, key=sizes.__getitem__)
-    return ScoreInfluence(values, positive == rarest, is_share=True, doubt=0.5)  # one that is placed by chance
+    return ScoreInfluence(values, positive == rarest, doubt=0.5)  # one that is placed by chance
 
 
 def _unbiased(n_rows: int) -> float:
@@ -89,7 +86,7 @@ def _unbiased(n_rows: int) -> float:
 def _of_accuracy(stand_in: StandIn, predictions: np.ndarray, labels: np.ndarray) -> ScoreInfluence:
     right = (stand_in.predict(predictions) == labels).astype(float)
     every = np.ones(len(labels), dtype=bool)
-    return ScoreInfluence(right - right.mean(), every, is_share=True, doubt=1.0, counts=True)
+    return ScoreInfluence(right - right.mean(), every, doubt=1.0, counts=True)
 
 
 def _of_balanced_accuracy(stand_in: StandIn, predictions: np.ndarray, labels: np.ndarray) -> ScoreInfluence:
@@ -100,7 +97,7 @@ def _of_balanced_accuracy(stand_in: StandIn, predictions: np.ndarray, labels: np
         own = labels == label
         values[own] = (right[own] - right[own].mean()) * len(labels) / size / len(there)
     rarest = labels == there[sizes.argmin()]
-    return ScoreInfluence(values, rarest, is_share=True, doubt=1 / len(there), counts=True)
+    return ScoreInfluence(values, rarest, doubt=1 / len(there), counts=True)
 
 
 def _of_log_loss(stand_in: StandIn, predictions: np.ndarray, labels: np.ndarray) -> ScoreInfluence:

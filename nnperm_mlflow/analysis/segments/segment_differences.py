@@ -1,10 +1,4 @@
-"""By how much the means of two segments differ, and how sure that is: they share donors, so errors do not simply add.
-
-The distances from two numbers to the ends of their own intervals are put together with the correlation of their errors
-(Zou, "Toward Using Confidence Intervals to Compare Correlations", Psychological Methods, 2007; Zou and Donner,
-"Construction of Confidence Limits about Effect Measures", Statistics in Medicine, 2008), so that what is said of a mean
-that few rows make is said of the difference, too.
-"""
+"""By how much the means of two segments differ, and how sure that is: they share donors, so that errors go together."""
 
 from __future__ import annotations
 
@@ -12,29 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from nnperm_mlflow.analysis.segments._two_numbers import ends_of_difference
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
-from nnperm_mlflow.analysis.uncertainty.variance import Dependence, Exchange
+from nnperm_mlflow.analysis.uncertainty.parts import PartSums
 
 
-def differences_of(
-    deviations: np.ndarray,
-    dependence: Dependence,
-    n_known: int,
-    numbers: np.ndarray,
-    told: Sequence[Mapping[str, object]],
-) -> list[tuple[object, ...]]:
+def differences_of(of_means: PartSums, told: Sequence[Mapping[str, object]]) -> list[tuple[object, ...]]:
     """Return the differences between the means of each two segments of a column under one perturbation.
 
     Parameters
     ----------
-    deviations : ndarray of shape (n_repeats, n_rows)
-        NaN where a row is left out.
-    dependence : Dependence
-        Of the first rows, those on which variances are found.
-    n_known : int
-        How many these are.
-    numbers : ndarray of shape (n_rows,), int
-        For each row the number of its segment.
+    of_means : PartSums
+        What units add to the errors of the means.
     told : sequence of mapping
         What is told of each segment, by number; see `segment_tables.COLUMNS`.
 
@@ -51,38 +34,10 @@ def differences_of(
     first, second = (judged[each] for each in np.triu_indices(len(judged), 1))
     if not len(first):
         return []
-    together = _correlations(deviations[:, :n_known], dependence, numbers[:n_known], len(told))[first, second]
-    below, above, difference = mean - low, high - mean, mean[first] - mean[second]
-    down = difference - _both(below[first], above[second], together)
-    up = difference + _both(above[first], below[second], together)
-    fewer = np.minimum(units[first], units[second])
+    one, other = ((mean[each], low[each], high[each]) for each in (first, second))
+    down, up = ends_of_difference(one, other, of_means.correlations()[first, second])
+    fewer, difference = np.minimum(units[first], units[second]), mean[first] - mean[second]
     column, perturbation = (told[0][key] for key in ("column", "perturbation"))
     names = [each["segment"] for each in told]
     pairs = zip(first, second, *(each.tolist() for each in (fewer, difference, down, up)), strict=True)
-    return [(column, names[one], names[other], perturbation, *numbers_of) for one, other, *numbers_of in pairs]
-
-
-def _both(one: np.ndarray, other: np.ndarray, together: np.ndarray) -> np.ndarray:
-    """Return how far the difference of two numbers may lie off, that do so and are correlated so."""
-    return np.sqrt(np.maximum(0.0, one**2 + other**2 - 2 * together * one * other))
-
-
-def _correlations(deviations: np.ndarray, dependence: Dependence, numbers: np.ndarray, n_segments: int) -> np.ndarray:
-    """Return the correlations of the errors of segments' means, of shape (n_segments, n_segments).
-
-    Each row, or cluster, adds to the mean of its own segment and, as a donor, to those of others. How much of that two
-    strata have in common is not told; there, two means are taken to err against each other, the worst that can be.
-    """
-    if not isinstance(dependence, Exchange):
-        return np.full((n_segments, n_segments), -1.0)
-    kept = ~np.isnan(deviations)
-    of_values = np.broadcast_to(numbers, deviations.shape)[kept]
-    counts = np.bincount(of_values, minlength=n_segments)
-    totals = np.bincount(of_values, weights=deviations[kept], minlength=n_segments)
-    means = np.divide(totals, counts, out=np.zeros(n_segments), where=counts > 0)
-    off = np.where(kept, deviations - means[numbers], 0.0) / np.maximum(1, counts)[numbers]
-    units, alone = dependence.sums_of_parts(off, numbers, n_segments)
-    products = units @ units.T
-    variances = np.maximum(np.diag(products) - alone, alone)
-    scale = np.sqrt(np.outer(variances, variances))
-    return np.clip(np.divide(products, scale, out=np.zeros_like(products), where=scale > 0), -1, 1)
+    return [(column, names[a], names[b], perturbation, *numbers_of) for a, b, *numbers_of in pairs]

@@ -234,9 +234,13 @@ def test_scores_that_another_audit_does_not_confirm_are_refused():
         {"roc_auc": OwnScore(0.81, 0.7, 0.9, 400, (0.1, -0.1))},
         {"roc_auc": OwnScore(0.8, 0.75, 0.9, 400, (0.1, -0.1))},
         {"roc_auc": OwnScore(0.8, 0.7, 0.9, 400, (0.2, -0.2))},
+        {"roc_auc": OwnScore(0.8, 0.7, 0.9, 300, (0.1, -0.1))},
+        {"roc_auc": OwnScore(0.8, 0.7, 0.9, 400, (0.1, -0.1), no_better=True)},
     ):
         with pytest.raises(EvidenceError, match="the model's own 'roc_auc' come out otherwise"):
             confirm_own_scores(told, again)
+    with pytest.raises(EvidenceError, match="the model's own 'accuracy' come out otherwise"):
+        confirm_own_scores(told, {**told, "accuracy": OwnScore(0.9)})
 
 
 @pytest.mark.parametrize(
