@@ -18,11 +18,11 @@ from typing import Any, cast
 import numpy as np
 
 from nnperm_mlflow.basics import errors
+from nnperm_mlflow.basics.environments import model_environment
 from nnperm_mlflow.basics.errors import AuditError, ModelError, PredictionError
 from nnperm_mlflow.basics.stderr_filter import open_filter
 from nnperm_mlflow.basics.text import printable
 from nnperm_mlflow.inputs.slots import Change
-from nnperm_mlflow.models.isolation._environment import model_environment
 from nnperm_mlflow.models.isolation._frames import MalformedError, read_answer, send_values
 
 _PROGRAM = (sys.executable, "-m", "nnperm_mlflow.models.isolation.worker")
