@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from nnperm_mlflow.analysis.difference.influences import find_influences, paired
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions
 from nnperm_mlflow.analysis.uncertainty.intervals import Sample, ends_of, ranks_of
 from nnperm_mlflow.analysis.uncertainty.variance import Exchange
+from nnperm_mlflow.verdict._estimates import Estimate
 
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
 Model = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -205,14 +207,50 @@ def differences(name: str, n_rows: int, *, grouped: bool = False, repeats: int =
     return rates(ends, 0.5 * (CLUSTER_TRUTHS["mean"] if grouped else truth_of(name, shuffled=True)))
 
 
+def looks(
+    name: str, n_rows: int, stages: Sequence[int], *, shared: bool = True, n_audits: int = 1_000
+) -> dict[str, float]:
+    """Return how often a limit that lies at the truth is kept, and missed, in audits in stages.
+
+    Each stage goes on with the shuffles of the one before, and is made only where that one was undecided.
+
+    Parameters
+    ----------
+    stages : sequence of int
+        Shuffles of each stage.
+    shared : bool
+        Whether each look gets its share of the level, as in a trial.
+    """
+    rng, block, truth = np.random.default_rng([4, n_rows]), ShuffleBlock(0, np.arange(n_rows)), truth_of(name, True)
+    ends: Counter[str] = Counter()
+    for seed in range(n_audits):
+        column, other = COLUMNS[name][0](rng, n_rows)
+        for repeats in stages:
+            donors = [donor_positions(block, seed, "x", repeat) for repeat in range(repeats)]
+            moves = moves_of(name, column, other, np.stack([column[each] for each in donors]))
+            sample = sample_of(moves, Exchange(donors))
+            said = statistics_of(sample, moves)
+            number = Estimate(said["mean"], *ends_of(sample, said)["mean"])
+            state = number.of_family(len(stages) if shared else 1, "mean").against(truth, at_most=True)
+            if state != "undecided":
+                break
+        ends[state] += 1
+    return {state: ends[state] / n_audits for state in ("holds", "fails", "undecided")}
+
+
 def main() -> None:
     """Print the table of docs/method.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--audits", type=int, default=1_000, help="audits a cell")
     parser.add_argument("--rows", type=int, nargs="+", default=[200, 1_000])
-    parser.add_argument("--only", choices=["means", "clusters", "differences"], nargs="+")
+    parser.add_argument("--only", choices=["means", "clusters", "differences", "looks"], nargs="+")
     asked = parser.parse_args()
     wanted = asked.only or ["means", "clusters", "differences"]
+    for name in BOUNDED if "looks" in wanted else ():
+        for shared in (False, True):
+            found = looks(name, asked.rows[0], (1, 5), shared=shared, n_audits=asked.audits)
+            told = ", ".join(f"{state} {share:.2%}" for state, share in found.items())
+            print(f"looks {name:15} at 1 and 5 repeats, {'shared' if shared else 'whole '} level: {told}", flush=True)
     for shuffled, repeats in ((True, 1), (True, 3), (False, 1)) if "means" in wanted else ():
         way = f"shuffled, {repeats} repeat(s)" if shuffled else "set"
         for name in COLUMNS:

@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 
 CACHE = tempfile.TemporaryDirectory(prefix="nnperm-tests-", ignore_cleanup_errors=True)
-os.environ["XDG_CACHE_HOME"] = CACHE.name  # audits keep their work there, and that of tests is nobody's
+for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):  # audits keep their work there, and that of tests is nobody's
+    os.environ[name] = CACHE.name
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from nnperm_mlflow.analysis.difference.feature_order import pair_errors
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.repeats.stopping_rule import named, widths_that_matter
 from nnperm_mlflow.analysis.uncertainty.families import PairErrors
+from nnperm_mlflow.approval.attempts import attempts_of
 from nnperm_mlflow.approval.baselines import AuditNow, compare_with, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.config.policy import Policy
@@ -65,7 +66,10 @@ def judge_audit(
     others = find_baselines(
         client, policy, pinned, record=record, folder=folder, audit_now=audit_now, experiment=experiment
     )
-    return judge(policy, evidence_of(record, compare_with(policy, pinned, record, others)))
+    verdict = judge(policy, evidence_of(record, compare_with(policy, pinned, record, others)))
+    subject = verdict.subject
+    attempts = attempts_of(client, policy, subject.model_digest, subject.data_digest, folder=folder, but=record.run_id)
+    return replace(verdict, attempts=attempts)
 
 
 def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evidence:
@@ -84,6 +88,7 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
         training=record.training,
         own_scores=record.own_scores,
         segments=record.segments,
+        design=record.config.design_digest(),
     )
 
 
@@ -160,5 +165,6 @@ def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictCo
         verdict=verdict,
         address=address,
         own_scores=record.own_scores,
+        segments=record.segments,
     )
     return verdict_content(verdict, card, when), link_of(record, when, verdict)

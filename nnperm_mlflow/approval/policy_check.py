@@ -20,6 +20,7 @@ from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.publisher import is_newest
 from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.sightings import Sightings
 from nnperm_mlflow.registry.verdicts import log_verdict
 from nnperm_mlflow.registry.version_link import link_version
 from nnperm_mlflow.verdict.verdict import Verdict
@@ -112,8 +113,9 @@ def find_record(
     model_uri: str | None = None,
     table: str | Path | None = None,
     experiment: str | None = None,
+    sightings: Sightings | None = None,
 ) -> AuditRecord:
-    """Return the audit of a run, or the newest one of a version.
+    """Return the audit of a run, or the newest one of a version, see `registry.audits.find_audits`.
 
     Raises
     ------
@@ -131,7 +133,7 @@ def find_record(
             _refuse_outside(client, record, experiment)
         return record
     uri = pin_model(client, str(model_uri)).uri
-    runs = find_audits(client, uri, experiment)
+    runs = find_audits(client, uri, experiment, sightings=sightings)
     if not runs:
         raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit {uri} --config FILE")
     newest = str(runs[0].info.run_id)

@@ -148,7 +148,7 @@ def audit(
             logs_table=logs_table,
             work_dir=workspace.root,
         )
-        alike = settings.with_policy(Policy()).with_repeats(found.repeats)
+        alike = settings.with_policy(Policy()).with_repeats(found.repeats).with_seed(plan.job.seed)
         again = partial(audit, alike, data=rows, trust_model=trust_model, experiment=experiment, work_dir=work_dir)
         with kept_until_published(publication, folder, state, settings.policy.applies):
             judgement = try_to_judge(

@@ -59,7 +59,10 @@ class Forecast:
             shares.setdefault(round(100 * share), []).append(name)
         return [
             ("features", f"{len(job.inputs.features)}, with {len(job.perturbations)} perturbations"),
+            ("data", str(plan.record["data_digest"])),
+            ("configuration", f"{plan.used.design_digest()}, whatever seed and repeats"),
             ("repeats", str(plan.used.analysis.repeats)),
+            ("seed", str(plan.used.analysis.seed)),
             ("blocks", f"{self.n_blocks:,} of at most {plan.block_rows:,} rows"),
             ("model calls", calls),
             *[

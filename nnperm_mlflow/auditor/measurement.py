@@ -124,12 +124,10 @@ def _tell_own_scores(found: Findings) -> None:
 
 def _tell_small_segments(tables: SegmentTables) -> None:
     """Say which segments are below the floor."""
-    rows = tables.segments.drop_duplicates("segment")
-    small = rows.loc[rows["units"] < FEWEST_ROWS, "segment"]
-    if len(small):
+    if small := tables.too_small:
         logger.warning(
             "%d of %d segments are below %d rows (or clusters): they are counted and not judged: %s",
-            len(small), len(rows), FEWEST_ROWS, name_list(small),
+            len(small), tables.segments["segment"].nunique(), FEWEST_ROWS, name_list(small),
         )  # fmt: skip
 
 

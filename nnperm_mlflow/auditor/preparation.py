@@ -27,6 +27,7 @@ from nnperm_mlflow.auditor.identification import identify
 from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.training_overlap import training_overlap
+from nnperm_mlflow.auditor.trial_terms import refuse_other_design, under_trial
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, load_config, parse_config
@@ -153,7 +154,8 @@ def prepare(
     """
     config.policy.refuse_expired(datetime.now(timezone.utc).date())
     loaded = _load(client, config, model_uri, data=data, trust_model=trust_model, scratch=scratch)
-    config, dataset = loaded.config, loaded.dataset
+    config = under_trial(client, loaded.config, loaded.files, loaded.dataset, scratch)
+    dataset = loaded.dataset
     analysis, uri = config.analysis, loaded.reference.uri
     inputs = loaded.inputs.with_kinds(analysis.kinds)
     companions, perturbations = _choose_perturbations(inputs, analysis, uri)
@@ -190,6 +192,7 @@ def prepare(
     segmentations = part_rows(edges_of(analysis.segments), dataset.columns)
     found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
     used = config.without_secrets().model_copy(update=found)
+    refuse_other_design(used)
     return Plan(
         reference=loaded.reference,
         dataset=dataset,

@@ -45,7 +45,7 @@ from nnperm_mlflow.evidence.scores_file import write_own_scores
 from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.registry.connection import run_address
 from nnperm_mlflow.registry.publication import Publication, RunContent
-from nnperm_mlflow.registry.run_content import describe_dataset, describe_names, metrics_of, write_medians
+from nnperm_mlflow.registry.run_content import POLICY_PARAM, describe_dataset, describe_names, metrics_of, write_medians
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.registry.tags import AUDIT, DATA_TAG, KIND_TAG, MODEL_TAG, TABLE_TAG
 
@@ -117,6 +117,7 @@ def record_of(plan: Plan, found: Findings, folder: Path, run_id: str, experiment
         "repeats_made": found.repeats,
         "unit": plan.unit,
         "order_by": plan.order_by,
+        **({POLICY_PARAM: plan.used.name} if plan.used.name and plan.used.policy.applies else {}),
         **{key: file_digest(folder / name) for key, name in digests.items()},
     }
     params = {key: str(value) for key, value in told.items()}

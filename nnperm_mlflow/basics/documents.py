@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nnperm_mlflow.basics.errors import ConfigError, did_you_mean, name_list
 
@@ -17,6 +17,11 @@ MOST_DEPTH = 40
 """Of mappings and lists inside each other, aliases followed."""
 MOST_VALUES = 100_000
 """Of a YAML file: mappings, lists, keys and single values, those behind an alias counted each time."""
+
+AtLeast = Annotated[int, Field(ge=1)]
+"""At least so many, where 0 would ask for nothing."""
+Digest = Annotated[str, Field(min_length=8, max_length=64, pattern="^[0-9a-f]+$")]
+"""A sha256, or how it begins."""
 
 _TOO_MANY = f"it holds more than {MOST_VALUES:,} values"
 _TOO_DEEP = f"it is nested more than {MOST_DEPTH} deep"

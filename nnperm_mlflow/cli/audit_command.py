@@ -5,27 +5,19 @@ from __future__ import annotations
 import sys
 
 import click
-import pandas as pd
 
 import nnperm_mlflow
-from nnperm_mlflow.basics.audit_files import BOXPLOT_FILE, HEATMAP_FILE, PROFILES_PICTURE, SUMMARY_FILE, TABLE_FILE
-from nnperm_mlflow.basics.errors import ConfigError, name_list
-from nnperm_mlflow.basics.text import in_a_cell, in_lines, rows_to_show
-from nnperm_mlflow.cli.check_command import describe_verdict
+from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.cli.common import (
     EXIT_FAIL,
     WithSwitches,
-    files_lines,
     one_uri,
     prepared,
     run_option,
     tracking_options,
-    ui_command,
 )
+from nnperm_mlflow.cli.findings_text import describe, describe_forecast
 from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
-
-_SHOWN_COLUMNS = ["perturbation", "way", "mean", "median", "q95", "changed_share"]
-_SHOWN_ROWS, _SHOWN_SET_VALUES = 15, 8
 
 
 @click.command("audit", cls=WithSwitches)
@@ -116,63 +108,3 @@ def _facts(result: nnperm_mlflow.AuditResult) -> dict[str, str | None]:
         "experiment_id": result.experiment_id,
         "address": result.address,
     }
-
-
-def describe_forecast(forecast: nnperm_mlflow.Forecast) -> str:
-    """Return what an audit will take, a line for each thing that one may want to change."""
-    return in_lines([forecast.subject, *(f"{name:<15}{fact}" for name, fact in forecast.facts)])
-
-
-def describe(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> str:
-    """Return what a person wants to know at the end: the features that count, and where the rest is."""
-    return in_lines([*describe_findings(result), "", *describe_places(result, tracking_uri)])
-
-
-def describe_findings(result: nnperm_mlflow.AuditResult) -> list[str]:
-    """Return lines on the features that count, and on the verdict."""
-    columns = columns_to_show(result.summary, result.order_by)
-    set_to = result.set_values.drop(columns="way").astype({"held": "Int64"})
-    told_scores = ", ".join(f"{name} {score}" for name, score in result.own_scores.items())
-    untested = result.summary.loc[~result.summary["tested"], "perturbation"]
-    silent = result.summary.loc[~result.summary["measurable"] & result.summary["tested"], "perturbation"]
-    return [
-        "",
-        f"{result.subtitle}: deviation of the prediction ({result.unit})",
-        *_table(result.moved, columns, _SHOWN_ROWS),
-        *(_table(set_to, ["held", *columns], _SHOWN_SET_VALUES, "set for everybody") if len(set_to) else []),
-        *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
-        *([f"not tested, since no row's value changed: {name_list(untested)}"] if len(untested) else []),
-        *([f"the model itself: {told_scores}"] if told_scores else []),
-        *(describe_verdict(result.verdict) if result.verdict else []),
-        *[f"not written for want of permission: {what}" for what in result.not_linked],
-    ]
-
-
-def columns_to_show(summary: pd.DataFrame, order_by: str) -> list[str]:
-    """Return the columns of a table of perturbations: what leads with its interval, and then the others."""
-    leading = [order_by, *(f"{order_by}{end}" for end in ("_low", "_high", "_error") if f"{order_by}{end}" in summary)]
-    told = [name for name in map(str, summary) if name == "flipped_share" or name.endswith("_drop")]
-    others = [*_SHOWN_COLUMNS, *(name for name in told if summary[name].notna().any())]
-    return list(dict.fromkeys([*others[:2], *leading, *others[2:]]))
-
-
-def _table(rows: pd.DataFrame, columns: list[str], most: int, title: str = "perturbation") -> list[str]:
-    """Return the first rows as lines, and how many more there are; `title` heads the names."""
-    shown = rows.head(rows_to_show(len(rows), most))
-    names = shown["perturbation"].map(in_a_cell)
-    kept = [name for name in columns if name in shown and name != "perturbation"]
-    table = pd.concat([names.rename(title), shown[kept]], axis=1)
-    more = len(rows) - len(shown)
-    lines = table.to_string(index=False, float_format=lambda number: f"{number:.4f}").split("\n")
-    return ["", *lines, *([f"... and {more} more in summary.csv"] if more > 0 else [])]
-
-
-def describe_places(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> list[str]:
-    """Return lines that say where run, pictures and tables are."""
-    where = result.address or ui_command(tracking_uri or "sqlite:///mlflow.db")
-    drawn = {HEATMAP_FILE: result.windows, PROFILES_PICTURE: result.profiles}
-    pictures = [BOXPLOT_FILE, *(name for name, numbers in drawn.items() if numbers is not None)]
-    return [
-        f"run {result.run_id}, experiment {result.experiment_id}: {where}",
-        *files_lines(result.folder.asked_for, pictures, [SUMMARY_FILE, TABLE_FILE]),
-    ]

@@ -10,9 +10,8 @@ import click
 import nnperm_mlflow
 from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.common import EXIT_FAIL, one_uri, prepared, tracking_options
+from nnperm_mlflow.cli.findings_text import describe_verdict
 from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
-
-_SIGNS = {True: "kept    ", False: "NOT KEPT"}
 
 
 @click.command("check")
@@ -64,12 +63,3 @@ def check_command(
         output.tell_verdict(result.verdict, {"model": subject.model, "run_id": subject.run_id})
     if result.verdict.blocks:
         sys.exit(EXIT_FAIL)
-
-
-def describe_verdict(verdict: nnperm_mlflow.Verdict) -> list[str]:
-    """Return lines on a verdict for a person: what it is, and for each check what it came to."""
-    lines = ["", f"verdict: {verdict.in_words}"]
-    for outcome in verdict.outcomes:
-        lines.append(f"  {_SIGNS[outcome.passed]}  {outcome.check}")
-        lines.append(f"            {outcome.finding.words}")
-    return lines

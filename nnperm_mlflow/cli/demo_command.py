@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from nnperm_mlflow.basics.text import in_lines, program
-from nnperm_mlflow.cli.audit_command import describe_findings, describe_places
 from nnperm_mlflow.cli.common import (
     prepared,
     run_option,
     shown,
     tracking_options,
 )
+from nnperm_mlflow.cli.findings_text import describe_findings, describe_places
 
 if TYPE_CHECKING:
     from nnperm_mlflow.demo.example import Example

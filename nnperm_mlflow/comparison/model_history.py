@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from nnperm_mlflow.analysis.difference.table_comparison import comparable_statis
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError
 from nnperm_mlflow.evidence.audit_record import AuditRecord
-from nnperm_mlflow.registry.audits import ended, holds_audit
+from nnperm_mlflow.registry.audits import doubt_of, ended, holds_audit
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.events import KINDS, Event, events_of
 from nnperm_mlflow.registry.model_lookups import aliases_of, not_found, runs_of, versions_of
@@ -135,9 +136,12 @@ def history(model: str) -> History:
             raise not_found(client, name)
         if aliases is None:
             logger.warning("models:/%s is not in the registry any more, only its runs are there", name)
-        there = {str(found.version) for found in versions_of(client, name)}
+        there = {str(found.version): int(found.creation_timestamp) for found in versions_of(client, name)}
         files = {str(run.info.run_id): _files_of(client, run, scratch) for run, _ in runs}
-        told = [events_of(run, files[run.info.run_id], version, version in there) for run, version in runs]
+        told = [
+            _with_doubt(events_of(run, files[run.info.run_id], version, version in there), run, there.get(version))
+            for run, version in runs
+        ]
         events = sorted((event for events in told for event in events), key=_order)
         audits = _newest_audits(events, [run for run, _ in runs], files)
         medians = _medians(events, audits)
@@ -159,6 +163,14 @@ def _files_of(client: MlflowClient, run: Run, folder: Path) -> RunFiles:
     return RunFiles(client, str(run.info.run_id), own)
 
 
+def _with_doubt(events: list[Event], run: Run, created: int | None) -> list[Event]:
+    """Return what a run tells, a finished audit with the doubt that there is about its end."""
+    if not holds_audit(run):
+        return events
+    doubt = doubt_of(run, created, int(time.time() * 1000))
+    return [event.doubted(doubt) if event.kind == "audit" else event for event in events]
+
+
 def _order(event: Event) -> tuple[str, int, int, str]:
     return event.when, KINDS.index(event.kind), int(event.version), event.run_id
 
@@ -169,7 +181,7 @@ def _newest_audits(
     """Return each version's newest finished audit, versions in order; one that cannot be read is no evidence."""
     runs = {str(run.info.run_id): run for run in all_runs if holds_audit(run)}
     records = {run_id: record_in(run, files[run_id]) for run_id, run in runs.items()}
-    finished = [event for event in events if event.kind == "audit" and event.run_id in runs]
+    finished = [event for event in events if event.kind == "audit" and event.run_id in runs and not event.doubt]
     newest = {event.version: event for event in sorted(finished, key=lambda event: ended(runs[event.run_id]))}
     audits = [newest[version] for version in sorted(newest, key=int) if newest[version].is_evidence]
     return [(audit, records[audit.run_id]) for audit in audits]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +25,7 @@ MOST_SHUFFLES = 100_000
 _ORDERS = ("mean", "median", "flipped_share")
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
+_LEFT_TO_TRIALS = ("seed", "repeats", "precision", "max_repeats", "block_rows", "order_by")
 _DISTURBANCE = {
     "seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing",
 }  # fmt: skip
@@ -192,6 +193,10 @@ class AuditConfig(PolicyKeys, _Work):
         exactly = {"repeats": repeats, "precision": None, "max_repeats": None}
         return self.model_copy(update={"analysis": self.analysis.model_copy(update=exactly)})
 
+    def with_seed(self, seed: int) -> AuditConfig:
+        """Return a configuration whose shuffles have another key."""
+        return self.model_copy(update={"analysis": self.analysis.model_copy(update={"seed": seed})})
+
     def without_secrets(self) -> AuditConfig:
         """Return the configuration with URLs that show neither user nor password nor query."""
         return _with_locations(self, without_secrets)
@@ -213,9 +218,20 @@ class AuditConfig(PolicyKeys, _Work):
         The label belongs to it where there are scores, the column of clusters where there is one, and what leads where
         that decides how often.
         """
+        return self._digest(() if self.analysis.repeats == "auto" else ("order_by",))
+
+    def design_digest(self) -> str:
+        """Return the sha256 (64 hex digits) of what is done, but for what a trial fixes by itself: seed and repeats.
+
+        It is that of an audit which was made with the configuration, in which what was found out is filled in.
+        """
+        return self._digest(_LEFT_TO_TRIALS)
+
+    def _digest(self, left_out: Sequence[str]) -> str:
+        """Return the sha256 of what is done, without some keys of the analysis."""
         done = self.model_dump(mode="json", include={"analysis", "inputs"})
-        if self.analysis.repeats != "auto":
-            del done["analysis"]["order_by"]
+        for key in left_out:
+            del done["analysis"][key]
         if self.analysis.scores:
             done["label"] = self.data.label
         if self.data.cluster is not None:

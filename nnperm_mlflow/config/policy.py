@@ -16,14 +16,13 @@ from nnperm_mlflow.basics.errors import CheckError, ConfigError, name_list
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.checks import WITH_STATISTIC, AgainstCheck, Check, ScoreAgainstCheck, distinct, kind_of
 from nnperm_mlflow.config.requirements import Requirements
+from nnperm_mlflow.config.trial import Text, Trial
 
 Format = Literal[1, 2]
 """Of a policy: checks that name no statistic mean the median in the first, and the mean since the second."""
 
 Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 _.-]*[A-Za-z0-9])?$")]
 """Of a policy: it is a part of tags and of searches, where other letters would mean something."""
-
-Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 def _as_date(given: object) -> object:
@@ -89,6 +88,8 @@ class PolicyKeys(Strict):
         Who answers for it.
     valid_until : date or None
         The last day (UTC) on which something is decided by it.
+    trial : Trial or None
+        What an audit under it has to be, and how often there may be one.
     """
 
     format: Format = 1
@@ -100,6 +101,7 @@ class PolicyKeys(Strict):
     version: Annotated[int, Field(ge=0)] | Text | None = None
     owner: Text | None = None
     valid_until: Day | None = None
+    trial: Trial | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from nnperm_mlflow.basics.documents import Strict
-
-_FEWEST_DIGITS = 8
-
-AtLeast = Annotated[int, Field(ge=1)]
+from nnperm_mlflow.basics.documents import AtLeast, Digest, Strict
 
 
 class Requirements(Strict):
@@ -36,6 +30,6 @@ class Requirements(Strict):
     repeats: AtLeast | None = None
     positives: AtLeast | None = None
     clusters: AtLeast | None = None
-    data: Annotated[str, Field(min_length=_FEWEST_DIGITS, max_length=64, pattern="^[0-9a-f]+$")] | None = None
+    data: Digest | None = None
     features: Literal["all"] | None = None
     not_training: Literal[True] | None = None

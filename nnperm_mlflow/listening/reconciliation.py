@@ -17,9 +17,11 @@ from nnperm_mlflow.listening.configs import configs_in, digest_of, policy_in
 from nnperm_mlflow.listening.delivery_ledger import MOST_TRIES, Deliveries, Failures
 from nnperm_mlflow.listening.registry_state import is_audited
 from nnperm_mlflow.listening.versions import Version
+from nnperm_mlflow.registry.audits import holds_audit
 from nnperm_mlflow.registry.connection import connect
 from nnperm_mlflow.registry.error_explanation import explained
-from nnperm_mlflow.registry.model_lookups import versions_of
+from nnperm_mlflow.registry.model_lookups import runs_of, versions_of
+from nnperm_mlflow.registry.sightings import Sightings
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +95,7 @@ class Reconciler:
     def _lacking(self, client: MlflowClient, name: str, config: Path) -> list[Version]:
         """Return the versions of a model that lack what its configuration wants, and queue those that can have it."""
         lacking, digest, policy = [], digest_of(config), policy_in(config)
+        self._note_audits(client, name)
         for found in versions_of(client, name):
             version = Version(name, str(found.version))
             if found.creation_timestamp < self._since_ms or self._is_audited(client, version, policy):
@@ -104,6 +107,11 @@ class Reconciler:
                 if added == "queued":
                     logger.info("%s has no %s: queued", version, "audit" if policy is None else "verdict by its policy")
         return lacking
+
+    def _note_audits(self, client: MlflowClient, name: str) -> None:
+        """Note which audits of a model have ended by now, whatever they will tell of their ends."""
+        ended = [str(run.info.run_id) for run, _ in runs_of(client, name) if holds_audit(run)]
+        Sightings.of_user().first_seen(ended, int(self._clock() * 1000))
 
     def _is_audited(self, client: MlflowClient, version: Version, policy: str | None) -> bool:
         """Ask for each version until it is audited, and no longer: one question each round would be many."""

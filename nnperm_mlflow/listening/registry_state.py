@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.errors import says_missing
 from nnperm_mlflow.listening.versions import Version
-from nnperm_mlflow.registry.audits import find_audits
+from nnperm_mlflow.registry.audits import finished_audits
 from nnperm_mlflow.registry.tags import VERDICT_TAGS
 
 _VERDICT, _POLICY, *_ = VERDICT_TAGS
@@ -58,5 +58,5 @@ def is_audited(client: MlflowClient, version: Version, policy: str | None) -> bo
     policy : str or None
         Digest of a policy: the run then has to hold a verdict by it. None where no verdict is wanted.
     """
-    told = (run.data.tags for run in find_audits(client, version.uri))
+    told = (run.data.tags for run in finished_audits(client, version.uri))
     return any(policy is None or (_VERDICT in tags and tags.get(_POLICY) == policy) for tags in told)

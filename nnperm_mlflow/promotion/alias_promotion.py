@@ -155,7 +155,7 @@ def _decide(
     for number, (asked, other) in enumerate(told.others.items()):
         baseline = pin_model(client, told.pinned[asked])
         where = folder / f"baseline{number}"
-        others[asked] = confirm(client, other, baseline, where, terms=of_others, policy=policy)
+        others[asked] = confirm(client, other, baseline, where, terms=of_others, policy=Policy())
         read.append((other, baseline))
     for number, (audited, model) in enumerate(read):
         confirm_files(audited, model, folder / f"at_last{number}")

@@ -45,7 +45,7 @@ def confirm(
         Directory for downloads; made here.
     terms : Terms
     policy : Policy
-        That decides about the version.
+        That decides about the version; one without checks for those that it is compared with.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def _bound_again(
     """Bring model and data together as the configuration says, and compare; make the audit again where asked for."""
     asked, where = terms.asked_of(record), folder / "again"
     _refuse_memory(asked)
-    applied = _as_applied(policy, record, asked, terms)
+    applied, asked = _as_applied(policy, record, asked, terms)
     with _data_read():
         plan = bind_again(client, reference, asked, policy=applied, trust_model=terms.trust_model, folder=where)
     _compare(record, "data_digest", str(plan.record["data_digest"]), "the data")
@@ -124,16 +124,18 @@ def _bound_again(
     return audit_again(plan, record, where) if terms.recomputes else record
 
 
-def _as_applied(policy: Policy, record: AuditRecord, asked: AuditConfig, terms: Terms) -> Policy:
-    """Return the policy that an audit is bound or made again with.
+def _as_applied(policy: Policy, record: AuditRecord, asked: AuditConfig, terms: Terms) -> tuple[Policy, AuditConfig]:
+    """Return the policy, and the configuration, that an audit is bound or made again with.
 
-    Its checks are those that "auto" watched, since that decides how often; what is required of rows is found out again
-    where numbers are.
+    A trial fixes the seed by the policy as it is, and the repeats to those of its stages. Without one the checks are
+    those that "auto" watched, since that decides how often; what is required of rows is found out where numbers are.
     """
+    if policy.trial is not None:
+        return policy, asked.with_repeats(record.repeats) if policy.trial.all_repeats else asked
     watches = terms.recomputes and asked.analysis.repeats == "auto"
     checks = record.config.checks if watches else []
     requires = policy.requires if terms.recomputes else None
-    return policy.model_copy(update={"format": 2, "checks": checks, "requires": requires})
+    return policy.model_copy(update={"format": 2, "checks": checks, "requires": requires}), asked
 
 
 def _confirm_data(record: AuditRecord, asked: AuditConfig, folder: Path) -> None:

@@ -37,8 +37,8 @@ class Terms:
         Name of the only experiment whose audits count.
     table : str or Path, optional
         A copy of the deviation table, where that was kept out of the run.
-    repeats : int, optional
-        How many shuffles of each feature an audit must have made; by default what its configuration says.
+    donors : tuple of (int, int), optional
+        With which seed how many shuffles of each feature an audit must have made; else what its configuration says.
     """
 
     policy: AnyPolicy = None
@@ -49,7 +49,7 @@ class Terms:
     allowed: tuple[str, ...] = ()
     experiment: str | None = None
     table: str | Path | None = None
-    repeats: int | None = None
+    donors: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.binds_again and not self.reads_data:
@@ -71,18 +71,19 @@ class Terms:
         return None if self.config_file is None else load_config(self.config_file)
 
     def of_baseline(self, record: AuditRecord) -> Terms:
-        """Return the terms for an audit that another one is compared with, of the same data and as many repeats.
+        """Return the terms for an audit that another one is compared with, on the same data with the same donors.
 
         Parameters
         ----------
         record : AuditRecord
-            The other one. Where "auto" found out how many repeats it takes, a baseline was asked for that number.
+            The other one. Where "auto", or the trial of a policy, said how many repeats with which seed, a baseline was
+            asked for these.
         """
-        return replace(self, reads_data=self.binds_again, repeats=record.repeats)
+        return replace(self, reads_data=self.binds_again, donors=(record.config.analysis.seed, record.repeats))
 
     def used_by(self, record: AuditRecord) -> AuditConfig:
         """Return the configuration that an audit used, as its run tells it."""
-        return record.config if self.repeats is None else record.config.with_repeats(self.repeats)
+        return record.config if self.donors is None else record.config.with_repeats(record.repeats)
 
     def asked_of(self, record: AuditRecord) -> AuditConfig:
         """Return what an audit should have been asked to do: as given, else as its run says.
@@ -93,7 +94,10 @@ class Terms:
             If the run names data where they may not be read.
         """
         if self.config is not None:
-            return self.config if self.repeats is None else self.config.with_repeats(self.repeats)
+            if self.donors is None:
+                return self.config
+            seed, repeats = self.donors
+            return self.config.with_seed(seed).with_repeats(repeats)
         refuse_elsewhere(record.config.data, self.allowed, str(record))
         return self.used_by(record)
 

@@ -1,18 +1,31 @@
-"""Which runs hold audits, and how they ended."""
+"""Which runs hold audits, how they ended, and which of a version's audits is the newest."""
 
 from __future__ import annotations
 
+import logging
+import re
+import time
 from collections.abc import Iterator
+from datetime import datetime, timezone
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, ViewType
+from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.basics.errors import ConfigError, says_missing
 from nnperm_mlflow.basics.text import named
 from nnperm_mlflow.models.model_uri import asked_store
+from nnperm_mlflow.registry.sightings import Sightings
 from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, TABLE_TAG, WHOLE_TAG
 
+logger = logging.getLogger(__name__)
+
 FINISHED = "FINISHED"
+
+_AGAIN = "Look at the clocks, or audit again"
+
+SKEW_MS = 5 * 60 * 1000
+"""By how much two clocks may differ: the end of a run is told by one, the creation of a version by the server's."""
 
 
 TABLE_DIGEST = "table_digest"
@@ -22,8 +35,10 @@ _EXPERIMENTS_AT_ONCE = 100
 _PAGE = 1000
 
 
-def find_audits(client: MlflowClient, uri: str, experiment: str | None = None) -> list[Run]:
-    """Return the finished audits of a pinned model, the last one finished first.
+def find_audits(
+    client: MlflowClient, uri: str, experiment: str | None = None, *, sightings: Sightings | None = None
+) -> list[Run]:
+    """Return the finished audits of a pinned model, the newest first; of those whose end is doubtful a line is logged.
 
     Parameters
     ----------
@@ -32,10 +47,73 @@ def find_audits(client: MlflowClient, uri: str, experiment: str | None = None) -
         `models:/credit/3`, or what else `pin_model` returned.
     experiment : str, optional
         Name of the only experiment whose runs count; by default all do.
+    sightings : Sightings, optional
+        When runs were first seen, which goes before what they tell of their end; the audits are noted there.
     """
+    found = finished_audits(client, uri, experiment)
+    now = _now()
+    ids = [str(run.info.run_id) for run in found]
+    seen = dict.fromkeys(ids, now) if sightings is None else sightings.first_seen(ids, now)
+    created = created_at(client, uri) if found else None
+    doubts = {run.info.run_id: doubt_of(run, created, seen[run.info.run_id]) for run in found}
+    for run_id, doubt in doubts.items():
+        if doubt:
+            logger.warning("run %s is passed over: %s", run_id, doubt)
+    sure = [run for run in found if not doubts[run.info.run_id]]
+    return sorted(sure, key=lambda run: (seen[run.info.run_id], ended(run)), reverse=True)
+
+
+def finished_audits(client: MlflowClient, uri: str, experiment: str | None = None) -> list[Run]:
+    """Return a pinned model's finished audits by the end that they tell, the last first, doubtful ones included."""
     condition = f"tags.`{KIND_TAG}` = '{AUDIT}' and {named(f'tags.`{MODEL_TAG}`', uri)}"
     found = find_runs(client, condition, experiment)
     return [run for run in found if holds_audit(run) and run.data.tags.get(MODEL_TAG) == uri]
+
+
+def doubt_of(run: Run, created: int | None, seen: int) -> str:
+    """Return in words why nobody should believe when a run ended; nothing where it may well be so.
+
+    MLflow takes start and end of a run from whoever writes it.
+
+    Parameters
+    ----------
+    run : Run
+    created : int or None
+        When the version was created by the server's clock, in milliseconds since 1970; None where nobody knows.
+    seen : int
+        When the run had ended for sure: when it was first seen, or now.
+    """
+    end = run.info.end_time or 0
+    if end > seen + SKEW_MS:
+        return f"it tells as its end {_moment(end)}, and was there on {_moment(seen)}. {_AGAIN}"
+    if created is not None and end < created - SKEW_MS:
+        return f"it tells as its end {_moment(end)}, and the version was created on {_moment(created)}. {_AGAIN}"
+    return ""
+
+
+def created_at(client: MlflowClient, uri: str) -> int | None:
+    """Return when a version, or a logged model, was created by the server's clock; None where nobody knows."""
+    try:
+        if match := re.fullmatch(r"models:/(.+)/(\d+)", uri):
+            return int(client.get_model_version(match[1], match[2]).creation_timestamp)
+        if match := re.fullmatch(r"models:/(m-[0-9a-f]+)", uri):
+            return int(client.get_logged_model(match[1]).creation_timestamp)
+    except MlflowException as error:
+        if not says_missing(error):
+            raise
+    return None
+
+
+def _now() -> int:
+    """Return the milliseconds since 1970 by this machine's clock."""
+    return int(time.time() * 1000)
+
+
+def _moment(when: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(when / 1000, timezone.utc):%Y-%m-%d %H:%M} UTC"
+    except (OverflowError, ValueError, OSError):  # beyond all calendars
+        return f"{when} ms after 1970"
 
 
 def find_comparable_audits(client: MlflowClient, uri: str, experiment: str | None = None) -> list[Run]:
@@ -44,17 +122,24 @@ def find_comparable_audits(client: MlflowClient, uri: str, experiment: str | Non
 
 
 def find_runs(
-    client: MlflowClient, condition: str, experiment: str | None = None, *, finished: bool = True
+    client: MlflowClient,
+    condition: str,
+    experiment: str | None = None,
+    *,
+    finished: bool = True,
+    deleted: bool = False,
 ) -> list[Run]:
     """Return the runs that meet a condition, the last one finished first; of one experiment, or of all.
 
-    With `finished=False` those are among them that failed, were killed or still go on.
+    With `finished=False` those are among them that failed, were killed or still go on; with `deleted=True` those that
+    were deleted, by themselves or with their experiment, and not yet removed for good.
     """
     found: list[Run] = []
-    for ids in _experiments(client, experiment):
+    view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
+    for ids in _experiments(client, experiment, view):
         token = None
         while True:
-            page = client.search_runs(ids, condition, max_results=_PAGE, page_token=token)
+            page = client.search_runs(ids, condition, view, max_results=_PAGE, page_token=token)
             found.extend(run for run in page if not finished or status_of(run) == FINISHED)
             token = page.token
             if not token:
@@ -63,7 +148,7 @@ def find_runs(
 
 
 def ended(run: Run) -> tuple[int, str]:
-    """Return what runs are ordered by: of a version's audits the newest is the one that ended last."""
+    """Return what runs are ordered by: of a version's audits the newest is the one that ended last, but for doubts."""
     return run.info.end_time or 0, str(run.info.run_id)
 
 
@@ -81,7 +166,7 @@ def status_of(run: Run) -> str:
     return FINISHED if is_whole else str(run.info.status)
 
 
-def _experiments(client: MlflowClient, name: str | None) -> Iterator[list[str]]:
+def _experiments(client: MlflowClient, name: str | None, view: int) -> Iterator[list[str]]:
     if name is not None:
         only = client.get_experiment_by_name(name)
         if only is None:
@@ -90,7 +175,7 @@ def _experiments(client: MlflowClient, name: str | None) -> Iterator[list[str]]:
         return
     ids, token = [], None
     while True:
-        page = client.search_experiments(max_results=_PAGE, page_token=token)
+        page = client.search_experiments(view, max_results=_PAGE, page_token=token)
         ids += [experiment.experiment_id for experiment in page]
         token = page.token
         if not token:

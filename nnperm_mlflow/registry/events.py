@@ -58,6 +58,8 @@ class Event:
         What moved predictions most in an audit.
     alias, replaced : str or None
         Of a promotion: the alias, and the version that had it before.
+    doubt : str
+        Why nobody should believe when an audit ended; nothing where it may well be so.
     in_words : str
     """
 
@@ -77,12 +79,17 @@ class Event:
     top_feature: str | None = None
     alias: str | None = None
     replaced: str | None = None
+    doubt: str = ""
     in_words: str = ""
 
     @property
     def is_evidence(self) -> bool:
         """Whether it can be relied on."""
-        return self.status == "FINISHED" and self.is_readable
+        return self.status == "FINISHED" and self.is_readable and not self.doubt
+
+    def doubted(self, doubt: str) -> Event:
+        """Return the event with a doubt, in words, too."""
+        return replace(self, doubt=doubt, in_words=f"{self.in_words}; doubtful: {doubt}") if doubt else self
 
 
 class _ToldPromotion(Tolerant):

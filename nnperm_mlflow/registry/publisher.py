@@ -98,12 +98,11 @@ def link_newest(client: MlflowClient, name: str, version: str, run_id: str, link
 
 
 def _newest(client: MlflowClient, model: str, run_id: str) -> str:
-    """Return the run of the audit of a model that has ended last; one that goes on ends after all others."""
-    own = client.get_run(run_id).info
-    if own.end_time is None:
+    """Return the run of a model's newest audit, be it one that goes on; "" where the ends of all are doubtful."""
+    if client.get_run(run_id).info.end_time is None:
         return run_id
-    ends = [(run.info.end_time, run.info.run_id) for run in find_audits(client, model)]
-    return str(max([*ends, (own.end_time, run_id)])[1])
+    found = find_audits(client, model)
+    return str(found[0].info.run_id) if found else ""
 
 
 def _link_of(client: MlflowClient, run_id: str) -> VersionLink:
@@ -112,5 +111,5 @@ def _link_of(client: MlflowClient, run_id: str) -> VersionLink:
 
 
 def is_newest(client: MlflowClient, model: str, run_id: str) -> bool:
-    """Tell whether no other audit of a model has ended after that of a run, or after now where that goes on."""
+    """Tell whether the audit of a run is a model's newest: see `registry.audits.find_audits`, or it still goes on."""
     return _newest(client, model, run_id) == run_id

@@ -9,10 +9,13 @@ from datetime import datetime
 import pandas as pd
 
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
+from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
 from nnperm_mlflow.analysis.statistics.order import FEW_HELD, MEAN, in_words, moved, other_leaders, set_values
 from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
+from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.basics.text import as_table, as_text, rows_to_show, some_of
+from nnperm_mlflow.verdict.attempt import Attempt
 from nnperm_mlflow.verdict.verdict import Subject, Verdict, stamp
 
 _TOP = 10
@@ -38,6 +41,7 @@ def audit_card(
     verdict: Verdict | None = None,
     address: str | None = None,
     own_scores: Mapping[str, OwnScore] | None = None,
+    segments: SegmentTables | None = None,
 ) -> str:
     """Return an audit and its verdict as Markdown.
 
@@ -61,6 +65,8 @@ def audit_card(
         The page of the run, where a server shows it.
     own_scores : mapping of str to OwnScore, optional
         Of the undisturbed predictions, where there are labels.
+    segments : SegmentTables, optional
+        What is told of segments, where these were asked for.
     """
     run = f"[{subject.run_id}]({address})" if address else f"`{subject.run_id}`"
     lines = [
@@ -82,6 +88,7 @@ def audit_card(
         *_set_lines(set_values(summary), _columns_of(summary, order_by)),
         *_silent_lines(summary),
         *_precision_lines(too_wide),
+        *_segment_lines(segments),
         "## What this stands on",
         "",
         *as_table(
@@ -111,6 +118,13 @@ def _verdict_lines(verdict: Verdict | None) -> Iterator[str]:
     if verdict.policy.name:
         about = f", {as_text(verdict.policy.about)}" if verdict.policy.about else ""
         yield from (f"Policy: {as_text(verdict.policy.label)}{about}.", "")
+    if verdict.attempts:
+        yield from (f"Other audits of these model files on these data under '{as_text(verdict.policy.name)}':", "")
+        rows = [
+            (each.run_id, each.model, each.when, each.seed, each.repeats, _result(each)) for each in verdict.attempts
+        ]
+        yield from as_table(["run", "model", "ended", "seed", "repeats", "verdict"], rows)
+        yield ""
     yield from as_table(
         ["check", "asks that", "came to", "kept"],
         [
@@ -121,6 +135,11 @@ def _verdict_lines(verdict: Verdict | None) -> Iterator[str]:
     yield ""
     for asked, uri in verdict.baselines.items():
         yield from (f"{as_text(asked)} was {as_text(uri)} then.", "")
+
+
+def _result(attempt: Attempt) -> str:
+    told = "no verdict on record" if attempt.result == "none" else attempt.result
+    return f"{told}, run deleted" if attempt.is_deleted else told
 
 
 def _kept(passed: bool, state: str) -> str:
@@ -201,6 +220,34 @@ def _precision_lines(too_wide: Sequence[str]) -> list[str]:
         return []
     named = some_of([*map(as_text, too_wide)], _MOST_WIDE)
     return [f"Less precise than was asked for: {named}. More repeats (max_repeats) or more rows narrow intervals.", ""]
+
+
+def _segment_lines(tables: SegmentTables | None) -> Iterator[str]:
+    """Tell which two segments of each column differ most, and which are too small to tell."""
+    if tables is None:
+        return
+    yield from ("## Parts of the rows", "")
+    found = tables.largest_differences
+    if found:
+        yield from (
+            "The two segments of each column that differ most, in the mean deviation under a feature and in the score "
+            "of the model itself; in brackets the interval that is right of all pairs at once.",
+            "",
+        )
+        yield from as_table(
+            ["column", "in", "larger in", "than in", "by", "pairs", "surely"],
+            [
+                (each.column, each.what, each.more, each.less, each.number, f"{each.among:,}",
+                 "yes" if each.is_sure else "no")
+                for each in found
+            ],
+        )  # fmt: skip
+        yield ""
+    if tables.too_small:
+        named = some_of([*map(as_text, tables.too_small)], _MOST_SILENT)
+        yield f"Fewer than {FEWEST_ROWS} rows (or clusters), so counted and not judged: {named}."
+        yield ""
+    yield from ("All segments are in segments.csv.", "")
 
 
 def _number(value: float, low: float, high: float) -> str:

@@ -1,20 +1,22 @@
-"""Whether an audit rests on what its policy requires; what is missing is an error that names it."""
+"""Whether an audit rests on what its policy requires, and is one of its trial; what is missing is named."""
 
 from __future__ import annotations
 
 from nnperm_mlflow.basics.errors import CheckError, name_list
+from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.config.requirements import Requirements
+from nnperm_mlflow.config.trial import Trial, trial_seed
 from nnperm_mlflow.verdict._estimates import untested_features
 from nnperm_mlflow.verdict.audit_evidence import Evidence
 from nnperm_mlflow.verdict.training_rows import MOST_OF_TRAINING
 
 
-def refuse_missing(requires: Requirements, evidence: Evidence) -> None:
-    """Refuse to judge an audit that does not rest on what a policy requires.
+def refuse_missing(policy: Policy, evidence: Evidence) -> None:
+    """Refuse to judge an audit that does not rest on what a policy requires, or is none of its trial.
 
     Parameters
     ----------
-    requires : Requirements
+    policy : Policy
     evidence : Evidence
 
     Raises
@@ -22,11 +24,35 @@ def refuse_missing(requires: Requirements, evidence: Evidence) -> None:
     CheckError
         With all that is missing, and what to do about each.
     """
-    missing = [*_too_few(requires, evidence), *_other_data(requires, evidence), *_left_out(requires, evidence)]
-    if requires.not_training:
-        missing += _of_training(evidence)
+    missing = []
+    if policy.requires is not None:
+        missing += _unmet(policy.requires, evidence)
+    if policy.trial is not None:
+        missing += _of_another_trial(policy, policy.trial, evidence)
     if missing:
         raise CheckError(f"the policy requires what the audit of {evidence.model} lacks: {'; '.join(missing)}.")
+
+
+def _unmet(requires: Requirements, evidence: Evidence) -> list[str]:
+    missing = [*_too_few(requires, evidence), *_other_data(requires.data, evidence), *_left_out(requires, evidence)]
+    return [*missing, *(_of_training(evidence) if requires.not_training else [])]
+
+
+def _of_another_trial(policy: Policy, trial: Trial, evidence: Evidence) -> list[str]:
+    subject = evidence.subject
+    missing = [*_too_few(Requirements(rows=trial.rows), evidence), *_other_data(trial.data_digest, evidence)]
+    if trial.config is not None and not evidence.design.startswith(trial.config):
+        missing.append(
+            f"what its trial does (config {trial.config}), and it did {evidence.design[:12]}...: audit with the "
+            "configuration of the trial"
+        )
+    if trial.all_repeats and subject.repeats not in trial.all_repeats:
+        wanted = " or ".join(map(str, trial.all_repeats))
+        missing.append(f"{wanted} repeats, and it has {subject.repeats}: leave out 'analysis: repeats'")
+    seed = trial_seed(policy.digest(), subject.data_digest)
+    if subject.seed != seed:
+        missing.append(f"the seed of its trial, {seed}, and it has {subject.seed}: audit again under this policy")
+    return missing
 
 
 def _too_few(requires: Requirements, evidence: Evidence) -> list[str]:
@@ -46,11 +72,11 @@ def _too_few(requires: Requirements, evidence: Evidence) -> list[str]:
     return missing
 
 
-def _other_data(requires: Requirements, evidence: Evidence) -> list[str]:
+def _other_data(begins: str | None, evidence: Evidence) -> list[str]:
     digest = evidence.subject.data_digest
-    if requires.data is None or digest.startswith(requires.data):
+    if begins is None or digest.startswith(begins):
         return []
-    return [f"data whose sha256 begins with {requires.data}, and it is of {digest[:12]}...: audit those data"]
+    return [f"data whose sha256 begins with {begins}, and it is of {digest[:12]}...: audit those data"]
 
 
 def _left_out(requires: Requirements, evidence: Evidence) -> list[str]:

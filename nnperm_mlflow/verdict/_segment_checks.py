@@ -49,11 +49,13 @@ def check_segment(check: OnSegments, told: Mapping[str, Sequence[str]]) -> None:
         )
 
 
-def limits(tables: SegmentTables | None, check: SegmentCheck, names: Sequence[str]) -> tuple[dict[str, Pair], str]:
+def limits(
+    tables: SegmentTables | None, check: SegmentCheck, names: Sequence[str], stages: int = 1
+) -> tuple[dict[str, Pair], str]:
     """Return the statistic of each perturbation in each segment that is meant, and what was passed over, in words.
 
-    A segment below the floor is passed over where it is not named itself, and so is one in which no value changed, as
-    where all rows hold the value that is set.
+    The level is shared among `stages`. A segment below the floor is passed over where it is not named itself, and so is
+    one in which no value changed, as where all rows hold the value that is set.
 
     Raises
     ------
@@ -82,13 +84,15 @@ def limits(tables: SegmentTables | None, check: SegmentCheck, names: Sequence[st
         for row in judged.to_dict("records")
     }  # fmt: skip
     passed_over = f"; {len(small)} segments below {FEWEST_ROWS} rows were passed over" if len(small) else ""
-    return _families(found, check.statistic), passed_over
+    return _families(found, check.statistic, stages), passed_over
 
 
 def differences(
-    tables: SegmentTables | None, check: SegmentDifferenceCheck, names: Sequence[str]
+    tables: SegmentTables | None, check: SegmentDifferenceCheck, names: Sequence[str], stages: int = 1
 ) -> tuple[dict[str, Pair], str]:
     """Return how far each two segments of the columns that are meant lie apart under each perturbation.
+
+    The level is shared among `stages`.
 
     Returns
     -------
@@ -115,13 +119,17 @@ def differences(
     }  # fmt: skip
     of_columns = meant(table, check.segment)
     small = of_columns.loc[of_columns["units"] < FEWEST_ROWS, "segment"].nunique()
-    return _families(found, "mean"), f"; {small} segments below {FEWEST_ROWS} rows were passed over" if small else ""
+    passed_over = f"; {small} segments below {FEWEST_ROWS} rows were passed over" if small else ""
+    return _families(found, "mean", stages), passed_over
 
 
-def score_limits(tables: SegmentTables | None, check: SegmentScoreCheck) -> tuple[dict[str, Pair], str]:
+def score_limits(
+    tables: SegmentTables | None, check: SegmentScoreCheck, stages: int = 1
+) -> tuple[dict[str, Pair], str]:
     """Return the score of each segment that is meant, and what was passed over, in words.
 
-    A segment is passed over where nobody can tell how sure its score is, and it is not named itself.
+    The level is shared among `stages`. A segment is passed over where nobody can tell how sure its score is, and it is
+    not named itself.
 
     Raises
     ------
@@ -141,10 +149,12 @@ def score_limits(tables: SegmentTables | None, check: SegmentScoreCheck) -> tupl
         row["segment"]: (Estimate(row["value"], row["low"], row["high"]), row["units"])
         for row in judged.to_dict("records")
     }
-    return _families(found, check.score), _passed_over(others)
+    return _families(found, check.score, stages), _passed_over(others)
 
 
-def score_differences(tables: SegmentTables | None, check: SegmentScoreDifferenceCheck) -> tuple[dict[str, Pair], str]:
+def score_differences(
+    tables: SegmentTables | None, check: SegmentScoreDifferenceCheck, stages: int = 1
+) -> tuple[dict[str, Pair], str]:
     """Return how far the scores of each two segments of the columns that are meant lie apart, see `differences`."""
     asked = _scores(tables, check)
     rows = meant(tables.scores.differences, check.segment) if tables is not None and tables.scores else pd.DataFrame()
@@ -157,7 +167,7 @@ def score_differences(tables: SegmentTables | None, check: SegmentScoreDifferenc
         )
         for row in pairs.to_dict("records")
     }  # fmt: skip
-    return _families(found, "difference"), _passed_over(asked[asked["low"].isna()])
+    return _families(found, "difference", stages), _passed_over(asked[asked["low"].isna()])
 
 
 def _scores(tables: SegmentTables | None, check: SegmentScoreCheck | SegmentScoreDifferenceCheck) -> pd.DataFrame:
@@ -195,6 +205,10 @@ def _size(difference: float, low: float, high: float) -> Estimate:
     return Estimate(abs(difference), max(0.0, nearer), max(abs(low), abs(high)))
 
 
-def _families(found: Mapping[str, tuple[Estimate, float]], statistic: str) -> dict[str, Pair]:
-    """Return each number with both intervals, the second from the units that its segment has."""
-    return {name: (number, number.of_family(len(found), statistic, units)) for name, (number, units) in found.items()}
+def _families(found: Mapping[str, tuple[Estimate, float]], statistic: str, stages: int) -> dict[str, Pair]:
+    """Return each number with both intervals, from the units that its segment has."""
+    sizes = (stages, stages * len(found))
+    return {
+        name: (number.of_family(sizes[0], statistic, units), number.of_family(sizes[1], statistic, units))
+        for name, (number, units) in found.items()
+    }

@@ -65,6 +65,10 @@ class Evidence:
         How many of the rows the model was fitted to; None where nobody looked.
     segments : SegmentTables or None
         What is told of segments; None where the audit was not asked for them.
+    design : str
+        Digest of what was done, see `AuditConfig.design_digest`.
+    stages : int
+        Among how many looks at such evidence the level is shared.
     """
 
     subject: Subject
@@ -75,6 +79,8 @@ class Evidence:
     excluded: tuple[str, ...] = ()
     training: TrainingOverlap | None = None
     segments: SegmentTables | None = None
+    design: str = ""
+    stages: int = 1
 
     @property
     def model(self) -> str:

@@ -75,7 +75,7 @@ def _(check: LimitCheck, evidence: Evidence) -> list[Finding]:
     named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
     refuse_uninformative(evidence.summary, check.statistic, named, check.title)
     refuse_unreachable(check, evidence.summary, named, evidence.subject.repeats)
-    found = {name: (numbers[name], numbers[name].of_family(len(named), check.statistic)) for name in named}
+    found = {name: _pair(numbers[name], evidence, check.statistic, len(named)) for name in named}
     return [_worst(found, check.limit, check.max is not None, check.statistic, check.title)]
 
 
@@ -90,7 +90,7 @@ def _(check: RankCheck, evidence: Evidence) -> list[Finding]:
     def rank(name: str, among: int) -> Estimate:
         return rank_of(evidence.summary, statistic, name, differences, among=among)
 
-    found = {name: (rank(name, 1), rank(name, len(named))) for name in named}
+    found = {name: (rank(name, evidence.stages), rank(name, evidence.stages * len(named))) for name in named}
     untested = untested_features(evidence.summary)
     if untested and check.rank_at_most is not None:
         _refuse_perhaps_behind([number for number, _ in found.values()], check, untested)
@@ -138,11 +138,11 @@ def _(check: AgainstCheck, evidence: Evidence) -> list[Finding]:
     found = []
     for what, number, limit, at_most in asked:
         if limit is not None:
-            estimate = Estimate(number.value, number.low, number.high)
+            pair = _pair(Estimate(number.value, number.low, number.high), evidence)
             label = f"{what} of the {check.statistic}s against {baseline.uri}"
             if what == _SHIFT and number.value:
                 label += f", that of {_shifted_most(comparison, check.statistic)},"
-            found.append(_worst({label: (estimate, estimate)}, limit, at_most, "", check.title))
+            found.append(_worst({label: pair}, limit, at_most, "", check.title))
     return found
 
 
@@ -150,7 +150,7 @@ def _(check: AgainstCheck, evidence: Evidence) -> list[Finding]:
 def _(check: ScoreCheck, evidence: Evidence) -> list[Finding]:
     number = score_estimate(evidence.own_scores, check.score, check.title)
     what = f"{check.score} of the model itself"
-    return [_worst({what: (number, number)}, check.limit, check.max is not None, "", check.title)]
+    return [_worst({what: _pair(number, evidence)}, check.limit, check.max is not None, "", check.title)]
 
 
 @apply.register
@@ -158,19 +158,20 @@ def _(check: ScoreAgainstCheck, evidence: Evidence) -> list[Finding]:
     baseline = _baseline_of(check, evidence.baselines)
     drop = drop_estimate(evidence.own_scores, baseline.own_scores, check.score, check.title)
     label = f"drop of {check.score} of the model itself against {baseline.uri}"
-    return [_worst({label: (drop, drop)}, check.max_drop, True, "", check.title)]
+    return [_worst({label: _pair(drop, evidence)}, check.max_drop, True, "", check.title)]
 
 
 @apply.register
 def _(check: SegmentCheck, evidence: Evidence) -> list[Finding]:
-    found, passed_over = limits(evidence.segments, check, _tested(check, check.statistic, evidence))
+    names = _tested(check, check.statistic, evidence)
+    found, passed_over = limits(evidence.segments, check, names, evidence.stages)
     finding = _worst(found, check.limit, check.max is not None, check.statistic, check.title)
     return [replace(finding, words=finding.words + passed_over)]
 
 
 @apply.register
 def _(check: SegmentDifferenceCheck, evidence: Evidence) -> list[Finding]:
-    found, passed_over = differences(evidence.segments, check, _tested(check, "mean", evidence))
+    found, passed_over = differences(evidence.segments, check, _tested(check, "mean", evidence), evidence.stages)
     finding = _worst(found, check.max_difference, True, "difference of means", check.title)
     return [replace(finding, words=finding.words + passed_over)]
 
@@ -178,7 +179,7 @@ def _(check: SegmentDifferenceCheck, evidence: Evidence) -> list[Finding]:
 @apply.register
 def _(check: SegmentScoreCheck, evidence: Evidence) -> list[Finding]:
     check_score(check.score, _scores_of_segments(evidence), check.title)
-    found, passed_over = score_limits(evidence.segments, check)
+    found, passed_over = score_limits(evidence.segments, check, evidence.stages)
     finding = _worst(found, check.limit, check.max is not None, check.score, check.title)
     return [replace(finding, words=finding.words + passed_over)]
 
@@ -186,7 +187,7 @@ def _(check: SegmentScoreCheck, evidence: Evidence) -> list[Finding]:
 @apply.register
 def _(check: SegmentScoreDifferenceCheck, evidence: Evidence) -> list[Finding]:
     check_score(check.score, _scores_of_segments(evidence), check.title)
-    found, passed_over = score_differences(evidence.segments, check)
+    found, passed_over = score_differences(evidence.segments, check, evidence.stages)
     finding = _worst(found, check.max_difference, True, f"difference of {check.score}", check.title)
     return [replace(finding, words=finding.words + passed_over)]
 
@@ -202,6 +203,11 @@ def _tested(check: SegmentCheck | SegmentDifferenceCheck, statistic: str, eviden
     named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
     refuse_uninformative(evidence.summary, statistic, named, check.title)
     return named
+
+
+def _pair(number: Estimate, evidence: Evidence, statistic: str = "", n: int = 1) -> Pair:
+    """Return a number with both intervals, each at its share of the level where it is looked at in several stages."""
+    return number.of_family(evidence.stages, statistic), number.of_family(evidence.stages * n, statistic)
 
 
 def _baseline_of(check: AgainstCheck | ScoreAgainstCheck, baselines: Mapping[str, Baseline]) -> Baseline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timezone
 
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
@@ -46,13 +47,14 @@ def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Verd
             f"the rows of the audit are of {subject.clusters} clusters: nothing is sure below {FEWEST_ROWS}, and so "
             "nothing passes. Audit rows of more."
         )
-    if policy.requires is not None:
-        refuse_missing(policy.requires, evidence)
+    refuse_missing(policy, evidence)
+    stages = 1 if policy.trial is None else policy.trial.n_stages
+    evidence = replace(evidence, stages=stages)
     outcomes = []
     for check in policy.checks:
         lenient = (check.undecided or policy.undecided) == "pass"
         for finding in apply(check, evidence):
             passed = finding.state == "holds" or (finding.state == "undecided" and lenient)
-            outcomes.append(Outcome(check.title, check.statement, finding, passed))
+            outcomes.append(Outcome(check.title, check.statement, replace(finding, stages=stages), passed))
     pinned = {asked: baseline.uri for asked, baseline in evidence.baselines.items()}
     return Verdict(subject, policy, tuple(outcomes), pinned)

@@ -13,6 +13,7 @@ from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict._estimates import Estimate, State
+from nnperm_mlflow.verdict.attempt import Attempt
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Finding:
     judged : int
         Numbers that have to keep the limit. Each is held to its own 95 % interval to hold, and to one that is right of
         all of them at once to fail.
+    stages : int
+        Among how many looks the level is shared, see `config.trial`.
     """
 
     of: str
@@ -81,11 +84,12 @@ class Finding:
     words: str
     also: tuple[str, ...] = ()
     judged: int = 1
+    stages: int = 1
 
     @property
     def levels(self) -> dict[str, float]:
         """How likely chance alone is to make a number hold, and to make it fail."""
-        one_end = (1 - LEVEL) / 2
+        one_end = (1 - LEVEL) / 2 / self.stages
         return {"holds": round(one_end, 12), "fails": round(one_end / self.judged, 12)}
 
 
@@ -131,12 +135,15 @@ class Verdict:
         In the order of the policy.
     baselines : mapping of str to str
         For each URI that checks compare with the pinned version it meant.
+    attempts : tuple of Attempt
+        Other audits of the same model files on the same data under policies of that name.
     """
 
     subject: Subject
     policy: Policy
     outcomes: tuple[Outcome, ...]
     baselines: Mapping[str, str]
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -188,6 +195,7 @@ class Verdict:
             "policy": self.policy.as_dict(),
             "subject": asdict(self.subject),
             "baselines": dict(self.baselines),
+            "attempts": [asdict(attempt) for attempt in self.attempts],
             "checks": [
                 {
                     "check": outcome.check,

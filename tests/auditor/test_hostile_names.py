@@ -13,7 +13,7 @@ from mlflow.models import infer_signature
 
 from nnperm_mlflow import audit
 from nnperm_mlflow.approval.policy_check import check
-from nnperm_mlflow.cli.audit_command import describe
+from nnperm_mlflow.cli.findings_text import describe
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.checks import LimitCheck
 from nnperm_mlflow.config.policy import Policy

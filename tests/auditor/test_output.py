@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from nnperm_mlflow import Policy, audit
-from nnperm_mlflow.cli.audit_command import describe
+from nnperm_mlflow.cli.findings_text import describe
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.checks import LimitCheck
 

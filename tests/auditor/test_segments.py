@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from nnperm_mlflow import audit, promote
 from nnperm_mlflow.approval.policy_check import check
 from nnperm_mlflow.basics.errors import CheckError, DataError, EvidenceError
+from nnperm_mlflow.cli.findings_text import describe
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import FolderFiles
 from nnperm_mlflow.registry.records import read_audit
@@ -43,6 +44,10 @@ def test_segments_are_written_and_read_back_to_the_last_bit(house, tracked, tmp_
     pd.testing.assert_frame_equal(back.segments.segments, found.segments.segments)
     pd.testing.assert_frame_equal(back.segments.differences, found.segments.differences)
     assert len(back.segments.differences) == (6 + 1) * len(found.summary)
+    assert "## Parts of the rows" in (tmp_path / "out" / "audit.md").read_text()
+    largest, _ = found.segments.largest_differences
+    told_to_people = f"segments of region differ most in {largest.what}: {largest.more} has {largest.number} more than"
+    assert told_to_people in describe(found, None)
 
 
 def test_an_audit_that_was_not_asked_tells_nothing_of_segments(house, tracked, tmp_path):

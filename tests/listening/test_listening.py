@@ -33,8 +33,10 @@ from nnperm_mlflow.listening.reconciliation import Reconciler
 from nnperm_mlflow.listening.registry_state import standing
 from nnperm_mlflow.listening.service import ListenSettings, listen, only_listener
 from nnperm_mlflow.listening.versions import Version
+from nnperm_mlflow.registry.audits import finished_audits
 from nnperm_mlflow.registry.connection import BOUNDS
 from nnperm_mlflow.registry.model_lookups import versions_of
+from nnperm_mlflow.registry.sightings import Sightings
 from tests.support.deliveries import SECRET, deliver, event, signed
 from tests.support.servers import free_port, wait_until
 
@@ -578,6 +580,18 @@ def test_versions_and_audits_of_odd_names_are_found_and_no_others(tracked, name)
     finally:
         for each in (name, alike):
             tracked.delete_registered_model(each)
+
+
+def test_the_listener_notes_when_it_first_saw_an_audit(shop, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (version,) = shop.add()
+    shop.reconciler.reconcile()
+    finished_audit(shop.client, version)
+    for shop.now in (NOW + 60, NOW + 120):
+        shop.reconciler.reconcile()
+    (run,) = finished_audits(shop.client, version.uri)
+    seen = Sightings.of_user().first_seen([run.info.run_id, "another"], 5)
+    assert seen == {run.info.run_id: (NOW + 60) * 1000, "another": 5}
 
 
 def test_only_a_finished_audit_of_this_very_version_counts(shop):

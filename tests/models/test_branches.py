@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from functools import cache
 
 import keras
 import numpy as np
@@ -168,11 +169,28 @@ def build(make):
     return make()
 
 
+@cache
+def network_of(make):
+    """Return the one network of a kind that is shared by the tests that leave it as it is."""
+    return build(make)
+
+
+@cache
+def branches_of(make):
+    """Return that network, fitted: it is traced once for all tests."""
+    return keras_predictor(network_of(make)).fitted(rows_for(network_of(make)))
+
+
+@cache
+def whole_of(make):
+    """Return what calls that network as a whole."""
+    return keras_predictor(network_of(make))
+
+
 @pytest.mark.parametrize("make", [*BRANCHING, single_input])
 def test_every_input_changed_alone_gives_the_whole_network_s_numbers_bit_for_bit(make):
-    network = build(make)
-    whole, block_rows = keras_predictor(network), rows_for(network)
-    branches = keras_predictor(network).fitted(block_rows)
+    network, whole, branches = network_of(make), whole_of(make), branches_of(make)
+    block_rows = rows_for(network)
     assert isinstance(branches, BranchPredictor)
     others = rows_for(network, seed=1)
     changes = [{name: others[name]} for name in others]
@@ -186,16 +204,13 @@ def test_every_input_changed_alone_gives_the_whole_network_s_numbers_bit_for_bit
 
 @pytest.mark.parametrize("make", BRANCHING)
 def test_what_an_input_cannot_reach_is_reused(make):
-    network = build(make)
-    branches = keras_predictor(network).fitted(rows_for(network))
-    assert branches.reuses
+    assert branches_of(make).reuses
 
 
 @pytest.mark.parametrize("make", BRANCHING)
 def test_stacked_changes_give_the_numbers_of_single_ones(make):
-    network = build(make)
-    base = rows_for(network)
-    block = keras_predictor(network).fitted(base).begin([base])[0]
+    network = network_of(make)
+    block = branches_of(make).begin([rows_for(network)])[0]
     changes = [{name: values} for seed in range(1, 4) for name, values in rows_for(network, seed=seed).items()]
     changes.sort(key=list)
     alone = [next(block.predict(map(Change.of, [change]))) for change in changes]
@@ -204,20 +219,19 @@ def test_stacked_changes_give_the_numbers_of_single_ones(make):
 
 
 def test_inputs_that_are_changed_together_across_branches_give_the_whole_network_s_numbers():
-    network = build(dict_inputs)
+    network = network_of(dict_inputs)
     base, others = rows_for(network), rows_for(network, seed=1)
     change = {"num_input": others["num_input"], "temporal_input": others["temporal_input"]}
-    (found,) = keras_predictor(network).fitted(base).begin([base])[0].predict(map(Change.of, [change]))
-    assert np.array_equal(found, keras_predictor(network).call({**base, **change}))
+    (found,) = branches_of(dict_inputs).begin([base])[0].predict(map(Change.of, [change]))
+    assert np.array_equal(found, whole_of(dict_inputs).call({**base, **change}))
 
 
 def test_nothing_is_reused_where_everything_is_reached():
-    network = build(single_input)
-    assert not keras_predictor(network).fitted(rows_for(network)).reuses
+    assert not branches_of(single_input).reuses
 
 
 def test_what_is_run_again_is_told_by_the_graph_and_not_by_names():
-    network = build(dict_inputs)
+    network = network_of(dict_inputs)
     graph = unfold(network)
     by_name = dict(zip([tensor.name for tensor in network.inputs], graph.inputs, strict=True))
     number, code_key, series = (by_name[name] for name in ("num_input", "code_input", "temporal_input"))
@@ -229,11 +243,11 @@ def test_what_is_run_again_is_told_by_the_graph_and_not_by_names():
 
 
 def test_inputs_whose_suffixes_are_nearly_the_same_share_one_and_others_do_not():
-    branches = keras_predictor(build(deep_static)).fitted(rows_for(build(deep_static)))
+    branches = branches_of(deep_static)
     assert branches.cluster_for(["num_input"]) == branches.cluster_for(["code_input"]) == branches.every
     assert branches.cluster_for(["temporal_input"]) == ("temporal_input",)
     assert branches.cluster_for(["temporal_input", "code_input"]) == branches.every
-    cheap = keras_predictor(build(dict_inputs)).fitted(rows_for(build(dict_inputs)))
+    cheap = branches_of(dict_inputs)
     assert {cheap.cluster_for([name]) for name in cheap.every} == {cheap.every}
 
 
@@ -260,7 +274,7 @@ def test_steps_that_only_move_numbers_are_traced_once_they_are_called_often():
 
 
 def test_small_blocks_are_stacked_and_large_ones_are_not(monkeypatch):
-    network = build(dict_inputs)
+    network = network_of(dict_inputs)
     base = rows_for(network)
     branches = keras_predictor(network).fitted(base)
     called = []
@@ -331,9 +345,9 @@ def test_a_suffix_that_gives_other_numbers_is_not_used(monkeypatch):
 
 
 def test_the_change_that_makes_a_stacked_call_fail_is_the_one_that_fails():
-    network = build(dict_inputs)
+    network = network_of(dict_inputs)
     base = rows_for(network)
-    block = keras_predictor(network).fitted(base).begin([base])[0]
+    block = branches_of(dict_inputs).begin([base])[0]
     good, bad = {"code_input": base["code_input"]}, {"code_input": np.full_like(base["code_input"], 99)}
     found = block.predict(map(Change.of, [good, good, bad]))
     assert np.array_equal(next(found), block.baseline)
@@ -359,16 +373,16 @@ def wide():
 @pytest.mark.parametrize("n_rows", [700, 333, 1])
 def test_rows_that_stay_as_they_are_keep_their_prediction_to_the_last_bit_in_any_stack(n_rows):
     """A wide matrix product rounds a row otherwise in a larger batch; such a call is not used."""
-    network = build(wide)
+    network = network_of(wide)
     base = rows_for(network, n_rows)
-    block = keras_predictor(network).fitted(rows_for(network, 64)).begin([base])[0]
+    block = branches_of(wide).begin([base])[0]
     same = {"num_input": base["num_input"].copy()}
     for found in block.predict(map(Change.of, [same] * 5)):
         assert np.array_equal(found, block.baseline)
 
 
 def test_a_call_that_does_not_give_the_baseline_is_made_alone(monkeypatch):
-    network = build(dict_inputs)
+    network = network_of(dict_inputs)
     base = rows_for(network)
     branches = keras_predictor(network).fitted(base)
     real = BranchBlock.call
@@ -425,9 +439,9 @@ def spied(monkeypatch):
 
 @pytest.mark.parametrize("names", [["code_input"], ["temporal_input"], ["code_input", "temporal_input"]])
 def test_whole_inputs_of_donors_are_not_run_again_wherever_the_donors_are(names, monkeypatch):
-    network = build(one_channel)
+    network = network_of(one_channel)
     rows = rows_for(network)
-    branches = keras_predictor(network).fitted(rows)
+    branches = branches_of(one_channel)
     parts = [slice(0, 40), slice(40, 80), slice(80, N_ROWS)]
     blocks = branches.begin([{name: array[part] for name, array in rows.items()} for part in parts])
     shuffles = [np.random.default_rng(seed).permutation(N_ROWS).astype(np.uint16) for seed in range(3)]
@@ -436,7 +450,7 @@ def test_whole_inputs_of_donors_are_not_run_again_wherever_the_donors_are(names,
         for part, block in zip(parts, blocks, strict=True):
             found = list(block.predict([donated(rows, names, donors[part]) for donors in shuffles]))
             for predicted, donors in zip(found, shuffles, strict=True):
-                expected = keras_predictor(network).call({**rows, **{name: rows[name][donors] for name in names}})
+                expected = whole_of(one_channel).call({**rows, **{name: rows[name][donors] for name in names}})
                 assert np.array_equal(predicted, expected[part])
     assert (
         ran == []
@@ -489,9 +503,9 @@ def test_a_block_leaves_memory_as_soon_as_it_is_done(monkeypatch):
 
 
 def test_a_predict_that_is_not_run_to_its_end_leaves_nothing_behind():
-    network = build(dict_inputs)
+    network = network_of(dict_inputs)
     base = rows_for(network)
-    block = keras_predictor(network).fitted(base).begin([base])[0]
+    block = branches_of(dict_inputs).begin([base])[0]
     found = block.predict(map(Change.of, [{"num_input": base["num_input"]}] * 7))
     next(found)
     assert block._repeated
@@ -500,7 +514,7 @@ def test_a_predict_that_is_not_run_to_its_end_leaves_nothing_behind():
 
 
 def test_a_trial_that_fails_leads_to_calls_of_single_changes(monkeypatch):
-    network = build(dict_inputs)
+    network = network_of(dict_inputs)
     base = rows_for(network)
     branches = keras_predictor(network).fitted(base)
     real = BranchBlock.call
@@ -517,9 +531,9 @@ def test_a_trial_that_fails_leads_to_calls_of_single_changes(monkeypatch):
 
 
 def test_all_channels_together_are_a_whole_input_and_some_are_not(monkeypatch):
-    network = build(dict_inputs)
+    network = network_of(dict_inputs)
     rows = rows_for(network)
-    branches = keras_predictor(network).fitted(rows)
+    branches = branches_of(dict_inputs)
     donors = np.random.default_rng(0).permutation(N_ROWS)
     slots = [Slot("temporal_input", (slice(None), channel)) for channel in range(2)]
     values = [rows["temporal_input"][donors][:, :, channel] for channel in range(2)]
@@ -530,13 +544,13 @@ def test_all_channels_together_are_a_whole_input_and_some_are_not(monkeypatch):
         ran = spied(monkeypatch)
         (found,) = block.predict([change])
         assert ran == ["temporal_input"] * n_run
-        assert np.array_equal(found, keras_predictor(network).call({**rows, **change.on(rows)}))
+        assert np.array_equal(found, whole_of(dict_inputs).call({**rows, **change.on(rows)}))
 
 
 def test_a_network_of_one_input_predicts_for_a_donor_what_it_predicted_before():
-    network = build(single_input)
+    network = network_of(single_input)
     rows = rows_for(network)
-    block = keras_predictor(network).fitted(rows).begin([rows])[0]
+    block = branches_of(single_input).begin([rows])[0]
     donors = np.arange(N_ROWS)[::-1]
     (found,) = block.predict([donated(rows, ["temporal_input"], donors)])
     assert np.array_equal(found, block.baseline[donors])
@@ -557,14 +571,12 @@ def test_an_input_that_the_network_does_not_use_changes_nothing():
 
 
 def test_a_border_that_depends_on_the_order_of_rows_is_run_again(monkeypatch):
-    network = build(one_channel)
+    network = network_of(one_channel)
     rows = rows_for(network)
-    branches = keras_predictor(network).fitted(rows)
+    branches = branches_of(one_channel)
     monkeypatch.setattr(BranchPredictor, "keeps_border", lambda *_: False)
     donors = np.random.default_rng(0).permutation(N_ROWS)
     ran = spied(monkeypatch)
     (found,) = branches.begin([rows])[0].predict([donated(rows, ["temporal_input"], donors)])
     assert ran == ["temporal_input"]
-    assert np.array_equal(
-        found, keras_predictor(network).call({**rows, "temporal_input": rows["temporal_input"][donors]})
-    )
+    assert np.array_equal(found, whole_of(one_channel).call({**rows, "temporal_input": rows["temporal_input"][donors]}))

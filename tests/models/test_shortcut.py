@@ -1,5 +1,7 @@
 """The shortcut that is not exact: near the network's numbers, 0 where nothing is used, its error told."""
 
+from functools import cache
+
 import keras
 import numpy as np
 import pytest
@@ -55,6 +57,15 @@ def fitted(network, rows, exact=False):
     return keras_predictor(network).fitted(rows, exact)
 
 
+@cache
+def shortened(make):
+    """Return what calls a network as a whole, some rows, and the network fitted to them: made once for all tests."""
+    keras.utils.set_random_seed(1)
+    network = make()
+    rows = rows_for(network, n_rows=50)
+    return keras_predictor(network), rows, fitted(network, rows)
+
+
 def columns_of(rows):
     """Return a change of each column of the numbers: as a shuffle leaves it, in reverse order."""
     numbers = rows["num_input"]
@@ -63,28 +74,23 @@ def columns_of(rows):
 
 @pytest.mark.parametrize("make", SHORTENED)
 def test_a_changed_column_gives_nearly_the_network_s_numbers(make):
-    keras.utils.set_random_seed(1)
-    network = make()
-    rows = rows_for(network, n_rows=50)
-    predictor = fitted(network, rows)
+    whole, rows, predictor = shortened(make)
     assert list(predictor.shortcuts) == ["num_input"]
     found = list(predictor.begin([rows])[0].predict(columns_of(rows)))
     for column, change in enumerate(columns_of(rows)):
-        expected = keras_predictor(network).call({**rows, **change.on(rows)})
+        expected = whole.call({**rows, **change.on(rows)})
         np.testing.assert_allclose(found[column], expected, atol=1e-6)
-        assert not np.allclose(expected, keras_predictor(network).call(rows), atol=1e-4)
+        assert not np.allclose(expected, whole.call(rows), atol=1e-4)
     assert 0 <= predictor.largest_difference < 1e-6
 
 
 @pytest.mark.parametrize("make", SHORTENED)
 def test_other_changes_are_exact_as_ever(make):
-    keras.utils.set_random_seed(1)
-    network = make()
-    rows = rows_for(network, n_rows=50)
-    block = fitted(network, rows).begin([rows])[0]
+    whole, rows, predictor = shortened(make)
+    block = predictor.begin([rows])[0]
     for name in rows:
         (found,) = block.predict([Change.of({name: rows[name][::-1].copy()})])
-        assert np.array_equal(found, keras_predictor(network).call({**rows, name: rows[name][::-1].copy()}))
+        assert np.array_equal(found, whole.call({**rows, name: rows[name][::-1].copy()}))
 
 
 def test_a_column_without_weight_has_its_baseline_to_the_last_bit():

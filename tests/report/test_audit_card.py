@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 import numpy as np
 import pandas as pd
 
+from nnperm_mlflow.analysis.segments.segment_tables import COLUMNS, DIFFERENCE_COLUMNS, SegmentTables
 from nnperm_mlflow.report.audit_card import audit_card
 from nnperm_mlflow.verdict.verdict import Subject
 
@@ -84,3 +85,18 @@ def test_what_stayed_less_precise_than_asked_is_named():
         line for line in lines if line.startswith("Less precise than was asked for: mean of PAY_0, roc_auc_drop of")
     ]
     assert not [line for line in lines_of() if "precise" in line]
+
+
+def test_the_segments_that_differ_most_are_told_and_those_too_small_are_named():
+    segments = pd.DataFrame(
+        [
+            dict.fromkeys(COLUMNS, np.nan) | {"column": "REGION", "segment": f"REGION={number}", "units": units}
+            for number, units in enumerate((500, 480, 29))
+        ]
+    )
+    pair = ("REGION", "REGION=0", "REGION=1", "PAY_0", 480, -0.10, -0.12, -0.08)
+    tables = SegmentTables(segments, pd.DataFrame([pair], columns=list(DIFFERENCE_COLUMNS)))
+    lines = lines_of(segments=tables)
+    assert row_of(lines, "REGION")[1:] == ["PAY_0", "REGION=1", "REGION=0", "0.1 (0.08 to 0.12)", "1", "yes"]
+    assert "Fewer than 30 rows (or clusters), so counted and not judged: REGION=2." in lines
+    assert not [line for line in lines_of() if "Parts of the rows" in line]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +15,13 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.row_marks import Marks
 from nnperm_mlflow.analysis.engine.table import TableReader
 from nnperm_mlflow.analysis.segments.segment_differences import differences_of
-from nnperm_mlflow.analysis.segments.segment_tables import COLUMNS, DIFFERENCE_COLUMNS, SURE, SegmentTables
+from nnperm_mlflow.analysis.segments.segment_tables import COLUMNS, DIFFERENCE_COLUMNS, SegmentTables
 from nnperm_mlflow.analysis.segments.segmentation import Segmentation
 from nnperm_mlflow.analysis.uncertainty.audited_rows import dependence_of, span_of
-from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS, Sample, ends_of
+from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS, Errors, ends_from
 from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
-from nnperm_mlflow.analysis.uncertainty.variance import KnownDependence
+from nnperm_mlflow.analysis.uncertainty.parts import PartSums, parted
+from nnperm_mlflow.analysis.uncertainty.variance import UNKNOWN, KnownDependence
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def describe_segments(
     """Tell of each segment under each perturbation what became of its rows.
 
     A mean over the rows of a segment errs by what these add as receivers and by what their donors add, which come from
-    all rows (see `variance.KnownDependence.among`).
+    all rows (see `uncertainty.parts`).
 
     Parameters
     ----------
@@ -96,9 +99,10 @@ def describe_segments(
             decides=job.decision is not None,
         )
         for part in parts:
-            told = [{"perturbation": perturbation.name, **row} for row in part.told(column)]
+            of_column, of_means = part.told(column)
+            told = [{"perturbation": perturbation.name, **row} for row in of_column]
             segments += told
-            differences += differences_of(column.deviations, column.dependence, known.n_rows, part.numbers, told)
+            differences += differences_of(of_means, told)
     return SegmentTables(
         pd.DataFrame(segments, columns=list(COLUMNS)), pd.DataFrame(differences, columns=list(DIFFERENCE_COLUMNS))
     )
@@ -114,66 +118,110 @@ class _Parts:
     names : tuple of str
     numbers : ndarray of shape (n_rows,), int64
         For each row the number of its segment.
-    positions : tuple of ndarray of int
-        For each segment its rows, ascending.
+    sorted : ndarray of shape (n_rows,), int
+        All rows, those of the first segment first.
+    ends : ndarray of shape (n_segments + 1,), int
+        Where among these the segments begin, and the last one ends.
     """
 
     column: str
     names: tuple[str, ...]
     numbers: np.ndarray
-    positions: tuple[np.ndarray, ...]
+    sorted: np.ndarray
+    ends: np.ndarray
 
     @classmethod
     def of(cls, segmentation: Segmentation, order: np.ndarray) -> _Parts:
         """Put the rows of a segmentation into the order of the table."""
         numbers = segmentation.numbers[order]
-        positions = tuple(np.flatnonzero(numbers == number) for number in range(len(segmentation.names)))
-        return cls(segmentation.column, segmentation.names, numbers, positions)
+        by_segment = np.argsort(numbers, kind="stable")
+        ends = np.searchsorted(numbers[by_segment], np.arange(len(segmentation.names) + 1))
+        return cls(segmentation.column, segmentation.names, numbers, by_segment, ends)
 
-    def told(self, column: Column) -> Iterator[dict[str, object]]:
-        """Yield what is told of each segment."""
-        for name, rows in zip(self.names, self.positions, strict=True):
-            yield {"column": self.column, "segment": name, **_statistics(column, rows)}
+    def told(self, column: Column) -> tuple[list[dict[str, Any]], PartSums]:
+        """Return what is told of each segment, and what units add to the errors of the means."""
+        kept = ~np.isnan(column.deviations)
+        errors, of_means = self._errors(column, kept[:, : column.n_known])
+        rows = zip(self.names, *self._statistics(column, kept), errors, strict=True)
+        return [self._row(name, numbers, median, each) for name, numbers, median, each in rows], of_means
 
+    def _row(self, name: str, numbers: Mapping[str, float], median: float, errors: Errors) -> dict[str, Any]:
+        ends = ends_from(errors, numbers) if errors.n_units >= FEWEST_ROWS else {}
+        return {
+            "column": self.column,
+            "segment": name,
+            "units": errors.n_units,
+            "median": median,
+            **numbers,
+            **{f"{of}_low": low for of, (low, _) in ends.items()},
+            **{f"{of}_high": high for of, (_, high) in ends.items()},
+        }
 
-def _statistics(column: Column, rows: np.ndarray) -> dict[str, float]:
-    """Return the statistics of some rows, with intervals where there are enough of them."""
-    deviations = column.deviations[:, rows]
-    kept = ~np.isnan(deviations)
-    values = deviations[kept]
-    found: dict[str, float] = {
-        "rows": len(rows),
-        "units": 0,
-        "skipped": kept.size - len(values),
-        **dict.fromkeys(("changed_share", "median", *SURE), math.nan),
-    }
-    if not len(values):
-        return found
-    n_kept = len(values)
-    found["changed_share"] = np.count_nonzero(column.moved[:, rows]) / n_kept
-    found["median"] = float(np.median(values))
-    found["mean"] = float(values.mean(dtype=np.float64))
-    if column.has_shift:
-        found["shift"] = float(np.where(column.fell[:, rows][kept], -values, values).mean(dtype=np.float64))
-    if column.decides:
-        found["flipped_share"] = np.count_nonzero(column.flipped[:, rows]) / n_kept
-    sample = sample_of(column, rows)
-    found["units"] = sample.n_units
-    if sample.n_units < FEWEST_ROWS:
-        return found
-    ends = ends_of(sample, found)
-    found |= {f"{name}_low": low for name, (low, _) in ends.items()}
-    return found | {f"{name}_high": high for name, (_, high) in ends.items()}
+    def _statistics(self, column: Column, kept: np.ndarray) -> tuple[list[dict[str, float]], list[float]]:
+        """Return the statistics of each segment, and the medians; NaN where there is none."""
+        n_repeats, counts = len(kept), self._sums(kept)
+        deviations = np.where(kept, column.deviations, 0)
+        with np.errstate(invalid="ignore"):  # of a segment without a prediction nothing is told
+            numbers = {
+                "changed_share": self._sums(column.moved) / counts,
+                "mean": self._sums(deviations) / counts,
+                "shift": self._sums(np.where(column.fell, -deviations, deviations)) / counts,
+                "flipped_share": self._sums(column.flipped) / counts,
+            }
+        if not column.has_shift:
+            numbers["shift"][:] = np.nan
+        if not column.decides:
+            numbers["flipped_share"][:] = np.nan
+        sizes = np.diff(self.ends)
+        numbers = {"rows": sizes, "skipped": n_repeats * sizes - counts.astype(np.int64), **numbers}
+        each = [
+            dict(zip(numbers, row, strict=True)) for row in zip(*(of.tolist() for of in numbers.values()), strict=True)
+        ]
+        return each, self._medians(column.deviations, kept)
 
+    def _medians(self, deviations: np.ndarray, kept: np.ndarray) -> list[float]:
+        deviations, kept = deviations[:, self.sorted], kept[:, self.sorted]
+        parts = (slice(first, last) for first, last in pairwise(self.ends))
+        found = (deviations[:, part][kept[:, part]] for part in parts)
+        return [float(np.median(values)) if len(values) else math.nan for values in found]
 
-def sample_of(column: Column, rows: np.ndarray) -> Sample:
-    """Return what is known of some rows and their donors, of which no value is known that are not among these."""
-    known = rows[: np.searchsorted(rows, column.n_known)]
-    used, dependence = column.dependence.among(known)
-    others = np.ones(len(used), dtype=bool)
-    others[np.searchsorted(used, known)] = False
-    deviations = column.deviations[:, used]
-    deviations[:, others] = np.nan
-    moved, fell, flipped = (mark[:, used] & ~others for mark in (column.moved, column.fell, column.flipped))
-    n_rows = round(len(used) * column.deviations.shape[1] / column.n_known)
-    return Sample(deviations, moved, fell, flipped, dependence, n_rows, column.span)
+    def _errors(self, column: Column, known: np.ndarray) -> tuple[list[Errors], PartSums]:
+        """Return how the numbers of each segment err, as its rows among the first and their donors tell."""
+        of_rows = parted(column.dependence, self.numbers[: column.n_known], len(self.names))
+        deviations, fell, flipped = (
+            each[:, : column.n_known] for each in (column.deviations, column.fell, column.flipped)
+        )
+        counts, flips = (self._sums(each) for each in (known, flipped))
+        of_means = of_rows.sums(deviations, known)
+        unknown = [UNKNOWN] * len(self.names)
+        of_shifts = of_rows.sums(np.where(fell, -deviations, deviations), known) if column.has_shift else None
+        of_flips = of_rows.sums(flipped, known) if column.decides else None
+        each = zip(
+            of_means.moments(),
+            unknown if of_shifts is None else of_shifts.moments(),
+            unknown if of_flips is None else of_flips.moments(),
+            flips / np.maximum(1, counts),
+            of_rows.count_units(known),
+            of_rows.n_used,
+            counts,
+            strict=True,
+        )
+        times = column.deviations.shape[1] / column.n_known
+        return [
+            Errors(
+                mean=mean.of_more_rows(times),
+                shift=shift.of_more_rows(times),
+                flips=flip.of_more_rows(times),
+                flipped=float(share),
+                n_units=n_units,
+                n_rows=n_used * times,
+                worst=of_rows.values_of_unit(number) * len(known) * n_used / count if count else math.inf,
+                span=column.span,
+            )
+            for number, (mean, shift, flip, share, n_units, n_used, count) in enumerate(each)
+        ], of_means
+
+    def _sums(self, values: np.ndarray) -> np.ndarray:
+        """Return sums over the rows of each segment, of an array of shape (n_repeats, n_first_rows)."""
+        totals = values.sum(axis=0, dtype=np.float64)
+        return np.bincount(self.numbers[: len(totals)], weights=totals, minlength=len(self.names))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
+
+from nnperm_mlflow.analysis.uncertainty.families import family_ends
+from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 
 SURE = ("mean", "shift", "flipped_share")
 """Statistics of a segment that have an interval, `<statistic>_low` to `_high`, where it is not below the floor."""
@@ -50,6 +55,46 @@ class SegmentScores:
 
 
 @dataclass(frozen=True)
+class LargestDifference:
+    """Two segments that differ most in something.
+
+    Attributes
+    ----------
+    column : str
+    what : str
+        The perturbation whose means differ, or the score.
+    of_score : bool
+        Whether it is a score.
+    more, less : str
+        The segments, first the one in which it is larger.
+    value, low, high : float
+        By how much, with the interval that is right of all differences of the column at once.
+    among : int
+        How many these are.
+    """
+
+    column: str
+    what: str
+    of_score: bool
+    more: str
+    less: str
+    value: float
+    low: float
+    high: float
+    among: int
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether they surely differ."""
+        return self.low > 0
+
+    @property
+    def number(self) -> str:
+        """By how much, with its interval."""
+        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+@dataclass(frozen=True)
 class SegmentTables:
     """What an audit tells of segments.
 
@@ -68,7 +113,42 @@ class SegmentTables:
     differences: pd.DataFrame
     scores: SegmentScores | None = None
 
+    @property
+    def largest_differences(self) -> list[LargestDifference]:
+        """For each column, and for each score in it, the two segments that differ most.
+
+        Those that surely lie farthest apart: the largest difference itself is mostly one of two small segments.
+        """
+        found = list(_of_columns(self.differences, "perturbation"))
+        if self.scores is not None:
+            for _, part in self.scores.differences.groupby("score", sort=False):
+                found += _of_columns(part, "score")
+        columns = list(self.segments["column"].unique())
+        return sorted(found, key=lambda each: columns.index(each.column))
+
+    @property
+    def too_small(self) -> list[str]:
+        """The segments that are below the floor: counted, and not judged."""
+        rows = self.segments.drop_duplicates("segment")
+        return [str(name) for name in rows.loc[rows["units"] < FEWEST_ROWS, "segment"]]
+
 
 def meant(table: pd.DataFrame, segment: str) -> pd.DataFrame:
     """Return the rows of one of these tables that are of a segment, of all segments of a column, or of `ANY`."""
     return table[(table["column"] == segment) | (table["segment"] == segment) | (segment == ANY)]
+
+
+def _of_columns(differences: pd.DataFrame, what: str) -> Iterator[LargestDifference]:
+    for column, rows in differences.groupby("column", sort=False):
+        candidates = [_turned(row, str(column), what, len(rows)) for row in rows.to_dict("records")]
+        yield max(candidates, key=lambda each: each.low)
+
+
+def _turned(row: Mapping[Hashable, Any], column: str, what: str, among: int) -> LargestDifference:
+    """Return a difference with the larger number first."""
+    difference = row["difference"]
+    low, high = family_ends(difference, row["difference_low"], row["difference_high"], among, n_units=row["units"])
+    segments = (row["segment"], row["other"])
+    if difference < 0:
+        difference, low, high, segments = -difference, -high, -low, segments[::-1]
+    return LargestDifference(column, row[what], what == "score", *segments, difference, low, high, among)

@@ -17,7 +17,7 @@ import numpy as np
 
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES, SURE_QUANTILES
 from nnperm_mlflow.analysis.uncertainty.skewness import LEVEL, errors_to_the_end, reaches
-from nnperm_mlflow.analysis.uncertainty.variance import Dependence, ErrorMoments
+from nnperm_mlflow.analysis.uncertainty.variance import UNKNOWN, Dependence, ErrorMoments
 
 FEWEST_ROWS = 30
 """Rows, or clusters of rows, below which nothing is said of how sure a number is."""
@@ -133,12 +133,65 @@ def _ranks(sample: Sample, share: float, value: float, among: np.ndarray | None,
     return quantile_ranks(share, (below, above), n_values)
 
 
+@dataclass(frozen=True)
+class Errors:
+    """How the means and shares of a perturbation err over all rows of the data.
+
+    Attributes
+    ----------
+    mean, shift, flips : ErrorMoments
+        Of the deviations, of these with their signs, of the decisions that flipped.
+    flipped : float
+        Share of the decisions that flipped on the rows from which errors were found.
+    n_units : int
+        How many rows, or clusters, of these are not left out altogether.
+    n_rows : float
+        Rows of the data, with those that give to them.
+    worst : float
+        In how many of the values a unit may show, by how many rows there are for each that is known.
+    span : float
+        How far the predictions of all rows as they are lie apart.
+    """
+
+    mean: ErrorMoments
+    shift: ErrorMoments
+    flips: ErrorMoments
+    flipped: float
+    n_units: int
+    n_rows: float
+    worst: float
+    span: float
+
+    @property
+    def reach(self) -> float:
+        """Standard errors from the middle of an interval to its ends, where errors are found from so many units."""
+        return errors_to_the_end(self.n_units)
+
+
 def ends_of(sample: Sample, found: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Return for each mean and share between which numbers it lies; see `ends_from`."""
+    n_known = np.count_nonzero(sample.known)
+    has_shift, decides = (not math.isnan(found[name]) for name in ("shift", "flipped_share"))
+    signed = np.where(sample.fell, -sample.deviations, sample.deviations) if has_shift else None
+    errors = Errors(
+        mean=sample.moments(sample.deviations),
+        shift=UNKNOWN if signed is None else sample.moments(signed),
+        flips=sample.moments(sample.flipped) if decides else UNKNOWN,
+        flipped=np.count_nonzero(sample.flipped) / n_known if n_known else 0.0,
+        n_units=sample.n_units,
+        n_rows=sample.n_rows,
+        worst=sample.dependence.values_of_unit * sample.known.size / n_known if n_known else math.inf,
+        span=sample.span,
+    )
+    return ends_from(errors, found)
+
+
+def ends_from(errors: Errors, found: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     """Return for each mean and share between which numbers it lies.
 
     Parameters
     ----------
-    sample : Sample
+    errors : Errors
     found : mapping of str to float
         The statistics of all deviations; NaN where there is none.
 
@@ -148,39 +201,40 @@ def ends_of(sample: Sample, found: Mapping[str, float]) -> dict[str, tuple[float
         Where nothing moved, a mean reaches as far as if as many rows as can hide among so many moved over the whole
         span; NaN where no two predictions differ, so that nobody knows how far that is.
     """
-    unseen = _unseen(sample) if found["mean"] == 0 else 0.0
-    below, above = reaches(sample.moments(sample.deviations), sample.n_units)
+    unseen = _unseen(errors) if found["mean"] == 0 else 0.0
+    below, above = reaches(errors.mean, errors.n_units)
     above += unseen
     ends = {"mean": (max(0.0, found["mean"] - below), found["mean"] + above)}
     if not math.isnan(found["shift"]):
-        signed = np.where(sample.fell, -sample.deviations, sample.deviations)
         # as a receiver a row may lose what it adds as a donor, and n units show a variance of 0 up to such an error
-        below, above = reaches(sample.moments(signed), sample.n_units, least=math.sqrt(8 / max(8, sample.n_units)))
+        below, above = reaches(errors.shift, errors.n_units, least=math.sqrt(8 / max(8, errors.n_units)))
         ends["shift"] = (found["shift"] - below - unseen, found["shift"] + above + unseen)
     if not math.isnan(found["flipped_share"]):
-        ends["flipped_share"] = share_ends(found["flipped_share"], _alike_rows(sample, sample.flipped), sample.reach)
+        n_alike = _alike_rows(errors, errors.flipped, errors.flips)
+        ends["flipped_share"] = share_ends(found["flipped_share"], n_alike, errors.reach)
     return ends
 
 
-def _unseen(sample: Sample) -> float:
+_NOT_AT_ALL = ErrorMoments(0.0, 0.0, 0.0)
+"""How the share errs of what was not seen once."""
+
+
+def _unseen(errors: Errors) -> float:
     """Return how large a mean may be of which nothing was seen; NaN where no prediction tells how far is far."""
-    none = np.zeros(sample.known.shape, dtype=bool)
-    return sample.span * share_ends(0.0, _alike_rows(sample, none), sample.reach)[1] if sample.span > 0 else math.nan
+    n_alike = _alike_rows(errors, 0.0, _NOT_AT_ALL)
+    return errors.span * share_ends(0.0, n_alike, errors.reach)[1] if errors.span > 0 else math.nan
 
 
-def _alike_rows(sample: Sample, flipped: np.ndarray) -> float:
-    """Return how many independent rows would tell as much of the share of what flipped, shape (n_repeats, n_known).
+def _alike_rows(errors: Errors, share: float, moments: ErrorMoments) -> float:
+    """Return how many independent rows would tell as much of a share.
 
     Few flips hardly show how much they have in common. So one more is counted, with as much in common as can be: a row,
     or a cluster of rows, that flips whether it receives or gives.
     """
-    n_known = np.count_nonzero(sample.known)
-    if n_known == 0:
+    if math.isinf(errors.worst):
         return 1.0
-    share = np.count_nonzero(flipped) / n_known
-    worst = sample.dependence.values_of_unit * sample.known.size / n_known
-    varied = sample.n_rows * sample.error(flipped) ** 2
-    return sample.n_rows * (sample.n_rows * share * (1 - share) + 1) / (sample.n_rows * varied + worst)
+    varied = errors.n_rows * math.sqrt(moments.variance()) ** 2
+    return errors.n_rows * (errors.n_rows * share * (1 - share) + 1) / (errors.n_rows * varied + errors.worst)
 
 
 def quantile_ranks(share: float, reach: tuple[float, float], n_values: int) -> tuple[int, int]:

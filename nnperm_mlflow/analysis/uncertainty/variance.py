@@ -166,36 +166,6 @@ class Exchange:
             return self._of_rows(parts)
         return self._of_clusters(np.stack(list(parts)), self.clusters)
 
-    def sums_of_parts(self, off: np.ndarray, parts: np.ndarray, n_parts: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return what units add to the errors of several means, each of the values of some rows.
-
-        Parameters
-        ----------
-        off : ndarray of shape (n_repeats, n_rows)
-            What each value adds to the mean that it is a part of.
-        parts : ndarray of shape (n_rows,), int
-            For each row the number of that mean.
-        n_parts : int
-
-        Returns
-        -------
-        units : ndarray of shape (n_parts, n_units)
-        squares : ndarray of shape (n_parts,)
-            As in `UnitSums`.
-        """
-        if self.clusters is not None:
-            found = [self.sums(np.where(parts == number, off, 0.0)) for number in range(n_parts)]
-            return np.stack([each.units for each in found]), np.array([each.squares for each in found])
-        n_rows = len(parts)
-        starts, received = parts.astype(np.int64) * n_rows, off.sum(axis=0)
-        keys, weights, squares = [starts + np.arange(n_rows)], [received], np.zeros(n_rows)
-        for each, donors in zip(off, self.donors or (), strict=False):
-            keys.append(starts + donors)
-            weights.append(each)
-            squares += np.square(each)
-        units = np.bincount(np.concatenate(keys), weights=np.concatenate(weights), minlength=n_parts * n_rows)
-        return units.reshape(n_parts, n_rows), np.bincount(parts, weights=squares, minlength=n_parts)
-
     def count_units(self, known: np.ndarray) -> int:
         """Return how many rows have a value that is known, or as how many clusters they count."""
         rows = known.any(axis=0)

@@ -1,0 +1,245 @@
+"""How the means of several parts of the rows err, each over the rows of its own, whose donors come from all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from nnperm_mlflow.analysis.uncertainty.variance import (
+    UNKNOWN,
+    ErrorMoments,
+    Exchange,
+    KnownDependence,
+    beyond_the_largest,
+)
+
+
+class PartSums(Protocol):
+    """What units add to the errors of the means of some values, one for each part."""
+
+    def moments(self) -> list[ErrorMoments]:
+        """Return how the mean of each part errs."""
+
+    def correlations(self) -> np.ndarray:
+        """Return the correlations of these errors, of shape (n_parts, n_parts)."""
+
+
+class Parted(Protocol):
+    """Which rows have to do with each other, as seen from each of several parts of them.
+
+    Attributes
+    ----------
+    n_used : ndarray of shape (n_parts,), int
+        How many rows are of a part, or give to one that is.
+    """
+
+    n_used: np.ndarray
+
+    def sums(self, values: np.ndarray, known: np.ndarray) -> PartSums:
+        """Return what units add to the errors of means.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_repeats, n_rows)
+            Numbers or booleans. Not modified.
+        known : ndarray of shape (n_repeats, n_rows), bool
+            Which of them means are of.
+        """
+
+    def count_units(self, known: np.ndarray) -> list[int]:
+        """Return for each part as how many units its rows count of which a value is known."""
+
+    def values_of_unit(self, part: int) -> float:
+        """Return in how many values of a part a unit may show, for each repeat."""
+
+
+def parted(dependence: KnownDependence, parts: np.ndarray, n_parts: int) -> Parted:
+    """Return which rows have to do with each other, as seen from each part.
+
+    Parameters
+    ----------
+    dependence : KnownDependence
+    parts : ndarray of shape (n_rows,), int
+        For each row the number of its part.
+    n_parts : int
+    """
+    if not isinstance(dependence, Exchange):
+        return _Each(dependence, parts, n_parts)
+    if dependence.clusters is not None:
+        return _Clusters(dependence, parts, n_parts)
+    return _Rows(dependence, parts, n_parts)
+
+
+class _Rows:
+    """Rows that stand for themselves: all parts in one go, which is many times as fast as one after the other."""
+
+    def __init__(self, dependence: Exchange, parts: np.ndarray, n_parts: int) -> None:
+        self._dependence, self._parts, self._n_parts = dependence, parts, n_parts
+        n_rows = len(parts)
+        starts = parts.astype(np.int64) * n_rows
+        keys = [starts + np.arange(n_rows), *(starts + donors for donors in dependence.donors or ())]
+        used = np.zeros(n_parts * n_rows, dtype=bool)
+        for each in keys:
+            used[each] = True
+        (units,) = np.nonzero(used)
+        place = np.empty(n_parts * n_rows, dtype=np.int32)
+        place[units] = np.arange(len(units), dtype=np.int32)
+        self._receivers, *self._givers = (place[each] for each in keys)
+        self._units_parts, self._rows = np.divmod(units, n_rows)
+        self._ends = np.searchsorted(units, np.arange(n_parts + 1) * n_rows)
+        self.n_used = np.diff(self._ends)
+
+    def sums(self, values: np.ndarray, known: np.ndarray) -> _RowSums:
+        """Return what units add to the errors of means, see `Parted`."""
+        counts = self._of_parts(known.sum(axis=0))
+        means = self._of_parts(np.where(known, values, 0).sum(axis=0, dtype=np.float64)) / np.maximum(1, counts)
+        means, weights = means[self._parts], (1 / np.maximum(1, counts))[self._parts]
+        units, squares, cubes = np.zeros(len(self._rows)), np.zeros(len(means)), np.zeros(len(means))
+        for repeat, (each, where) in enumerate(zip(values, known, strict=True)):
+            off = np.where(where, (each - means) * weights, 0.0)
+            units[self._receivers] += off
+            if self._givers:
+                units += np.bincount(self._givers[repeat], weights=off, minlength=len(units))
+                squared = np.square(off)
+                squares += squared
+                cubes += squared * off
+        return _RowSums(
+            units, self._ends, self._units_parts, self._rows, counts, self._of_parts(squares), self._of_parts(cubes)
+        )
+
+    def count_units(self, known: np.ndarray) -> list[int]:
+        """Return how many rows of each part have a value that is known."""
+        return [int(count) for count in self._of_parts(np.any(known, axis=0))]
+
+    def values_of_unit(self, part: int) -> float:
+        """Return in how many values a row may show, for each repeat."""
+        return self._dependence.values_of_unit
+
+    def _of_parts(self, of_rows: np.ndarray) -> np.ndarray:
+        return np.bincount(self._parts, weights=of_rows, minlength=self._n_parts)
+
+
+@dataclass(frozen=True)
+class _RowSums:
+    """What rows add, part by part.
+
+    Attributes
+    ----------
+    units : ndarray of shape (n,)
+        What each row adds to a part with all that it has in it, those of the first part first.
+    ends : ndarray of shape (n_parts + 1,), int
+        Where among these the parts begin, and the last one ends.
+    parts, rows : ndarray of shape (n,), int
+        To which part each adds, and which row it is.
+    counts, squares, cubes : ndarray of shape (n_parts,)
+        Values that are known, and sums over the values that are in two units at once, see `variance.UnitSums`.
+    """
+
+    units: np.ndarray
+    ends: np.ndarray
+    parts: np.ndarray
+    rows: np.ndarray
+    counts: np.ndarray
+    squares: np.ndarray
+    cubes: np.ndarray
+
+    def moments(self) -> list[ErrorMoments]:
+        """Return how the mean of each part errs."""
+        squared, n_parts = np.square(self.units), len(self.counts)
+        second = np.bincount(self.parts, weights=squared, minlength=n_parts) - self.squares
+        third = np.bincount(self.parts, weights=squared * self.units, minlength=n_parts) - self.cubes
+        found = zip(self.ends[:-1], self.ends[1:], self.counts, second, self.squares, third, strict=True)
+        return [
+            ErrorMoments(
+                float(of_one), float(alone), float(cubed), beyond_the_largest(self.units[a:b], max(of_one, alone))
+            ) if count else UNKNOWN
+            for a, b, count, of_one, alone, cubed in found
+        ]  # fmt: skip
+
+    def correlations(self) -> np.ndarray:
+        """Return the correlations of the errors: each row adds to its own part, and as a donor to others."""
+        n_rows = int(self.rows.max()) + 1
+        of_parts = csr_array((self.units, self.rows, self.ends), shape=(len(self.counts), n_rows))
+        return _as_correlations((of_parts @ of_parts.T).toarray(), self.squares)
+
+
+class _Each:
+    """Strata, or other units of which all parts in one go would not be simpler: one part after the other."""
+
+    def __init__(self, dependence: KnownDependence, parts: np.ndarray, n_parts: int) -> None:
+        self.dependence, self.parts = dependence, parts
+        rows = [np.flatnonzero(parts == number) for number in range(n_parts)]
+        self._used, self._dependences = zip(*(dependence.among(each) for each in rows), strict=True)
+        self._own = [np.isin(used, each, assume_unique=True) for used, each in zip(self._used, rows, strict=True)]
+        self.n_used = np.array([len(used) for used in self._used])
+
+    def sums(self, values: np.ndarray, known: np.ndarray) -> _EachSums:
+        """Return what units add to the errors of means, see `Parted`."""
+        return _EachSums(self, values, known)
+
+    def count_units(self, known: np.ndarray) -> list[int]:
+        """Return as how many units the rows of each part count."""
+        own = self.among(known)
+        return [each.count_units(of_part) for each, of_part in zip(self._dependences, own, strict=True)]
+
+    def values_of_unit(self, part: int) -> float:
+        """Return in how many values of a part a unit may show, for each repeat."""
+        return self._dependences[part].values_of_unit
+
+    def among(self, known: np.ndarray) -> list[np.ndarray]:
+        """Return for each part which values of its rows and their donors are known and its own."""
+        return [known[:, used] & own for used, own in zip(self._used, self._own, strict=True)]
+
+    def moments(self, values: np.ndarray, known: np.ndarray) -> list[ErrorMoments]:
+        """Return how the mean of each part errs."""
+        of_parts = zip(self._dependences, self._used, self.among(known), strict=True)
+        return [each.moments(values[:, used], own) for each, used, own in of_parts]
+
+    def correlations(self, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Return the worst that can be: how much of what a stratum lies off two parts have in common is not told."""
+        n_parts = len(self.n_used)
+        return np.full((n_parts, n_parts), -1.0)
+
+
+class _Clusters(_Each):
+    """Clusters of rows, which may lie across parts."""
+
+    dependence: Exchange
+
+    def correlations(self, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Return the correlations of the errors: each cluster adds to the parts that its rows are of or give to."""
+        units, alone = [], []
+        for number in range(len(self.n_used)):
+            own = known & (self.parts == number)
+            n_own = max(1, np.count_nonzero(own))
+            off = np.where(own, values - values[own].sum(dtype=np.float64) / n_own, 0.0) / n_own
+            found = self.dependence.sums(off)
+            units.append(found.units)
+            alone.append(found.squares)
+        of_parts = np.stack(units)
+        return _as_correlations(of_parts @ of_parts.T, np.array(alone))
+
+
+@dataclass(frozen=True)
+class _EachSums:
+    parted: _Each
+    values: np.ndarray
+    known: np.ndarray
+
+    def moments(self) -> list[ErrorMoments]:
+        """Return how the mean of each part errs."""
+        return self.parted.moments(self.values, self.known)
+
+    def correlations(self) -> np.ndarray:
+        """Return the correlations of these errors."""
+        return self.parted.correlations(self.values, self.known)
+
+
+def _as_correlations(products: np.ndarray, alone: np.ndarray) -> np.ndarray:
+    """Return correlations from sums of products over units, and of what these hold twice."""
+    variances = np.maximum(np.diag(products) - alone, alone)
+    scale = np.sqrt(np.outer(variances, variances))
+    return np.clip(np.divide(products, scale, out=np.zeros_like(products), where=scale > 0), -1, 1)

@@ -1,0 +1,101 @@
+"""What the trial of a policy makes of a configuration, and what it refuses, before the model sees a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from nnperm_mlflow.approval.attempts import attempts_of, next_repeats
+from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.config.audit_config import AuditConfig
+from nnperm_mlflow.config.trial import Trial, trial_seed
+from nnperm_mlflow.inputs.dataset import Dataset
+from nnperm_mlflow.models.model_files import ModelFiles
+
+
+def under_trial(
+    client: MlflowClient, config: AuditConfig, files: ModelFiles, dataset: Dataset, folder: Path
+) -> AuditConfig:
+    """Return a configuration with the seed and the repeats of its policy's trial, where there is one.
+
+    Where the trial has stages, and the configuration does not say the repeats, the next stage is what comes after those
+    that were undecided.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    config : AuditConfig
+    files : ModelFiles
+        Of the model.
+    dataset : Dataset
+        Its rows.
+    folder : Path
+        Directory for downloads.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration says another seed or other repeats, or these are not the data of the trial.
+    """
+    policy = config.policy
+    trial = policy.trial
+    if trial is None or not policy.applies:
+        return config
+    digest = dataset.digest()
+    if trial.data_digest is not None and not digest.startswith(trial.data_digest):
+        called = f" '{trial.data_name}'" if trial.data_name else ""
+        raise ConfigError(
+            f"the trial of {policy.label} is on the data{called} whose sha256 begins with {trial.data_digest}, and "
+            f"{dataset.source} has {digest[:12]}...: audit those data."
+        )
+    if trial.rows is not None and dataset.n_rows < trial.rows:
+        raise ConfigError(
+            f"the trial of {policy.label} needs at least {trial.rows:,} rows, and {dataset.source} has "
+            f"{dataset.n_rows:,}: audit more rows."
+        )
+    seed = trial_seed(policy.digest(), digest)
+    if _says(config, "seed") and config.analysis.seed != seed:
+        raise ConfigError(
+            f"the trial of {policy.label} fixes the seed on these data, {seed}, and the configuration says "
+            f"{config.analysis.seed}: leave out 'analysis: seed'."
+        )
+    config = config.with_seed(seed)
+    if not trial.all_repeats:
+        return config
+    if _says(config, "repeats"):
+        _refuse_other_repeats(config, trial)
+        return config
+    attempts = attempts_of(client, policy, files.digest(), digest, folder=folder) if trial.stages else ()
+    return config.with_repeats(next_repeats(trial, attempts))
+
+
+def refuse_other_design(config: AuditConfig) -> None:
+    """Refuse a configuration, with all that was found out filled in, that does something else than its trial.
+
+    Raises
+    ------
+    ConfigError
+    """
+    policy = config.policy
+    if policy.trial is None or policy.trial.config is None or not policy.applies:
+        return
+    design = config.design_digest()
+    if not design.startswith(policy.trial.config):
+        raise ConfigError(
+            f"the trial of {policy.label} is of the configuration {policy.trial.config}, and this one is "
+            f"{design[:12]}... (nnperm audit --plan without the policy tells it): audit with that of the trial."
+        )
+
+
+def _refuse_other_repeats(config: AuditConfig, trial: Trial) -> None:
+    if config.analysis.repeats not in trial.all_repeats:
+        wanted = " or ".join(map(str, trial.all_repeats))
+        raise ConfigError(
+            f"the trial of {config.policy.label} is of {wanted} repeats, and the configuration says "
+            f"{config.analysis.repeats}: leave out 'analysis: repeats'."
+        )
+
+
+def _says(config: AuditConfig, key: str) -> bool:
+    return key in config.analysis.model_fields_set

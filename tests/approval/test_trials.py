@@ -1,0 +1,190 @@
+"""Trials: one version under many seeds, attempts that are counted whatever becomes of their runs, and stages."""
+
+import json
+import logging
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from nnperm_mlflow import audit, plan_audit
+from nnperm_mlflow.approval.attempts import attempts_of, refuse_attempts
+from nnperm_mlflow.approval.policy_check import check
+from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError
+from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.config.trial import trial_seed
+from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.verdict.attempt import Attempt
+
+ROWS = 120
+N_SEEDS = 40
+
+
+class Scorer(mlflow.pyfunc.PythonModel):
+    """A model of two columns, so small that it is audited in a moment."""
+
+    def predict(self, context, model_input, params=None):
+        return (0.5 * model_input["age"] + 0.1 * model_input["sex"]).to_numpy()
+
+
+@pytest.fixture(scope="module")
+def shop(store, tmp_path_factory):
+    """The configuration of a registered model, without seed and repeats; and the true mean deviation of `age`."""
+    mlflow.set_tracking_uri(store)
+    mlflow.set_experiment("tests")
+    rng, folder = np.random.default_rng(8), tmp_path_factory.mktemp("trials")
+    table = pd.DataFrame({"age": rng.normal(size=ROWS), "sex": rng.integers(0, 2, ROWS).astype(float)})
+    table.to_csv(folder / "rows.csv", index=False)
+    register("tried", table)
+    ages = table["age"].to_numpy()
+    true = 0.5 * np.abs(ages[:, None] - ages).sum() / ROWS**2
+    return {"model": "models:/tried/1", "data": {"static": str(folder / "rows.csv")}}, float(true)
+
+
+def register(name, table):
+    signature = mlflow.models.infer_signature(table, table["age"].to_numpy())
+    with mlflow.start_run():
+        mlflow.pyfunc.log_model(
+            name=name, python_model=Scorer(), registered_model_name=name, signature=signature,
+            pip_requirements=["pandas"],
+        )  # fmt: skip
+
+
+def policy(limit, name="limits", **trial):
+    """A policy on the mean deviation of `age`, and its trial."""
+    checks = [{"feature": "age", "max": limit}]
+    return Policy.model_validate({"format": 2, "name": name, "checks": checks, "trial": trial})
+
+
+def run_audit(shop, used=None, **analysis):
+    return audit({**shop[0], "analysis": analysis}, policy=used, trust_model=True)
+
+
+def test_the_seed_follows_from_policy_and_data_and_nothing_else(shop, tracked, tmp_path):
+    used = policy(9.0, "seeded")
+    audited = run_audit(shop, used)
+    record = read_audit(tracked, audited.run_id, tmp_path)
+    seed = trial_seed(used.digest(), record.param("data_digest"))
+    assert record.seed == record.config.analysis.seed == seed
+    for again in (run_audit(shop, used, seed=seed), run_audit(shop, seed=seed)):
+        assert again.summary.equals(audited.summary)
+    assert not run_audit(shop, seed=0).summary.equals(audited.summary)
+
+
+def test_forty_seeds_are_forty_refusals_before_the_model_is_asked(shop, tracked, monkeypatch):
+    monkeypatch.setattr("nnperm_mlflow.auditor.audit_procedure.measure", None)
+    used = policy(shop[1], "shopped early")
+    for seed in range(N_SEEDS):
+        with pytest.raises(ConfigError, match=rf"fixes the seed on these data, \d+, and the .* says {seed}:"):
+            run_audit(shop, used, seed=seed)
+
+
+def test_an_audit_under_another_seed_gets_no_verdict_under_a_trial(shop, tracked):
+    used = policy(9.0, "shopped late")
+    with pytest.raises(CheckError, match=r"the seed of its trial, \d+, and it has 5: audit again under this policy"):
+        check(run_id=run_audit(shop, seed=5).run_id, policy=used)
+
+
+def test_what_a_trial_plans_is_held_by_audit_and_check(shop, tracked):
+    planned = plan_audit(shop[0], trust_model=True)
+    told = dict(planned.facts)
+    data, design = told["data"], told["configuration"].partition(",")[0]
+    meets = policy(9.0, "planned", data={"all rows": data}, config=design[:12], rows=ROWS, repeats=2)
+    done = run_audit(shop, meets)
+    assert (done.verdict.status, done.verdict.subject.repeats) == ("pass", 2)
+    for plan, message in (
+        ({"data": {"other rows": "0" * 64}}, "is on the data 'other rows' whose sha256 begins with 0000"),
+        ({"config": "0" * 12}, rf"is of the configuration 0000.*this one is {design[:12]}"),
+        ({"rows": ROWS + 1}, f"needs at least {ROWS + 1} rows, and .* has {ROWS}"),
+        ({"repeats": 3}, "is of 3 repeats, and the configuration says 2"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run_audit(shop, policy(9.0, "planned", **plan), repeats=2)
+    for plan, message in (
+        ({"data": "0" * 64}, "data whose sha256 begins with 0000"),
+        ({"config": "0" * 12}, rf"what its trial does \(config 0+\), and it did {design[:12]}"),
+        ({"rows": ROWS + 1}, f"at least {ROWS + 1} rows, and it has {ROWS}"),
+        ({"repeats": 3}, "3 repeats, and it has 2"),
+    ):
+        with pytest.raises(CheckError, match=message):
+            check(run_id=done.run_id, policy=policy(9.0, "planned", **plan))
+
+
+def test_attempts_are_counted_whatever_becomes_of_their_runs(shop, tracked, tmp_path):
+    """One that was deleted, one without its tags that is called failed, and one of another version of these files."""
+    used = policy(1e-6, "counted", attempts=3)
+    source = tracked.get_model_version("tried", "1").source
+    other = tracked.create_model_version("tried", source).version
+    of_other = {**shop[0], "model": f"models:/tried/{other}"}
+    runs = [run_audit((each, None), used).run_id for each in (shop[0], shop[0], of_other)]
+    tracked.delete_run(runs[0])
+    for tag in ("nnperm.kind", "nnperm.verdict", "nnperm.verdict.counted", "nnperm.model"):
+        tracked.delete_tag(runs[1], tag)
+    tracked.set_terminated(runs[1], "FAILED")
+    last = run_audit(shop, policy(9.0, "counted", attempts=3))
+    told = last.verdict.attempts
+    assert {each.run_id: (each.result, each.is_deleted) for each in told} == {
+        runs[0]: ("fail", True),
+        runs[1]: ("fail", False),
+        runs[2]: ("fail", False),
+    }
+    assert [each.model for each in told if each.run_id == runs[2]] == [f"models:/tried/{other}"]
+    verdict = json.loads(mlflow.artifacts.load_text(f"runs:/{last.run_id}/verdict.json"))
+    assert [each["run_id"] for each in verdict["attempts"]] == [each.run_id for each in told]
+    card = mlflow.artifacts.load_text(f"runs:/{last.run_id}/audit.md")
+    assert all(run_id in card for run_id in runs)
+    assert "fail, run deleted" in card
+    subject = last.verdict.subject
+    assert not attempts_of(tracked, policy(1.0, "other"), subject.model_digest, subject.data_digest, folder=tmp_path)
+
+
+def test_a_verdict_that_was_given_afterwards_makes_an_audit_an_attempt(shop, tracked, tmp_path):
+    used = Policy.model_validate({"format": 2, "name": "afterwards", "checks": [{"feature": "age", "max": 1e-6}]})
+    audited = run_audit(shop, seed=77)
+    before = check(run_id=audited.run_id, policy=used).verdict
+    assert before.attempts == ()
+    told = attempts_of(
+        tracked, used, before.subject.model_digest, before.subject.data_digest, folder=tmp_path, but="another"
+    )
+    assert [(each.run_id, each.seed, each.result) for each in told] == [(audited.run_id, "77", "fail")]
+
+
+def attempt(result, repeats="1"):
+    return Attempt("a run", "models:/a/1", "", "0", repeats, result)
+
+
+@pytest.mark.parametrize(
+    ("trial", "attempts", "message"),
+    [
+        ({}, [], None),
+        ({}, [attempt("pass")], "one of 2 attempts under 'limits', which allows 1"),
+        ({}, [attempt("none")], "one of 2 attempts"),
+        ({"attempts": 2}, [attempt("pass")], None),
+        ({"attempts": 9}, [attempt("fail")], "the same model failed 'limits' on the same data.*a run of models:/a/1"),
+        ({"stages": [1, 5]}, [attempt("undecided", "1")], None),
+        ({"stages": [1, 5]}, [attempt("undecided", "5")], "one of 2 attempts"),
+        ({"stages": [1, 5], "attempts": 9}, [attempt("fail", "1")], "failed 'limits'"),
+    ],
+)
+def test_too_many_attempts_and_a_pass_after_a_fail_need_a_waiver(trial, attempts, message):
+    used = policy(1.0, **trial)
+    if message is None:
+        refuse_attempts(used, attempts)
+    else:
+        with pytest.raises(EvidenceError, match=f"{message}.*say why"):
+            refuse_attempts(used, attempts)
+    refuse_attempts(used, attempts, waiver="the limit was wrong")
+
+
+def test_an_undecided_stage_is_followed_by_the_next_which_has_more_repeats(shop, tracked, caplog):
+    caplog.set_level(logging.ERROR)
+    used = policy(shop[1], "staged", stages=[1, 3])
+    first = run_audit(shop, used)
+    (finding,) = [outcome.finding for outcome in first.verdict.outcomes]
+    assert (first.verdict.subject.repeats, finding.state, first.verdict.status) == (1, "undecided", "fail")
+    assert finding.levels == {"holds": 0.0125, "fails": 0.0125}
+    second = run_audit(shop, used)
+    assert second.verdict.subject.repeats == 3
+    assert [each.result for each in second.verdict.attempts] == ["undecided"]
+    refuse_attempts(used, second.verdict.attempts)
