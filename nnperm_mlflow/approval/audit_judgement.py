@@ -86,6 +86,7 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
         differences=None if kept_out else differences,
         excluded=tuple(record.config.analysis.exclude),
         training=record.training,
+        model_code=record.model_code,
         own_scores=record.own_scores,
         segments=record.segments,
         design=record.config.design_digest(),
@@ -147,7 +148,7 @@ def _too_wide(record: AuditRecord) -> list[str]:
     if config.analysis.precision is None:
         return []
     watched = rests_on(config.policy, record.summary, record.model)
-    widths = widths_that_matter(record.summary, record.order_by, watched)
+    widths = widths_that_matter(record.summary, record.order_by, watched, record.segments)
     return named(widths[widths["width"] > config.analysis.precision])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ def audit(
     channels: Names | None = None,
     output: str | Path | None = None,
     trust_model: bool = False,
+    isolate: bool = True,
     experiment: str | None = None,
     run_id: str | None = None,
     ends_run: bool = True,
@@ -77,6 +78,9 @@ def audit(
         Directory for a copy of the files.
     trust_model : bool
         Allow code that came with the model to run.
+    isolate : bool
+        Run such code in a process of its own, without this one's environment and open files; False runs it here, as for
+        classes that this process has registered.
     experiment : str, optional
         Name of the experiment for the run; by default the one that the model was logged in.
     run_id : str, optional
@@ -123,7 +127,10 @@ def audit(
         workspace = Workspace.at(work_dir)
         folder = Folder.at(output, workspace.results)
         held.enter_context(folder.held())
-        plan = prepare(client, settings, model_uri, data=rows, trust_model=trust_model, scratch=scratch)
+        plan = prepare(
+            client, settings, model_uri, data=rows, trust_model=trust_model, isolate=isolate, scratch=scratch
+        )
+        held.callback(plan.close)
         check_room(plan, folder.path, workspace.root)
         refuse_overwriting(folder.path, plan.record)
         pinned = pin_baselines(client, settings.policy)
@@ -135,6 +142,7 @@ def audit(
         tell = held.enter_context(watched(progress))
         found = measure(plan, folder.path / TABLE_FILE, tell, state.journal)
         profiles = profile(plan, tell, state.journal)
+        plan.close()  # its memory is free for what is drawn, and for audits of baselines
         result = gather(plan, found, session, folder, profiles=profiles, calls=plan.job.predictor.calls - calls)
         files = write_files(plan, found, result)
         record = record_of(plan, found, folder.path, session.run_id, session.experiment_id)
@@ -149,7 +157,15 @@ def audit(
             work_dir=workspace.root,
         )
         alike = settings.with_policy(Policy()).with_repeats(found.repeats).with_seed(plan.job.seed)
-        again = partial(audit, alike, data=rows, trust_model=trust_model, experiment=experiment, work_dir=work_dir)
+        again = partial(
+            audit,
+            alike,
+            data=rows,
+            trust_model=trust_model,
+            isolate=isolate,
+            experiment=experiment,
+            work_dir=work_dir,
+        )
         with kept_until_published(publication, folder, state, settings.policy.applies):
             judgement = try_to_judge(
                 client,
@@ -202,7 +218,8 @@ def plan_audit(
         workspace = Workspace.at(work_dir)
         folder = workspace.results if output is None else Folder.at(output).path
         plan = prepare(client, settings, model_uri, data=rows, trust_model=trust_model, scratch=scratch)
-        check_room(plan, folder, workspace.root)
-        refuse_overwriting(folder, plan.record)
-        refuse_itself(pin_baselines(client, settings.policy), plan.reference.uri)
-        return forecast(plan)
+        with closing(plan):
+            check_room(plan, folder, workspace.root)
+            refuse_overwriting(folder, plan.record)
+            refuse_itself(pin_baselines(client, settings.policy), plan.reference.uri)
+            return forecast(plan)

@@ -75,8 +75,8 @@ def audit_evaluation(
     ----------
     model : mlflow.pyfunc.PyFuncModel
         It tells which logged model is meant. That one's own files are audited, code that came with them included:
-        whoever calls `evaluate` has run it in this process already. A model that MLflow serves from an environment of
-        its own has not been run here, and what is nothing but code is then refused.
+        whoever calls `evaluate` has run it in this process already, where it runs again. A model that MLflow serves
+        from an environment of its own has not been run here, and what is nothing but code is then refused.
     dataset : EvaluationDataset
         Rows and targets; where the configuration names a static table, that table is audited instead.
     run_id : str
@@ -109,6 +109,7 @@ def audit_evaluation(
             model_uri=reference.uri,
             data=rows,
             trust_model=type(model) is PyFuncModel,
+            isolate=False,
             run_id=run_id,
             ends_run=False,
             logs_metrics=model_id is None,

@@ -15,7 +15,7 @@ from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.analysis.uncertainty.variance import count_clusters
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.inputs.dataset import Dataset
-from nnperm_mlflow.models.model_files import ModelFiles
+from nnperm_mlflow.models.model_files import ModelCode
 from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 
 logger = logging.getLogger(__name__)
@@ -25,32 +25,37 @@ _TWO_CLASSES = 2
 
 
 def identify(
-    files: ModelFiles,
+    model_digest: str,
     dataset: Dataset,
     used: AuditConfig,
     noise: SelfNoise,
     *,
     trust_model: bool,
+    model_code: ModelCode,
     training: TrainingOverlap | None,
 ) -> dict[str, object]:
     """Return what identifies an audit, as its run and its deviation table tell it.
 
     Parameters
     ----------
-    files : ModelFiles
+    model_digest : str
+        Of the model's files, as they were before it was loaded.
     dataset : Dataset
     used : AuditConfig
         With the pinned version filled in.
     noise : SelfNoise
     trust_model : bool
         Whether code that came with the model was allowed to run.
+    model_code : {"none", "isolated", "in process"}
+        Where it ran.
     training : TrainingOverlap or None
         Where the policy asks whether the model was fitted to these rows.
     """
     return {
         "model": used.model,
-        "model_digest": files.digest(),
+        "model_digest": model_digest,
         "model_trusted": trust_model,
+        "model_code": model_code,
         "data_digest": dataset.digest(),
         "config_digest": used.digest(),
         "seed": used.analysis.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nnperm_mlflow.analysis.engine.job import Job
@@ -39,12 +40,14 @@ class Plan:
         Features that go together.
     scores : Scores or None
         What to compute from labels.
-    watched : frozenset of (str, str)
+    watched : frozenset of Number
         What the policy rests on: perturbations, each with a statistic.
     outputs : OutputSpec
         What is known of the model's outputs.
     segmentations : tuple of Segmentation
         What parts the rows into segments.
+    close : callable
+        Ends the process of the model, where it has one; nothing can be predicted from then on.
     """
 
     reference: ModelReference
@@ -58,7 +61,8 @@ class Plan:
     scores: Scores | None
     watched: Watched
     outputs: OutputSpec
-    segmentations: tuple[Segmentation, ...] = ()
+    segmentations: tuple[Segmentation, ...]
+    close: Callable[[], None]
 
     @property
     def precision(self) -> Precision | None:

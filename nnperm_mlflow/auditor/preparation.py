@@ -38,8 +38,7 @@ from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.inputs.independence import point_out_dependence
 from nnperm_mlflow.inputs.specs import OutputSpec
-from nnperm_mlflow.models.loaders import download_model, load_predictor
-from nnperm_mlflow.models.model_files import ModelFiles
+from nnperm_mlflow.models.loaders import ModelAccess, download_model
 from nnperm_mlflow.models.model_signature import columns_by_signature
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.models.output_numbers import are_probabilities
@@ -127,6 +126,7 @@ def prepare(
     data: Dataset | Rows | None,
     trust_model: bool,
     scratch: Path,
+    isolate: bool = True,
 ) -> Plan:
     """Load model and data, bind them to each other, and check all that is asked for.
 
@@ -142,6 +142,8 @@ def prepare(
         Allow code that came with the model to run.
     scratch : Path
         Directory for downloads; must live as long as rows are read.
+    isolate : bool
+        Run such code in a process of its own, which ends with `Plan.close`.
 
     Returns
     -------
@@ -153,8 +155,18 @@ def prepare(
         For whatever would hinder the audit, except what only a row can show.
     """
     config.policy.refuse_expired(datetime.now(timezone.utc).date())
-    loaded = _load(client, config, model_uri, data=data, trust_model=trust_model, scratch=scratch)
-    config = under_trial(client, loaded.config, loaded.files, loaded.dataset, scratch)
+    access = ModelAccess(trust_model, isolate, scratch / "model_process")
+    try:
+        loaded = _load(client, config, model_uri, data=data, access=access, scratch=scratch)
+        return _planned(client, loaded, access, trust_model, scratch)
+    except BaseException:
+        access.close()
+        raise
+
+
+def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_model: bool, scratch: Path) -> Plan:
+    """Check all that is asked for on a model and data that are loaded."""
+    config = under_trial(client, loaded.config, loaded.model_digest, loaded.dataset, scratch)
     dataset = loaded.dataset
     analysis, uri = config.analysis, loaded.reference.uri
     inputs = loaded.inputs.with_kinds(analysis.kinds)
@@ -199,7 +211,15 @@ def prepare(
         job=job,
         block_rows=choose_block_rows(job, analysis.block_rows),
         used=used,
-        record=identify(loaded.files, dataset, used, noise, trust_model=trust_model, training=loaded.training),
+        record=identify(
+            loaded.model_digest,
+            dataset,
+            used,
+            noise,
+            trust_model=trust_model,
+            model_code=access.code,
+            training=loaded.training,
+        ),
         noise=noise,
         companions=companions,
         scores=scores,
@@ -213,6 +233,7 @@ def prepare(
         ),
         outputs=outputs,
         segmentations=segmentations,
+        close=access.close,
     )
 
 
@@ -222,7 +243,7 @@ class _Loaded:
 
     config: AuditConfig
     reference: ModelReference
-    files: ModelFiles
+    model_digest: str
     predictor: Predictor
     dataset: Dataset
     inputs: BoundInputs
@@ -235,7 +256,7 @@ def _load(
     model_uri: str | None,
     *,
     data: Dataset | Rows | None,
-    trust_model: bool,
+    access: ModelAccess,
     scratch: Path,
 ) -> _Loaded:
     """Load model and data, and bind them to each other."""
@@ -245,7 +266,8 @@ def _load(
     reference = pin_model(client, asked)
     (scratch / "model").mkdir()
     files = download_model(reference, scratch / "model")
-    predictor = load_predictor(files, reference, trust_model)
+    digest = files.digest()  # before the model's own code may write there
+    predictor = access.load(files, reference)
     fetch, problems = Fetcher(scratch / "data"), Problems()
     if data is None:
         texts = text_columns(predictor.inputs, config.inputs)
@@ -268,7 +290,7 @@ def _load(
     if config.requires is not None and config.requires.not_training:
         sources = training_data_of(client, reference.run_id) if reference.run_id else []
         training = training_overlap(data, sources, fetch)
-    return _Loaded(config, reference, files, predictor, data, inputs, training)
+    return _Loaded(config, reference, digest, predictor, data, inputs, training)
 
 
 def _with_its_clusters(config: AuditConfig, data: Dataset) -> AuditConfig:

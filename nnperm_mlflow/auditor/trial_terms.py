@@ -9,13 +9,13 @@ from mlflow import MlflowClient
 from nnperm_mlflow.approval.attempts import attempts_of, next_repeats
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.audit_config import AuditConfig
+from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.config.trial import Trial, trial_seed
 from nnperm_mlflow.inputs.dataset import Dataset
-from nnperm_mlflow.models.model_files import ModelFiles
 
 
 def under_trial(
-    client: MlflowClient, config: AuditConfig, files: ModelFiles, dataset: Dataset, folder: Path
+    client: MlflowClient, config: AuditConfig, model_digest: str, dataset: Dataset, folder: Path
 ) -> AuditConfig:
     """Return a configuration with the seed and the repeats of its policy's trial, where there is one.
 
@@ -26,8 +26,8 @@ def under_trial(
     ----------
     client : MlflowClient
     config : AuditConfig
-    files : ModelFiles
-        Of the model.
+    model_digest : str
+        sha256 of the model's files.
     dataset : Dataset
         Its rows.
     folder : Path
@@ -54,20 +54,33 @@ def under_trial(
             f"the trial of {policy.label} needs at least {trial.rows:,} rows, and {dataset.source} has "
             f"{dataset.n_rows:,}: audit more rows."
         )
-    seed = trial_seed(policy.digest(), digest)
-    if _says(config, "seed") and config.analysis.seed != seed:
-        raise ConfigError(
-            f"the trial of {policy.label} fixes the seed on these data, {seed}, and the configuration says "
-            f"{config.analysis.seed}: leave out 'analysis: seed'."
-        )
-    config = config.with_seed(seed)
+    config = with_trial_seed(config, policy, digest)
     if not trial.all_repeats:
         return config
     if _says(config, "repeats"):
         _refuse_other_repeats(config, trial)
         return config
-    attempts = attempts_of(client, policy, files.digest(), digest, folder=folder) if trial.stages else ()
+    attempts = attempts_of(client, policy, model_digest, digest, folder=folder) if trial.stages else ()
     return config.with_repeats(next_repeats(trial, attempts))
+
+
+def with_trial_seed(config: AuditConfig, policy: Policy, data_digest: str) -> AuditConfig:
+    """Return a configuration with the seed that a policy's trial fixes on some data, where there is a trial.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration says another one.
+    """
+    if policy.trial is None:
+        return config
+    seed = trial_seed(policy.digest(), data_digest)
+    if _says(config, "seed") and config.analysis.seed != seed:
+        raise ConfigError(
+            f"the trial of {policy.label} fixes the seed on these data, {seed}, and the configuration says "
+            f"{config.analysis.seed}: leave out 'analysis: seed'."
+        )
+    return config.with_seed(seed)
 
 
 def refuse_other_design(config: AuditConfig) -> None:

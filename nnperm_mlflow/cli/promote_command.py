@@ -35,6 +35,8 @@ from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
     metavar="PREFIX",
     help="Read data that a run names from there alone; else from files of this machine. Repeatable.",
 )
+@click.option("--waive", "waiver", metavar="REASON", help="Promote in spite of other attempts, and write down why.")
+@click.option("--seed-secret", metavar="FILE", help="With --recompute: audit with a seed that this secret gives.")
 @click.option("--no-data", is_flag=True, help="Do not read the data again; rely on their digest on record.")
 @click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
 @format_option
@@ -49,6 +51,8 @@ def promote_command(
     recompute: bool,
     trust_model: bool,
     allow_data: tuple[str, ...],
+    waiver: str | None,
+    seed_secret: str | None,
     no_data: bool,
     table: str | None,
     form: str,
@@ -72,6 +76,8 @@ def promote_command(
                     recompute=recompute,
                     trust_model=trust_model,
                     allow_data=allow_data,
+                    waiver=waiver,
+                    seed_secret=seed_secret or None,
                 )
         except RefusedError as error:
             click.echo(printable(f"refused: {error}"), err=True)
@@ -79,6 +85,8 @@ def promote_command(
         before = f", which version {done.replaced} had before" if done.replaced else ""
         now = f"version {done.version} of {done.model} is '{done.alias}' now{before} (evidence: run {done.run_id})"
         on_trust = [f"taken on trust: {', '.join(done.taken_on_trust)}"] if done.taken_on_trust else []
+        waived = [f"waived: {done.waiver}"] if done.waiver else []
+        others = [f"another attempt: {attempt.in_words}" for attempt in done.attempts]
         if output.is_text:
-            click.echo(in_lines([now, *on_trust]))
+            click.echo(in_lines([now, *on_trust, *waived, *others]))
         output.tell_promotion(alias, "; ".join([now, *on_trust]), {"promotion": asdict(done)})

@@ -24,6 +24,8 @@ class Requirements(Strict):
         That no feature of the model was left out, and each changed its value in some row.
     not_training : True
         That the audited rows are shown not to be those that the model was fitted to.
+    model_code : "none"
+        That no code that came with the model ran when it was loaded and called.
     """
 
     rows: AtLeast | None = None
@@ -33,3 +35,4 @@ class Requirements(Strict):
     data: Digest | None = None
     features: Literal["all"] | None = None
     not_training: Literal[True] | None = None
+    model_code: Literal["none"] | None = None

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from nnperm_mlflow.basics.documents import AtLeast, Digest, Strict
+from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.basics.paths import local_path
 
 _SEED_BITS = 63
+_LEAST_SECRET, _MOST_SECRET = 16, 4096  # bytes
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -71,18 +76,43 @@ class Trial(Strict):
         return 1 if self.stages is None else len(self.stages)
 
 
-def trial_seed(policy_digest: str, data_digest: str) -> int:
+def trial_seed(policy_digest: str, data_digest: str, secret: bytes | None = None) -> int:
     """Return the seed of the audits of a trial: it follows from policy and data, and from no version or model.
 
     Parameters
     ----------
     policy_digest, data_digest : str
         sha256 (64 hex digits).
+    secret : bytes, optional
+        Of who promotes: nobody else can tell this seed beforehand.
 
     Returns
     -------
     int
-        At least 0, below 2**63: the first 63 bits of a sha256.
+        At least 0, below 2**63: the first 63 bits of a sha256, or of an HMAC-SHA256 where there is a secret.
     """
-    found = hashlib.sha256(f"seed of a trial\n{policy_digest}\n{data_digest}\n".encode()).digest()
+    told = f"seed of a trial\n{policy_digest}\n{data_digest}\n".encode()
+    found = hashlib.sha256(told).digest() if secret is None else hmac.digest(secret, told, "sha256")
     return int.from_bytes(found[:8], "big") >> (64 - _SEED_BITS)
+
+
+def read_secret(path: str | Path) -> bytes:
+    """Return the secret that a file holds, white space at its ends left out.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is so short that somebody could guess it.
+    """
+    file = local_path(path, "the secret of the seed")
+    try:
+        with file.open("rb") as stream:
+            secret = stream.read(_MOST_SECRET).strip()
+    except OSError as error:
+        raise ConfigError(f"the secret of the seed '{path}' cannot be read: {error.strerror}.") from error
+    if len(secret) < _LEAST_SECRET:
+        raise ConfigError(
+            f"the secret of the seed '{path}' has {len(secret)} bytes, and somebody could guess it: write at least "
+            f"{_LEAST_SECRET} random ones there (openssl rand -hex 32)."
+        )
+    return secret

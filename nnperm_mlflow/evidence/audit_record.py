@@ -189,6 +189,14 @@ class AuditRecord:
         return TrainingOverlap.from_params(self.params)
 
     @property
+    def model_code(self) -> str:
+        """Where code that came with the model ran: "none", "isolated", "in process"; "unknown" where it is not said."""
+        told = self.params.get("model_code")
+        if told is None:  # before it was said, none ran without trust
+            return "none" if self.params.get("model_trusted") == "False" else "unknown"
+        return str(told)
+
+    @property
     def basis(self) -> Basis:
         """What the audit must have in common with another to be compared with it row by row."""
         disturbance = {**self.config.disturbance(), "donors": self.donors}

@@ -1,7 +1,8 @@
 """From a model's files to a predictor, without running code that came with them.
 
 A network is loaded from its own file alone: pickles and code beside it stay unread. Only a model that is nothing but
-code (most flavours behind pyfunc, networks with classes of their own) is refused until somebody says it is trusted.
+code (most flavours behind pyfunc, networks with classes of their own) is refused until somebody says it is trusted, and
+then runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from nnperm_mlflow.basics.errors import ConfigError, ModelError, ModelNotFoundEr
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.models._storage import files_uri, refuse_missing
 from nnperm_mlflow.models._stored_parts import refuse_parts_elsewhere
-from nnperm_mlflow.models.model_files import ModelFiles, refuse_outside
+from nnperm_mlflow.models.isolation.isolated_predictor import load_isolated
+from nnperm_mlflow.models.isolation.process import ModelProcess
+from nnperm_mlflow.models.model_files import ModelCode, ModelFiles, refuse_outside
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import is_of_keras_2
 from nnperm_mlflow.models.predictor import Predictor
@@ -97,6 +100,90 @@ def _are_there(reference: ModelReference) -> bool:
         return False
 
 
+class ModelAccess:
+    """Loads one model, and ends what it runs in.
+
+    Parameters
+    ----------
+    trust_model : bool
+        Allow code that came with the model to run.
+    isolate : bool
+        Run it in a process of its own, which begins to load libraries at once.
+    folder : Path
+        For that process; made if need be.
+
+    Attributes
+    ----------
+    code : {"none", "isolated", "in process"}
+        Where such code ran; known once the model is loaded.
+    """
+
+    def __init__(self, trust_model: bool, isolate: bool, folder: Path) -> None:
+        self.code: ModelCode = "none"
+        self._trusts = trust_model
+        self._process = ModelProcess(folder) if trust_model and isolate else None
+
+    def load(self, files: ModelFiles, reference: ModelReference) -> Predictor:
+        """Make a model callable.
+
+        Parameters
+        ----------
+        files : ModelFiles
+        reference : ModelReference
+            For messages.
+
+        Returns
+        -------
+        Predictor
+
+        Raises
+        ------
+        ModelError
+            As `models.loaders.load_predictor` does.
+        """
+        if not self._trusts:
+            return load_predictor(files, reference)
+        if self._process is None:
+            predictor, runs_code = load_as_needed(files, reference)
+            self.code = "in process" if runs_code else "none"
+            return predictor
+        isolated = load_isolated(self._process, files, reference)
+        self.code = "isolated" if isolated.runs_code else "none"
+        return isolated
+
+    def close(self) -> None:
+        """End the model's process, if there is one."""
+        if self._process is not None:
+            self._process.close()
+
+
+def load_as_needed(files: ModelFiles, reference: ModelReference) -> tuple[Predictor, bool]:
+    """Make a trusted model callable, by its own code only where it cannot be had without.
+
+    Parameters
+    ----------
+    files : ModelFiles
+    reference : ModelReference
+        For messages.
+
+    Returns
+    -------
+    predictor : Predictor
+    runs_code : bool
+        Whether code that came with the model may have run, and may run when it is called.
+
+    Raises
+    ------
+    ModelError
+        As `load_predictor` does of a trusted model.
+    """
+    try:
+        return load_predictor(files, reference), False
+    except ModelError as error:
+        logger.debug("the model is loaded by its own code, since without it: %s", error)
+        return load_predictor(files, reference, trust_model=True), True
+
+
 def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bool = False) -> Predictor:
     """Make a model callable.
 
@@ -129,15 +216,16 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
             if is_network:
                 raise ModelError(f"{reference} has no network file where its MLmodel says: have files been deleted?")
             return load_pyfunc(files.path, files.mlmodel, reference, trust_model)
-        _name_what_stays_unread(files, reference, trust_model)
         if network.suffix in _FILES:
             refuse_parts_elsewhere(network, reference)
-        return _network_loader(network)(network, files, reference, trust_model)
+        predictor = _network_loader(network)(network, files, reference, trust_model)
     except ImportError as error:
         raise ModelError(
             f"{reference} needs the package '{error.name}', which is not installed here. "
             "For networks: pip install 'nnperm_mlflow[tensorflow]'."
         ) from error
+    _name_what_stays_unread(files, reference, trust_model)
+    return predictor
 
 
 def _is_network(flavours: Mapping[str, Any]) -> bool:

@@ -7,11 +7,14 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.basics.errors import ModelError, UntrustedModelError, name_list
 from nnperm_mlflow.models.model_uri import ModelReference
+
+ModelCode = Literal["none", "isolated", "in process"]
+"""Where code that came with a model ran: nowhere, in a process of its own, in the one that measures."""
 
 TRUST_SWITCH = "--trust-model (in Python: trust_model=True)"
 _ADDED_BY_DOWNLOAD = "registered_model_meta"

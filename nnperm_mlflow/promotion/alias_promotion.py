@@ -9,8 +9,9 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
+from nnperm_mlflow.approval.attempts import attempts_of, refuse_attempts
 from nnperm_mlflow.approval.policy_check import find_record
-from nnperm_mlflow.basics.errors import AuditError, ConfigError, RefusedError
+from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError, RefusedError
 from nnperm_mlflow.config.policy import AnyPolicy, Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
@@ -21,7 +22,9 @@ from nnperm_mlflow.registry.aliases import Promotion, holder_of, move_alias
 from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected, current_user
 from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.sightings import Sightings
 from nnperm_mlflow.registry.tags import RUN_TAG
+from nnperm_mlflow.verdict.attempt import Attempt
 from nnperm_mlflow.verdict.verdict import Verdict, stamp
 
 logger = logging.getLogger(__name__)
@@ -40,6 +43,8 @@ def promote(
     recompute: bool = False,
     trust_model: bool = False,
     allow_data: Sequence[str] = (),
+    waiver: str | None = None,
+    seed_secret: str | Path | None = None,
 ) -> Promotion:
     """Give a version an alias, if the evidence bears the verdict that it passes.
 
@@ -70,6 +75,12 @@ def promote(
     allow_data : sequence of str
         Paths, or how URIs begin, from which data may be read that a run names; by default files of this machine. What
         `config` names is always read.
+    waiver : str, optional
+        Why the version is promoted although the trial of its policy allows no such attempt more, or another one has
+        failed; it is written down.
+    seed_secret : str or Path, optional
+        A file with a secret of at least 16 bytes. With `recompute` the audits are made with a seed that follows from
+        it, the policy and the data, which nobody else can tell beforehand, and what comes out is judged.
 
     Returns
     -------
@@ -93,6 +104,8 @@ def promote(
         allowed=(allow_data,) if isinstance(allow_data, str) else tuple(allow_data),
         experiment=experiment,
         table=table,
+        waiver=waiver,
+        secret_file=seed_secret,
     )
     with connected() as (client, scratch):
         reference = pin_model(client, model_uri)
@@ -104,6 +117,8 @@ def promote(
         try:
             record = _find_evidence(client, reference, scratch, run_id=run_id, terms=terms)
             used = terms.policy_of(record)
+            used.refuse_expired(datetime.now(timezone.utc).date())
+            attempts = _attempts(client, record, scratch, terms=terms, policy=used)
             verdict = _decide(client, record, reference, scratch / "confirmed", terms=terms, policy=used)
         except AuditError as error:
             raise RefusedError(f"{reference} does not become '{alias}': {error}") from error
@@ -119,7 +134,7 @@ def promote(
             by=current_user(),
             at=stamp(datetime.now(timezone.utc)),
             run_id=record.run_id,
-            newest_run_id=next((str(run.info.run_id) for run in find_audits(client, reference.uri)), record.run_id),
+            newest_run_id=_newest(client, reference) or record.run_id,
             verdict=verdict.status,
             policy_digest=used.digest(),
             policy_is_given=terms.gives_policy,
@@ -127,6 +142,11 @@ def promote(
             audited_again=terms.recomputes,
             config_is_given=terms.config is not None,
             taken_on_trust=terms.taken_on_trust(),
+            policy_name=used.name,
+            attempts=attempts,
+            waiver=waiver,
+            seed=terms.own_seed(used, record) or record.seed,
+            seed_is_secret=terms.secret is not None,
         )
         move_alias(client, promotion, reference)
     return promotion
@@ -142,7 +162,29 @@ def _find_evidence(
     tags = client.get_model_version(reference.name, reference.version).tags
     if RUN_TAG in tags:
         read_audit(client, tags[RUN_TAG], folder / tags[RUN_TAG])
-    return find_record(client, folder, model_uri=reference.uri, table=table, experiment=experiment)
+    seen = Sightings.of_user()
+    return find_record(client, folder, model_uri=reference.uri, table=table, experiment=experiment, sightings=seen)
+
+
+def _newest(client: MlflowClient, reference: ModelReference) -> str:
+    """Return the run of the version's newest audit; "" where there is none whose end can be believed."""
+    found = find_audits(client, reference.uri, sightings=Sightings.of_user())
+    return str(found[0].info.run_id) if found else ""
+
+
+def _attempts(
+    client: MlflowClient, record: AuditRecord, folder: Path, *, terms: Terms, policy: Policy
+) -> tuple[Attempt, ...]:
+    """Return the other attempts to pass the policy, unless they speak against this one and nobody says why not."""
+    wanted = record.param("model_digest"), record.param("data_digest")
+    attempts = attempts_of(client, policy, *wanted, folder=folder, but=record.run_id)
+    try:
+        refuse_attempts(policy, attempts, terms.waiver)
+    except EvidenceError as error:
+        if policy.mode == "enforce":
+            raise
+        logger.warning("the policy is a dry run: %s", error)
+    return attempts
 
 
 def _decide(
@@ -155,8 +197,10 @@ def _decide(
     for number, (asked, other) in enumerate(told.others.items()):
         baseline = pin_model(client, told.pinned[asked])
         where = folder / f"baseline{number}"
-        others[asked] = confirm(client, other, baseline, where, terms=of_others, policy=Policy())
+        others[asked] = confirm(client, other, baseline, where, terms=of_others, policy=policy)
         read.append((other, baseline))
     for number, (audited, model) in enumerate(read):
         confirm_files(audited, model, folder / f"at_last{number}")
-    return judge_against(policy, told.pinned, again, others) if terms.recomputes else told.verdict
+    if not terms.recomputes or told.verdict.blocks:  # which another seed does not undo
+        return told.verdict
+    return judge_against(policy, told.pinned, again, others, terms.own_seed(policy, record))

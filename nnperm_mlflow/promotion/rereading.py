@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.difference.recomputation import confirm_summary
 from nnperm_mlflow.analysis.difference.recorded_table import read_provenance
+from nnperm_mlflow.auditor.trial_terms import with_trial_seed
 from nnperm_mlflow.basics.audit_files import TABLE_FILE
 from nnperm_mlflow.basics.errors import DataError, EvidenceError
 from nnperm_mlflow.config.audit_config import AuditConfig
@@ -18,7 +19,7 @@ from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.inputs.dataset import load_dataset
 from nnperm_mlflow.models.loaders import download_model
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.promotion.second_audit import audit_again, bind_again
+from nnperm_mlflow.promotion.second_audit import audit_again, audit_anew, bind_again
 from nnperm_mlflow.promotion.terms import Terms
 from nnperm_mlflow.promotion.trusted_config import refuse_other_configuration
 from nnperm_mlflow.registry.artifacts import Fetcher
@@ -45,7 +46,7 @@ def confirm(
         Directory for downloads; made here.
     terms : Terms
     policy : Policy
-        That decides about the version; one without checks for those that it is compared with.
+        That decides about the version.
 
     Returns
     -------
@@ -111,9 +112,9 @@ def _bound_again(
     policy: Policy,
 ) -> AuditRecord:
     """Bring model and data together as the configuration says, and compare; make the audit again where asked for."""
-    asked, where = terms.asked_of(record), folder / "again"
+    asked, where = _of_trial(terms.asked_of(record), policy, record), folder / "again"
     _refuse_memory(asked)
-    applied, asked = _as_applied(policy, record, asked, terms)
+    applied = _as_applied(policy, record, asked, terms)
     with _data_read():
         plan = bind_again(client, reference, asked, policy=applied, trust_model=terms.trust_model, folder=where)
     _compare(record, "data_digest", str(plan.record["data_digest"]), "the data")
@@ -121,21 +122,32 @@ def _bound_again(
     if terms.config is not None:
         remedy = f"audit {reference} with this one: {terms.audit_command(record)}"
         refuse_other_configuration(plan.used, terms.used_by(record), str(record), remedy)
-    return audit_again(plan, record, where) if terms.recomputes else record
+    if not terms.recomputes:
+        return record
+    seed = terms.own_seed(policy, record)
+    if seed is None:
+        return audit_again(plan, record, where)
+    own, trust = folder / "own_seed", terms.trust_model
+    plan = bind_again(client, reference, asked.with_seed(seed), policy=applied, trust_model=trust, folder=own)
+    return audit_anew(plan, record, own)
 
 
-def _as_applied(policy: Policy, record: AuditRecord, asked: AuditConfig, terms: Terms) -> tuple[Policy, AuditConfig]:
-    """Return the policy, and the configuration, that an audit is bound or made again with.
+def _of_trial(asked: AuditConfig, policy: Policy, record: AuditRecord) -> AuditConfig:
+    """Return a configuration with what the policy's trial fixes; whether the audit kept to it, its verdict tells."""
+    fixed = with_trial_seed(asked, policy, record.param("data_digest"))
+    return fixed.with_repeats(record.repeats) if policy.trial is not None and policy.trial.all_repeats else fixed
 
-    A trial fixes the seed by the policy as it is, and the repeats to those of its stages. Without one the checks are
-    those that "auto" watched, since that decides how often; what is required of rows is found out where numbers are.
+
+def _as_applied(policy: Policy, record: AuditRecord, asked: AuditConfig, terms: Terms) -> Policy:
+    """Return the policy that an audit is bound or made again with.
+
+    Its checks are those that "auto" watched, since that decides how often; what is required of rows is found out again
+    where numbers are.
     """
-    if policy.trial is not None:
-        return policy, asked.with_repeats(record.repeats) if policy.trial.all_repeats else asked
     watches = terms.recomputes and asked.analysis.repeats == "auto"
     checks = record.config.checks if watches else []
     requires = policy.requires if terms.recomputes else None
-    return policy.model_copy(update={"format": 2, "checks": checks, "requires": requires}), asked
+    return policy.model_copy(update={"format": 2, "checks": checks, "requires": requires, "trial": None})
 
 
 def _confirm_data(record: AuditRecord, asked: AuditConfig, folder: Path) -> None:

@@ -74,9 +74,7 @@ def audit_again(plan: Plan, record: AuditRecord, folder: Path) -> AuditRecord:
             f"{record} drew donors within strata as {record.donors}, and they are drawn as "
             f"{plan.used.analysis.donors} now, so that its numbers do not come again. Audit the version again."
         )
-    found = measure(plan, folder / TABLE_FILE)
-    write_evidence(plan, found, folder)
-    again = record_of(plan, found, folder, record.run_id, record.experiment_id)
+    again = audit_anew(plan, record, folder)
     wrong = [name for name in _FACTS if name in record.params and record.params[name] != again.params.get(name)]
     if wrong:
         told = ", ".join(f"{name} is {again.params.get(name)}, and was {record.params[name]}" for name in wrong)
@@ -85,3 +83,16 @@ def audit_again(plan: Plan, record: AuditRecord, folder: Path) -> AuditRecord:
     confirm_own_scores(record.own_scores, again.own_scores)
     confirm_segments(record.segments, again.segments)
     return again
+
+
+def audit_anew(plan: Plan, record: AuditRecord, folder: Path) -> AuditRecord:
+    """Make an audit again, and return its record, whatever is on record.
+
+    Parameters
+    ----------
+    plan, record, folder
+        As for `audit_again`.
+    """
+    found = measure(plan, folder / TABLE_FILE)
+    write_evidence(plan, found, folder)
+    return record_of(plan, found, folder, record.run_id, record.experiment_id)

@@ -10,6 +10,7 @@ from nnperm_mlflow.approval.policy_check import policy_for
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.audit_config import AuditConfig, load_config
 from nnperm_mlflow.config.policy import AnyPolicy, Policy
+from nnperm_mlflow.config.trial import read_secret, trial_seed
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.promotion.data_places import refuse_elsewhere
 from nnperm_mlflow.registry.connection import command
@@ -37,8 +38,12 @@ class Terms:
         Name of the only experiment whose audits count.
     table : str or Path, optional
         A copy of the deviation table, where that was kept out of the run.
-    donors : tuple of (int, int), optional
-        With which seed how many shuffles of each feature an audit must have made; else what its configuration says.
+    repeats : int, optional
+        How many shuffles of each feature an audit must have made; by default what its configuration says.
+    waiver : str, optional
+        Why a version is promoted although the attempts of its trial speak against it.
+    secret_file : str or Path, optional
+        Holds the secret that the seed of audits follows from, which are made again.
     """
 
     policy: AnyPolicy = None
@@ -49,7 +54,9 @@ class Terms:
     allowed: tuple[str, ...] = ()
     experiment: str | None = None
     table: str | Path | None = None
-    donors: tuple[int, int] | None = None
+    repeats: int | None = None
+    waiver: str | None = None
+    secret_file: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.binds_again and not self.reads_data:
@@ -57,6 +64,10 @@ class Terms:
                 "the configuration (--config) is held against the audit's by what data and model make of both, and "
                 "--recompute makes the audit again: both need the data. Leave out --no-data."
             )
+        if self.secret_file is not None and not self.recomputes:
+            raise ConfigError("a seed of your own (--seed-secret) is that of audits made again: add --recompute.")
+        if self.waiver is not None and not self.waiver.strip():
+            raise ConfigError("a waiver (--waive) needs a reason, which is written down.")
         if not all(self.allowed):
             raise ConfigError("an empty place is allowed (--allow-data): name a path, or how a URI begins.")
 
@@ -70,20 +81,30 @@ class Terms:
         """The configuration that the version should have been audited with; None where none is given."""
         return None if self.config_file is None else load_config(self.config_file)
 
+    @cached_property
+    def secret(self) -> bytes | None:
+        """What the seed of the audits follows from that are made again; None for the seed on record."""
+        return None if self.secret_file is None else read_secret(self.secret_file)
+
+    def own_seed(self, policy: Policy, record: AuditRecord) -> int | None:
+        """Return the seed of an audit that is made again, where it is not that on record."""
+        if self.secret is None:
+            return None
+        return trial_seed(policy.digest(), record.param("data_digest"), self.secret)
+
     def of_baseline(self, record: AuditRecord) -> Terms:
-        """Return the terms for an audit that another one is compared with, on the same data with the same donors.
+        """Return the terms for an audit that another one is compared with, of the same data and as many repeats.
 
         Parameters
         ----------
         record : AuditRecord
-            The other one. Where "auto", or the trial of a policy, said how many repeats with which seed, a baseline was
-            asked for these.
+            The other one. Where "auto" found out how many repeats it takes, a baseline was asked for that number.
         """
-        return replace(self, reads_data=self.binds_again, donors=(record.config.analysis.seed, record.repeats))
+        return replace(self, reads_data=self.binds_again, repeats=record.repeats)
 
     def used_by(self, record: AuditRecord) -> AuditConfig:
         """Return the configuration that an audit used, as its run tells it."""
-        return record.config if self.donors is None else record.config.with_repeats(record.repeats)
+        return record.config if self.repeats is None else record.config.with_repeats(self.repeats)
 
     def asked_of(self, record: AuditRecord) -> AuditConfig:
         """Return what an audit should have been asked to do: as given, else as its run says.
@@ -94,10 +115,7 @@ class Terms:
             If the run names data where they may not be read.
         """
         if self.config is not None:
-            if self.donors is None:
-                return self.config
-            seed, repeats = self.donors
-            return self.config.with_seed(seed).with_repeats(repeats)
+            return self.config if self.repeats is None else self.config.with_repeats(self.repeats)
         refuse_elsewhere(record.config.data, self.allowed, str(record))
         return self.used_by(record)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -96,7 +96,11 @@ def _confirm_what_was_judged(
 
 
 def judge_against(
-    policy: Policy, pinned: Mapping[str, str], record: AuditRecord, others: Mapping[str, AuditRecord]
+    policy: Policy,
+    pinned: Mapping[str, str],
+    record: AuditRecord,
+    others: Mapping[str, AuditRecord],
+    seed: int | None = None,
 ) -> Verdict:
     """Apply a policy to an audit, with audits of the versions that it compares with.
 
@@ -106,5 +110,7 @@ def judge_against(
     pinned, others : mapping
         As in `ConfirmedVerdict`.
     record : AuditRecord
+    seed : int, optional
+        That the audits should have under a trial, where it is not the one that follows from policy and data.
     """
-    return judge(policy, evidence_of(record, compare_with(policy, pinned, record, others)))
+    return judge(policy, replace(evidence_of(record, compare_with(policy, pinned, record, others)), seed=seed))

@@ -16,6 +16,7 @@ from nnperm_mlflow.basics.errors import RefusedError, TrackingError, says_missin
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.registry.tags import KIND_TAG, MODEL_TAG, PROMOTION
+from nnperm_mlflow.verdict.attempt import Attempt
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,16 @@ class Promotion:
         Whether the configuration was given by who promoted, and the audit's own found to be the same.
     taken_on_trust : tuple of str
         What was neither computed, read nor given again, in words.
+    policy_name : str or None
+        Of the policy.
+    attempts : tuple of Attempt
+        Other audits of the same model files on the same data under policies of that name.
+    waiver : str or None
+        Why the version was promoted although these speak against it.
+    seed : int
+        Of the audit that was judged.
+    seed_is_secret : bool
+        Whether that follows from a secret of who promoted.
     """
 
     model: str
@@ -65,6 +76,11 @@ class Promotion:
     audited_again: bool
     config_is_given: bool = False
     taken_on_trust: tuple[str, ...] = ()
+    policy_name: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    waiver: str | None = None
+    seed: int = 0
+    seed_is_secret: bool = False
 
     def __repr__(self) -> str:
         before = f" instead of version {self.replaced}" if self.replaced else ""
@@ -82,6 +98,7 @@ class Promotion:
             "data read again": "yes" if self.data_read_again else "no",
             "audited again": "yes" if self.audited_again else "no",
             "taken on trust": ", ".join(self.taken_on_trust) or "nothing",
+            **({} if self.waiver is None else {"waived": self.waiver}),
         }
         return as_html(f"version {self.version} of {self.model} is '{self.alias}'", facts=facts.items())
 

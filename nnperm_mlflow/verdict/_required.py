@@ -35,7 +35,11 @@ def refuse_missing(policy: Policy, evidence: Evidence) -> None:
 
 def _unmet(requires: Requirements, evidence: Evidence) -> list[str]:
     missing = [*_too_few(requires, evidence), *_other_data(requires.data, evidence), *_left_out(requires, evidence)]
-    return [*missing, *(_of_training(evidence) if requires.not_training else [])]
+    if requires.not_training:
+        missing += _of_training(evidence)
+    if requires.model_code == "none":
+        missing += _of_model_code(evidence)
+    return missing
 
 
 def _of_another_trial(policy: Policy, trial: Trial, evidence: Evidence) -> list[str]:
@@ -49,7 +53,7 @@ def _of_another_trial(policy: Policy, trial: Trial, evidence: Evidence) -> list[
     if trial.all_repeats and subject.repeats not in trial.all_repeats:
         wanted = " or ".join(map(str, trial.all_repeats))
         missing.append(f"{wanted} repeats, and it has {subject.repeats}: leave out 'analysis: repeats'")
-    seed = trial_seed(policy.digest(), subject.data_digest)
+    seed = trial_seed(policy.digest(), subject.data_digest) if evidence.seed is None else evidence.seed
     if subject.seed != seed:
         missing.append(f"the seed of its trial, {seed}, and it has {subject.seed}: audit again under this policy")
     return missing
@@ -103,3 +107,19 @@ def _of_training(evidence: Evidence) -> list[str]:
             "rows that were kept out of the training"
         ]
     return []
+
+
+_CODE_RAN = {
+    "isolated": "its code ran in a process of its own",
+    "in process": "its code ran in the process that measured",
+}
+
+
+def _of_model_code(evidence: Evidence) -> list[str]:
+    if evidence.model_code == "none":
+        return []
+    ran = _CODE_RAN.get(evidence.model_code, "the audit does not tell whether such code ran")
+    return [
+        f"a model that runs no code of its own, and {ran}: log the network so that it needs none (README: models from "
+        "strangers), and audit it without --trust-model"
+    ]

@@ -67,8 +67,12 @@ class Evidence:
         What is told of segments; None where the audit was not asked for them.
     design : str
         Digest of what was done, see `AuditConfig.design_digest`.
+    seed : int or None
+        Key that the shuffles should have under a trial; None for that which follows from policy and data.
     stages : int
         Among how many looks at such evidence the level is shared.
+    model_code : str
+        Where code that came with the model ran: "none", "isolated", "in process", "unknown".
     """
 
     subject: Subject
@@ -80,7 +84,9 @@ class Evidence:
     training: TrainingOverlap | None = None
     segments: SegmentTables | None = None
     design: str = ""
+    seed: int | None = None
     stages: int = 1
+    model_code: str = "unknown"
 
     @property
     def model(self) -> str:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import pandas as pd
 
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
-from nnperm_mlflow.analysis.repeats.stopping_rule import Watched
+from nnperm_mlflow.analysis.repeats.stopping_rule import DIFFERENCE, Number, Watched
 from nnperm_mlflow.analysis.statistics.summary_columns import NUMBERS
 from nnperm_mlflow.basics.errors import CheckError, UnknownFeatureError, did_you_mean, name_list
 from nnperm_mlflow.config.checks import (
@@ -58,7 +58,7 @@ def watch(
 
     Returns
     -------
-    frozenset of (str, str)
+    frozenset of Number
         As `rests_on` returns it.
 
     Raises
@@ -81,7 +81,6 @@ def watch(
         elif isinstance(check, (ScoreCheck, ScoreAgainstCheck)):
             check_score(check.score, scores, check.title)
         elif isinstance(check, (SegmentCheck, SegmentDifferenceCheck)):
-            choose(names_of(check.feature), asked_of(check, planned), model, check.title)
             check_segment(check, segments or {})
         elif isinstance(check, (SegmentScoreCheck, SegmentScoreDifferenceCheck)):
             check_score(check.score, scores, check.title)
@@ -90,7 +89,7 @@ def watch(
 
 
 def rests_on(policy: Policy, summary: pd.DataFrame, model: str) -> Watched:
-    """Return the numbers on whose intervals the limits and ranks of a policy rest.
+    """Return the numbers on whose intervals the limits, ranks and segments of a policy rest.
 
     Parameters
     ----------
@@ -102,7 +101,7 @@ def rests_on(policy: Policy, summary: pd.DataFrame, model: str) -> Watched:
 
     Returns
     -------
-    frozenset of (str, str)
+    frozenset of Number
         Perturbations, each with a statistic. A rank rests on that statistic of all features that have a place, and a
         share on the mean of all features of whose sum it is a part. What a check compares with another version is not
         among them: how sure that is only the audits of both tell.
@@ -112,14 +111,18 @@ def rests_on(policy: Policy, summary: pd.DataFrame, model: str) -> Watched:
     UnknownFeatureError
         If a check names a feature that is not there.
     """
-    found: set[tuple[str, str]] = set()
+    found: set[Number] = set()
     for check in policy.checks if policy.applies else ():
         if isinstance(check, (LimitCheck, RankCheck)):
             meant = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
             is_share = check.statistic == SHARE
             if is_share or isinstance(check, RankCheck):
                 meant += [str(name) for name in single_shuffles(summary)["perturbation"]]
-            found |= {(name, "mean" if is_share else check.statistic) for name in meant}
+            found |= {Number(name, "mean" if is_share else check.statistic) for name in meant}
+        elif isinstance(check, (SegmentCheck, SegmentDifferenceCheck)):
+            meant = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
+            statistic = check.statistic if isinstance(check, SegmentCheck) else DIFFERENCE
+            found |= {Number(name, statistic, check.segment) for name in meant}
     return frozenset(found)
 
 

@@ -4,11 +4,9 @@ import json
 import logging
 
 import mlflow
-import numpy as np
-import pandas as pd
 import pytest
 
-from nnperm_mlflow import audit, plan_audit
+from nnperm_mlflow import plan_audit
 from nnperm_mlflow.approval.attempts import attempts_of, refuse_attempts
 from nnperm_mlflow.approval.policy_check import check
 from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError
@@ -16,49 +14,15 @@ from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.config.trial import trial_seed
 from nnperm_mlflow.registry.records import read_audit
 from nnperm_mlflow.verdict.attempt import Attempt
+from tests.support.shopping import ROWS, open_shop, policy, run_audit
 
-ROWS = 120
 N_SEEDS = 40
-
-
-class Scorer(mlflow.pyfunc.PythonModel):
-    """A model of two columns, so small that it is audited in a moment."""
-
-    def predict(self, context, model_input, params=None):
-        return (0.5 * model_input["age"] + 0.1 * model_input["sex"]).to_numpy()
 
 
 @pytest.fixture(scope="module")
 def shop(store, tmp_path_factory):
-    """The configuration of a registered model, without seed and repeats; and the true mean deviation of `age`."""
     mlflow.set_tracking_uri(store)
-    mlflow.set_experiment("tests")
-    rng, folder = np.random.default_rng(8), tmp_path_factory.mktemp("trials")
-    table = pd.DataFrame({"age": rng.normal(size=ROWS), "sex": rng.integers(0, 2, ROWS).astype(float)})
-    table.to_csv(folder / "rows.csv", index=False)
-    register("tried", table)
-    ages = table["age"].to_numpy()
-    true = 0.5 * np.abs(ages[:, None] - ages).sum() / ROWS**2
-    return {"model": "models:/tried/1", "data": {"static": str(folder / "rows.csv")}}, float(true)
-
-
-def register(name, table):
-    signature = mlflow.models.infer_signature(table, table["age"].to_numpy())
-    with mlflow.start_run():
-        mlflow.pyfunc.log_model(
-            name=name, python_model=Scorer(), registered_model_name=name, signature=signature,
-            pip_requirements=["pandas"],
-        )  # fmt: skip
-
-
-def policy(limit, name="limits", **trial):
-    """A policy on the mean deviation of `age`, and its trial."""
-    checks = [{"feature": "age", "max": limit}]
-    return Policy.model_validate({"format": 2, "name": name, "checks": checks, "trial": trial})
-
-
-def run_audit(shop, used=None, **analysis):
-    return audit({**shop[0], "analysis": analysis}, policy=used, trust_model=True)
+    return open_shop("tried", tmp_path_factory.mktemp("trials"))
 
 
 def test_the_seed_follows_from_policy_and_data_and_nothing_else(shop, tracked, tmp_path):
@@ -74,7 +38,7 @@ def test_the_seed_follows_from_policy_and_data_and_nothing_else(shop, tracked, t
 
 def test_forty_seeds_are_forty_refusals_before_the_model_is_asked(shop, tracked, monkeypatch):
     monkeypatch.setattr("nnperm_mlflow.auditor.audit_procedure.measure", None)
-    used = policy(shop[1], "shopped early")
+    used = policy(shop.true, "shopped early")
     for seed in range(N_SEEDS):
         with pytest.raises(ConfigError, match=rf"fixes the seed on these data, \d+, and the .* says {seed}:"):
             run_audit(shop, used, seed=seed)
@@ -87,7 +51,7 @@ def test_an_audit_under_another_seed_gets_no_verdict_under_a_trial(shop, tracked
 
 
 def test_what_a_trial_plans_is_held_by_audit_and_check(shop, tracked):
-    planned = plan_audit(shop[0], trust_model=True)
+    planned = plan_audit(shop.config, model_uri="models:/tried/1", trust_model=True)
     told = dict(planned.facts)
     data, design = told["data"], told["configuration"].partition(",")[0]
     meets = policy(9.0, "planned", data={"all rows": data}, config=design[:12], rows=ROWS, repeats=2)
@@ -116,8 +80,7 @@ def test_attempts_are_counted_whatever_becomes_of_their_runs(shop, tracked, tmp_
     used = policy(1e-6, "counted", attempts=3)
     source = tracked.get_model_version("tried", "1").source
     other = tracked.create_model_version("tried", source).version
-    of_other = {**shop[0], "model": f"models:/tried/{other}"}
-    runs = [run_audit((each, None), used).run_id for each in (shop[0], shop[0], of_other)]
+    runs = [run_audit(shop, used, version).run_id for version in ("1", "1", other)]
     tracked.delete_run(runs[0])
     for tag in ("nnperm.kind", "nnperm.verdict", "nnperm.verdict.counted", "nnperm.model"):
         tracked.delete_tag(runs[1], tag)
@@ -179,7 +142,7 @@ def test_too_many_attempts_and_a_pass_after_a_fail_need_a_waiver(trial, attempts
 
 def test_an_undecided_stage_is_followed_by_the_next_which_has_more_repeats(shop, tracked, caplog):
     caplog.set_level(logging.ERROR)
-    used = policy(shop[1], "staged", stages=[1, 3])
+    used = policy(shop.true, "staged", stages=[1, 3])
     first = run_audit(shop, used)
     (finding,) = [outcome.finding for outcome in first.verdict.outcomes]
     assert (first.verdict.subject.repeats, finding.state, first.verdict.status) == (1, "undecided", "fail")

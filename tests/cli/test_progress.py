@@ -25,6 +25,15 @@ def terminal(monkeypatch):
         screen.close()
 
 
+def read_all(read_end):
+    """Return what was written to a terminal, of which one read gives what is there by then."""
+    os.set_blocking(read_end.fileno(), False)
+    parts = []
+    while part := read_end.read(65536):  # None where nothing is left
+        parts.append(part)
+    return b"".join(parts).decode()
+
+
 def lines_of(written):
     """Return the lines as they stand on the screen: what a carriage return has overwritten is gone."""
     text = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", written).replace("\r\n", "\n")
@@ -38,7 +47,7 @@ def test_what_is_said_after_the_bar_stands_in_a_line_of_its_own(monkeypatch):
                 for done in (0, 40, 100):
                     tell(done, 100)
                 click.echo(f"{repeats} repeats: narrow enough", err=True)
-        lines = lines_of(read_end.read(65536).decode())
+        lines = lines_of(read_all(read_end))
     assert [line.split()[0] for line in lines] == ["rows", "2", "rows", "3"]
     assert lines[0].endswith("100/100")
 

@@ -1,13 +1,14 @@
 """The trial of a policy: what may be planned, what is refused, and which seed follows."""
 
 import hashlib
+import hmac
 import re
 
 import pytest
 
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.audit_config import AuditConfig, parse_config
-from nnperm_mlflow.config.trial import Trial, trial_seed
+from nnperm_mlflow.config.trial import Trial, read_secret, trial_seed
 
 CHECKS = [{"feature": "a", "max": 1}]
 
@@ -56,6 +57,22 @@ def test_the_seed_is_the_beginning_of_a_hash_of_policy_and_data():
     assert trial_seed("a" * 64, "b" * 64) == int(f"{int(told[:16], 16):064b}"[:63], 2)
     assert trial_seed("a" * 64, "c" * 64) != trial_seed("a" * 64, "b" * 64) != trial_seed("c" * 64, "b" * 64)
     assert AuditConfig().with_seed(trial_seed("a" * 64, "b" * 64)).analysis.seed < 2**63
+
+
+def test_a_secret_makes_a_seed_that_nobody_else_can_tell(tmp_path):
+    """The number is told by hmac alone."""
+    (tmp_path / "secret").write_bytes(b"0123456789abcdef\n")
+    secret = read_secret(tmp_path / "secret")
+    told = hmac.new(b"0123456789abcdef", f"seed of a trial\n{'a' * 64}\n{'b' * 64}\n".encode(), "sha256").hexdigest()
+    assert trial_seed("a" * 64, "b" * 64, secret) == int(f"{int(told[:16], 16):064b}"[:63], 2)
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"short \n", "has 5 bytes"), (None, "cannot be read: No such file")])
+def test_a_secret_that_could_be_guessed_is_none(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_secret(tmp_path / "secret")
 
 
 def test_the_digest_of_a_design_leaves_to_the_trial_what_it_fixes_and_nothing_else():

@@ -531,9 +531,14 @@ def test_a_run_tells_that_its_model_was_trusted(tmp_path, tracked):
     with pytest.raises(UntrustedModelError):
         audit(config, model_uri=logged.model_uri)
     result = audit(config, model_uri=logged.model_uri, trust_model=True)
-    assert tracked.get_run(result.run_id).data.params["model_trusted"] == "True"
+    params = tracked.get_run(result.run_id).data.params
+    assert (params["model_trusted"], params["model_code"]) == ("True", "isolated")
+    here = audit(config, model_uri=logged.model_uri, trust_model=True, isolate=False)
+    assert here.table.equals(result.table)
+    assert tracked.get_run(here.run_id).data.params["model_code"] == "in process"
 
 
 def test_a_run_whose_model_was_not_trusted_tells_that_too(house, tracked):
     result = audit(house.settings(), model_uri="models:/house/1")
-    assert tracked.get_run(result.run_id).data.params["model_trusted"] == "False"
+    params = tracked.get_run(result.run_id).data.params
+    assert (params["model_trusted"], params["model_code"]) == ("False", "none")

@@ -22,10 +22,10 @@ SUMMARY = pd.DataFrame(
         "max": 0.1, "measurable": True, "decisions_vary": True,
     }
 )  # fmt: skip
-EVIDENCE = Evidence(SUBJECT, SUMMARY, training=TrainingOverlap(0.004, "training.parquet"))
+EVIDENCE = Evidence(SUBJECT, SUMMARY, training=TrainingOverlap(0.004, "training.parquet"), model_code="none")
 ALL = {
     "rows": 2_000, "repeats": 3, "positives": 80, "clusters": 40, "data": "0123456789", "features": "all",
-    "not_training": True,
+    "not_training": True, "model_code": "none",
 }  # fmt: skip
 
 
@@ -66,6 +66,17 @@ def test_an_audit_that_has_all_is_judged():
             replace(EVIDENCE, summary=SUMMARY.assign(changed_share=[0.9, 0.0])),
             "'SEX' changed no value: audit rows in which it varies",
         ),
+        (
+            {"model_code": "none"},
+            replace(EVIDENCE, model_code="isolated"),
+            "a model that runs no code of its own, and its code ran in a process of its own: log the network so",
+        ),
+        ({"model_code": "none"}, replace(EVIDENCE, model_code="in process"), "ran in the process that measured"),
+        (
+            {"model_code": "none"},
+            replace(EVIDENCE, model_code="unknown"),
+            "the audit does not tell whether such code ran",
+        ),
         ({"not_training": True}, replace(EVIDENCE, training=None), "it did not look: audit again under this policy"),
         (
             {"not_training": True},
@@ -100,7 +111,15 @@ def test_requirements_belong_to_the_digest_and_to_the_second_format():
 
 @pytest.mark.parametrize(
     "requires",
-    [{"rows": 0}, {"data": "xyz"}, {"data": "0123"}, {"features": "most"}, {"not_training": False}, {"age": 1}],
+    [
+        {"rows": 0},
+        {"data": "xyz"},
+        {"data": "0123"},
+        {"features": "most"},
+        {"not_training": False},
+        {"age": 1},
+        {"model_code": "isolated"},
+    ],
 )
 def test_a_requirement_that_means_nothing_is_refused(requires):
     with pytest.raises(ConfigError):

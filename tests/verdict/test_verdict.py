@@ -12,6 +12,7 @@ import pytest
 from nnperm_mlflow.analysis.difference._agreement import Interval
 from nnperm_mlflow.analysis.difference.comparison_result import Comparison
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo, Shuffle
+from nnperm_mlflow.analysis.repeats.stopping_rule import Number
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, UnknownFeatureError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.inputs.slots import Feature
@@ -302,11 +303,11 @@ def test_a_policy_is_refused_before_the_audit_where_it_cannot_be_answered():
     def watched(check, **more):
         return watch(policy(check, **more), planned(), ["roc_auc"], MODEL)
 
-    assert watched({"feature": "SEX*", "max": 1}) == {("SEX", "median"), ("SEX=2", "median")}
+    assert watched({"feature": "SEX*", "max": 1}) == {Number("SEX", "median"), Number("SEX=2", "median")}
     drop = "roc_auc_drop"
-    assert watched({"feature": "SEX", "statistic": drop, "max": 1, "way": "shuffle"}) == {("SEX", drop)}
+    assert watched({"feature": "SEX", "statistic": drop, "max": 1, "way": "shuffle"}) == {Number("SEX", drop)}
     every = set(SUMMARY["perturbation"])
-    assert watched({"any": True, "statistic": "q95", "max": 1}) == {(name, "q95") for name in every}
+    assert watched({"any": True, "statistic": "q95", "max": 1}) == {Number(name, "q95") for name in every}
     with pytest.raises(UnknownFeatureError, match="'SAX' is no feature"):
         watched({"feature": "SAX", "max": 1})
     with pytest.raises(UnknownFeatureError, match="'SAX' is no feature"):
@@ -320,6 +321,14 @@ def test_a_policy_is_refused_before_the_audit_where_it_cannot_be_answered():
     with pytest.raises(CheckError, match="nothing of that kind was disturbed"):
         watched({"feature": "SEX", "way": "order", "max": 1})
     assert watched({"feature": "SAX", "max": 1}, mode="off") == set()
+
+
+def test_a_check_on_segments_rests_on_their_numbers():
+    means = policy({"segment": "SEX", "feature": "SEX", "way": "shuffle", "statistic": "shift", "max": 1})
+    assert rests_on(means, SUMMARY, MODEL) == {Number("SEX", "shift", "SEX")}
+    apart = policy({"segment": "any", "feature": "SEX", "way": "shuffle", "max_difference": 1})
+    assert rests_on(apart, SUMMARY, MODEL) == {Number("SEX", "difference", "any")}
+    assert rests_on(policy({"segment": "any", "score": "roc_auc", "min": 0.5}), SUMMARY, MODEL) == set()
 
 
 def test_a_number_without_an_interval_is_told_from_one_that_is_not_there():
@@ -343,9 +352,9 @@ def test_a_rank_rests_on_all_that_have_a_place_and_a_share_on_the_means_of_all_p
     single = set(single_shuffles(SUMMARY)["perturbation"])
     assert 1 < len(single) < len(SUMMARY)
     rank = policy({"feature": "SEX", "rank_at_most": 3, "statistic": "flipped_share"})
-    assert rests_on(rank, SUMMARY, MODEL) == {(name, "flipped_share") for name in single}
+    assert rests_on(rank, SUMMARY, MODEL) == {Number(name, "flipped_share") for name in single}
     share = policy({"feature": "SEX", "statistic": "share", "max": 1})
-    assert rests_on(share, SUMMARY, MODEL) == {(name, "mean") for name in single}
+    assert rests_on(share, SUMMARY, MODEL) == {Number(name, "mean") for name in single}
 
 
 @pytest.mark.parametrize(

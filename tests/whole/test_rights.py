@@ -11,7 +11,10 @@ from mlflow.server.auth.client import AuthServiceClient
 
 from nnperm_mlflow import audit
 from nnperm_mlflow.approval.policy_check import check
+from nnperm_mlflow.basics.errors import RefusedError
 from nnperm_mlflow.cli.main import main
+from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.promotion.alias_promotion import promote
 from nnperm_mlflow.registry.error_explanation import refused
 from tests.support.house import build_house, register
 from tests.support.servers import guarded, running_server
@@ -118,6 +121,34 @@ def test_a_reader_is_told_a_verdict_that_cannot_be_written(keepers_run, as_reade
     assert as_reader.get_run(keepers_run).data.tags == before
     assert len(as_reader.list_artifacts(keepers_run, "verdicts")) == 1
     assert as_reader.get_model_version("guarded", "2").tags["nnperm.verdict"] == "pass"
+
+
+@pytest.mark.slow
+def test_neither_a_deleted_fail_nor_a_clock_that_is_ahead_helps_who_may_write_runs(
+    house, as_reader, server, monkeypatch, caplog
+):
+    """The reader's audit fails, and is deleted with its experiment; another one of theirs passes in two days."""
+    uri, settings = "models:/guarded/1", house.settings()
+    del settings["analysis"]["seed"]
+
+    def policy(version, limit):
+        checks = [{"feature": "age", "max": limit}]
+        document = {"format": 2, "name": "limits", "version": version, "checks": checks, "trial": {"attempts": 9}}
+        return Policy.model_validate(document)
+
+    failed = audit(settings, model_uri=uri, policy=policy(1, 1e-9), experiment="trials of the reader")
+    as_reader.delete_run(failed.run_id)
+    as_reader.delete_experiment(failed.experiment_id)
+    passed = audit(settings, model_uri=uri, policy=policy(2, 0.9), experiment="more of the reader's")
+    ahead = as_reader.get_run(passed.run_id).info.end_time + 2 * 86_400_000
+    as_reader.set_terminated(passed.run_id, end_time=ahead)
+    act_as(monkeypatch, ADMIN, ADMIN_PASSWORD)
+    own = audit(settings, model_uri=uri, policy=policy(2, 0.9))
+    assert check(uri).verdict.subject.run_id == own.run_id
+    assert f"run {passed.run_id} is passed over: it tells as its end" in caplog.text
+    with pytest.raises(RefusedError, match=rf"failed 'limits', version 2 on the same data.*{failed.run_id}.*deleted"):
+        promote(uri, "champion", policy=policy(2, 0.9))
+    assert mlflow.MlflowClient().get_registered_model("guarded").aliases == {}
 
 
 @pytest.mark.parametrize("response", [SimpleNamespace(status_code=500), SimpleNamespace(status_code=401), None])

@@ -31,8 +31,8 @@ class Findings:
         Under each perturbation, where the job keeps them.
     order_by : str
         The statistic that leads, by which the summary is ordered.
-    watched : frozenset of (str, str)
-        What checks rest on: perturbations, each with a statistic.
+    watched : frozenset of Number
+        What checks rest on.
     own_scores : mapping of str to OwnScore
         Of the undisturbed predictions, where there are labels.
     segments : SegmentTables or None
@@ -51,7 +51,7 @@ class Findings:
     @property
     def widths(self) -> pd.DataFrame:
         """How wide the intervals are that matter, see `stopping_rule.widths_that_matter`."""
-        return widths_that_matter(self.summary, self.order_by, self.watched)
+        return widths_that_matter(self.summary, self.order_by, self.watched, self.segments)
 
     @property
     def widest(self) -> float:

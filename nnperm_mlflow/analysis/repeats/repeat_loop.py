@@ -110,9 +110,12 @@ def find(
                     marks.add(result, repeats)
                     if predictions is not None:
                         predictions.add(result, job.inputs.n_rows, repeats)
-            summary = _described(replace(job, repeats=repeats.stop), tally, marks, known, parts, order_by=order_by)
+            done = replace(job, repeats=repeats.stop)
+            summary = _described(done, tally, marks, known, parts, order_by=order_by)
             watched = precision.watched if precision else frozenset()
             found = Findings(summary, tally, repeats.stop, predictions, order_by, watched)
+            if precision is not None and precision.rests_on_segments:
+                found = replace(found, segments=_segments(done, marks, known, parts, segmentations))
             if scored is not None:
                 found = scored(found)
             if precision is None or _is_enough(found, precision, before):
@@ -120,8 +123,7 @@ def find(
             before = found.widths
             more = min(max(1, repeats.stop // 2), precision.most - repeats.stop, most_repeats(job, block_rows))
             now = now.continued(more)
-        if segmentations:
-            done = replace(job, repeats=found.repeats)
+        if segmentations and found.segments is None:
             found = replace(found, segments=_segments(done, marks, known, parts, segmentations))
         join_tables(parts, table)
     finally:

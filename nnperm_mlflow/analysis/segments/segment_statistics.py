@@ -199,7 +199,7 @@ class _Parts:
         each = zip(
             of_means.moments(),
             unknown if of_shifts is None else of_shifts.moments(),
-            unknown if of_flips is None else of_flips.moments(),
+            unknown if of_flips is None else of_flips.variances(),
             flips / np.maximum(1, counts),
             of_rows.count_units(known),
             of_rows.n_used,

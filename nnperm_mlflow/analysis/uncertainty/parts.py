@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +22,9 @@ class PartSums(Protocol):
 
     def moments(self) -> list[ErrorMoments]:
         """Return how the mean of each part errs."""
+
+    def variances(self) -> list[ErrorMoments]:
+        """Return the same without what tells of skewness, which shares do not need."""
 
     def correlations(self) -> np.ndarray:
         """Return the correlations of these errors, of shape (n_parts, n_parts)."""
@@ -88,9 +91,10 @@ class _Rows:
         place = np.empty(n_parts * n_rows, dtype=np.int32)
         place[units] = np.arange(len(units), dtype=np.int32)
         self._receivers, *self._givers = (place[each] for each in keys)
-        self._units_parts, self._rows = np.divmod(units, n_rows)
         self._ends = np.searchsorted(units, np.arange(n_parts + 1) * n_rows)
         self.n_used = np.diff(self._ends)
+        self._units_parts = np.repeat(np.arange(n_parts), self.n_used)
+        self._rows = units - n_rows * self._units_parts
 
     def sums(self, values: np.ndarray, known: np.ndarray) -> _RowSums:
         """Return what units add to the errors of means, see `Parted`."""
@@ -148,16 +152,24 @@ class _RowSums:
 
     def moments(self) -> list[ErrorMoments]:
         """Return how the mean of each part errs."""
-        squared, n_parts = np.square(self.units), len(self.counts)
-        second = np.bincount(self.parts, weights=squared, minlength=n_parts) - self.squares
-        third = np.bincount(self.parts, weights=squared * self.units, minlength=n_parts) - self.cubes
-        found = zip(self.ends[:-1], self.ends[1:], self.counts, second, self.squares, third, strict=True)
+        third = self._of_parts(self.units**2 * self.units) - self.cubes
+        ends = zip(self.ends[:-1], self.ends[1:], strict=True)
+        found = zip(self.variances(), third.tolist(), ends, strict=True)
         return [
-            ErrorMoments(
-                float(of_one), float(alone), float(cubed), beyond_the_largest(self.units[a:b], max(of_one, alone))
-            ) if count else UNKNOWN
-            for a, b, count, of_one, alone, cubed in found
+            each if each is UNKNOWN else replace(
+                each, third=cubed, beyond=beyond_the_largest(self.units[first:last], max(each.second, each.of_pairs))
+            )
+            for each, cubed, (first, last) in found
         ]  # fmt: skip
+
+    def variances(self) -> list[ErrorMoments]:
+        """Return how the mean of each part errs, without what tells of skewness."""
+        second = self._of_parts(np.square(self.units)) - self.squares
+        found = zip(second.tolist(), self.squares.tolist(), self.counts.tolist(), strict=True)
+        return [ErrorMoments(of_one, alone, 0.0) if count else UNKNOWN for of_one, alone, count in found]
+
+    def _of_parts(self, of_units: np.ndarray) -> np.ndarray:
+        return np.bincount(self.parts, weights=of_units, minlength=len(self.counts))
 
     def correlations(self) -> np.ndarray:
         """Return the correlations of the errors: each row adds to its own part, and as a donor to others."""
@@ -232,6 +244,10 @@ class _EachSums:
     def moments(self) -> list[ErrorMoments]:
         """Return how the mean of each part errs."""
         return self.parted.moments(self.values, self.known)
+
+    def variances(self) -> list[ErrorMoments]:
+        """Return how the mean of each part errs."""
+        return self.moments()
 
     def correlations(self) -> np.ndarray:
         """Return the correlations of these errors."""

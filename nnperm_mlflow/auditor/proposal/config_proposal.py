@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
 from nnperm_mlflow.inputs.bound_inputs import probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from, load_dataset
 from nnperm_mlflow.inputs.slots import Kind
-from nnperm_mlflow.models.loaders import download_model, load_predictor
+from nnperm_mlflow.models.loaders import ModelAccess, download_model
 from nnperm_mlflow.models.model_signature import columns_by_signature
 from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.models.predictor import Predictor
@@ -59,11 +60,13 @@ def propose(
     """
     if data is None and not histories:
         raise ConfigError("no data are named: give a table (--data clients.csv), arrays (--history h.npy), or both.")
-    with connected() as (client, scratch):
+    with ExitStack() as held:
+        client, scratch = held.enter_context(connected())
+        access = held.enter_context(closing(ModelAccess(trust_model, True, scratch / "model_process")))
         reference = pin_model(client, model_uri)
         (scratch / "model").mkdir()
         model = download_model(reference, scratch / "model")
-        predictor = load_predictor(model, reference, trust_model)
+        predictor = access.load(model, reference)
         fetch = Fetcher(scratch / "data")
         table = _read(data, fetch, predictor)
         files = _named(histories, [*table.columns, *table.temporal])

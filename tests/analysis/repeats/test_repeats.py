@@ -11,7 +11,9 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
-from nnperm_mlflow.analysis.repeats.stopping_rule import Precision
+from nnperm_mlflow.analysis.repeats.stopping_rule import DIFFERENCE, Number, Precision, widths_that_matter
+from nnperm_mlflow.analysis.segments.segment_tables import COLUMNS, DIFFERENCE_COLUMNS, SegmentTables
+from nnperm_mlflow.analysis.segments.segmentation import part_rows
 from nnperm_mlflow.analysis.statistics.order import ordered
 from nnperm_mlflow.analysis.statistics.tally import Tally
 from nnperm_mlflow.config.audit_config import AnalysisConfig
@@ -59,7 +61,7 @@ def test_its_numbers_are_those_of_as_many_repeats_asked_for(tmp_path):
 
 def test_a_p_value_that_a_check_rests_on_has_no_interval_to_wait_for(tmp_path):
     """It is told when all repeats are made, so that none of the passes before has its column."""
-    watched = frozenset({("age", "roc_auc_p"), ("age", "roc_auc_q")})
+    watched = frozenset({Number("age", "roc_auc_p"), Number("age", "roc_auc_q")})
     plain, by_p = audit(tmp_path, Precision(0.5, 4))[0], audit(tmp_path, Precision(0.5, 4, watched))[0]
     assert (by_p.repeats, by_p.widest) == (plain.repeats, plain.widest)
 
@@ -125,8 +127,8 @@ def test_what_a_check_looks_at_matters_however_small_it_is(monkeypatch):
     tally = Tally.empty(3)
     assert Findings(summary, tally, 1, order_by="median").widest == 1
     assert Findings(summary, tally, 1).widest == 0.5
-    assert Findings(summary, tally, 1, order_by="median", watched=frozenset({("bmi", "median")})).widest == 2
-    assert Findings(summary, tally, 1, order_by="median", watched=frozenset({("bmi", "mean")})).widest == 3
+    assert Findings(summary, tally, 1, order_by="median", watched=frozenset({Number("bmi", "median")})).widest == 2
+    assert Findings(summary, tally, 1, order_by="median", watched=frozenset({Number("bmi", "mean")})).widest == 3
 
 
 def test_the_interval_of_a_drop_is_as_wide_as_its_error_says():
@@ -139,7 +141,7 @@ def test_the_interval_of_a_drop_is_as_wide_as_its_error_says():
 def test_more_repeats_are_made_for_what_a_check_looks_at(tmp_path, monkeypatch):
     monkeypatch.setattr("nnperm_mlflow.analysis.repeats.stopping_rule.TOP", 0)
     assert audit(tmp_path, Precision(1e-9, 3))[0].repeats == 2
-    assert audit(tmp_path, Precision(1e-9, 3, frozenset({("age", "median")})))[0].repeats == 3
+    assert audit(tmp_path, Precision(1e-9, 3, frozenset({Number("age", "median")})))[0].repeats == 3
 
 
 def with_a_flag(inputs):
@@ -164,7 +166,7 @@ def test_precision_holds_for_what_a_check_rests_on_and_not_for_medians_alone(tmp
     by_medians, rows = audit_with_a_flag(tmp_path, Precision(0.35, 50), order_by="median")
     assert by_medians.repeats == 2
     assert rows.loc["flag", "changed_median_high"] - rows.loc["flag", "changed_median_low"] > 0.4
-    rests_on = frozenset({("flag", "changed_median")})
+    rests_on = frozenset({Number("flag", "changed_median")})
     found, rows = audit_with_a_flag(tmp_path, Precision(0.35, 50, rests_on), order_by="median")
     assert 2 < found.repeats < 50
     assert rows.loc["flag", "changed_median_high"] - rows.loc["flag", "changed_median_low"] <= 0.35
@@ -172,7 +174,7 @@ def test_precision_holds_for_what_a_check_rests_on_and_not_for_medians_alone(tmp
 
 
 def test_what_stays_wider_than_asked_is_named(tmp_path, caplog):
-    rests_on = frozenset({("flag", "changed_median"), ("flag", "mean")})
+    rests_on = frozenset({Number("flag", "changed_median"), Number("flag", "mean")})
     found, rows = audit_with_a_flag(tmp_path, Precision(0.05, 4, rests_on), order_by="median")
     wide = [
         name
@@ -184,7 +186,7 @@ def test_what_stays_wider_than_asked_is_named(tmp_path, caplog):
 
 
 def test_no_repeat_is_made_for_a_set_value_which_is_the_same_in_all(tmp_path, caplog):
-    rests_on = frozenset({("flag=1", "mean")})
+    rests_on = frozenset({Number("flag=1", "mean")})
     found, rows = audit_with_a_flag(tmp_path, Precision(0.09, 50, rests_on), order_by="median", rare_below=0.5)
     assert rows.loc["flag=1", "mean_high"] - rows.loc["flag=1", "mean_low"] > 0.09
     assert found.repeats == 2
@@ -211,7 +213,7 @@ def test_where_precision_rests_on_drops_they_are_told_after_each_pass(leads, tmp
 
     passes = []
     order_by = "roc_auc_drop" if leads else "median"
-    watched = frozenset() if leads else frozenset({("age", "roc_auc_drop")})
+    watched = frozenset() if leads else frozenset({Number("age", "roc_auc_drop")})
     specs, inputs = bound(TABLE, numbers=list(TABLE))
     plan = plan_perturbations(inputs, "", AnalysisConfig())
     job = Job(PlainPredictor(specs, linear), inputs, plan, choose_measure(None, 1, ()), "")
@@ -224,3 +226,49 @@ def test_where_precision_rests_on_drops_they_are_told_after_each_pass(leads, tmp
     assert found.widest == pytest.approx(2 * 1.95996 / 6, rel=1e-5)
     if leads:
         assert found.summary["roc_auc_drop"].tolist() == [0.3, 0.2, 0.1]
+
+
+def in_segments(*rows):
+    """Write what is told of segments as segment, perturbation, ends of the mean."""
+    named = ("segment", "perturbation", "mean_low", "mean_high")
+    rows = [{"column": "SEX", **dict(zip(named, row, strict=True))} for row in rows]
+    return pd.DataFrame([dict.fromkeys(COLUMNS, np.nan) | row for row in rows])
+
+
+def test_the_segments_that_a_check_rests_on_matter():
+    summary = told(median_low=[0.0] * 3, median_high=[0.1] * 3)
+    segments = in_segments(("SEX=1", "dose", 0, 2), ("SEX=2", "dose", 0, 5), ("SEX=1", "age", 0, 7),
+                           ("SEX=2", "age", np.nan, np.nan))  # fmt: skip
+    pair = ("SEX", "SEX=1", "SEX=2", "dose", 40, 0.0, -2.0, 4.0)
+    tables = SegmentTables(segments, pd.DataFrame([pair], columns=list(DIFFERENCE_COLUMNS)))
+
+    def widths(*watched):
+        found = widths_that_matter(summary, "median", frozenset(watched), tables)
+        return found[found["statistic"] != "median"].set_index("perturbation")["width"].to_dict()
+
+    assert widths() == {}
+    assert widths(Number("dose", "mean", "SEX=1")) == {"dose in SEX=1": 2}
+    assert widths(Number("dose", "mean", "SEX")) == {"dose in SEX=1": 2, "dose in SEX=2": 5}
+    assert widths(Number("age", "mean", "any")) == {"age in SEX=1": 7}  # what is below the floor has no interval
+    assert widths(Number("dose", DIFFERENCE, "SEX")) == {"dose between SEX=1 and SEX=2": 6}
+    assert Findings(summary, Tally.empty(3), 1, order_by="median", segments=tables,
+                    watched=frozenset({Number("dose", "mean", "SEX=2")})).widest == 5  # fmt: skip
+
+
+def test_more_repeats_are_made_for_segments_and_they_are_told_of_all_repeats(tmp_path):
+    """The mean of a segment of 100 rows is less sure than that of all 400 rows, and gets surer with repeats."""
+    parts = part_rows({"part": None}, {"part": np.arange(400) % 4})
+    alone, _ = audit_with_a_flag(tmp_path, Precision(0.02, 30), order_by="median", segmentations=parts)
+
+    def width(found):
+        rows = found.segments.segments.set_index(["segment", "perturbation"])
+        return (rows["mean_high"] - rows["mean_low"])["part=1", "flag"]
+
+    asked = 0.8 * width(alone)
+    rests_on = frozenset({Number("flag", "mean", "part=1")})
+    found, _ = audit_with_a_flag(tmp_path, Precision(asked, 30, rests_on), order_by="median", segmentations=parts)
+    assert found.repeats > alone.repeats
+    assert width(found) <= asked
+
+    same = audit_with_a_flag(tmp_path, Precision(asked, 30), order_by="median", segmentations=parts)[0]
+    assert same.repeats == alone.repeats
