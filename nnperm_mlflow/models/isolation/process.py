@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import RawIOBase
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +28,11 @@ from nnperm_mlflow.models.isolation._frames import MalformedError, read_answer, 
 _PROGRAM = (sys.executable, "-m", "nnperm_mlflow.models.isolation.worker")
 _OWN_LOGGER = "nnperm_mlflow"
 _END_SECONDS = 10.0  # for a process whose pipe has closed to be gone
+
+_AHEAD = {"wanting": 2, "predicted": 1}
+"""Changes that are sent where the model's side wants one, and where it has predicted one."""
+
+_PIPE_BYTES = 1 << 20  # of the pipes between, where the system lets them be larger than 64 KiB
 
 Answer = tuple[dict[str, Any], list[np.ndarray]]
 
@@ -67,6 +73,8 @@ class ModelProcess:
             os.close(stderr)
         self._requests = cast("RawIOBase", self._process.stdin)
         self._answers = cast("RawIOBase", self._process.stdout)
+        for stream in (self._requests, self._answers):
+            _enlarge(stream.fileno())
         self._ends = weakref.finalize(self, _end, self._process, os.getpid())
         self._forgotten: list[int] = []
         self.calls = 0
@@ -92,18 +100,25 @@ class ModelProcess:
         return self._receive()
 
     def predict(self, block: int, changes: Iterable[Change]) -> Iterator[np.ndarray]:
-        """Yield, for each change, what the model's side predicts; changes are drawn as it asks for them."""
+        """Yield, for each change, what the model's side predicts.
+
+        Changes are drawn as the model asks for them and as many again ahead, so that it predicts while what came before
+        is dealt with here.
+        """
         self._request("predict", {"block": block})
         waiting, ended = iter(changes), False
         try:
             while not ended:
                 told, arrays = self._receive()
-                if told["is"] == "wanting":
-                    self._send({"do": "go on", "change": next(waiting, None)})
-                elif told["is"] == "predicted":
+                n_more = _AHEAD.get(told["is"], 0)
+                for change in islice(waiting, n_more):
+                    self._send({"do": "go on", "change": change})
+                    n_more -= 1
+                if n_more:
+                    self._send({"do": "go on", "change": None})
+                if told["is"] == "predicted":
                     yield arrays[0]
-                else:
-                    ended = True
+                ended = told["is"] == "answer"
         except (GeneratorExit, Exception) as error:
             if not isinstance(error, AuditError) and self._ends.alive:
                 self._stop_predicting()
@@ -162,6 +177,15 @@ class ModelProcess:
             f"the process in which the model's own code runs {how}.{hint} What it wrote last stands on standard error; "
             "smaller blocks (analysis: block_rows) take less memory."
         )
+
+
+def _enlarge(pipe: int) -> None:
+    """Let a pipe hold several predictions, so that neither side waits for the other to read."""
+    if sys.platform == "linux":
+        import fcntl  # noqa: PLC0415 - of Unix alone
+
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _raised(told: dict[str, Any]) -> AuditError:
