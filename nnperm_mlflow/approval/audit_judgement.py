@@ -90,8 +90,8 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
         model_code=record.model_code,
         own_scores=record.own_scores,
         segments=record.segments,
-        groups=groups if isinstance(groups, dict) else {},  # features that do not vary go together with none
         design=record.config.design_digest(),
+        groups=groups if isinstance(groups, dict) else {},  # features that do not vary go together with none
     )
 
 

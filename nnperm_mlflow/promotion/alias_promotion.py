@@ -19,11 +19,12 @@ from nnperm_mlflow.promotion.rereading import confirm, confirm_files
 from nnperm_mlflow.promotion.terms import Terms
 from nnperm_mlflow.promotion.verdict_confirmation import confirm_verdict, judge_against
 from nnperm_mlflow.registry.aliases import Promotion, holder_of, move_alias
-from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected, current_user
+from nnperm_mlflow.registry.copies import audits_of
 from nnperm_mlflow.registry.records import read_audit
 from nnperm_mlflow.registry.sightings import Sightings
 from nnperm_mlflow.registry.tags import RUN_TAG
+from nnperm_mlflow.registry.version_tags import read_tags
 from nnperm_mlflow.verdict.attempt import Attempt
 from nnperm_mlflow.verdict.verdict import Verdict, stamp
 
@@ -159,7 +160,7 @@ def _find_evidence(
     experiment, table = terms.experiment, terms.table
     if run_id is not None:
         return find_record(client, folder, run_id=run_id, table=table, experiment=experiment)
-    tags = client.get_model_version(reference.name, reference.version).tags
+    tags = read_tags(client.get_model_version(reference.name, reference.version).tags)
     if RUN_TAG in tags:
         read_audit(client, tags[RUN_TAG], folder / tags[RUN_TAG])
     seen = Sightings.of_user()
@@ -168,7 +169,7 @@ def _find_evidence(
 
 def _newest(client: MlflowClient, reference: ModelReference) -> str:
     """Return the run of the version's newest audit; "" where there is none whose end can be believed."""
-    found = find_audits(client, reference.uri, sightings=Sightings.of_user())
+    found = audits_of(client, reference.uri, sightings=Sightings.of_user())
     return str(found[0].info.run_id) if found else ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from mlflow import MlflowClient
@@ -17,6 +18,7 @@ from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.publication import VersionLink
 from nnperm_mlflow.registry.tags import RUN_TAG, VERDICT_TAGS, verdict_tag_of, verdicts_by_policy
 from nnperm_mlflow.registry.verdicts import verdict_tags
+from nnperm_mlflow.registry.version_tags import as_read, read_tags, spellings, version_key
 from nnperm_mlflow.verdict.verdict import Status, Verdict, stamp
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,11 @@ def _link(
     return VersionLink(tags, _section(record, when, in_words), status)
 
 
+def of_source(link: VersionLink, source: str) -> VersionLink:
+    """Return what a copy of a version shall tell of an audit of that version."""
+    return replace(link, section=f"{link.section}\n\nThis version is a copy of {as_text(source)}, which was audited.")
+
+
 def link_version(client: MlflowClient, name: str, version: str, link: VersionLink) -> list[str]:
     """Tag a model version with its audit and verdict, and put a section into its description.
 
@@ -98,24 +105,24 @@ def link_version(client: MlflowClient, name: str, version: str, link: VersionLin
     list of str
         What could not be written for want of permission; empty where all was.
     """
-    denied = []
+    denied, registry = [], _registry_of(client)
+    found = client.get_model_version(name, version)
     try:
         for _ in range(_TRIES):
-            before = client.get_model_version(name, version).tags
-            wanted = _beside_others(link, before)
-            _write_tags(client, name, version, before, wanted)
-            now = client.get_model_version(name, version).tags
+            wanted = _beside_others(link, read_tags(found.tags))
+            _write_tags(registry, name, version, found.tags, wanted)
+            found = client.get_model_version(name, version)
+            now = read_tags(found.tags)
             if _verdict_in(now) == _verdict_in(wanted) or now.get(RUN_TAG) != link.tags[RUN_TAG]:
                 break
     except MlflowException as error:
         denied.append(refused(error, f"the tags of models:/{name}/{version}"))
     try:
-        found = client.get_model_version(name, version)
-        others = _others(link, found.tags)
+        others = _others(link, read_tags(found.tags))
         status = "fail" if "fail" in others.values() else link.status
         full = with_section(found.description or "", link.section + _other_lines(others), status)
         if len(full) <= _MOST_DESCRIPTION:
-            client.update_model_version(name, version, full)
+            registry.update_model_version(name, version, full)
         else:
             logger.warning("the description of models:/%s/%s is full: the audit does not show there", name, version)
     except MlflowException as error:
@@ -125,7 +132,7 @@ def link_version(client: MlflowClient, name: str, version: str, link: VersionLin
 
 def _others(link: VersionLink, before: Mapping[str, str]) -> dict[str, str]:
     """Return what a version goes on to tell under the names of other policies."""
-    own = verdicts_by_policy(link.tags)
+    own = verdicts_by_policy(as_read(link.tags))
     is_same = before.get(RUN_TAG) == link.tags[RUN_TAG]
     told = verdicts_by_policy(before).items()
     return {name: status for name, status in told if name not in own and (is_same or status == "fail")}
@@ -140,7 +147,7 @@ def _beside_others(link: VersionLink, before: Mapping[str, str]) -> dict[str, st
         verdict, _, _, policy_name = VERDICT_TAGS
         rest = {key: value for key, value in tags.items() if key not in VERDICT_TAGS}
         tags = {verdict: "fail", policy_name: sorted(failed)[0], **rest}
-    return tags
+    return as_read(tags)
 
 
 def _verdict_in(tags: Mapping[str, str]) -> dict[str, str]:
@@ -149,14 +156,27 @@ def _verdict_in(tags: Mapping[str, str]) -> dict[str, str]:
     return {key: tags[key] for key in (*VERDICT_TAGS, *by_policy, _TOP_TAG, _WHEN_TAG, RUN_TAG) if key in tags}
 
 
+def _registry_of(client: MlflowClient) -> MlflowClient:
+    """Return what writes to the registry without a question before each tag.
+
+    MLflow's client asks before each write whether the name is that of a prompt, which a version that has been audited
+    is not; the client behind it, where there is one, has the same methods.
+    """
+    inner = getattr(client, "_get_registry_client", None)
+    return client if inner is None else inner()
+
+
 def _write_tags(
-    client: MlflowClient, name: str, version: str, before: Mapping[str, str], wanted: Mapping[str, str]
+    registry: MlflowClient, name: str, version: str, before: Mapping[str, str], wanted: Mapping[str, str]
 ) -> None:
-    for key in _verdict_in(before):
-        if key not in wanted:
-            client.delete_model_version_tag(name, version, key)
+    """Write what differs; the run's id comes last, by which others see whether all is one audit's."""
+    for key in _verdict_in(read_tags(before)):
+        for spelled in spellings(key, before):
+            if key not in wanted or spelled != version_key(key):
+                registry.delete_model_version_tag(name, version, spelled)
     for key, value in wanted.items():
-        client.set_model_version_tag(name, version, key, value)
+        if before.get(version_key(key)) != value:
+            registry.set_model_version_tag(name, version, version_key(key), value)
 
 
 def _other_lines(others: Mapping[str, str]) -> str:

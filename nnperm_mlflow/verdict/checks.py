@@ -214,15 +214,15 @@ def _tested(check: SegmentCheck | SegmentDifferenceCheck, statistic: str, eviden
     return named
 
 
+def _pair(number: Estimate, evidence: Evidence, statistic: str = "", n: int = 1) -> Pair:
+    """Return a number with both intervals, each at its share of the level where it is looked at in several stages."""
+    return number.of_family(evidence.stages, statistic), number.of_family(evidence.stages * n, statistic)
+
+
 def _refuse_untold(evidence: Evidence, statistic: str, named: Iterable[str], title: str) -> None:
     """Refuse numbers that say nothing of the model."""
     refuse_uninformative(evidence.summary, statistic, named, title)
     refuse_untested_members(evidence.summary, evidence.groups, named, title)
-
-
-def _pair(number: Estimate, evidence: Evidence, statistic: str = "", n: int = 1) -> Pair:
-    """Return a number with both intervals, each at its share of the level where it is looked at in several stages."""
-    return number.of_family(evidence.stages, statistic), number.of_family(evidence.stages * n, statistic)
 
 
 def _baseline_of(check: AgainstCheck | ScoreAgainstCheck, baselines: Mapping[str, Baseline]) -> Baseline:

@@ -8,6 +8,7 @@ from collections import Counter
 import mlflow
 import pytest
 import yaml
+from mlflow.tracking._model_registry.client import ModelRegistryClient
 
 from nnperm_mlflow import audit
 from nnperm_mlflow.registry.publisher import link_newest
@@ -24,10 +25,10 @@ OWN_TEXT, MORE_TEXT = "Made by Ada.", "She knows more."
 KEPT = {"name": "region", "feature": "region", "max": 0.9}
 MOMENT = "nnperm.audited_at"
 ASKED = (
-    "get_run", "search_runs", "get_model_version", "set_model_version_tag", "delete_model_version_tag",
-    "update_model_version",
-)  # fmt: skip
-"""What is asked of the tracking store to link a version."""
+    (mlflow.MlflowClient, ("get_run", "search_runs", "get_model_version")),
+    (ModelRegistryClient, ("set_model_version_tag", "delete_model_version_tag", "update_model_version")),
+)
+"""What is asked of the tracking store and the registry to link a version."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def call_at(monkeypatch, number, act):
     """Do something before the call of that number, among those that link a version; return the count of calls."""
     calls, at_work = Counter(), []
 
-    def interrupted(name, real):
+    def interrupted(kind, name, real):
         def call(*given, **more):
             if not at_work:
                 calls["all"] += 1
@@ -67,10 +68,11 @@ def call_at(monkeypatch, number, act):
                     at_work.clear()
             return real(*given, **more)
 
-        monkeypatch.setattr(mlflow.MlflowClient, name, call)
+        monkeypatch.setattr(kind, name, call)
 
-    for name in ASKED:
-        interrupted(name, getattr(mlflow.MlflowClient, name))
+    for kind, names in ASKED:
+        for name in names:
+            interrupted(kind, name, getattr(kind, name))
     return calls
 
 
@@ -95,6 +97,8 @@ def test_whenever_one_ends_while_the_other_is_linked_the_version_tells_of_the_on
         link_newest(client, "concurrent", "1", own, own_link)
         told = client.get_model_version("concurrent", "1")
         assert told.tags == own_link.tags
+        for key in own_link.tags:  # so that all are written again
+            client.delete_model_version_tag("concurrent", "1", key)
         client.update_model_version("concurrent", "1", f"{told.description}\n\n{MORE_TEXT}")
         with monkeypatch.context() as patch:
             calls = call_at(patch, number, end_other)

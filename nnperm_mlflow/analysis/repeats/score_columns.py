@@ -88,6 +88,14 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
     return replace(found, summary=ordered(summary, found.order_by), own_scores=own)
 
 
+def with_segment_scores(found: Findings, job: Job, scores: Scores, segmentations: Sequence[Segmentation]) -> Findings:
+    """Add the scores of the undisturbed predictions of each segment to what is told of segments; see `with_scores`."""
+    if found.predictions is None or found.segments is None:
+        raise RuntimeError("scores of segments need the predictions that they are computed from, and segments")
+    told = score_segments(scores, found.predictions.baseline, segmentations, job.clusters)
+    return replace(found, segments=replace(found.segments, scores=told))
+
+
 def _with_unseen_flips(
     errors: np.ndarray, summary: pd.DataFrame, scores: Scores, score: str, baseline: np.ndarray
 ) -> np.ndarray:
@@ -117,14 +125,6 @@ def _with_unseen_flips(
         return errors
     unseen = weight * (summary["flipped_share_high"] - summary["flipped_share"]) / REACH
     return np.where(few, np.maximum(errors, unseen), errors)
-
-
-def with_segment_scores(found: Findings, job: Job, scores: Scores, segmentations: Sequence[Segmentation]) -> Findings:
-    """Add the scores of the undisturbed predictions of each segment to what is told of segments; see `with_scores`."""
-    if found.predictions is None or found.segments is None:
-        raise RuntimeError("scores of segments need the predictions that they are computed from, and segments")
-    told = score_segments(scores, found.predictions.baseline, segmentations, job.clusters)
-    return replace(found, segments=replace(found.segments, scores=told))
 
 
 def _adjusted(score: str, p_values: np.ndarray, repeats: int) -> np.ndarray:
