@@ -92,5 +92,6 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     A carriage return ends a row for those who read CSV, and pandas does not quote it: where there is one, every text is
     quoted.
     """
-    has_returns = "\r" in table.to_csv(index=False, lineterminator="\n")
+    texts = [pd.Index(table[name]).unique() for name in table.select_dtypes(exclude=["number", "bool"])]
+    has_returns = any("\r" in str(text) for told in (table.columns, *texts) for text in told)
     table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL)

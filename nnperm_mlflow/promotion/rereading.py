@@ -128,6 +128,7 @@ def _bound_again(
     seed = terms.own_seed(policy, record)
     if seed is None:
         return audit_again(plan, record, where)
+    plan.close()
     own, trust = folder / "own_seed", terms.trust_model
     plan = bind_again(client, reference, asked.with_seed(seed), policy=applied, trust_model=trust, folder=own)
     return audit_anew(plan, record, own)

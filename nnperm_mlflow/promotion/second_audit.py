@@ -91,8 +91,9 @@ def audit_anew(plan: Plan, record: AuditRecord, folder: Path) -> AuditRecord:
     Parameters
     ----------
     plan, record, folder
-        As for `audit_again`.
+        As for `audit_again`. The plan is closed.
     """
     found = measure(plan, folder / TABLE_FILE)
+    plan.close()
     write_evidence(plan, found, folder)
     return record_of(plan, found, folder, record.run_id, record.experiment_id)

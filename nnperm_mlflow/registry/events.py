@@ -11,7 +11,7 @@ from typing import Literal
 
 from mlflow.entities import Run
 
-from nnperm_mlflow.analysis.statistics.order import BEFORE, shuffles
+from nnperm_mlflow.analysis.statistics.order import BEFORE, most_in_words, shuffles
 from nnperm_mlflow.basics.audit_files import PROMOTION_FILE, VERDICTS_FOLDER
 from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import AuditError, EvidenceError
@@ -172,7 +172,7 @@ def _with_top(event: Event, run: Run) -> Event:
     if not shuffled:
         return replace(event, in_words="an audit")
     name = max(shuffled, key=lambda each: shuffled[each])
-    return replace(event, top_feature=name, in_words=f"predictions move most with {name} ({shuffled[name]:.3g})")
+    return replace(event, top_feature=name, in_words=f"{most_in_words(lead)} with {name} ({shuffled[name]:.3g})")
 
 
 def _blank(run: Run, version: str, in_registry: bool) -> Event:
@@ -216,7 +216,7 @@ def _audit(record: AuditRecord, event: Event, has_verdict: bool) -> Event:
         raise EvidenceError(
             f"the summary of {record} is no table of perturbations. Audit the version again."
         ) from error
-    words = f"predictions move most with {name} ({number:.3g})"
+    words = f"{most_in_words(record.order_by)} with {name} ({number:.3g})"
     problem = record.tags.get(ERROR_TAG)
     if problem and not has_verdict:
         words += f"; no verdict: {problem}"

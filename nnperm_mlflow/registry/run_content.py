@@ -30,6 +30,9 @@ MEDIANS_COLUMNS = [
 POLICY_PARAM = "policy_name"
 """Parameter of a run with the name of the policy that the audit was asked to apply, which nobody can change later."""
 
+RESULT_PARAM = "policy_result"
+"""Parameter of a run with what came of that, see `verdict.attempt`."""
+
 _LOGGED_TABLES = json.dumps([{"path": MEDIANS_FILE, "type": "table"}])  # tells MLflow's UI which files are tables
 _DIGEST = 36  # characters of a data set's digest that MLflow takes
 

@@ -262,11 +262,11 @@ def test_a_promotion_that_was_refused_midway_moved_nothing(past, tracked):
 def test_a_verdict_that_could_not_be_given_is_told(past, tracked):
     home = replace(past.home, name="unanswered")
     register(home)
-    with pytest.raises(Exception, match="held is not defined"):
-        audit_version(home, 1, {"feature": "age", "statistic": "held", "max": 1})
+    with pytest.raises(Exception, match="no feature can miss a rank of at most 99"):
+        audit_version(home, 1, {"feature": "age", "rank_at_most": 99})
     (event,) = history("unanswered").events
     assert event.is_evidence
-    assert re.search(r"predictions move most with \w+ .*; no verdict: check .*held is not defined", event.in_words)
+    assert re.search(r"predictions move most with \w+ .*; no verdict: check .*can miss a rank", event.in_words)
     check(run_id=event.run_id, policy=policy(KEPT))
     audited, verdict = history("unanswered").events
     assert ("no verdict" in audited.in_words, verdict.verdict) == (False, "pass")

@@ -44,7 +44,7 @@ def test_a_csv_file_gives_the_numbers_of_a_file_that_says_what_is_text(tracked, 
     table.to_csv(tmp_path / "codes.csv", index=False)
     table.to_parquet(tmp_path / "codes.parquet")
     first, second = (
-        audit({"data": {"static": str(tmp_path / name)}}, model_uri=uri, policy=POLICY, trust_model=True)
+        audit({"data": {"static": str(tmp_path / name)}}, model_uri=uri, policy=POLICY, trust_model=True, isolate=False)
         for name in ("codes.parquet", "codes.csv")
     )
     assert first.table.equals(second.table)
@@ -56,10 +56,10 @@ def test_versions_that_take_a_column_as_text_or_not_at_all_are_audited_on_the_sa
     table.to_csv(tmp_path / "codes.csv", index=False)
     config = {"data": {"static": str(tmp_path / "codes.csv")}}
     with_codes = registered(table)
-    audited = audit(config, model_uri=with_codes, policy=POLICY, trust_model=True)
+    audited = audit(config, model_uri=with_codes, policy=POLICY, trust_model=True, isolate=False)
     without = registered(table, ["age"])
     against = Policy(checks=[{"against": with_codes, "statistic": "mean", "max_shift": 9, "allow_missing": True}])
-    second = audit(config, model_uri=without, policy=against, trust_model=True)
+    second = audit(config, model_uri=without, policy=against, trust_model=True, isolate=False)
     assert second.verdict.status == "pass"
     assert promote(with_codes, "champion").run_id == audited.run_id
 
@@ -85,7 +85,7 @@ def test_an_audit_of_codes_that_are_spelled_otherwise_goes_on_from_no_other(trac
 
     table.to_csv(tmp_path / "codes.csv", index=False)
     with pytest.raises(KeyboardInterrupt):
-        audit(config, model_uri=uri, trust_model=True, work_dir=tmp_path / "work", progress=stop)
+        audit(config, model_uri=uri, trust_model=True, isolate=False, work_dir=tmp_path / "work", progress=stop)
     table.assign(code="1067").to_csv(tmp_path / "codes.csv", index=False)
-    again = audit(config, model_uri=uri, trust_model=True, work_dir=tmp_path / "work")
+    again = audit(config, model_uri=uri, trust_model=True, isolate=False, work_dir=tmp_path / "work")
     assert again.table["code"].max() == 0

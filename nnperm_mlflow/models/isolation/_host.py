@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.predictor import Block, Predictor
 
 OWN_LOGGER = "nnperm_mlflow"
+_OF_PREDICTIONS = ("go on", "stop")
 _TALKING = ("tensorflow", "absl")  # of themselves, below an error
 
 
@@ -55,13 +57,13 @@ class Host:
 
     Parameters
     ----------
-    hear : callable
-        Returns the next message of the audit; waits for it.
+    waiting : SimpleQueue
+        Messages of the audit.
     speaker : Speaker
     """
 
-    def __init__(self, hear: Callable[[], Any], speaker: Speaker) -> None:
-        self._hear = hear
+    def __init__(self, waiting: queue.SimpleQueue[Any], speaker: Speaker) -> None:
+        self._waiting = waiting
         self._speaker = speaker
         self._predictor: Predictor
         self._blocks: dict[int, Block] = {}
@@ -77,9 +79,9 @@ class Host:
             "predict": self._predict,
         }
         while True:
-            request = self._hear()
-            if request["do"] == "stop":
-                continue  # of a prediction that had ended by itself
+            request = self._waiting.get()
+            if request["do"] in _OF_PREDICTIONS:
+                continue  # it was on its way when the prediction ended
             for number in request.pop("forget", ()):
                 self._blocks.pop(number, None)
             try:
@@ -118,10 +120,11 @@ class Host:
         self._answer({})
 
     def _changes(self) -> Iterator[Change]:
-        """Yield changes as the audit has them, each asked for when the model wants it."""
+        """Yield changes; the audit sends some ahead, and is asked for more where these do not do."""
         while True:
-            self._speaker.say({"is": "wanting"})
-            message = self._hear()
+            if self._waiting.empty():
+                self._speaker.say({"is": "wanting"})
+            message = self._waiting.get()
             if message["do"] == "stop":
                 raise _StoppedError
             if message["change"] is None:

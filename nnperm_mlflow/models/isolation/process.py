@@ -4,31 +4,52 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import RawIOBase
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from nnperm_mlflow.basics import errors
+from nnperm_mlflow.basics.environments import model_environment
 from nnperm_mlflow.basics.errors import AuditError, ModelError, PredictionError
 from nnperm_mlflow.basics.stderr_filter import open_filter
 from nnperm_mlflow.basics.text import printable
 from nnperm_mlflow.inputs.slots import Change
-from nnperm_mlflow.models.isolation._environment import model_environment
 from nnperm_mlflow.models.isolation._frames import MalformedError, read_answer, send_values
 
 _PROGRAM = (sys.executable, "-m", "nnperm_mlflow.models.isolation.worker")
 _OWN_LOGGER = "nnperm_mlflow"
 _END_SECONDS = 10.0  # for a process whose pipe has closed to be gone
 
+_AHEAD = {"wanting": 2, "predicted": 1}
+"""Changes that are sent where the model's side wants one, and where it has predicted one."""
+
+_PIPE_BYTES = 1 << 20  # of the pipes between, where the system lets them be larger than 64 KiB
+
 Answer = tuple[dict[str, Any], list[np.ndarray]]
+
+
+_STARTED_AHEAD: list[ModelProcess] = []
+
+
+def start_ahead() -> None:
+    """Start a process before there is an audit: it loads its libraries while this process loads its own."""
+    _STARTED_AHEAD.append(ModelProcess())
+
+
+def take_process() -> ModelProcess:
+    """Return a process for a model: one that was started ahead, else a new one."""
+    return _STARTED_AHEAD.pop() if _STARTED_AHEAD else ModelProcess()
 
 
 class ModelCodeError(Exception):
@@ -38,10 +59,7 @@ class ModelCodeError(Exception):
 class ModelProcess:
     """A process for one model. It begins to load libraries at once, before there is a model.
 
-    Parameters
-    ----------
-    folder : Path
-        A directory to be made: the process works there, and has it for its home.
+    It works in a directory of its own, which is its home, too, and goes with it.
 
     Attributes
     ----------
@@ -49,8 +67,8 @@ class ModelProcess:
         Calls of the model, as of the last answer.
     """
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(0o700)
+    def __init__(self) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="nnperm-model-"))
         stderr = open_filter()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell
@@ -67,7 +85,9 @@ class ModelProcess:
             os.close(stderr)
         self._requests = cast("RawIOBase", self._process.stdin)
         self._answers = cast("RawIOBase", self._process.stdout)
-        self._ends = weakref.finalize(self, _end, self._process, os.getpid())
+        for stream in (self._requests, self._answers):
+            _enlarge(stream.fileno())
+        self._ends = weakref.finalize(self, _end, self._process, folder, os.getpid())
         self._forgotten: list[int] = []
         self.calls = 0
 
@@ -92,18 +112,25 @@ class ModelProcess:
         return self._receive()
 
     def predict(self, block: int, changes: Iterable[Change]) -> Iterator[np.ndarray]:
-        """Yield, for each change, what the model's side predicts; changes are drawn as it asks for them."""
+        """Yield, for each change, what the model's side predicts.
+
+        Changes are drawn as the model asks for them and as many again ahead, so that it predicts while what came before
+        is dealt with here.
+        """
         self._request("predict", {"block": block})
         waiting, ended = iter(changes), False
         try:
             while not ended:
                 told, arrays = self._receive()
-                if told["is"] == "wanting":
-                    self._send({"do": "go on", "change": next(waiting, None)})
-                elif told["is"] == "predicted":
+                n_more = _AHEAD.get(told["is"], 0)
+                for change in islice(waiting, n_more):
+                    self._send({"do": "go on", "change": change})
+                    n_more -= 1
+                if n_more:
+                    self._send({"do": "go on", "change": None})
+                if told["is"] == "predicted":
                     yield arrays[0]
-                else:
-                    ended = True
+                ended = told["is"] == "answer"
         except (GeneratorExit, Exception) as error:
             if not isinstance(error, AuditError) and self._ends.alive:
                 self._stop_predicting()
@@ -164,6 +191,15 @@ class ModelProcess:
         )
 
 
+def _enlarge(pipe: int) -> None:
+    """Let a pipe hold several predictions, so that neither side waits for the other to read."""
+    if sys.platform == "linux":
+        import fcntl  # noqa: PLC0415 - of Unix alone
+
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
 def _raised(told: dict[str, Any]) -> AuditError:
     """Return the error that the model's side tells of, with its traceback as the cause."""
     kind, text = str(told["kind"]), str(told["text"])
@@ -192,7 +228,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _end(process: subprocess.Popen[bytes], owner: int) -> None:
+def _end(process: subprocess.Popen[bytes], folder: Path, owner: int) -> None:
     """End a process and its group, and wait for it; where the one that has started it has forked, only there."""
     if os.getpid() != owner:
         return
@@ -205,3 +241,4 @@ def _end(process: subprocess.Popen[bytes], owner: int) -> None:
             with suppress(OSError):
                 stream.close()
     process.wait()
+    shutil.rmtree(folder, ignore_errors=True)

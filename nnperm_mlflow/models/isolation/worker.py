@@ -31,7 +31,7 @@ def main() -> NoReturn:
     speaker = Speaker(answers)
     logging.getLogger(OWN_LOGGER).addHandler(speaker)
     logging.getLogger(OWN_LOGGER).propagate = False
-    Host(waiting.get, speaker).serve()
+    Host(waiting, speaker).serve()
     raise AssertionError("a host serves for ever")
 
 
