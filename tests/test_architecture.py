@@ -33,7 +33,7 @@ ROOMS = {
     "auditor": ("basics config inputs models analysis verdict evidence report registry approval", NETWORKS),
     "promotion": ("basics config inputs models analysis verdict evidence registry approval auditor", APART),
     "comparison": ("basics config inputs models analysis verdict evidence report registry auditor", NETWORKS),
-    "listening": ("basics config registry", APART),
+    "listening": ("basics config evidence registry", APART),
     "demo": ("basics registry", DRAWING),
     "cli": ("basics models registry report auditor listening demo", APART),
 }  # fmt: skip

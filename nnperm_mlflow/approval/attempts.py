@@ -21,7 +21,7 @@ from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.config.trial import Trial
 from nnperm_mlflow.registry.audits import TABLE_DIGEST, find_runs
 from nnperm_mlflow.registry.records import RunFiles, record_in
-from nnperm_mlflow.registry.run_content import POLICY_PARAM
+from nnperm_mlflow.registry.run_content import POLICY_PARAM, RESULT_PARAM
 from nnperm_mlflow.registry.tags import verdicts_by_policy
 from nnperm_mlflow.verdict.attempt import Attempt, Result, result_of
 from nnperm_mlflow.verdict.verdict import PastVerdict, stamp
@@ -122,19 +122,25 @@ def _moment(end: int | None) -> str:
 
 
 def _results(client: MlflowClient, run: Run, name: str, folder: Path) -> list[Result]:
-    """Return what came of the newest verdicts on an audit under each policy of a name; a tag tells of a fail, too."""
+    """Return what came of the newest verdicts on an audit under each policy of a name.
+
+    The one that was given with the audit is a parameter, which nobody can change. Of a fail a tag tells, too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     newest = {
         verdict.policy_digest: verdict for verdict in _verdicts(client, run, folder) if verdict.policy_name == name
     }
     results = [result_of(each.verdict, [str(check.get("state")) for check in each.checks]) for each in newest.values()]
+    told = run.data.params
+    if told.get(POLICY_PARAM) == name:
+        results += [each for each in _WORST_FIRST if each == told.get(RESULT_PARAM)]
     is_failed = not results and verdicts_by_policy(run.data.tags).get(name) == "fail"
     return ["fail"] if is_failed else results
 
 
 def _verdicts(client: MlflowClient, run: Run, folder: Path) -> Iterator[PastVerdict]:
     """Yield the verdicts that were given on an audit, oldest first; one that cannot be read is told of."""
-    record = record_in(run, RunFiles(client, str(run.info.run_id), folder))
+    record = record_in(run, RunFiles.of(client, run, folder))
     try:
         names = record.files.names_in(VERDICTS_FOLDER)
     except AuditError as error:

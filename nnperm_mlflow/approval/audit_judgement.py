@@ -78,6 +78,7 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
     def differences(statistic: Statistic, names: Sequence[str], others: Sequence[str]) -> PairErrors | None:
         return pair_errors(record.table, record.summary, statistic, names, others)
 
+    groups = record.config.analysis.groups
     kept_out = record.lacks_table and record.own_table is None
     return Evidence(
         record.subject,
@@ -90,6 +91,7 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
         own_scores=record.own_scores,
         segments=record.segments,
         design=record.config.design_digest(),
+        groups=groups if isinstance(groups, dict) else {},  # features that do not vary go together with none
     )
 
 

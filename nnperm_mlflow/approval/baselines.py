@@ -12,8 +12,6 @@ from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.basics.errors import (
     AuditError,
     CheckError,
-    ConfigError,
-    EvidenceError,
     MissingBaselineError,
     name_list,
 )
@@ -21,8 +19,7 @@ from nnperm_mlflow.config.checks import AgainstCheck
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import pin_model
-from nnperm_mlflow.registry.audits import find_comparable_audits
-from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.records import comparable_audits, is_readable, read_audit
 from nnperm_mlflow.verdict.audit_evidence import Baseline
 
 logger = logging.getLogger(__name__)
@@ -182,14 +179,10 @@ def find_comparable(
     It tells the scores of the model itself, of the same outcomes, that are asked for.
     """
     basis = candidate.basis
-    for run in find_comparable_audits(client, uri, experiment):
-        if run.data.params.get("data_digest") == basis.data_digest:
-            record = read_audit(client, run.info.run_id, folder / run.info.run_id)
-            try:
-                if not basis.differences(record.basis) and (not scores or _tells(record, candidate, scores)):
-                    return record
-            except (EvidenceError, ConfigError) as error:
-                logger.warning("%s is passed over: %s", record, error)
+    for record in comparable_audits(client, uri, folder, experiment):
+        is_alike = record.params.get("data_digest") == basis.data_digest and is_readable(record)
+        if is_alike and not basis.differences(record.basis) and (not scores or _tells(record, candidate, scores)):
+            return record
     return None
 
 

@@ -16,13 +16,12 @@ from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import asked_store, pin_model
-from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.publisher import is_newest
-from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.records import newest_audit, read_audit
 from nnperm_mlflow.registry.sightings import Sightings
 from nnperm_mlflow.registry.verdicts import log_verdict
-from nnperm_mlflow.registry.version_link import link_version
+from nnperm_mlflow.registry.version_link import link_version, of_source
 from nnperm_mlflow.verdict.verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -92,16 +91,19 @@ def check(
         verdict = judge_audit(client, record, used, pinned, folder=scratch, experiment=experiment)
         if verdict is None:
             raise CheckError("the policy's mode is 'off': there is no verdict to give. Set it to enforce or dry_run.")
-        return CheckResult(verdict, _write(client, record, verdict))
+        return CheckResult(verdict, _write(client, record, verdict, model_uri))
 
 
-def _write(client: MlflowClient, record: AuditRecord, verdict: Verdict) -> list[str]:
-    """Write a verdict into the audit's run, and onto the version where this is its newest audit."""
+def _write(client: MlflowClient, record: AuditRecord, verdict: Verdict, asked: str | None) -> list[str]:
+    """Write a verdict into the audit's run, and onto the version where this is its newest audit; and onto its copy."""
     content, link = contents_of(record, verdict)
     denied = log_verdict(client, record.run_id, content)
     reference = pin_model(client, record.model)
     if reference.name and reference.version and is_newest(client, reference.uri, record.run_id):
         denied += link_version(client, reference.name, reference.version, link)
+    copy = reference if asked is None else pin_model(client, asked)
+    if copy.name and copy.version and copy.uri != reference.uri:
+        denied += link_version(client, copy.name, copy.version, of_source(link, reference.uri))
     return denied
 
 
@@ -122,7 +124,8 @@ def find_record(
     ConfigError
         If neither is named, or both are.
     EvidenceError
-        If there is no such audit, or it lies in another experiment than the only one whose audits count.
+        If there is no such audit, it lies in another experiment than the only one whose audits count, or the newest one
+        of the version cannot be read.
     """
     if (run_id is None) == (model_uri is None):
         raise ConfigError("name either a run (--run) or a version (--model-uri).")
@@ -133,11 +136,7 @@ def find_record(
             _refuse_outside(client, record, experiment)
         return record
     uri = pin_model(client, str(model_uri)).uri
-    runs = find_audits(client, uri, experiment, sightings=sightings)
-    if not runs:
-        raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit {uri} --config FILE")
-    newest = str(runs[0].info.run_id)
-    return read_audit(client, newest, folder / newest, own_table)
+    return newest_audit(client, uri, folder, experiment, own_table, sightings=sightings)
 
 
 def _refuse_outside(client: MlflowClient, record: AuditRecord, experiment: str) -> None:

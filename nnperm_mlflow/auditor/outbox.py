@@ -24,6 +24,7 @@ from nnperm_mlflow.registry.connection import command, connected, run_address
 from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.publication import Publication, load_publication
 from nnperm_mlflow.registry.publisher import publish as write
+from nnperm_mlflow.registry.run_content import POLICY_PARAM, RESULT_PARAM
 from nnperm_mlflow.registry.run_session import MOST_MESSAGE
 from nnperm_mlflow.registry.tags import ERROR_TAG
 
@@ -160,7 +161,12 @@ def publish_audit(
     verdict, link = contents_of(record, judgement.verdict)
     problem = judgement.problem
     tags = {} if problem is None else {ERROR_TAG: str(problem)[:MOST_MESSAGE]}
-    content = replace(publication.run, tags={**publication.run.tags, **tags})
+    params = {}
+    if POLICY_PARAM in publication.run.params and judgement.verdict is not None:
+        params[RESULT_PARAM] = judgement.verdict.result
+    content = replace(
+        publication.run, params={**publication.run.params, **params}, tags={**publication.run.tags, **tags}
+    )
     whole = replace(publication, run=content, verdict=verdict, link=link, lacks_verdict=problem is not None)
     whole.save(folder)
     return write(client, folder, whole)

@@ -12,6 +12,8 @@ from nnperm_mlflow.analysis.engine.job import Job, begins_together, result_bytes
 from nnperm_mlflow.analysis.engine.loop import count_blocks
 from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS
 from nnperm_mlflow.analysis.profiles.profile_grids import GRID, MOST_CATEGORIES
+from nnperm_mlflow.analysis.segments.segmentation import Segmentation
+from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import RoomError
 from nnperm_mlflow.inputs.row_cache import HELD_BYTES, row_bytes
@@ -25,7 +27,19 @@ _PREDICTION_BYTES = 8
 _FIXED_BYTES = 1 << 28  # of the table's row groups, tallies and pictures: 256 MiB
 
 
-def memory_bytes(job: Job, block_rows: int, profiles: Sequence[str] = ()) -> dict[str, int]:
+_SEGMENT_BYTES = 40  # of a row in a repeat, of the perturbation whose segments are told of: deviations and marks,
+_ERROR_BYTES, _CLUSTER_BYTES = 60, 220  # and besides where errors are found, of a row and of one in a cluster,
+_UNIT_BYTES = 5  # and of such a row in each segment
+_PARTED_BYTES = 24  # of a row in each column with segments
+
+
+def memory_bytes(
+    job: Job,
+    block_rows: int,
+    profiles: Sequence[str] = (),
+    segmentations: Sequence[Segmentation] = (),
+    most_repeats: int | None = None,
+) -> dict[str, int]:
     """Return about how many bytes of memory an audit takes beyond what has been loaded, by what takes them.
 
     Parameters
@@ -35,6 +49,10 @@ def memory_bytes(job: Job, block_rows: int, profiles: Sequence[str] = ()) -> dic
         Most rows of a block.
     profiles : sequence of str
         Features that are profiled.
+    segmentations : sequence of Segmentation
+        What parts the rows into segments.
+    most_repeats : int, optional
+        As for `disk_bytes`.
     """
     n_rows, sources = job.inputs.n_rows, job.inputs.sources
     block, exchanging = min(block_rows, n_rows), min(n_rows, SHUFFLE_BLOCK_ROWS)
@@ -43,9 +61,21 @@ def memory_bytes(job: Job, block_rows: int, profiles: Sequence[str] = ()) -> dic
         * (_COPIES * row_bytes(sources) + job.predictor.row_bytes + result_bytes(job) * job.repeats),
         "rows that exchange values": min(HELD_BYTES, row_bytes(sources) * exchanging)
         + (job.predictor.kept_bytes * exchanging if begins_together(job, exchanging) else 0),
+        "segments (analysis: segments)": _segment_bytes(job, segmentations, most_repeats or job.repeats),
         "profiles (analysis: profile)": 4 * n_rows * GRID * len(profiles),
         "tables and pictures": _FIXED_BYTES,
     }
+
+
+def _segment_bytes(job: Job, segmentations: Sequence[Segmentation], repeats: int) -> int:
+    """Return about how many bytes it takes to tell of segments, one perturbation after the other."""
+    if not segmentations:
+        return 0
+    n_rows, n_known = job.inputs.n_rows, KnownBlocks.of(job.deal.blocks(), job.clusters).n_rows
+    of_errors = _ERROR_BYTES if job.clusters is None else _CLUSTER_BYTES
+    of_segments = _UNIT_BYTES * n_known * max(len(each.names) for each in segmentations)
+    of_repeats = repeats * (_SEGMENT_BYTES * n_rows + of_errors * n_known)
+    return of_repeats + of_segments + _PARTED_BYTES * n_rows * len(segmentations)
 
 
 def disk_bytes(
@@ -98,11 +128,10 @@ def check_room(plan: Plan, table: Path, work: Path) -> None:
     RoomError
         The message says what takes most, how much there is, and what to change.
     """
-    check_memory(memory_bytes(plan.job, plan.block_rows, plan.used.analysis.profile), available_memory())
-    most_repeats = None if plan.precision is None else plan.precision.most
-    of_table, of_work = disk_bytes(
-        plan.job, plan.block_rows, most_repeats, plan.used.analysis.profile, segments=bool(plan.segmentations)
-    )
+    most_repeats, profiles = None if plan.precision is None else plan.precision.most, plan.used.analysis.profile
+    needed = memory_bytes(plan.job, plan.block_rows, profiles, plan.segmentations, most_repeats)
+    check_memory(needed, available_memory())
+    of_table, of_work = disk_bytes(plan.job, plan.block_rows, most_repeats, profiles, segments=bool(plan.segmentations))
     check_disk([(table, of_table), (work, of_work)])
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
-from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, in_words, moved, set_values, shuffles
+from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, in_words, most_in_words, moved, set_values, shuffles
 from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
@@ -32,7 +32,7 @@ from nnperm_mlflow.basics.audit_files import (
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.paths import local_directory
-from nnperm_mlflow.basics.text import rows_to_show
+from nnperm_mlflow.basics.text import four_decimals, rows_to_show
 from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.report.boxplot import boxplot_figure
@@ -223,7 +223,8 @@ class AuditResult:
 
     def __repr__(self) -> str:
         top = shuffles(self.summary).iloc[0]
-        largest = f"moves most with '{top['perturbation']}' ({in_words(self.order_by)} {top[self.order_by]:.4g})"
+        number = f"{in_words(self.order_by)} {top[self.order_by]:.4g}"
+        largest = f"{most_in_words(self.order_by)} with '{top['perturbation']}' ({number})"
         verdict = [] if self.verdict is None else [f"verdict {self.verdict.status}"]
         return in_a_line("AuditResult", self.subtitle, largest, *verdict, f"run {self.run_id}")
 
@@ -232,8 +233,9 @@ class AuditResult:
         ends = zip(*interval_ends(shown, self.order_by), strict=True)
         second = MEDIAN if self.order_by == MEAN else MEAN
         rows = [
-            (row["perturbation"], row["way"], f"{row[self.order_by]:.4f}", f"{low:.4f} to {high:.4f}",
-             f"{row[second]:.4f}", f"{row['changed_share']:.1%}")
+            (row["perturbation"], row["way"], four_decimals(row[self.order_by]),
+             f"{four_decimals(low)} to {four_decimals(high)}", four_decimals(row[second]),
+             f"{row['changed_share']:.1%}")
             for row, (low, high) in zip(shown.to_dict("records"), ends, strict=True)
         ]  # fmt: skip
         more = len(self.summary) - len(shown)

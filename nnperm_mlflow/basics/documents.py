@@ -191,9 +191,13 @@ def _in_words(error: ValidationError, kind: type[Strict], content: object) -> li
     lines = []
     for place, messages in deepest.items():
         message = " or ".join(dict.fromkeys(messages))
-        lines.append(message if message.startswith("unknown key") else f"'{_path(place)}': {message}.")
+        lines.append(message if message.startswith("unknown key") else f"'{_path(place)}': {_ended(message)}")
     more = len(problems) - _MOST_PROBLEMS
     return [*lines, f"and {more} more"] if more > 0 else lines
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith(("?", ".")) else f"{sentence}."
 
 
 def _place_of(location: tuple[int | str, ...], content: object) -> tuple[str, ...]:

@@ -52,6 +52,15 @@ def in_a_cell(text: str) -> str:
     return cut_middle(printable(text), _LONGEST_CELL)
 
 
+def four_decimals(number: float) -> str:
+    """Return a number of a table, in which nothing is no less than nothing.
+
+    >>> four_decimals(-0.00001), four_decimals(-0.25)
+    ('0.0000', '-0.2500')
+    """
+    return f"{round(number, 4) + 0.0:.4f}"
+
+
 def rows_to_show(total: int, most: int) -> int:
     """Return how many rows of a table to show; a single one more takes the line that would count it.
 

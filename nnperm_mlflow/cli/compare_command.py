@@ -10,7 +10,7 @@ import click
 import nnperm_mlflow
 from nnperm_mlflow.basics.audit_files import COMPARISON_FILE, COMPARISON_PICTURE
 from nnperm_mlflow.basics.errors import name_list
-from nnperm_mlflow.basics.text import in_a_cell, in_lines, printable, rows_to_show
+from nnperm_mlflow.basics.text import four_decimals, in_a_cell, in_lines, printable, rows_to_show
 from nnperm_mlflow.cli.common import WithSwitches, files_lines, prepared, run_option, tracking_options, ui_command
 
 if TYPE_CHECKING:
@@ -110,9 +110,10 @@ def _table(differences: pd.DataFrame) -> list[str]:
     if differences.empty:
         return ["no feature is in both"]
     named = differences.assign(perturbation=differences["perturbation"].map(in_a_cell))
-    return named.to_string(index=False, na_rep="", float_format=lambda number: f"{number:.4f}").split("\n")
+    return named.to_string(index=False, na_rep="", float_format=four_decimals).split("\n")
 
 
 def _number(value: float, low: float, high: float) -> str:
     """Return a number with its interval."""
-    return "not defined" if math.isnan(value) else f"{value:.4f} ({low:.4f} to {high:.4f})"
+    told, *ends = map(four_decimals, (value, low, high))
+    return "not defined" if math.isnan(value) else f"{told} ({' to '.join(ends)})"

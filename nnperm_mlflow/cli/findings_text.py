@@ -7,7 +7,7 @@ import pandas as pd
 import nnperm_mlflow
 from nnperm_mlflow.basics.audit_files import BOXPLOT_FILE, HEATMAP_FILE, PROFILES_PICTURE, SUMMARY_FILE, TABLE_FILE
 from nnperm_mlflow.basics.errors import name_list
-from nnperm_mlflow.basics.text import in_a_cell, in_lines, rows_to_show
+from nnperm_mlflow.basics.text import four_decimals, in_a_cell, in_lines, rows_to_show
 from nnperm_mlflow.cli.common import files_lines, ui_command
 
 _SHOWN_COLUMNS = ["perturbation", "way", "mean", "median", "q95", "changed_share"]
@@ -73,7 +73,7 @@ def _table(rows: pd.DataFrame, columns: list[str], most: int, title: str = "pert
     kept = [name for name in columns if name in shown and name != "perturbation"]
     table = pd.concat([names.rename(title), shown[kept]], axis=1)
     more = len(rows) - len(shown)
-    lines = table.to_string(index=False, float_format=lambda number: f"{number:.4f}").split("\n")
+    lines = table.to_string(index=False, float_format=four_decimals).split("\n")
     return ["", *lines, *([f"... and {more} more in summary.csv"] if more > 0 else [])]
 
 

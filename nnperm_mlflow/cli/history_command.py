@@ -44,11 +44,14 @@ def _picture_path(context: click.Context, option: click.Parameter, value: str | 
 @click.option(
     "--picture", callback=_picture_path, help="Draw how far features moved predictions over the versions: FILE.png."
 )
+@click.option("--verify", is_flag=True, help="Fetch and read the files of all runs, not of the newest audits alone.")
 @tracking_options
-def history_command(model: str, as_json: bool, picture: Path | None, tracking_uri: str | None, debug: bool) -> None:
+def history_command(
+    model: str, as_json: bool, picture: Path | None, verify: bool, tracking_uri: str | None, debug: bool
+) -> None:
     """List all audits, verdicts and promotions of a registered MODEL (models:/credit), oldest first."""
     with prepared(tracking_uri, debug):
-        found = nnperm_mlflow.history(model)
+        found = nnperm_mlflow.history(model, verify=verify)
         click.echo(json_of(found) if as_json else describe(found))
         if picture is not None:
             _save(found, picture)
@@ -71,15 +74,19 @@ def json_of(found: nnperm_mlflow.History) -> str:
 def describe(found: nnperm_mlflow.History) -> str:
     """Return a history for a person: a line per event, and what holds now."""
     if not found.events:
-        return printable(f"{found.model}: no version has been audited.")
+        return in_lines([f"{found.model}: no version has been audited.", *found.copies.values()])
     rows = [_HEADER, *map(_cells, found.events)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER) - 1)]
     lines = [line for row in rows for line in _lines(row, widths)]
     if not all(event.in_registry for event in found.events):
         lines += ["", f"{_GONE} not in the registry any more"]
+    if any(event.as_told for event in found.events):
+        lines += ["", "as told: as the run says of itself; --verify reads its files"]
     if found.aliases:
         now = ", ".join(f"'{alias}' is version {version}" for alias, version in sorted(found.aliases.items()))
         lines += ["", f"now: {now}"]
+    if found.copies:
+        lines += ["", *found.copies.values()]
     return in_lines([found.model, "", *lines])
 
 
@@ -95,7 +102,7 @@ def _cells(event: Event) -> tuple[str, ...]:
         result,
         _short(printable(event.who)),
         event.run_id[:8],
-        printable(words),
+        printable(f"{words}, as told" if event.as_told else words),
     )
 
 

@@ -39,6 +39,8 @@ def upgrade_command(file: str, output: str | None, debug: bool) -> None:
             click.echo(printable(f"  statistic: median is written down for '{title}'"))
         if upgraded.explicit:
             click.echo(
-                "A median is 0 wherever a shuffle leaves most rows as they are: consider 'mean' (docs/approval.md)."
+                "A median is 0 wherever a shuffle leaves most rows as they are, as that of a rare flag: such a check "
+                "cannot fail, and is refused as an error. Consider 'mean' (docs/approval.md).",
+                err=True,
             )
         click.echo("Verdicts under the policy have to be given again: nnperm check --policy FILE")

@@ -6,25 +6,27 @@ import json
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
 
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.difference.table_comparison import comparable_statistic
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError
 from nnperm_mlflow.evidence.audit_record import AuditRecord
-from nnperm_mlflow.registry.audits import doubt_of, ended, holds_audit
+from nnperm_mlflow.models.model_uri import source_of
+from nnperm_mlflow.registry.audits import doubt_of, holds_audit
 from nnperm_mlflow.registry.connection import connected
-from nnperm_mlflow.registry.events import KINDS, Event, events_of
+from nnperm_mlflow.registry.events import KINDS, Event, events_as_told, events_of, tells_itself
+from nnperm_mlflow.registry.evidence_cache import EvidenceCache
 from nnperm_mlflow.registry.model_lookups import aliases_of, not_found, runs_of, versions_of
 from nnperm_mlflow.registry.records import RunFiles, record_in
+from nnperm_mlflow.registry.tags import RUN_TAG
 from nnperm_mlflow.report.timeline import history_figure
 
 if TYPE_CHECKING:
@@ -61,6 +63,9 @@ class History:
         For each alias the version that has it now, whoever gave it.
     statistic : "median" or "mean"
         What the picture shows: the one that leads in the newest version.
+    copies : dict of str to str
+        For each version that is a copy of another one (`copy_model_version`) what is to be known of that, in words:
+        MLflow gives a copy the tags of its source, and not its audits.
     """
 
     model: str
@@ -68,6 +73,7 @@ class History:
     medians: pd.DataFrame
     aliases: dict[str, str]
     statistic: Statistic = "mean"
+    copies: dict[str, str] = field(default_factory=dict)
 
     @property
     def figure(self) -> Figure:
@@ -101,18 +107,22 @@ class History:
 
     @property
     def _now(self) -> list[str]:
-        """Which version has which alias, in a sentence, if any has one."""
+        """Which version has which alias, in a sentence, if any has one, and which are copies."""
         told = ", ".join(f"'{alias}' is version {version}" for alias, version in sorted(self.aliases.items()))
-        return [told] if told else []
+        return [*([told] if told else []), *self.copies.values()]
 
 
-def history(model: str) -> History:
+def history(model: str, *, verify: bool = False) -> History:
     """Gather what happened to all versions of a registered model, whatever experiments the runs are in.
 
     Parameters
     ----------
     model : str
         `models:/credit`, or `credit`.
+    verify : bool
+        Whether the files of all runs are fetched and read. By default those of the newest audit of each version are, as
+        far as they are not kept here already (by their digests), and other runs are told as they tell themselves
+        (`Event.as_told`).
 
     Returns
     -------
@@ -136,17 +146,36 @@ def history(model: str) -> History:
             raise not_found(client, name)
         if aliases is None:
             logger.warning("models:/%s is not in the registry any more, only its runs are there", name)
-        there = {str(found.version): int(found.creation_timestamp) for found in versions_of(client, name)}
-        files = {str(run.info.run_id): _files_of(client, run, scratch) for run, _ in runs}
-        told = [
-            _with_doubt(events_of(run, files[run.info.run_id], version, version in there), run, there.get(version))
+        versions = versions_of(client, name)
+        there = {str(found.version): int(found.creation_timestamp) for found in versions}
+        doubts = {str(run.info.run_id): _doubt(run, there.get(version)) for run, version in runs}
+        cache = None if verify else EvidenceCache.of_user()
+        newest = _newest_runs([(run, version) for run, version in runs if not doubts[run.info.run_id]])
+        files = {
+            str(run.info.run_id): RunFiles.of(client, run, scratch, cache)
             for run, version in runs
-        ]
+            if verify or newest.get(version) is run or not tells_itself(run)
+        }
+        told = [_events(run, files.get(str(run.info.run_id)), version, version in there) for run, version in runs]
+        told = [_with_doubt(of_run, doubts[run.info.run_id]) for of_run, (run, _) in zip(told, runs, strict=True)]
         events = sorted((event for events in told for event in events), key=_order)
-        audits = _newest_audits(events, [run for run, _ in runs], files)
+        audits = _newest_audits(events, newest, files)
         medians = _medians(events, audits)
     statistic = comparable_statistic(audits[-1][1].order_by) if audits else "mean"
-    return History(f"models:/{name}", tuple(events), medians, aliases or {}, statistic)
+    copies = _copies(versions, {event.run_id for event in events})
+    return History(f"models:/{name}", tuple(events), medians, aliases or {}, statistic, copies)
+
+
+def _copies(versions: Sequence[ModelVersion], runs: Collection[str]) -> dict[str, str]:
+    """Tell of each version that is a copy of which one it is, and whether its tags are those of that one's audit."""
+    told = {}
+    for found in sorted(versions, key=lambda version: int(version.version)):
+        source = source_of(found)
+        if source is not None:
+            of_source = RUN_TAG in found.tags and found.tags[RUN_TAG] not in runs
+            bears = f", and bears tags of an audit of that version (run {found.tags[RUN_TAG]})" if of_source else ""
+            told[str(found.version)] = f"version {found.version} is a copy of {source}{bears}"
+    return told
 
 
 def _name_of(model: str) -> str:
@@ -157,18 +186,28 @@ def _name_of(model: str) -> str:
     raise ConfigError(f"'{model}' names no registered model; expected models:/credit, or credit.")
 
 
-def _files_of(client: MlflowClient, run: Run, folder: Path) -> RunFiles:
-    own = folder / str(run.info.run_id)
-    own.mkdir()
-    return RunFiles(client, str(run.info.run_id), own)
+def _newest_runs(runs: Sequence[tuple[Run, str]]) -> dict[str, Run]:
+    """Return the run of each version's newest audit; `runs` have the last one finished first."""
+    newest: dict[str, Run] = {}
+    for run, version in runs:
+        if holds_audit(run):
+            newest.setdefault(version, run)
+    return newest
 
 
-def _with_doubt(events: list[Event], run: Run, created: int | None) -> list[Event]:
+def _events(run: Run, files: RunFiles | None, version: str, in_registry: bool) -> list[Event]:
+    """Return what a run tells: what its files hold, or what it says of itself."""
+    return events_as_told(run, version, in_registry) if files is None else events_of(run, files, version, in_registry)
+
+
+def _doubt(run: Run, created: int | None) -> str:
+    """Return the doubt that there is about the end of a finished audit."""
+    return doubt_of(run, created, int(time.time() * 1000)) if holds_audit(run) else ""
+
+
+def _with_doubt(events: list[Event], doubt: str) -> list[Event]:
     """Return what a run tells, a finished audit with the doubt that there is about its end."""
-    if not holds_audit(run):
-        return events
-    doubt = doubt_of(run, created, int(time.time() * 1000))
-    return [event.doubted(doubt) if event.kind == "audit" else event for event in events]
+    return [event.doubted(doubt) if doubt and event.kind == "audit" else event for event in events]
 
 
 def _order(event: Event) -> tuple[str, int, int, str]:
@@ -176,15 +215,13 @@ def _order(event: Event) -> tuple[str, int, int, str]:
 
 
 def _newest_audits(
-    events: Sequence[Event], all_runs: Sequence[Run], files: Mapping[str, RunFiles]
+    events: Sequence[Event], newest: Mapping[str, Run], files: Mapping[str, RunFiles]
 ) -> list[tuple[Event, AuditRecord]]:
     """Return each version's newest finished audit, versions in order; one that cannot be read is no evidence."""
-    runs = {str(run.info.run_id): run for run in all_runs if holds_audit(run)}
-    records = {run_id: record_in(run, files[run_id]) for run_id, run in runs.items()}
-    finished = [event for event in events if event.kind == "audit" and event.run_id in runs and not event.doubt]
-    newest = {event.version: event for event in sorted(finished, key=lambda event: ended(runs[event.run_id]))}
-    audits = [newest[version] for version in sorted(newest, key=int) if newest[version].is_evidence]
-    return [(audit, records[audit.run_id]) for audit in audits]
+    runs = {str(run.info.run_id): run for run in newest.values()}
+    found = [event for event in events if event.kind == "audit" and event.run_id in runs and event.is_evidence]
+    in_order = sorted(found, key=lambda event: int(event.version))
+    return [(audit, record_in(runs[audit.run_id], files[audit.run_id])) for audit in in_order]
 
 
 def _medians(events: Sequence[Event], audits: Sequence[tuple[Event, AuditRecord]]) -> pd.DataFrame:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
+from nnperm_mlflow.basics.errors import EvidenceError
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.inputs.dataset import load_dataset
 from nnperm_mlflow.registry.artifacts import Fetcher
-from nnperm_mlflow.registry.audits import find_audits, find_comparable_audits
-from nnperm_mlflow.registry.records import read_audit
-
-logger = logging.getLogger(__name__)
+from nnperm_mlflow.registry.audits import find_audits
+from nnperm_mlflow.registry.records import comparable_audits, is_readable, read_audit
 
 Pair = tuple[AuditRecord, AuditRecord]
 
@@ -40,6 +37,13 @@ class Archive:
 
     client: MlflowClient
     folder: Path
+    _readable: dict[str, bool] = field(default_factory=dict, repr=False)
+
+    def can_read(self, record: AuditRecord) -> bool:
+        """Tell whether an audit is whole; one that is damaged, or was made up, is told of in a line, once."""
+        if record.run_id not in self._readable:
+            self._readable[record.run_id] = is_readable(record)
+        return self._readable[record.run_id]
 
     def read(self, run_id: str) -> AuditRecord:
         """Return the audit that a run holds."""
@@ -47,7 +51,7 @@ class Archive:
 
     def audits_of(self, uri: str) -> list[AuditRecord]:
         """Return the audits of a pinned model that can be compared, newest first."""
-        return [self.read(run.info.run_id) for run in find_comparable_audits(self.client, uri)]
+        return comparable_audits(self.client, uri, self.folder)
 
     def why_none_of(self, uri: str) -> str:
         """Tell why a pinned model has no audit that can be compared."""
@@ -84,7 +88,7 @@ def find_pair(
         If there are no such audits, and none can be made; the message says what differs.
     """
     audits = (archive.audits_of(uris[0]), archive.audits_of(uris[1]))
-    pair = _newest_alike(*audits) if paired else _newest(*audits)
+    pair = _newest_alike(archive, audits) if paired else _newest(archive, audits)
     if pair is None:
         if config is None or audit_now is None:
             raise EvidenceError(_why_none(archive, uris, audits))
@@ -108,19 +112,17 @@ def differences(one: AuditRecord, other: AuditRecord) -> list[str]:
 Audits = tuple[list[AuditRecord], list[AuditRecord]]
 
 
-def _newest(first: list[AuditRecord], second: list[AuditRecord]) -> Pair | None:
-    return (first[0], second[0]) if first and second else None
+def _newest(archive: Archive, audits: Audits) -> Pair | None:
+    first, second = (next(filter(archive.can_read, of_one), None) for of_one in audits)
+    return None if first is None or second is None else (first, second)
 
 
-def _newest_alike(first: list[AuditRecord], second: list[AuditRecord]) -> Pair | None:
+def _newest_alike(archive: Archive, audits: Audits) -> Pair | None:
     """Return the newest audit of the second version that has one of the first like it, and the newest of these."""
-    for later, earlier in product(second, first):
-        if _is_on_the_same_data(earlier, later):
-            try:
-                if not differences(earlier, later):
-                    return earlier, later
-            except (EvidenceError, ConfigError) as error:
-                logger.warning("%s and %s are passed over: %s", earlier, later, error)
+    for later, earlier in product(audits[1], audits[0]):
+        can_read = _is_on_the_same_data(earlier, later) and archive.can_read(later) and archive.can_read(earlier)
+        if can_read and not differences(earlier, later):
+            return earlier, later
     return None
 
 
@@ -135,7 +137,10 @@ def _why_none(archive: Archive, uris: tuple[str, str], audits: Audits) -> str:
     remedy = "To audit what is missing now, name a configuration: --config FILE."
     if missing:
         return f"{', and '.join(missing)}. {remedy}"
-    first, second = (of_one[0] for of_one in audits)
+    newest = _newest(archive, audits)
+    if newest is None:
+        return f"no audit of {uris[0]}, or none of {uris[1]}, can be read: all are damaged. {remedy}"
+    first, second = newest
     found = "; ".join(differences(first, second))
     unpaired = " To compare the newest all the same, with wider intervals: --unpaired."
     return (
@@ -150,7 +155,8 @@ def _each_by_config(
 ) -> Pair:
     """Return the newest audit of each version, made now where there is none."""
     first, second = (
-        of_one[0] if of_one else archive.read(audit_now(uri, config)) for uri, of_one in zip(uris, audits, strict=True)
+        next(filter(archive.can_read, of_one), None) or archive.read(audit_now(uri, config))
+        for uri, of_one in zip(uris, audits, strict=True)
     )
     return first, second
 
@@ -160,7 +166,7 @@ def _alike_by_config(
 ) -> Pair:
     """Return an audit of each version by a configuration, at least one of them made now."""
     data_digest = load_dataset(config.data, Fetcher(archive.folder / "data")).digest()
-    first, second = (_made_so(of_one, config, data_digest) for of_one in audits)
+    first, second = (_made_so(filter(archive.can_read, of_one), config, data_digest) for of_one in audits)
     if first is None and second is not None:
         first = archive.read(audit_now(uris[0], config.with_repeats(second.repeats)))
     else:
@@ -174,14 +180,10 @@ def _alike_by_config(
     return first, second
 
 
-def _made_so(audits: list[AuditRecord], config: AuditConfig, data_digest: str) -> AuditRecord | None:
-    """Return the newest audit that was made by a configuration."""
+def _made_so(audits: Iterable[AuditRecord], config: AuditConfig, data_digest: str) -> AuditRecord | None:
+    """Return the newest audit that was made by a configuration; of the unit it need not know."""
     for record in audits:
         repeats = record.repeats if config.analysis.repeats == "auto" else config.analysis.repeats
-        try:
-            unit = record.unit  # of the model's prediction, which a configuration need not know
-            if not Basis(data_digest, repeats, unit, config.disturbance()).differences(record.basis):
-                return record
-        except (EvidenceError, ConfigError) as error:
-            logger.warning("%s is passed over: %s", record, error)
+        if not Basis(data_digest, repeats, record.unit, config.disturbance()).differences(record.basis):
+            return record
     return None

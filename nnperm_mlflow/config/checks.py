@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from nnperm_mlflow.basics.documents import Strict
 from nnperm_mlflow.basics.errors import name_list
+from nnperm_mlflow.config.number_ranges import Range, beyond, drop_range, score_range, statistic_range
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -51,6 +52,11 @@ class _Check(Strict):
         """What the check asks for, in words."""
         raise NotImplementedError
 
+    @property
+    def why_vacuous(self) -> str | None:
+        """Why no model can miss the limit, whatever an audit finds, as a clause; None where one can."""
+        return None
+
 
 Features = str | Annotated[list[str], Field(min_length=1)]
 """Names of features or perturbations (`SEX`, `SEX=2`), or patterns (`SEX*`)."""
@@ -77,6 +83,9 @@ class _Limited(_Check):
     def limit_in_words(self) -> str:
         """The limit, and from which side it holds."""
         return f"{'at most' if self.max is not None else 'at least'} {self.limit:g}"
+
+    def _beyond(self, called: str, limits: Range) -> str | None:
+        return beyond(f"'{called}'", limits, at_most=self.max, at_least=self.min)
 
 
 class _OfFeatures(_Check):
@@ -108,6 +117,11 @@ class LimitCheck(_Limited, _OfFeatures):
         """What the check asks for, in words."""
         return f"{self.statistic} of {self.features_in_words} is {self.limit_in_words}"
 
+    @property
+    def why_vacuous(self) -> str | None:
+        """Why no model can miss the limit."""
+        return self._beyond(self.statistic, statistic_range(self.statistic))
+
 
 class RankCheck(_Check):
     """A limit on the place of features among all, 1 being the one that moves predictions most."""
@@ -133,6 +147,11 @@ class RankCheck(_Check):
         """What the check asks for, in words."""
         bound = "at most" if self.rank_at_most is not None else "at least"
         return f"rank of {_named(self.feature)} by {self.statistic} is {bound} {self.limit}"
+
+    @property
+    def why_vacuous(self) -> str | None:
+        """Why no model can miss the limit."""
+        return "every place is at least 1" if self.rank_at_least == 1 else None
 
 
 class UnusedCheck(_Check):
@@ -174,6 +193,11 @@ class AgainstCheck(_Check):
             asked.append(f"no feature's {self.statistic} has shifted by more than {self.max_shift:g}")
         return f"against {self.against}, {' and '.join(asked)}"
 
+    @property
+    def why_vacuous(self) -> str | None:
+        """Why no model can miss the limit."""
+        return "a rank correlation lies between -1 and 1" if self.min_rank_correlation == -1 else None
+
 
 class ScoreCheck(_Limited):
     """A limit on what a scorer says of the model as it is."""
@@ -184,6 +208,11 @@ class ScoreCheck(_Limited):
     def statement(self) -> str:
         """What the check asks for, in words."""
         return f"{self.score} of the model is {self.limit_in_words}"
+
+    @property
+    def why_vacuous(self) -> str | None:
+        """Why no model can miss the limit."""
+        return self._beyond(self.score, score_range(self.score))
 
 
 class ScoreAgainstCheck(_Check):
@@ -200,6 +229,11 @@ class ScoreAgainstCheck(_Check):
     def statement(self) -> str:
         """What the check asks for, in words."""
         return f"against {self.against}, {self.score} of the model is lower by at most {self.max_drop:g}"
+
+    @property
+    def why_vacuous(self) -> str | None:
+        """Why no model can miss the limit."""
+        return beyond(f"a drop of {self.score}", drop_range(self.score), at_most=self.max_drop)
 
 
 class _OfSegments(_Check):
@@ -223,6 +257,11 @@ class SegmentCheck(_Limited, _OfFeatures, _OfSegments):
     def statement(self) -> str:
         """What the check asks for, in words."""
         return f"{self.statistic} of {self.features_in_words} in segment {self.segment} is {self.limit_in_words}"
+
+    @property
+    def why_vacuous(self) -> str | None:
+        """Why no model can miss the limit."""
+        return self._beyond(self.statistic, statistic_range(self.statistic))
 
 
 class SegmentDifferenceCheck(_OfFeatures, _OfSegments):
@@ -311,6 +350,19 @@ Check = Annotated[
 
 WITH_STATISTIC = ("LimitCheck", "RankCheck", "AgainstCheck")
 """Kinds of checks that look at a statistic of deviations."""
+
+
+def refuse_vacuous(checks: Sequence[Check]) -> None:
+    """Refuse checks that no model can miss.
+
+    Raises
+    ------
+    ValueError
+        With all of them, and why.
+    """
+    found = [f"'{check.title}' cannot fail, since {check.why_vacuous}" for check in checks if check.why_vacuous]
+    if found:
+        raise ValueError(f"{'; '.join(found)}. Choose another limit, or take the check out")
 
 
 def distinct(checks: list[Check]) -> list[Check]:

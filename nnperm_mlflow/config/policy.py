@@ -14,7 +14,15 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from nnperm_mlflow.basics.documents import Strict, read_yaml, validated
 from nnperm_mlflow.basics.errors import CheckError, ConfigError, name_list
 from nnperm_mlflow.basics.paths import local_path
-from nnperm_mlflow.config.checks import WITH_STATISTIC, AgainstCheck, Check, ScoreAgainstCheck, distinct, kind_of
+from nnperm_mlflow.config.checks import (
+    WITH_STATISTIC,
+    AgainstCheck,
+    Check,
+    ScoreAgainstCheck,
+    distinct,
+    kind_of,
+    refuse_vacuous,
+)
 from nnperm_mlflow.config.requirements import Requirements
 from nnperm_mlflow.config.trial import Text, Trial
 
@@ -112,6 +120,12 @@ class PolicyKeys(Strict):
     @classmethod
     def _distinct(cls, checks: list[Check]) -> list[Check]:
         return distinct(checks)
+
+    @model_validator(mode="after")
+    def _can_fail(self) -> PolicyKeys:
+        if self.format > 1:
+            refuse_vacuous(self.checks)
+        return self
 
 
 class Policy(PolicyKeys):

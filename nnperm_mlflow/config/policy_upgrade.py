@@ -56,7 +56,8 @@ def upgrade_policy(path: str | Path) -> UpgradedPolicy:
     Raises
     ------
     ConfigError
-        If it cannot be read, is not valid, has no checks, or has the present format already.
+        If it cannot be read, is not valid, has no checks, has the present format already, or has a check that cannot
+        fail, which the present format refuses.
     """
     file = local_path(path, "the policy")
     before = _policy_in(read_yaml(file, "the policy"), str(path))
@@ -80,7 +81,8 @@ def upgrade_policy(path: str | Path) -> UpgradedPolicy:
         document.insert(list(document).index("checks"), "format", 2)
     stream = io.StringIO()
     yaml.dump(document, stream)
-    return UpgradedPolicy(stream.getvalue(), before.model_copy(update={"format": 2}), tuple(explicit))
+    after = validated(Policy, {**before.as_dict(), "mode": before.mode, "format": 2}, str(path))
+    return UpgradedPolicy(stream.getvalue(), after, tuple(explicit))
 
 
 def _policy_in(content: object, where: str) -> Policy:

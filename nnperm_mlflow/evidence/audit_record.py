@@ -28,7 +28,7 @@ from nnperm_mlflow.basics.audit_files import (
     file_digest,
 )
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
-from nnperm_mlflow.basics.errors import EvidenceError, name_list
+from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, name_list
 from nnperm_mlflow.config.audit_config import AuditConfig, load_config
 from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.evidence.scores_file import read_own_scores
@@ -47,6 +47,8 @@ SEGMENTS_DIGEST, DIFFERENCES_DIGEST = "segments_digest", "segment_differences_di
 SEGMENT_SCORES_DIGEST, SCORE_DIFFERENCES_DIGEST = "segment_scores_digest", "segment_score_differences_digest"
 """Those of what scorers say of segments, where the audit tells it."""
 
+_MOST_DIGITS = 30  # of a number, be it a seed
+
 _DONORS_BEFORE = "permutations with their own values"  # within strata, of audits that do not say it
 
 AnyTold = TypeVar("AnyTold", bound=Tolerant)
@@ -55,8 +57,11 @@ AnyTold = TypeVar("AnyTold", bound=Tolerant)
 class Files(Protocol):
     """The files of an audit, by the names in `basics.audit_files`."""
 
-    def fetch(self, name: str) -> Path:
-        """Return where a file lies on this machine; raises `EvidenceError` if it is not there."""
+    def fetch(self, name: str, digest: str | None = None) -> Path:
+        """Return where a file lies on this machine; raises `EvidenceError` if it is not there.
+
+        Where its sha256 is given, another file that has it may stand for it.
+        """
 
     def names_in(self, folder: str) -> list[str]:
         """Return the paths of what a folder holds; "" is the root."""
@@ -76,7 +81,7 @@ class FolderFiles:
 
     folder: Path
 
-    def fetch(self, name: str) -> Path:
+    def fetch(self, name: str, digest: str | None = None) -> Path:
         """Return where a file lies.
 
         Raises
@@ -219,6 +224,21 @@ class AuditRecord:
             raise EvidenceError(f"{self} does not say its '{name}': it is no whole audit. Audit the version again.")
         return str(self.params[name])
 
+    def refuse_damaged(self) -> None:
+        """Read all that the audit tells, but for its deviation table.
+
+        Raises
+        ------
+        EvidenceError
+            If something of it is missing, is not what an audit writes, or has been changed.
+        """
+        try:
+            _ = self.subject, self.unit, self.config, self.own_scores, self.segments
+            if self.order_by not in self.summary:
+                raise EvidenceError(f"summary.csv has no '{self.order_by}', which is said to lead.")
+        except (EvidenceError, ConfigError) as error:
+            raise EvidenceError(f"{self} is damaged, or was made up: {error}") from error
+
     @cached_property
     def table(self) -> Path:
         """The deviation table, its digest checked."""
@@ -229,19 +249,19 @@ class AuditRecord:
                 f"the deviation table of {self} was kept out of the tracking server (--no-table): give your copy of it "
                 "(--table FILE)."
             )
-        return self._checked(self.files.fetch(TABLE_FILE), TABLE_DIGEST)
+        return self._fetch(TABLE_FILE, TABLE_DIGEST)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
         """The summary, its digest checked; see `analysis.statistics.summary.summarize`."""
-        return read_summary(self._checked(self.files.fetch(SUMMARY_FILE), SUMMARY_DIGEST))
+        return read_summary(self._fetch(SUMMARY_FILE, SUMMARY_DIGEST))
 
     @cached_property
     def own_scores(self) -> dict[str, OwnScore]:
         """What scorers say of the model as it is, the file's digest checked; empty where the audit did not tell."""
         if SCORES_DIGEST not in self.params:
             return {}
-        return read_own_scores(self._checked(self.files.fetch(SCORES_FILE), SCORES_DIGEST))
+        return read_own_scores(self._fetch(SCORES_FILE, SCORES_DIGEST))
 
     @cached_property
     def segments(self) -> SegmentTables | None:
@@ -257,7 +277,7 @@ class AuditRecord:
     @cached_property
     def config(self) -> AuditConfig:
         """The configuration as used, its digest checked."""
-        return load_config(self._checked(self.files.fetch(CONFIG_FILE), CONFIG_DIGEST))
+        return load_config(self._fetch(CONFIG_FILE, CONFIG_DIGEST))
 
     @cached_property
     def verdict(self) -> GivenVerdict | None:
@@ -288,7 +308,7 @@ class AuditRecord:
 
     def _number(self, name: str) -> int:
         told = self.param(name)
-        if not told.isdecimal():
+        if not (told.isdecimal() and len(told) <= _MOST_DIGITS):
             raise EvidenceError(
                 f"'{name}' of {self} is no whole number: it is no whole audit. Audit the version again."
             )
@@ -299,7 +319,11 @@ class AuditRecord:
 
     def _both(self, digests: Mapping[str, str]) -> list[Path]:
         """Return where files lie, each with its digest checked."""
-        return [self._checked(self.files.fetch(name), digest) for name, digest in digests.items()]
+        return [self._fetch(name, digest) for name, digest in digests.items()]
+
+    def _fetch(self, name: str, digest: str) -> Path:
+        """Return where a file lies, its digest checked."""
+        return self._checked(self.files.fetch(name, self.param(digest)), digest)
 
     def _checked(self, path: Path, digest: str) -> Path:
         told = self.param(digest)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.basics.errors import says_missing
+from nnperm_mlflow.basics.audit_files import TABLE_FILE, VERDICT_FILE
+from nnperm_mlflow.basics.errors import AuditError, EvidenceError, says_missing
+from nnperm_mlflow.evidence.audit_record import SUMMARY_DIGEST, AuditRecord
 from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.registry.audits import finished_audits
+from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.registry.tags import VERDICT_TAGS
+
+logger = logging.getLogger(__name__)
 
 _VERDICT, _POLICY, *_ = VERDICT_TAGS
 
@@ -51,6 +60,9 @@ def standing(
 def is_audited(client: MlflowClient, version: Version, policy: str | None) -> bool:
     """Tell whether an audit of a version has been finished: there is such a run, in whatever experiment.
 
+    Tags can be written by anyone, so that a run counts only once its evidence has been read; one that is damaged, or
+    was made up, is told of in a line.
+
     Parameters
     ----------
     client : MlflowClient
@@ -58,5 +70,37 @@ def is_audited(client: MlflowClient, version: Version, policy: str | None) -> bo
     policy : str or None
         Digest of a policy: the run then has to hold a verdict by it. None where no verdict is wanted.
     """
-    told = (run.data.tags for run in finished_audits(client, version.uri))
-    return any(policy is None or (_VERDICT in tags and tags.get(_POLICY) == policy) for tags in told)
+    found = (run for run in finished_audits(client, version.uri) if policy is None or _says(run, policy))
+    return any(_is_evidence(client, run, version, policy) for run in found)
+
+
+def _says(run: Run, policy: str) -> bool:
+    return _VERDICT in run.data.tags and run.data.tags.get(_POLICY) == policy
+
+
+def _is_evidence(client: MlflowClient, run: Run, version: Version, policy: str | None) -> bool:
+    """Tell whether a run holds what an audit of a version leaves."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        record = record_in(run, RunFiles.of(client, run, Path(scratch)))
+        try:
+            record.refuse_damaged()
+            _refuse_other(record, version, policy)
+        except AuditError as error:
+            record.files.ask_server()
+            logger.warning("%s does not count as an audit of %s: %s", record, version, error)
+            return False
+    return True
+
+
+def _refuse_other(record: AuditRecord, version: Version, policy: str | None) -> None:
+    """Refuse evidence of another version, without a table, or without a verdict on it by a policy."""
+    if record.model != version.uri:
+        raise EvidenceError(f"it is an audit of {record.model}.")
+    if not (record.lacks_table or record.holds(TABLE_FILE)):
+        raise EvidenceError(f"its {TABLE_FILE} is not there.")
+    told = None if policy is None else record.verdict
+    of_record = (policy, record.run_id, record.params[SUMMARY_DIGEST])
+    if policy is not None and (
+        told is None or (told.policy_digest, *map(told.subject.get, ("run_id", "summary_digest"))) != of_record
+    ):
+        raise EvidenceError(f"its {VERDICT_FILE} is no verdict on it by policy {policy[:12]}.")

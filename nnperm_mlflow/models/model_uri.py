@@ -37,11 +37,16 @@ class ModelReference:
     name, version : str or None
         Registered name and version number.
     model_id : str or None
-        Id of MLflow's logged model (`m-...`); older versions have none.
+        Id of MLflow's logged model (`m-...`) in the tracking store; older versions have none, nor have those that were
+        logged in another tracking store.
     run_id : str or None
         The run that logged it.
     experiment_id : str or None
         The experiment it was logged in.
+    is_foreign : bool
+        Whether it was logged in another tracking store, which this registry also serves.
+    source : str or None
+        URI of the version that this one is a copy of (`MlflowClient.copy_model_version`).
     """
 
     asked: str
@@ -51,6 +56,8 @@ class ModelReference:
     model_id: str | None = None
     run_id: str | None = None
     experiment_id: str | None = None
+    is_foreign: bool = False
+    source: str | None = None
 
     def __str__(self) -> str:
         return self.uri
@@ -151,27 +158,39 @@ def _pin_version(client: MlflowClient, uri: str, found: ModelVersion) -> ModelRe
     match = _LOGGED.fullmatch(found.source or "")
     run_id = found.run_id or None
     model_id = match["model_id"] if match else None
+    experiment_id, is_there = _experiment_of(client, model_id, run_id)
     return ModelReference(
         asked=uri,
         uri=f"models:/{found.name}/{found.version}",
         name=found.name,
         version=str(found.version),
-        model_id=model_id,
+        model_id=model_id if is_there else None,
         run_id=run_id,
-        experiment_id=_experiment_of(client, model_id, run_id),
+        experiment_id=experiment_id,
+        is_foreign=model_id is not None and not is_there,
+        source=source_of(found),
     )
 
 
-def _experiment_of(client: MlflowClient, model_id: str | None, run_id: str | None) -> str | None:
-    """Return the experiment a version was logged in; None where that is gone or denied, which hinders no audit."""
+def source_of(found: ModelVersion) -> str | None:
+    """Return the URI of the version that a version is a copy of; None of one that is no copy."""
+    match = _REGISTERED.fullmatch(found.source or "")
+    return f"models:/{match['name']}/{match['version']}" if match and match["version"] else None
+
+
+def _experiment_of(client: MlflowClient, model_id: str | None, run_id: str | None) -> tuple[str | None, bool]:
+    """Return the experiment a version was logged in, and whether the tracking store may know the logged model.
+
+    None where the experiment is gone or denied, which hinders no audit.
+    """
     try:
         if model_id:
-            return str(client.get_logged_model(model_id).experiment_id)
-        return str(client.get_run(run_id).info.experiment_id) if run_id else None
+            return str(client.get_logged_model(model_id).experiment_id), True
+        return str(client.get_run(run_id).info.experiment_id) if run_id else None, True
     except MlflowException as error:
         if not says_missing(error) and error.error_code != "PERMISSION_DENIED":
             raise
-        return None
+        return None, not says_missing(error)
 
 
 def _pin_logged(client: MlflowClient, uri: str, model_id: str) -> ModelReference:

@@ -19,8 +19,8 @@ from nnperm_mlflow.promotion.rereading import confirm, confirm_files
 from nnperm_mlflow.promotion.terms import Terms
 from nnperm_mlflow.promotion.verdict_confirmation import confirm_verdict, judge_against
 from nnperm_mlflow.registry.aliases import Promotion, holder_of, move_alias
-from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.connection import connected, current_user
+from nnperm_mlflow.registry.copies import audits_of
 from nnperm_mlflow.registry.records import read_audit
 from nnperm_mlflow.registry.sightings import Sightings
 from nnperm_mlflow.registry.tags import RUN_TAG
@@ -168,7 +168,7 @@ def _find_evidence(
 
 def _newest(client: MlflowClient, reference: ModelReference) -> str:
     """Return the run of the version's newest audit; "" where there is none whose end can be believed."""
-    found = find_audits(client, reference.uri, sightings=Sightings.of_user())
+    found = audits_of(client, reference.uri, sightings=Sightings.of_user())
     return str(found[0].info.run_id) if found else ""
 
 

@@ -23,6 +23,7 @@ from nnperm_mlflow.promotion.second_audit import audit_again, audit_anew, bind_a
 from nnperm_mlflow.promotion.terms import Terms
 from nnperm_mlflow.promotion.trusted_config import refuse_other_configuration
 from nnperm_mlflow.registry.artifacts import Fetcher
+from nnperm_mlflow.registry.copies import is_audit_of
 
 
 def confirm(
@@ -58,7 +59,7 @@ def confirm(
     EvidenceError
         The message says what is not as it was.
     """
-    if record.model != reference.uri:
+    if not is_audit_of(client, record.model, reference):
         raise EvidenceError(f"{record} is an audit of {record.model}. Name one of {reference.uri} (nnperm history).")
     confirm_files(record, reference, folder / "before")
     _confirm_table(record)

@@ -12,6 +12,14 @@ _HASHED = re.compile(r"-[0-9a-f]{10}$")
 _SET = " is "
 _MOST = 180  # characters; MLflow takes 250 in all
 
+METRIC_PREFIXES = {"median": "median", "mean": "mean", "flipped_share": "flipped"}
+"""For columns of a summary what stands before the slash; drops in score are called as their columns."""
+
+
+def is_of_set_value(name: str) -> bool:
+    """Tell whether what stands behind the slash of a key names a value that was set for everybody."""
+    return _SET in name
+
 
 def metric_key(prefix: str, name: str) -> str:
     """Return the metric key of a perturbation.

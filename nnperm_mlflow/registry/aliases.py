@@ -15,7 +15,7 @@ from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import RefusedError, TrackingError, says_missing
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.registry.run_session import RunSession
-from nnperm_mlflow.registry.tags import KIND_TAG, MODEL_TAG, PROMOTION
+from nnperm_mlflow.registry.tags import ALIAS_TAG, KIND_TAG, MODEL_TAG, PROMOTION, REPLACED_TAG, VERDICT_TAGS
 from nnperm_mlflow.verdict.attempt import Attempt
 
 logger = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ def move_alias(client: MlflowClient, promotion: Promotion, reference: ModelRefer
     name, alias = promotion.model, promotion.alias
     with RunSession(client) as session:
         run_name = f"promotion of {name} {promotion.version} to {alias}"
-        session.start(reference, None, run_name=run_name, tags={KIND_TAG: PROMOTION, MODEL_TAG: reference.uri})
+        session.start(reference, None, run_name=run_name, tags=_tags(promotion, reference))
         run_id = session.run_id
         client.log_text(run_id, json.dumps(asdict(promotion), indent=2) + "\n", PROMOTION_FILE)
         if reference.model_id:
@@ -151,6 +151,14 @@ def move_alias(client: MlflowClient, promotion: Promotion, reference: ModelRefer
         except MlflowException as error:  # the alias has moved, and the run says so
             logger.warning("the version's tag could not be written (%s); the promotion stands", error.error_code)
     return run_id
+
+
+def _tags(promotion: Promotion, reference: ModelReference) -> dict[str, str]:
+    """Return what a search for promotions tells of one."""
+    verdict, policy, *_ = VERDICT_TAGS
+    told = {KIND_TAG: PROMOTION, MODEL_TAG: reference.uri, ALIAS_TAG: promotion.alias, verdict: promotion.verdict}
+    replaced = {} if promotion.replaced is None else {REPLACED_TAG: promotion.replaced}
+    return {**told, **replaced, policy: promotion.policy_digest}
 
 
 def _confirm_held(client: MlflowClient, promotion: Promotion) -> None:

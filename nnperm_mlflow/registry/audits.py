@@ -16,7 +16,7 @@ from nnperm_mlflow.basics.errors import ConfigError, says_missing
 from nnperm_mlflow.basics.text import named
 from nnperm_mlflow.models.model_uri import asked_store
 from nnperm_mlflow.registry.sightings import Sightings
-from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, TABLE_TAG, WHOLE_TAG
+from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, WHOLE_TAG
 
 logger = logging.getLogger(__name__)
 
@@ -114,11 +114,6 @@ def _moment(when: int) -> str:
         return f"{datetime.fromtimestamp(when / 1000, timezone.utc):%Y-%m-%d %H:%M} UTC"
     except (OverflowError, ValueError, OSError):  # beyond all calendars
         return f"{when} ms after 1970"
-
-
-def find_comparable_audits(client: MlflowClient, uri: str, experiment: str | None = None) -> list[Run]:
-    """Return those of `find_audits` that can be compared with others: their deviation tables are in their runs."""
-    return [run for run in find_audits(client, uri, experiment) if TABLE_TAG not in run.data.tags]
 
 
 def find_runs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import PurePosixPath
@@ -11,14 +11,15 @@ from typing import Literal
 
 from mlflow.entities import Run
 
-from nnperm_mlflow.analysis.statistics.order import shuffles
+from nnperm_mlflow.analysis.statistics.order import BEFORE, most_in_words, shuffles
 from nnperm_mlflow.basics.audit_files import PROMOTION_FILE, VERDICTS_FOLDER
 from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import AuditError, EvidenceError
 from nnperm_mlflow.evidence.audit_record import AuditRecord
-from nnperm_mlflow.registry.audits import status_of
-from nnperm_mlflow.registry.records import RunFiles, record_in
-from nnperm_mlflow.registry.tags import ERROR_TAG, KIND_TAG, PROMOTION
+from nnperm_mlflow.registry._metric_keys import METRIC_PREFIXES, is_of_set_value
+from nnperm_mlflow.registry.audits import holds_audit, status_of
+from nnperm_mlflow.registry.records import RunFiles, moment_of, record_in
+from nnperm_mlflow.registry.tags import ALIAS_TAG, ERROR_TAG, KIND_TAG, PROMOTION, REPLACED_TAG, VERDICT_TAGS
 from nnperm_mlflow.verdict.verdict import PastVerdict, Status, stamp
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ Kind = Literal["audit", "verdict", "promotion"]
 KINDS: tuple[Kind, ...] = ("audit", "verdict", "promotion")
 """In the order in which they happen where the clock does not tell them apart."""
 
+_NO_MOMENT = datetime.fromtimestamp(0, timezone.utc)
 _GIVEN_AT, _IN_FILE_NAME = "%Y-%m-%dT%H:%M:%S%z", "%Y%m%dT%H%M%S.%f%z"
 
 
@@ -49,6 +51,8 @@ class Event:
         Of the run: only what is `FINISHED` is evidence, or has moved an alias.
     is_readable : bool
         False where what the run holds is not there, is damaged or has been changed.
+    as_told : bool
+        Whether this is what the run's parameters, tags and metrics say, and its files were not read.
     verdict : {"pass", "fail"} or None
         That was given, or that a promotion stood on.
     mode : str or None
@@ -72,6 +76,7 @@ class Event:
     who: str
     status: str
     is_readable: bool = True
+    as_told: bool = False
     verdict: str | None = None
     mode: str | None = None
     policy_name: str | None = None
@@ -119,21 +124,70 @@ def events_of(run: Run, files: RunFiles, version: str, in_registry: bool) -> lis
     list of Event
         What cannot be read is among them, and says so; it is logged as well.
     """
-    record, info, tags = record_in(run, files), run.info, run.data.tags
-    event = Event(
-        kind="promotion" if tags.get(KIND_TAG) == PROMOTION else "audit",
-        when=_iso(datetime.fromtimestamp(info.start_time / 1000, timezone.utc)),
-        version=version,
-        in_registry=in_registry,
-        run_id=record.run_id,
-        experiment_id=record.experiment_id,
-        who=str(tags.get("mlflow.user") or info.user_id or "unknown"),
-        status=status_of(run),
-    )
+    record, event = record_in(run, files), _blank(run, version, in_registry)
     if event.kind == "promotion":
         return [_told(record, event, lambda: _promotion(record, event))]
     verdicts = _verdicts(record, event)
     return [_told(record, event, lambda: _audit(record, event, bool(verdicts))), *verdicts]
+
+
+def tells_itself(run: Run) -> bool:
+    """Tell whether what a search finds of a run says enough: of promotions of before it does not say the alias."""
+    return run.data.tags.get(KIND_TAG) != PROMOTION or ALIAS_TAG in run.data.tags
+
+
+def events_as_told(run: Run, version: str, in_registry: bool) -> list[Event]:
+    """Return what a run tells without its files: an audit with its newest verdict, or a promotion.
+
+    Parameters
+    ----------
+    run, version, in_registry
+        As for `events_of`.
+    """
+    event, tags = replace(_blank(run, version, in_registry), as_told=True), run.data.tags
+    verdict, policy, mode, policy_name = map(tags.get, VERDICT_TAGS)
+    event_of_verdict = replace(event, verdict=verdict, mode=mode, policy_name=policy_name, policy_digest=policy)
+    if event.kind == "promotion":
+        alias, replaced = tags.get(ALIAS_TAG), tags.get(REPLACED_TAG)
+        words = _moved(event, tags, alias, replaced)
+        return [replace(event_of_verdict, alias=alias, replaced=replaced, in_words=words)]
+    if event.status != "FINISHED":
+        return [replace(event, in_words=_broken(tags, event))]
+    if not holds_audit(run):
+        return [replace(event, is_readable=False, in_words="unreadable: the run holds no audit")]
+    audit = _with_top(event, run)
+    if verdict is None:
+        return [audit]
+    when = moment_of(run.info.end_time)
+    given = replace(event_of_verdict, kind="verdict", who="unknown", in_words=f"{verdict}: the newest verdict")
+    return [audit, given if when is None else replace(given, when=_iso(when))]
+
+
+def _with_top(event: Event, run: Run) -> Event:
+    """Tell what the metrics of an audit say moved predictions most; they do not tell of every statistic."""
+    lead = str(run.data.params.get("order_by", BEFORE))
+    prefix = f"{METRIC_PREFIXES.get(lead, lead)}/"
+    numbers = {key.removeprefix(prefix): value for key, value in run.data.metrics.items() if key.startswith(prefix)}
+    shuffled = {name: value for name, value in numbers.items() if not is_of_set_value(name)}
+    if not shuffled:
+        return replace(event, in_words="an audit")
+    name = max(shuffled, key=lambda each: shuffled[each])
+    return replace(event, top_feature=name, in_words=f"{most_in_words(lead)} with {name} ({shuffled[name]:.3g})")
+
+
+def _blank(run: Run, version: str, in_registry: bool) -> Event:
+    """Return what every run tells of what it is."""
+    info, tags = run.info, run.data.tags
+    return Event(
+        kind="promotion" if tags.get(KIND_TAG) == PROMOTION else "audit",
+        when=_iso(moment_of(info.start_time) or moment_of(info.end_time) or _NO_MOMENT),
+        version=version,
+        in_registry=in_registry,
+        run_id=str(info.run_id),
+        experiment_id=str(info.experiment_id),
+        who=str(tags.get("mlflow.user") or info.user_id or "unknown"),
+        status=status_of(run),
+    )
 
 
 def _told(record: AuditRecord, event: Event, read: Callable[[], Event]) -> Event:
@@ -154,7 +208,7 @@ def _unreadable(record: AuditRecord, event: Event, error: AuditError) -> Event:
 def _audit(record: AuditRecord, event: Event, has_verdict: bool) -> Event:
     """Tell what an audit found; of one that did not finish, why."""
     if event.status != "FINISHED":
-        return replace(event, in_words=_broken(record, event))
+        return replace(event, in_words=_broken(record.tags, event))
     try:
         top = shuffles(record.summary).iloc[0]
         name, number = str(top["perturbation"]), float(top[record.order_by])
@@ -162,7 +216,7 @@ def _audit(record: AuditRecord, event: Event, has_verdict: bool) -> Event:
         raise EvidenceError(
             f"the summary of {record} is no table of perturbations. Audit the version again."
         ) from error
-    words = f"predictions move most with {name} ({number:.3g})"
+    words = f"{most_in_words(record.order_by)} with {name} ({number:.3g})"
     problem = record.tags.get(ERROR_TAG)
     if problem and not has_verdict:
         words += f"; no verdict: {problem}"
@@ -209,7 +263,6 @@ def _given(record: AuditRecord, event: Event, name: str, moment: datetime | None
 def _promotion(record: AuditRecord, event: Event) -> Event:
     """Tell where an alias went; of a try that did not finish, why it stayed."""
     told = record.read(PROMOTION_FILE, _ToldPromotion)
-    moved = f"became '{told.alias}'" + (f", replacing version {told.replaced}" if told.replaced else "")
     return replace(
         event,
         who=told.by,
@@ -217,13 +270,19 @@ def _promotion(record: AuditRecord, event: Event) -> Event:
         policy_digest=told.policy_digest,
         alias=told.alias,
         replaced=told.replaced,
-        in_words=moved if event.status == "FINISHED" else f"did not become '{told.alias}': {_broken(record, event)}",
+        in_words=_moved(event, record.tags, told.alias, told.replaced),
     )
 
 
-def _broken(record: AuditRecord, event: Event) -> str:
+def _moved(event: Event, tags: Mapping[str, str], alias: str | None, replaced: str | None) -> str:
+    if event.status != "FINISHED":
+        return f"did not become '{alias}': {_broken(tags, event)}"
+    return f"became '{alias}'" + (f", replacing version {replaced}" if replaced else "")
+
+
+def _broken(tags: Mapping[str, str], event: Event) -> str:
     """Return the status of a run that did not finish, and what hindered it where that is on record."""
-    problem = record.tags.get(ERROR_TAG)
+    problem = tags.get(ERROR_TAG)
     return f"{event.status}: {problem}" if problem else event.status
 
 

@@ -15,7 +15,7 @@ from nnperm_mlflow.models.model_uri import asked_store
 from nnperm_mlflow.registry.audits import find_runs
 from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, PROMOTION
 
-_PAGE = 100
+_PAGE = 1000
 _MOST_NAMED = 200
 
 
@@ -45,7 +45,7 @@ def aliases_of(client: MlflowClient, name: str) -> dict[str, str] | None:
 def runs_of(client: MlflowClient, name: str) -> list[tuple[Run, str]]:
     """Return the runs of audits and promotions of a model, finished or not, with the version each is of."""
     found = find_runs(client, beginning_with(f"tags.`{MODEL_TAG}`", f"models:/{name}/"), finished=False)
-    uri = re.compile(rf"models:/{re.escape(name)}/(\d+)")
+    uri = re.compile(rf"models:/{re.escape(name)}/(\d{{1,9}})")
     matches = [(run, uri.fullmatch(run.data.tags[MODEL_TAG])) for run in found]
     wanted = (AUDIT, PROMOTION)
     return [(run, match[1]) for run, match in matches if match and run.data.tags.get(KIND_TAG) in wanted]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from nnperm_mlflow.basics.audit_files import PUBLICATION_FILE, VERDICT_FILE
 from nnperm_mlflow.registry.audits import FINISHED, find_audits
 from nnperm_mlflow.registry.publication import Publication, VerdictContent, VersionLink
-from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.records import RunFiles, is_readable, record_in
 from nnperm_mlflow.registry.run_content import log_run_content
 from nnperm_mlflow.registry.tags import ERROR_TAG, WHOLE_TAG
 from nnperm_mlflow.registry.verdicts import log_verdict
 from nnperm_mlflow.registry.version_link import link_on_record, link_version
+
+_Links = dict[str, VersionLink | None]
 
 _TRIES = 10  # to write the newest audit onto a version, while others end
 
@@ -36,11 +40,13 @@ def publish(client: MlflowClient, folder: Path, publication: Publication) -> lis
     """
     run_id = publication.run_id
     _keep_verdict(folder, publication.verdict)
-    denied = log_run_content(client, run_id, publication.model_id, folder, publication.run)
-    denied += log_verdict(client, run_id, publication.verdict)
-    client.set_tag(run_id, WHOLE_TAG, "true")
+    run = client.get_run(run_id)
+    denied = log_run_content(client, run, publication.model_id, folder, publication.run)
+    verdict = publication.verdict
+    whole = replace(verdict, tags={**verdict.tags, WHOLE_TAG: "true"})  # at once, since these tags come last
+    denied += log_verdict(client, run_id, whole, before=run.data.tags)
     if publication.ends_run:
-        _finish(client, publication)
+        _finish(client, publication, run)
     if publication.name and publication.version:
         denied += link_newest(client, publication.name, publication.version, run_id, publication.link)
     (folder / PUBLICATION_FILE).unlink(missing_ok=True)
@@ -56,10 +62,10 @@ def _keep_verdict(folder: Path, content: VerdictContent) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def _finish(client: MlflowClient, publication: Publication) -> None:
+def _finish(client: MlflowClient, publication: Publication, run: Run) -> None:
     """End the run as finished, once: its end tells which audit of a version is the newest."""
-    run = client.get_run(publication.run_id)
-    if ERROR_TAG in run.data.tags and ERROR_TAG not in publication.run.tags:
+    has_verdict = VERDICT_FILE in publication.verdict.texts  # with which that tag went
+    if ERROR_TAG in run.data.tags and ERROR_TAG not in publication.run.tags and not has_verdict:
         client.delete_tag(publication.run_id, ERROR_TAG)  # of a try that did not get to its end
     if run.info.status != FINISHED:
         client.set_terminated(publication.run_id, FINISHED)
@@ -86,30 +92,41 @@ def link_newest(client: MlflowClient, name: str, version: str, run_id: str, link
         What could not be written for want of permission.
     """
     model, denied = f"models:/{name}/{version}", list[str]()
-    written, newest = None, _newest(client, model, run_id)
+    links: _Links = {run_id: link}
+    written, newest = None, _newest(client, model, run_id, links)
     if newest != run_id:
         return denied
     for _ in range(_TRIES):
-        denied = link_version(client, name, version, link if newest == run_id else _link_of(client, newest))
-        written, newest = newest, _newest(client, model, run_id)
-        if newest == written:
+        denied = link_version(client, name, version, links[newest] or link)
+        written, newest = newest, _newest(client, model, run_id, links)
+        if newest in (written, ""):
             break
     return denied
 
 
-def _newest(client: MlflowClient, model: str, run_id: str) -> str:
-    """Return the run of a model's newest audit, be it one that goes on; "" where the ends of all are doubtful."""
-    if client.get_run(run_id).info.end_time is None:
+def _newest(client: MlflowClient, model: str, run_id: str, links: _Links) -> str:
+    """Return the run of a model's newest audit that can be read, be it one that goes on; "" where there is none.
+
+    What a version shall tell of an audit that is newer than that of the run is put into `links`.
+    """
+    found = {str(run.info.run_id): run for run in find_audits(client, model)}
+    if run_id not in found and client.get_run(run_id).info.end_time is None:
         return run_id
-    found = find_audits(client, model)
-    return str(found[0].info.run_id) if found else ""
+    for newest, run in found.items():
+        if newest != run_id and newest not in links:
+            links[newest] = _link_of(client, run)
+        if newest == run_id or links[newest] is not None:
+            return newest
+    return ""
 
 
-def _link_of(client: MlflowClient, run_id: str) -> VersionLink:
+def _link_of(client: MlflowClient, run: Run) -> VersionLink | None:
+    """Return what a version shall tell of an audit on record; None of one that is damaged, or was made up."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        return link_on_record(read_audit(client, run_id, Path(scratch)))
+        record = record_in(run, RunFiles.of(client, run, Path(scratch)))
+        return link_on_record(record) if is_readable(record) else None
 
 
 def is_newest(client: MlflowClient, model: str, run_id: str) -> bool:
-    """Tell whether the audit of a run is a model's newest: see `registry.audits.find_audits`, or it still goes on."""
-    return _newest(client, model, run_id) == run_id
+    """Tell whether the audit of a run is a model's newest that can be read, or still goes on."""
+    return _newest(client, model, run_id, {}) == run_id

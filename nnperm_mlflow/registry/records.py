@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 
-from nnperm_mlflow.basics.errors import EvidenceError, TrackingError, says_missing
+from nnperm_mlflow.basics.errors import AuditError, EvidenceError, TrackingError, says_missing
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import asked_store
 from nnperm_mlflow.registry.audits import FINISHED, holds_audit, status_of
+from nnperm_mlflow.registry.copies import audits_of
 from nnperm_mlflow.registry.error_explanation import explained
+from nnperm_mlflow.registry.evidence_cache import EvidenceCache
+from nnperm_mlflow.registry.sightings import Sightings
 from nnperm_mlflow.registry.tags import TABLE_TAG
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,14 +38,35 @@ class RunFiles:
     run_id : str
     folder : Path
         Directory for them.
+    place : str or None
+        Where they lie, as the run says; where it is not known, MLflow asks for the run before each file.
+    cache : EvidenceCache or None
+        Of files whose digests are known.
     """
 
     client: MlflowClient
     run_id: str
     folder: Path
+    place: str | None = None
+    cache: EvidenceCache | None = None
+    _fetched: dict[str, Path] = field(default_factory=dict, repr=False)
 
-    def fetch(self, name: str) -> Path:
+    @classmethod
+    def of(cls, client: MlflowClient, run: Run, folder: Path, cache: EvidenceCache | None = None) -> RunFiles:
+        """Return the files of a run, fetched into a folder of their own."""
+        own = folder / str(run.info.run_id)
+        own.mkdir(parents=True, exist_ok=True)
+        place = str(run.info.artifact_uri or "")
+        return cls(client, str(run.info.run_id), own, place if _is_reached_directly(place) else None, cache)
+
+    def fetch(self, name: str, digest: str | None = None) -> Path:
         """Download a file of the run.
+
+        Parameters
+        ----------
+        name : str
+        digest : str, optional
+            Its sha256, if that is known: then a file that is kept here may stand for it.
 
         Raises
         ------
@@ -44,9 +75,17 @@ class RunFiles:
         TrackingError
             If it is, and cannot be fetched, or the store of artifacts does not say whether it is.
         """
+        if name not in self._fetched:
+            kept = None if self.cache is None or digest is None else self.cache.get(digest, name)
+            self._fetched[name] = self._download(name) if kept is None else kept
+            if self.cache is not None and digest is not None and kept is None:
+                self.cache.keep(digest, self._fetched[name])
+        return self._fetched[name]
+
+    def _download(self, name: str) -> Path:
         try:
             with explained():
-                return Path(self.client.download_artifacts(self.run_id, name, str(self.folder)))
+                return Path(self._repository.download_artifacts(name, str(self.folder)))
         except TrackingError as error:
             if name in self.names_in(name.rpartition("/")[0]):
                 raise TrackingError(
@@ -66,7 +105,15 @@ class RunFiles:
             If the store of artifacts does not say.
         """
         with explained():
-            return sorted(file.path for file in self.client.list_artifacts(self.run_id, folder or None))
+            return sorted(file.path for file in self._repository.list_artifacts(folder or None))
+
+    @cached_property
+    def _repository(self) -> ArtifactRepository:
+        place = self.place
+        if place is None:
+            place = str(self.client.get_run(self.run_id).info.artifact_uri)
+            place = add_databricks_profile_info_to_artifact_uri(place, self.client.tracking_uri)
+        return get_artifact_repository(place, tracking_uri=self.client.tracking_uri)
 
     def ask_server(self) -> None:
         """Ask for the run once more, which tells a server that has fallen silent from a store of artifacts that has.
@@ -80,6 +127,11 @@ class RunFiles:
             self.client.get_run(self.run_id)
 
 
+def _is_reached_directly(place: str) -> bool:
+    """Tell whether a location is all that is needed to reach it."""
+    return bool(place) and not place.startswith("dbfs:")
+
+
 def record_in(run: Run, files: RunFiles, table: Path | None = None) -> AuditRecord:
     """Return what a run tells of an audit, of whatever status it is.
 
@@ -91,18 +143,95 @@ def record_in(run: Run, files: RunFiles, table: Path | None = None) -> AuditReco
         A copy of the deviation table, where that was kept out of the run.
     """
     datasets = run.inputs.dataset_inputs if run.inputs else []
-    ended = run.info.end_time
     return AuditRecord(
         run_id=str(run.info.run_id),
         experiment_id=str(run.info.experiment_id),
         params=run.data.params,
         files=files,
         tags=run.data.tags,
-        ended_at=None if ended is None else datetime.fromtimestamp(ended / 1000, timezone.utc),
+        ended_at=moment_of(run.info.end_time),
         dataset={key: value for key, value in datasets[0].dataset if value is not None} if datasets else {},
         own_table=table,
         lacks_table=TABLE_TAG in run.data.tags,
     )
+
+
+def moment_of(milliseconds: int | None) -> datetime | None:
+    """Return the moment that a run tells, in UTC; None where it tells none, or one that no calendar has."""
+    try:
+        return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def is_readable(record: AuditRecord) -> bool:
+    """Tell whether all that an audit tells is there; one that is damaged, or was made up, is told of in a line."""
+    try:
+        record.refuse_damaged()
+    except AuditError as error:
+        record.files.ask_server()
+        logger.warning("%s is passed over: %s", record, error)
+        return False
+    return True
+
+
+def newest_audit(
+    client: MlflowClient,
+    uri: str,
+    folder: Path,
+    experiment: str | None = None,
+    table: Path | None = None,
+    *,
+    sightings: Sightings | None = None,
+) -> AuditRecord:
+    """Return the newest audit of a pinned model; an older one never stands in for one that is damaged.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    uri : str
+    folder : Path
+        Directory for its files.
+    experiment : str, optional
+        Name of the only experiment whose audits count.
+    table : Path, optional
+        A copy of the deviation table, where that was kept out of the run.
+    sightings : Sightings, optional
+        When runs were first seen, see `find_audits`.
+
+    Raises
+    ------
+    EvidenceError
+        If there is none, or it cannot be read.
+    """
+    runs = audits_of(client, uri, experiment, sightings=sightings)
+    if not runs:
+        raise EvidenceError(f"{uri} has no finished audit. Audit it: nnperm audit {uri} --config FILE")
+    record = _record_of(client, runs[0], folder, table)
+    try:
+        record.refuse_damaged()
+    except EvidenceError as error:
+        raise EvidenceError(
+            f"the newest audit of {uri} cannot be read, and no older one stands in for it: {error} Or delete {record}, "
+            "if it is nobody's audit, or name the audit that is meant (--run)."
+        ) from error
+    return record
+
+
+def _record_of(client: MlflowClient, run: Run, folder: Path, table: Path | None = None) -> AuditRecord:
+    return record_in(run, RunFiles.of(client, run, folder), table)
+
+
+def comparable_audits(client: MlflowClient, uri: str, folder: Path, experiment: str | None = None) -> list[AuditRecord]:
+    """Return the audits of a pinned model that can be compared with others, newest first; their files are not read yet.
+
+    Parameters
+    ----------
+    client, uri, folder, experiment
+        As for `newest_audit`.
+    """
+    runs = audits_of(client, uri, experiment)
+    return [_record_of(client, run, folder) for run in runs if TABLE_TAG not in run.data.tags]
 
 
 def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | None = None) -> AuditRecord:
@@ -140,5 +269,4 @@ def read_audit(client: MlflowClient, run_id: str, folder: Path, table: Path | No
         )
     if not holds_audit(run):
         raise EvidenceError(f"run {run_id} holds no audit. Name one: nnperm history lists them.")
-    folder.mkdir(parents=True, exist_ok=True)
-    return record_in(run, RunFiles(client, run_id, folder), table)
+    return record_in(run, RunFiles.of(client, run, folder), table)

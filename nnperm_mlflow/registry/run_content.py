@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset as DatasetEntity
-from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.audit_files import MEDIANS_FILE
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
-from nnperm_mlflow.registry._metric_keys import metric_names
+from nnperm_mlflow.registry._metric_keys import METRIC_PREFIXES, metric_names
 from nnperm_mlflow.registry._metrics import log_metrics
 from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.publication import RunContent
@@ -30,19 +30,23 @@ MEDIANS_COLUMNS = [
 POLICY_PARAM = "policy_name"
 """Parameter of a run with the name of the policy that the audit was asked to apply, which nobody can change later."""
 
+RESULT_PARAM = "policy_result"
+"""Parameter of a run with what came of that, see `verdict.attempt`."""
+
 _LOGGED_TABLES = json.dumps([{"path": MEDIANS_FILE, "type": "table"}])  # tells MLflow's UI which files are tables
 _DIGEST = 36  # characters of a data set's digest that MLflow takes
 
 
 def log_run_content(
-    client: MlflowClient, run_id: str, model_id: str | None, folder: Path, content: RunContent
+    client: MlflowClient, run: Run, model_id: str | None, folder: Path, content: RunContent
 ) -> list[str]:
     """Write an audit into a run; the model becomes an input of the run, and its metrics are the model's.
 
     Parameters
     ----------
     client : MlflowClient
-    run_id : str
+    run : Run
+        As it is before.
     model_id : str or None
         Of MLflow's logged model.
     folder : Path
@@ -54,6 +58,7 @@ def log_run_content(
     list of str
         What could not be written on the model for want of permission; in the run it stands all the same.
     """
+    run_id = str(run.info.run_id)
     for name in content.files:
         client.log_artifact(run_id, str(folder / name))
     tags = {**content.tags, **({"mlflow.loggedArtifacts": _LOGGED_TABLES} if MEDIANS_FILE in content.files else {})}
@@ -65,22 +70,22 @@ def log_run_content(
     denied = []
     if model_id:
         try:
-            _log_numbers(client, run_id, model_id, content)
+            _log_numbers(client, run, model_id, content)
         except MlflowException as error:
             denied.append(refused(error, f"the metrics of {model_id}"))
             model_id = None
     if not model_id:
-        _log_numbers(client, run_id, None, content)
+        _log_numbers(client, run, None, content)
     return denied
 
 
-def _log_numbers(client: MlflowClient, run_id: str, model_id: str | None, content: RunContent) -> None:
-    """Write the data set and those metrics that the run does not have yet."""
+def _log_numbers(client: MlflowClient, run: Run, model_id: str | None, content: RunContent) -> None:
+    """Write the data set and those metrics that the run did not have before."""
     dataset = DatasetEntity(**content.dataset)
     datasets = [DatasetInput(dataset, [InputTag("mlflow.data.context", "audit")])]
     models = [LoggedModelInput(model_id)] if model_id else []
+    run_id, there = str(run.info.run_id), run.data.metrics
     client.log_inputs(run_id, datasets=datasets, models=models)
-    there = client.get_run(run_id).data.metrics
     new = [item for item in content.metrics.items() if there.get(item[0]) != item[1]]
     log_metrics(client, run_id, [_metric(item, content.at, model_id, dataset, run_id) for item in new])
 
@@ -106,7 +111,7 @@ def metrics_of(
         Of the undisturbed predictions, for `score/<name>`.
     """
     drops = {column: column for column in summary.columns if str(column).endswith("_drop")}
-    columns = {"median": "median", "mean": "mean", "flipped": "flipped_share", **drops}
+    columns = {**{prefix: column for column, prefix in METRIC_PREFIXES.items()}, **drops}
     names = metric_names(summary["perturbation"])
     metrics = {
         f"{prefix}/{names[name]}": float(value)

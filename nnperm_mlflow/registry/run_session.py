@@ -104,6 +104,12 @@ class RunSession:
         elif self._ends:
             for key, value in (tags or {}).items():
                 self._client.set_tag(self._run_id, key, value)
+        if reference.is_foreign:
+            logger.warning(
+                "%s was logged in another tracking store than this one, which does not know its model: the metrics are "
+                "the run's alone",
+                reference,
+            )
         if home and self.experiment_id != home:
             logger.warning(
                 "the run is in experiment %s, the model in %s: MLflow shows the version beside the metrics "

@@ -18,6 +18,9 @@ TABLE_TAG = "nnperm.table"
 ERROR_TAG = "nnperm.error"
 """Tag of a run with what hindered the audit."""
 
+ALIAS_TAG, REPLACED_TAG = "nnperm.alias", "nnperm.replaced"
+"""Tags of a promotion's run: the alias, and the version that had it before."""
+
 RUN_TAG = "nnperm.run_id"
 """Tag of a version: the run of its newest audit."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 
 from mlflow import MlflowClient
+from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from requests import HTTPError
 
@@ -38,8 +40,18 @@ def verdict_content(verdict: Verdict | None, card: str, when: datetime) -> Verdi
     return VerdictContent({kept: text, VERDICT_FILE: text, CARD_FILE: card}, verdict_tags(verdict))
 
 
-def log_verdict(client: MlflowClient, run_id: str, content: VerdictContent) -> list[str]:
+def log_verdict(
+    client: MlflowClient, run_id: str, content: VerdictContent, *, before: Mapping[str, str] | None = None
+) -> list[str]:
     """Write a verdict and the card into the run of the audit.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run_id : str
+    content : VerdictContent
+    before : mapping of str to str, optional
+        The tags that the run has, where they are known; else they are asked for.
 
     Returns
     -------
@@ -49,11 +61,11 @@ def log_verdict(client: MlflowClient, run_id: str, content: VerdictContent) -> l
     try:
         for path, text in content.texts.items():
             client.log_text(run_id, text, path)
-        for key, value in content.tags.items():
-            client.set_tag(run_id, key, value)
+        if content.tags:
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in content.tags.items()])
         if VERDICT_FILE in content.texts:
             past = [ERROR_TAG, *VERDICT_TAGS]  # why there was no verdict, and what the one before told beside this
-            tags = client.get_run(run_id).data.tags
+            tags = client.get_run(run_id).data.tags if before is None else before
             for key in (key for key in past if key in tags and key not in content.tags):
                 client.delete_tag(run_id, key)
     except (MlflowException, HTTPError) as error:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.analysis.statistics.order import in_words, shuffles
+from nnperm_mlflow.analysis.statistics.order import in_words, most_in_words, shuffles
 from nnperm_mlflow.basics.text import as_text
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.error_explanation import refused
@@ -78,6 +79,11 @@ def _link(
     return VersionLink(tags, _section(record, when, in_words), status)
 
 
+def of_source(link: VersionLink, source: str) -> VersionLink:
+    """Return what a copy of a version shall tell of an audit of that version."""
+    return replace(link, section=f"{link.section}\n\nThis version is a copy of {as_text(source)}, which was audited.")
+
+
 def link_version(client: MlflowClient, name: str, version: str, link: VersionLink) -> list[str]:
     """Tag a model version with its audit and verdict, and put a section into its description.
 
@@ -98,24 +104,23 @@ def link_version(client: MlflowClient, name: str, version: str, link: VersionLin
     list of str
         What could not be written for want of permission; empty where all was.
     """
-    denied = []
+    denied, registry = [], _registry_of(client)
+    found = client.get_model_version(name, version)
     try:
         for _ in range(_TRIES):
-            before = client.get_model_version(name, version).tags
-            wanted = _beside_others(link, before)
-            _write_tags(client, name, version, before, wanted)
-            now = client.get_model_version(name, version).tags
-            if _verdict_in(now) == _verdict_in(wanted) or now.get(RUN_TAG) != link.tags[RUN_TAG]:
+            wanted = _beside_others(link, found.tags)
+            _write_tags(registry, name, version, found.tags, wanted)
+            found = client.get_model_version(name, version)
+            if _verdict_in(found.tags) == _verdict_in(wanted) or found.tags.get(RUN_TAG) != link.tags[RUN_TAG]:
                 break
     except MlflowException as error:
         denied.append(refused(error, f"the tags of models:/{name}/{version}"))
     try:
-        found = client.get_model_version(name, version)
         others = _others(link, found.tags)
         status = "fail" if "fail" in others.values() else link.status
         full = with_section(found.description or "", link.section + _other_lines(others), status)
         if len(full) <= _MOST_DESCRIPTION:
-            client.update_model_version(name, version, full)
+            registry.update_model_version(name, version, full)
         else:
             logger.warning("the description of models:/%s/%s is full: the audit does not show there", name, version)
     except MlflowException as error:
@@ -149,14 +154,26 @@ def _verdict_in(tags: Mapping[str, str]) -> dict[str, str]:
     return {key: tags[key] for key in (*VERDICT_TAGS, *by_policy, _TOP_TAG, _WHEN_TAG, RUN_TAG) if key in tags}
 
 
+def _registry_of(client: MlflowClient) -> MlflowClient:
+    """Return what writes to the registry without a question before each tag.
+
+    MLflow's client asks before each write whether the name is that of a prompt, which a version that has been audited
+    is not; the client behind it, where there is one, has the same methods.
+    """
+    inner = getattr(client, "_get_registry_client", None)
+    return client if inner is None else inner()
+
+
 def _write_tags(
-    client: MlflowClient, name: str, version: str, before: Mapping[str, str], wanted: Mapping[str, str]
+    registry: MlflowClient, name: str, version: str, before: Mapping[str, str], wanted: Mapping[str, str]
 ) -> None:
+    """Write what differs; the run's id comes last, by which others see whether all is one audit's."""
     for key in _verdict_in(before):
         if key not in wanted:
-            client.delete_model_version_tag(name, version, key)
+            registry.delete_model_version_tag(name, version, key)
     for key, value in wanted.items():
-        client.set_model_version_tag(name, version, key, value)
+        if before.get(key) != value:
+            registry.set_model_version_tag(name, version, key, value)
 
 
 def _other_lines(others: Mapping[str, str]) -> str:
@@ -171,7 +188,7 @@ def _section(record: AuditRecord, when: datetime, verdict: str | None) -> str:
     numbers = zip(top["perturbation"], top[record.order_by], strict=True)
     named = ", ".join(f"{as_text(name)} ({number:.3g})" for name, number in numbers)
     found = (
-        f"Audited on {when:%Y-%m-%d} on {record.rows:,} rows: predictions move most with {named} "
+        f"Audited on {when:%Y-%m-%d} on {record.rows:,} rows: {most_in_words(record.order_by)} with {named} "
         f"({in_words(record.order_by)}). [Audit run](#/experiments/{record.experiment_id}/runs/{record.run_id})"
     )
     return found if verdict is None else f"**{as_text(verdict)}**\n\n{found}"

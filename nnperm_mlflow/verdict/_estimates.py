@@ -24,7 +24,10 @@ FLIPS = "flipped_share"
 
 State = Literal["holds", "fails", "undecided"]
 
-_EDGES = ("_low", "_high", "_error")
+_EDGES = ("_low", "_high", "_error", "_spread")
+"""Of columns that tell how sure a statistic is."""
+_OF_ROWS = ("rows", "skipped", "held", "changed_share")
+"""Columns that tell of the rows, and nothing of the model."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ def single_shuffles(summary: pd.DataFrame) -> pd.DataFrame:
     return summary[(summary["way"] == "shuffle") & ~summary["kind"].isin(COMPOSED)]
 
 
+def own_features(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the summary for features of the model's own, whatever was done to them."""
+    return summary[~summary["kind"].isin(COMPOSED)]
+
+
 def estimates_of(summary: pd.DataFrame, statistic: str) -> Estimates:
     """Return a statistic of each perturbation.
 
@@ -108,9 +116,9 @@ def estimates_of(summary: pd.DataFrame, statistic: str) -> Estimates:
 
 
 def check_statistic(statistic: str, columns: Sequence[str]) -> None:
-    """Refuse a statistic that is no numeric column of the summary."""
-    if statistic not in (SHARE, *columns):
-        known = [SHARE, *(name for name in columns if not name.endswith(_EDGES))]
+    """Refuse what is no statistic of deviations: how many rows there are says nothing of a model."""
+    known = [SHARE, *(name for name in columns if name not in _OF_ROWS and not name.endswith(_EDGES))]
+    if statistic not in known:
         raise CheckError(
             f"'{statistic}' is no statistic of this audit, which has {name_list(known, 40)}."
             f"{did_you_mean(statistic, known)}"
@@ -196,7 +204,7 @@ def unused_features(summary: pd.DataFrame) -> list[str]:
     CheckError
         If there are perturbations without any deviation.
     """
-    own = summary[~summary["kind"].isin(COMPOSED)]
+    own = own_features(summary)
     undefined = own.loc[own["max"].isna(), "perturbation"]
     if len(undefined):
         raise CheckError(
@@ -210,7 +218,7 @@ def unused_features(summary: pd.DataFrame) -> list[str]:
 
 def untested_features(summary: pd.DataFrame) -> list[str]:
     """Return the features of the model's own of which no perturbation changed a value in any row."""
-    own = summary[~summary["kind"].isin(COMPOSED)]
+    own = own_features(summary)
     changed = own.assign(changed=own["changed_share"] != 0).groupby("feature", sort=False)["changed"].any()
     return [str(name) for name, any_changed in changed.items() if not any_changed]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,8 +13,8 @@ from nnperm_mlflow.analysis.statistics.order import DROP
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.analysis.uncertainty.intervals import REACH
 from nnperm_mlflow.basics.errors import CheckError, name_list
-from nnperm_mlflow.config.checks import LimitCheck, RankCheck
-from nnperm_mlflow.verdict._estimates import FLIPS
+from nnperm_mlflow.config.checks import LimitCheck, RankCheck, UnusedCheck
+from nnperm_mlflow.verdict._estimates import FLIPS, own_features, single_shuffles
 
 
 def refuse_uninformative(summary: pd.DataFrame, statistic: str, names: Iterable[str], title: str) -> None:
@@ -64,6 +64,69 @@ def refuse_uninformative(summary: pd.DataFrame, statistic: str, names: Iterable[
             f"check '{title}': predictions move with {name_list(blind)}, but {statistic} and its error are 0, since "
             "the model decides alike on all rows. Audit rows on which it decides both ways, say at which threshold it "
             "does (analysis: decision), or ask for the drop of another score, such as 'roc_auc'."
+        )
+
+
+def refuse_untested_members(
+    summary: pd.DataFrame, groups: Mapping[str, Sequence[str]], names: Iterable[str], title: str
+) -> None:
+    """Refuse a check on a group of which a member never varied: what is claimed of all of it was not tested.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        See `analysis.statistics.summary.summarize`.
+    groups : mapping of str to sequence of str
+        The members of each group.
+    names : iterable of str
+        Perturbations that the check means.
+    title : str
+        Of the check, for messages.
+
+    Raises
+    ------
+    CheckError
+    """
+    rows = {str(row["perturbation"]): row for row in summary.to_dict("records")}
+    for name in names:
+        members = groups.get(name, ()) if rows[name]["kind"] == "group" else ()
+        untested = [member for member in members if member in rows and not was_tested(rows[member])]
+        if untested:
+            raise CheckError(
+                f"check '{title}': {name_list(untested)} of the group '{name}' changed no value in any row, so that it "
+                "was not tested: what the others did says nothing of it. Audit rows in which it varies, or take it out "
+                "of the group."
+            )
+
+
+def refuse_any_place(check: RankCheck, summary: pd.DataFrame, names: Iterable[str]) -> None:
+    """Refuse a place that every feature has, however far it moves predictions.
+
+    Raises
+    ------
+    CheckError
+    """
+    singles = set(single_shuffles(summary)["perturbation"])
+    n_places = min(len(singles | {name}) for name in names)
+    if check.rank_at_most is not None and check.rank_at_most >= n_places:
+        raise CheckError(
+            f"check '{check.title}': there are {n_places} places, so that no feature can miss a rank of at most "
+            f"{check.rank_at_most}. Choose a smaller one, or take the check out."
+        )
+
+
+def refuse_any_number(check: UnusedCheck, summary: pd.DataFrame) -> None:
+    """Refuse a number of unused features that no model can exceed.
+
+    Raises
+    ------
+    CheckError
+    """
+    n_features = own_features(summary)["feature"].nunique()
+    if check.unused_at_most >= n_features:
+        raise CheckError(
+            f"check '{check.title}': {n_features} features were audited, so that no more than {check.unused_at_most} "
+            "can be unused. Choose a smaller number, or take the check out."
         )
 
 

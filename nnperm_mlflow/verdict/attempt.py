@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,14 +46,14 @@ class Attempt:
         return f"run {self.run_id} of {self.model} ({how}): {result}"
 
 
-def result_of(status: str, states: list[str]) -> Result:
+def result_of(status: str, states: Sequence[str]) -> Result:
     """Return what came of an attempt.
 
     Parameters
     ----------
     status : str
         Of the verdict: `pass` or `fail`.
-    states : list of str
+    states : sequence of str
         Of its checks: "holds", "fails" or "undecided".
 
     Examples

@@ -73,6 +73,8 @@ class Evidence:
         Among how many looks at such evidence the level is shared.
     model_code : str
         Where code that came with the model ran: "none", "isolated", "in process", "unknown".
+    groups : mapping of str to sequence of str
+        The members of each group that was named.
     """
 
     subject: Subject
@@ -87,6 +89,7 @@ class Evidence:
     seed: int | None = None
     stages: int = 1
     model_code: str = "unknown"
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def model(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import singledispatch
 
@@ -34,7 +34,14 @@ from nnperm_mlflow.verdict._estimates import (
     untested_features,
     unused_features,
 )
-from nnperm_mlflow.verdict._informative import refuse_p_values, refuse_uninformative, refuse_unreachable
+from nnperm_mlflow.verdict._informative import (
+    refuse_any_number,
+    refuse_any_place,
+    refuse_p_values,
+    refuse_uninformative,
+    refuse_unreachable,
+    refuse_untested_members,
+)
 from nnperm_mlflow.verdict._score_checks import check_score, drop_estimate, score_estimate
 from nnperm_mlflow.verdict._segment_checks import Pair, differences, limits, score_differences, score_limits
 from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
@@ -73,7 +80,7 @@ def apply(check: object, evidence: Evidence) -> list[Finding]:
 def _(check: LimitCheck, evidence: Evidence) -> list[Finding]:
     numbers = estimates_of(evidence.summary, check.statistic)
     named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
-    refuse_uninformative(evidence.summary, check.statistic, named, check.title)
+    _refuse_untold(evidence, check.statistic, named, check.title)
     refuse_unreachable(check, evidence.summary, named, evidence.subject.repeats)
     found = {name: _pair(numbers[name], evidence, check.statistic, len(named)) for name in named}
     return [_worst(found, check.limit, check.max is not None, check.statistic, check.title)]
@@ -82,8 +89,9 @@ def _(check: LimitCheck, evidence: Evidence) -> list[Finding]:
 @apply.register
 def _(check: RankCheck, evidence: Evidence) -> list[Finding]:
     named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
-    refuse_uninformative(evidence.summary, check.statistic, named, check.title)
+    _refuse_untold(evidence, check.statistic, named, check.title)
     refuse_p_values(check, evidence.summary)
+    refuse_any_place(check, evidence.summary, named)
     statistic = "mean" if check.statistic == SHARE else check.statistic  # whose order is the same
     differences = _differences(evidence, statistic, named)
 
@@ -110,6 +118,7 @@ def _refuse_perhaps_behind(places: Sequence[Estimate], check: RankCheck, unteste
 
 @apply.register
 def _(check: UnusedCheck, evidence: Evidence) -> list[Finding]:
+    refuse_any_number(check, evidence.summary)
     unused, untested = unused_features(evidence.summary), untested_features(evidence.summary)
     if len(unused) <= check.unused_at_most < len(unused) + len(untested):
         raise CheckError(
@@ -130,7 +139,7 @@ def _(check: AgainstCheck, evidence: Evidence) -> list[Finding]:
     baseline = _baseline_of(check, evidence.baselines)
     comparison = baseline.comparisons[check.statistic]
     _check_comparable(check, baseline, comparison, evidence.model)
-    refuse_uninformative(evidence.summary, check.statistic, comparison.differences["perturbation"], check.title)
+    _refuse_untold(evidence, check.statistic, comparison.differences["perturbation"], check.title)
     asked = [
         ("rank correlation", comparison.rank_correlation, check.min_rank_correlation, False),
         (_SHIFT, comparison.largest_shift, check.max_shift, True),
@@ -201,13 +210,19 @@ def _scores_of_segments(evidence: Evidence) -> list[str]:
 def _tested(check: SegmentCheck | SegmentDifferenceCheck, statistic: str, evidence: Evidence) -> list[str]:
     """Return the perturbations that a check on segments means, or refuse what says nothing on any rows."""
     named = choose(names_of(check.feature), asked_of(check, evidence.summary), evidence.model, check.title)
-    refuse_uninformative(evidence.summary, statistic, named, check.title)
+    _refuse_untold(evidence, statistic, named, check.title)
     return named
 
 
 def _pair(number: Estimate, evidence: Evidence, statistic: str = "", n: int = 1) -> Pair:
     """Return a number with both intervals, each at its share of the level where it is looked at in several stages."""
     return number.of_family(evidence.stages, statistic), number.of_family(evidence.stages * n, statistic)
+
+
+def _refuse_untold(evidence: Evidence, statistic: str, named: Iterable[str], title: str) -> None:
+    """Refuse numbers that say nothing of the model."""
+    refuse_uninformative(evidence.summary, statistic, named, title)
+    refuse_untested_members(evidence.summary, evidence.groups, named, title)
 
 
 def _baseline_of(check: AgainstCheck | ScoreAgainstCheck, baselines: Mapping[str, Baseline]) -> Baseline:

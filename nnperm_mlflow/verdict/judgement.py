@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import date, datetime, timezone
 
@@ -12,6 +13,8 @@ from nnperm_mlflow.verdict._required import refuse_missing
 from nnperm_mlflow.verdict.audit_evidence import Evidence
 from nnperm_mlflow.verdict.checks import apply
 from nnperm_mlflow.verdict.verdict import Outcome, Verdict
+
+logger = logging.getLogger(__name__)
 
 
 def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Verdict:
@@ -52,6 +55,8 @@ def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Verd
     evidence = replace(evidence, stages=stages)
     outcomes = []
     for check in policy.checks:
+        if why := check.why_vacuous:  # in the first format, which keeps its meaning
+            logger.warning("check '%s' cannot fail, since %s: it says nothing of the model", check.title, why)
         lenient = (check.undecided or policy.undecided) == "pass"
         for finding in apply(check, evidence):
             passed = finding.state == "holds" or (finding.state == "undecided" and lenient)

@@ -13,7 +13,7 @@ from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict._estimates import Estimate, State
-from nnperm_mlflow.verdict.attempt import Attempt
+from nnperm_mlflow.verdict.attempt import Attempt, Result, result_of
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,11 @@ class Verdict:
     def status(self) -> Status:
         """`pass` where all checks are kept, else `fail`."""
         return "pass" if all(outcome.passed for outcome in self.outcomes) else "fail"
+
+    @property
+    def result(self) -> Result:
+        """What counts of it as an attempt to pass a named policy."""
+        return result_of(self.status, [outcome.finding.state for outcome in self.outcomes])
 
     @property
     def blocks(self) -> bool:

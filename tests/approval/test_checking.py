@@ -152,21 +152,21 @@ def test_a_policy_on_an_unknown_feature_ends_before_anything_is_disturbed(home, 
 
 
 def test_a_check_that_cannot_be_answered_takes_nothing_from_the_audit(home, store, tracked, tmp_path):
-    settings = settings_of(home, {"feature": "age", "statistic": "held", "max": 1})
-    with pytest.raises(CheckError, match="the audit itself is whole .*held is not defined for 'age'") as raised:
+    settings = settings_of(home, {"feature": "age", "rank_at_most": 99})
+    with pytest.raises(CheckError, match="the audit itself is whole .*can miss a rank of at most 99") as raised:
         audit(settings, model_uri="models:/checked/1")
     run_id = re.search(r"run (\w{32})", str(raised.value))[1]
     run = tracked.get_run(run_id)
-    assert (run.info.status, "held is not defined" in run.data.tags["nnperm.error"]) == ("FINISHED", True)
+    assert (run.info.status, "no feature can miss a rank" in run.data.tags["nnperm.error"]) == ("FINISHED", True)
     assert "nnperm.verdict" not in {**run.data.tags, **tracked.get_model_version("checked", "1").tags}
     assert check(run_id=run_id, policy=write_policy(tmp_path, KEPT)).verdict.status == "pass"
 
 
 def test_a_check_that_cannot_be_answered_changes_nothing_on_record(audited, store, tracked, tmp_path):
-    policy = write_policy(tmp_path, {"feature": "flag", "statistic": "held", "max": 1})
+    policy = write_policy(tmp_path, {"feature": "age", "rank_at_most": 99})
     result = invoke(store, "check", "--run", audited.run_id, "--policy", policy)
     assert result.exit_code == 2
-    assert "CheckError: check 'held of flag is at most 1': held is not defined for 'flag'" in result.output
+    assert "CheckError: check 'rank of age by median is at most 99': there are 6 places, so that" in result.output
     assert json.loads(artifact(audited.run_id, "verdict.json"))["verdict"] == "pass"
 
 
@@ -338,3 +338,12 @@ def test_a_database_that_may_only_be_read_is_told_as_that(home, audited, store, 
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 2
     assert "mlflow.db may only be read here. Ask for the right to write, or name another store" in done.stderr
+
+
+def test_a_group_of_which_a_member_did_not_vary_is_no_pass(home, tracked, tmp_path):
+    settings = settings_of(home, {"feature": "both", "statistic": "mean", "max": 0.9})
+    home.table.assign(flag=0.0).to_parquet(tmp_path / "no_flag.parquet")
+    settings["data"]["static"] = str(tmp_path / "no_flag.parquet")
+    settings["analysis"] = {"groups": {"both": ["age", "flag"]}}
+    with pytest.raises(CheckError, match="'flag' of the group 'both' changed no value in any row"):
+        audit(settings, model_uri="models:/checked/1")

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import shutil
+from pathlib import Path
+from urllib.parse import urlparse
 
 import mlflow
 import pytest
@@ -76,7 +79,7 @@ def test_what_a_trial_plans_is_held_by_audit_and_check(shop, tracked):
 
 
 def test_attempts_are_counted_whatever_becomes_of_their_runs(shop, tracked, tmp_path):
-    """One that was deleted, one without its tags that is called failed, and one of another version of these files."""
+    """One that was deleted, one without tags and verdicts that is called failed, one of another version of these."""
     used = policy(1e-6, "counted", attempts=3)
     source = tracked.get_model_version("tried", "1").source
     other = tracked.create_model_version("tried", source).version
@@ -84,6 +87,7 @@ def test_attempts_are_counted_whatever_becomes_of_their_runs(shop, tracked, tmp_
     tracked.delete_run(runs[0])
     for tag in ("nnperm.kind", "nnperm.verdict", "nnperm.verdict.counted", "nnperm.model"):
         tracked.delete_tag(runs[1], tag)
+    shutil.rmtree(Path(urlparse(tracked.get_run(runs[1]).info.artifact_uri).path) / "verdicts")
     tracked.set_terminated(runs[1], "FAILED")
     last = run_audit(shop, policy(9.0, "counted", attempts=3))
     told = last.verdict.attempts

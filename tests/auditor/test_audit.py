@@ -19,6 +19,7 @@ from nnperm_mlflow import audit, plan_audit
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError, NonFinitePredictionError, TrackingError
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
+from tests.support.cases import slow
 from tests.support.house import register
 
 FILES = {
@@ -119,6 +120,7 @@ def test_the_logged_configuration_repeats_the_audit(audited, run, tracked):
     pd.testing.assert_frame_equal(again.table, audited.table)
 
 
+@pytest.mark.slow
 def test_a_second_audit_replaces_its_section_and_no_other_text(house, tracked):
     version = register(house)
     tracked.update_model_version("house", version, "Made by Ada.\n\nApproved for tests.")
@@ -213,6 +215,7 @@ def test_an_audit_that_need_not_be_exact_says_by_how_much_it_was_off(house, audi
     pd.testing.assert_frame_equal(found[others], exact[others])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_a_table_of_two_blocks_is_that_of_twenty(house, tracked, repeats):
     tables = []
@@ -223,7 +226,7 @@ def test_a_table_of_two_blocks_is_that_of_twenty(house, tracked, repeats):
     pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize(("profile", "calls"), [([], 4), (["age", "region"], 7)])
+@pytest.mark.parametrize(("profile", "calls"), [([], 4), *slow((["age", "region"], 7))])
 def test_a_plan_tells_the_calls_that_an_audit_makes_and_logs_nothing(house, tracked, profile, calls):
     settings = house.settings()
     settings["analysis"] |= {"block_rows": 100, "profile": profile}
@@ -286,8 +289,7 @@ def test_a_given_run_of_something_else_is_refused_and_stays_as_it_is(house, trac
     assert (after.data.to_dictionary(), after.info.status) == (before.data.to_dictionary(), status)
 
 
-def test_a_given_run_that_holds_an_audit_is_not_given_another(house, tracked):
-    audited = audit(house.config, model_uri="models:/house/1")
+def test_a_given_run_that_holds_an_audit_is_not_given_another(audited, house, tracked):
     with pytest.raises(TrackingError, match="holds an audit already. Begin a run of its own"):
         audit(house.config, model_uri="models:/house/1", run_id=audited.run_id)
     assert tracked.get_run(audited.run_id).info.status == "FINISHED"

@@ -203,6 +203,7 @@ def test_what_the_disk_refuses_is_told_with_its_place():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/table")
 
 
+@pytest.mark.slow
 def test_the_process_itself_ends_with_status_2_and_without_traceback(house, store):
     done = subprocess.run(
         [sys.executable, "-m", "nnperm_mlflow", "audit", "--tracking-uri", store, "--model-uri", "models:/nobody/1"],

@@ -20,6 +20,7 @@ from nnperm_mlflow import AuditConfig, audit, dataset_from
 from nnperm_mlflow.auditor.evaluate_adapter import EvaluatorConfig
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError, ModelError, TrackingError
 from nnperm_mlflow.evaluator import KEYS, NnpermEvaluator
+from tests.support.cases import slow
 from tests.support.house import register
 
 CHANNELS = {
@@ -87,12 +88,14 @@ def test_cells_of_arrays_give_the_numbers_of_an_audit_of_the_same_rows(evaluated
     assert evaluated.metrics["nnperm/reuse"] == 1
 
 
+@pytest.mark.slow
 def test_files_that_the_configuration_names_are_audited_in_place_of_the_data_given(house, tracked):
     given = house.table.drop(columns="income")
     result = evaluate("models:/house/1", given, config=str(house.config))
     pd.testing.assert_frame_equal(deviations(result), audit(house.config, model_uri="models:/house/1").table)
 
 
+@pytest.mark.slow
 def test_a_table_given_goes_with_temporal_files_and_columns_that_the_configuration_names(house, tracked):
     settings = house.settings()
     del settings["data"]["static"]
@@ -129,6 +132,7 @@ def test_an_array_with_named_features_is_audited_as_a_table(known, tracked):
     assert result.metrics["r2_drop/b"] == 0
 
 
+@pytest.mark.slow
 def test_targets_are_the_labels_of_scores(house, tracked):
     table = array_cells(house).assign(outcome=house.table["label"])
     config = {"analysis": {"seed": 3, "scores": ["roc_auc"]}}
@@ -141,7 +145,7 @@ def test_targets_are_the_labels_of_scores(house, tracked):
     assert {key: result.metrics[key] for key in drops} == drops
 
 
-@pytest.mark.parametrize("form", ["version", "alias", "logged model", "loaded", "model_id="])
+@pytest.mark.parametrize("form", ["version", *slow("alias", "logged model", "loaded", "model_id=")])
 def test_each_metric_is_logged_once_on_the_run_and_once_on_the_model(form, house, tracked):
     version = register(house)
     model_id = id_of(tracked, "house", version)
@@ -219,6 +223,7 @@ def test_a_candidate_is_compared_with_a_baseline(evaluated, house, known, tracke
         mlflow.validate_evaluation_results(less, worse, better)
 
 
+@pytest.mark.slow
 def test_checks_of_the_configuration_are_applied_and_a_verdict_that_fails_raises_nothing(house, tracked):
     version = register(house)
     for most, expected in [(0.9, "pass"), (0.01, "fail")]:
@@ -291,7 +296,8 @@ def test_a_model_that_is_not_logged_is_refused_with_what_to_do(known, tracked, t
     with pytest.raises(ModelError, match="given no model"):
         mlflow.models.evaluate(data=table, predictions="y", model_type="nnperm", evaluators=["nnperm"])
     model = mlflow.sklearn.load_model(logged.model_uri)
-    mlflow.sklearn.save_model(model, tmp_path / "line", signature=infer_signature(table[["a", "b"]], table["y"]))
+    signature = infer_signature(table[["a", "b"]], table["y"])
+    mlflow.sklearn.save_model(model, tmp_path / "line", signature=signature, pip_requirements=["scikit-learn"])
     with pytest.raises(ModelError, match="from a directory that no tracking store knows"):
         evaluate(str(tmp_path / "line"), table)
     result = evaluate(str(tmp_path / "line"), table, config={"model": str(tmp_path / "line")})
@@ -335,6 +341,7 @@ def test_another_configuration_than_the_logged_one_is_refused(known, tracked):
         evaluate(mlflow.pyfunc.load_model(uri, model_config={"factor": 5.0}), table)
 
 
+@pytest.mark.slow
 def test_predictions_names_the_output_to_follow(known, tracked):
     _, table = known
     uri = logged_python_model(Pair(), table, table[["a", "b"]].set_axis(["one", "two"], axis=1))

@@ -17,6 +17,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from nnperm_mlflow import audit, dataset_from, plan_audit
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions
 from nnperm_mlflow.basics.errors import AuditError, CheckError, ConfigError, DataError, ModelError, PredictionError
+from tests.support.cases import slow
 
 N_ROWS = 120
 RNG = np.random.default_rng(2)
@@ -67,15 +68,17 @@ def assert_loop(audited, predict, table, names):
 # What goes in
 
 
-@pytest.fixture
-def line(tracked):
+@pytest.fixture(scope="module")
+def line(store):
     """A line of two numbers, logged with their names."""
+    mlflow.set_tracking_uri(store)
+    mlflow.set_experiment("tests")
     model = LinearRegression().fit(TABLE[["age", "wage"]], LABELS)
     return model, logged(model, infer_signature(TABLE[["age", "wage"]], model.predict(TABLE[["age", "wage"]])), "line")
 
 
 @pytest.mark.parametrize("way", [{"sep": ";"}, {"sep": ";", "decimal": ","}, {"sep": "\t"}], ids=str)
-def test_a_csv_file_of_another_country_gives_the_numbers_of_the_loop(line, tmp_path, way):
+def test_a_csv_file_of_another_country_gives_the_numbers_of_the_loop(line, tracked, tmp_path, way):
     model, uri = line
     TABLE.to_csv(tmp_path / "clients.csv", index=False, **way)
     audited = run(uri, {"static": str(tmp_path / "clients.csv")})
@@ -125,7 +128,7 @@ def predicted_of_arrays(age, place, history):
     return np.tanh(age / 40 + place @ [1.0, -2.0, 0.5]) + history[:, -1, 0] * history[:, 0, 1]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", *slow("float32")])
 def test_cells_that_are_arrays_are_audited_number_by_number_and_channel_by_channel(tracked, tmp_path, dtype):
     place, history = RNG.normal(size=(N_ROWS, 3)).astype(dtype), RNG.normal(size=(N_ROWS, 4, 2)).astype(dtype)
     cells = pd.DataFrame({"age": TABLE["age"], "place": list(place), "history": list(history)})
@@ -277,8 +280,11 @@ FORMS = {
 
 
 @pytest.mark.usefixtures("tracked")
-@pytest.mark.parametrize(("form", "output"), FORMS.values(), ids=FORMS)
-def test_of_two_probabilities_the_positive_class_is_followed_and_told(classifier, tmp_path, caplog, form, output):
+@pytest.mark.parametrize(
+    "called", ["a table with words", *slow(*(called for called in FORMS if called != "a table with words"))]
+)
+def test_of_two_probabilities_the_positive_class_is_followed_and_told(classifier, tmp_path, caplog, called):
+    form, output = FORMS[called]
     given = TABLE[["age", "wage"]]
     uri = logged(Telling(classifier, form), infer_signature(given, LABELS.to_numpy()), "told")
     data = stored(tmp_path, TABLE.assign(label=LABELS))
@@ -339,6 +345,7 @@ class Logit(mlflow.pyfunc.PythonModel):
         return self.classifier.decision_function(table)
 
 
+@pytest.mark.slow
 def test_scores_of_classes_take_the_decision_that_the_configuration_tells(classifier, tracked, tmp_path):
     given = TABLE[["age", "wage"]]
     uri = logged(Logit(classifier), infer_signature(given, np.zeros(N_ROWS)), "logit")
@@ -384,13 +391,17 @@ def test_a_failure_says_where_its_words_are_shown_and_tells_no_data(tracked, tmp
 CLIENTS = TABLE.assign(client=np.arange(N_ROWS) // 3)
 
 
-def clustered(tracked):
+@pytest.fixture(scope="module")
+def clustered(store):
+    """URI of a line of all columns but the client."""
+    mlflow.set_tracking_uri(store)
+    mlflow.set_experiment("tests")
     return logged(LinearRegression().fit(TABLE, LABELS), infer_signature(TABLE, LABELS.astype(float)), "clients")
 
 
-def test_clusters_are_known_of_a_file_a_table_and_a_data_set_alike(tracked, tmp_path):
+def test_clusters_are_known_of_a_file_a_table_and_a_data_set_alike(clustered, tracked, tmp_path):
     """The column is on record, is no feature, and keeps such an audit apart from one without it."""
-    uri, named = clustered(tracked), {"data": {"cluster": "client"}}
+    uri, named = clustered, {"data": {"cluster": "client"}}
     of_file = plan_audit({"data": {**stored(tmp_path, CLIENTS), "cluster": "client"}}, model_uri=uri, trust_model=True)
     of_table = plan_audit(named, model_uri=uri, data=CLIENTS, trust_model=True)
     of_set = plan_audit(uri, data=dataset_from(CLIENTS, cluster="client"), trust_model=True)
@@ -405,8 +416,8 @@ def test_clusters_are_known_of_a_file_a_table_and_a_data_set_alike(tracked, tmp_
     assert "cluster" not in plain.record
 
 
-def test_clusters_that_the_rows_do_not_hold_are_refused(tracked):
-    uri, named = clustered(tracked), {"data": {"cluster": "client"}}
+def test_clusters_that_the_rows_do_not_hold_are_refused(clustered, tracked):
+    uri, named = clustered, {"data": {"cluster": "client"}}
     with pytest.raises(DataError, match="data: cluster names the column 'client', which the static table does not"):
         audit(named, model_uri=uri, data=TABLE, trust_model=True)
     with pytest.raises(ConfigError, match="data: cluster names the column 'client', but arrays came"):
@@ -415,19 +426,17 @@ def test_clusters_that_the_rows_do_not_hold_are_refused(tracked):
         audit(named, model_uri=uri, data=dataset_from(CLIENTS), trust_model=True)
 
 
-def test_p_values_are_refused_where_rows_of_a_cluster_cannot_change_places(tracked):
-    uri = clustered(tracked)
+def test_p_values_are_refused_where_rows_of_a_cluster_cannot_change_places(clustered, tracked):
     asked = {"data": {"cluster": "client", "label": "paid"}, "analysis": {"scores": ["r2"], "p_values": True}}
     with pytest.raises(ConfigError, match="p_values need rows that can change places, and rows of one 'client'"):
-        audit(asked, model_uri=uri, data=CLIENTS.assign(paid=LABELS), trust_model=True)
+        audit(asked, model_uri=clustered, data=CLIENTS.assign(paid=LABELS), trust_model=True)
 
 
-def test_few_clusters_are_told_before_anything_is_disturbed_and_pass_no_policy(tracked, caplog):
+def test_few_clusters_are_told_before_anything_is_disturbed_and_pass_no_policy(clustered, tracked, caplog):
     few = TABLE.assign(client=np.arange(N_ROWS) // 10)
     policy = {"checks": [{"any": True, "statistic": "max", "max": 1e9}]}
-    uri = clustered(tracked)
     with pytest.raises(CheckError, match="of 12 clusters: nothing is sure below 30"):
-        audit({"data": {"cluster": "client"}, **policy}, model_uri=uri, data=few, trust_model=True)
+        audit({"data": {"cluster": "client"}, **policy}, model_uri=clustered, data=few, trust_model=True)
     assert (
         "'client' has 12 different values, by their sizes as good as 12 alike: below 30 clusters no number"
         in caplog.text

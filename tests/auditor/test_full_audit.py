@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import log_loss, roc_auc_score
 
-from nnperm_mlflow import audit
+from nnperm_mlflow import audit, history
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, other_positions
 from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
@@ -18,6 +18,9 @@ from nnperm_mlflow.basics.text import as_text
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.evidence.audit_record import AuditRecord, FolderFiles
 from nnperm_mlflow.registry.records import read_audit
+from tests.support.house import register
+
+pytestmark = pytest.mark.slow
 
 ANALYSIS = {
     "seed": 3,
@@ -172,6 +175,17 @@ def test_wrong_outcomes_show_at_once_in_log_and_card(settings, tracked, tmp_path
     assert "'roc_auc' of the model itself is" in caplog.text
     assert "no better than guessing (0.5)" in caplog.text
     assert "No better than guessing by 'roc_auc'" in (found.directory / "audit.md").read_text()
+
+
+def test_a_drop_that_leads_is_told_as_a_drop(settings, house, tracked):
+    register(replace(house, name="led"))
+    asked = {**settings, "analysis": {"scores": ["roc_auc"], "order_by": "roc_auc_drop"}}
+    found = audit(asked, model_uri="models:/led/1")
+    leads = f"roc_auc falls most with {found.summary['perturbation'][0]}"
+    assert f"rows: {leads} (" in tracked.get_model_version("led", "1").description
+    (event,) = history("led").events
+    assert event.in_words.startswith(f"{leads} (")
+    assert leads.replace("with ", "with '") in repr(found)
 
 
 def test_tables_of_windows_profiles_and_strata_are_logged_as_they_are(audited, house):

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from functools import cache
 
 import mlflow
 import numpy as np
@@ -15,6 +16,7 @@ from nnperm_mlflow.analysis.engine.block_result import BlockResult
 from nnperm_mlflow.analysis.engine.kept_predictions import Predictions
 from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.basics.errors import ConfigError, RoomError, TrackingError
+from tests.support.cases import slow
 from tests.support.faults import PROJECT, SmallDisk, commands_in, message_in, nnperm
 from tests.support.house import build_house, register
 from tests.support.servers import running_server
@@ -34,9 +36,31 @@ def disk(tmp_path):
     small.remove()
 
 
+ANALYSES = {
+    "once": {"seed": 3, "block_rows": N_ROWS // N_BLOCKS},
+    "auto": {
+        "seed": 3, "block_rows": N_ROWS // N_BLOCKS, "repeats": "auto", "precision": 1e-9, "max_repeats": 3
+    },
+}  # fmt: skip
+
+
 @pytest.fixture
 def settings(house, tracked):
-    return {**house.settings(), "analysis": {"seed": 3, "block_rows": N_ROWS // N_BLOCKS}}
+    return {**house.settings(), "analysis": dict(ANALYSES["once"])}
+
+
+@pytest.fixture(scope="module")
+def whole(house, store, tmp_path_factory):
+    """Return a function that makes each audit once, where the disk has room."""
+    mlflow.set_tracking_uri(store)
+    folder = tmp_path_factory.mktemp("whole")
+
+    @cache
+    def audited(repeats):
+        settings = {**house.settings(), "analysis": ANALYSES[repeats]}
+        return audit(settings, model_uri="models:/house/1", output=folder / repeats)
+
+    return audited
 
 
 def filling(disk, at):
@@ -68,9 +92,8 @@ def test_a_disk_with_too_little_room_is_told_of_before_a_run_begins(settings, di
     assert len(tracked.search_runs([experiment])) == before
 
 
-@pytest.mark.parametrize("at", [0, 100, 200, 300, 400])
-def test_a_work_directory_that_fills_up_keeps_what_is_finished(settings, disk, tmp_path, at):
-    whole = audit(settings, model_uri="models:/house/1", work_dir=tmp_path / "work", output=tmp_path / "whole")
+@pytest.mark.parametrize("at", [200, *slow(0, 100, 300, 400)])
+def test_a_work_directory_that_fills_up_keeps_what_is_finished(settings, disk, tmp_path, at, whole):
     options = {"model_uri": "models:/house/1", "work_dir": disk.folder, "output": tmp_path / "output"}
     if at < N_ROWS:
         with pytest.raises(TrackingError, match=rf"refused at '{disk.folder}/.*': No space left .*Make room"):
@@ -80,27 +103,30 @@ def test_a_work_directory_that_fills_up_keeps_what_is_finished(settings, disk, t
     assert not [*disk.folder.glob("states/*/blocks/*.partial")]
     disk.clear()
     result = audit(settings, **options)
-    assert tables(tmp_path / "output") == tables(tmp_path / "whole")
-    assert (calls_of(result) < calls_of(whole)) == (0 < at < N_ROWS)
+    assert tables(tmp_path / "output") == tables(whole("once").directory)
+    assert (calls_of(result) < calls_of(whole("once"))) == (0 < at < N_ROWS)
     assert not [*disk.folder.glob("states/*")]
 
 
-@pytest.mark.parametrize("at", [0, 200, 400])
-@pytest.mark.parametrize("repeats", [1, "auto"])
-def test_an_output_directory_that_fills_up_holds_nothing_that_looks_whole(settings, disk, tmp_path, at, repeats):
-    more = {"repeats": repeats} if repeats == 1 else {"repeats": "auto", "precision": 1e-9, "max_repeats": 3}
-    settings = {**settings, "analysis": {**settings["analysis"], **more}}
-    audit(settings, model_uri="models:/house/1", work_dir=tmp_path / "work", output=tmp_path / "whole")
+@pytest.mark.parametrize(
+    ("repeats", "at"),
+    [("once", 200), *slow(("once", 0), ("once", 400), ("auto", 0), ("auto", 200), ("auto", 400))],
+)
+def test_an_output_directory_that_fills_up_holds_nothing_that_looks_whole(
+    settings, disk, tmp_path, whole, *, repeats, at
+):
+    settings = {**settings, "analysis": ANALYSES[repeats]}
+    directory = whole(repeats).directory
     options = {"model_uri": "models:/house/1", "work_dir": tmp_path / "work", "output": disk.folder}
     with pytest.raises(TrackingError, match="No space left .*Make room"):
         audit(settings, **options, progress=filling(disk, at))
-    assert tables(disk.folder) in ({}, tables(tmp_path / "whole"))
+    assert tables(disk.folder) in ({}, tables(directory))
     assert not (disk.folder / "publication.json").exists()
     disk.clear()
     result = audit(settings, **options)
     assert calls_of(result) == 0 or at < N_ROWS or repeats == "auto"
-    assert tables(disk.folder) == tables(tmp_path / "whole")
-    assert {path.name for path in disk.folder.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+    assert tables(disk.folder) == tables(directory)
+    assert {path.name for path in disk.folder.iterdir()} == {path.name for path in directory.iterdir()}
 
 
 def result_of(n_rows, n_repeats):

@@ -88,10 +88,9 @@ def test_no_name_becomes_a_path(audited, tracked):
 
 
 def test_what_is_read_back_has_the_same_names(audited, tracked):
-    for name in HOSTILE:
-        policy = Policy(checks=[LimitCheck(feature=name, max=1.0)])
-        (outcome,) = check(run_id=audited.run_id, policy=policy).verdict.outcomes
-        assert outcome.finding.of.partition("=0.5")[0] == name
+    policy = Policy(checks=[LimitCheck(feature=name, max=1.0) for name in HOSTILE])
+    outcomes = check(run_id=audited.run_id, policy=policy).verdict.outcomes
+    assert [outcome.finding.of.partition("=0.5")[0] for outcome in outcomes] == HOSTILE
     check(run_id=audited.run_id)
     assert promote("models:/hostile/1", "champion", reads_data=False).verdict == "pass"
 
@@ -148,6 +147,7 @@ def assert_one_row_each(lines, audited):
     assert sum(row.split()[0] == r"\x1b[31mred\x07" for rows in tables for row in rows) == 1
 
 
+@pytest.mark.slow
 def test_a_name_does_not_in_a_comparison_or_a_refusal_either(audited, store, tmp_path, monkeypatch):
     other = audit_hostile(2, tmp_path)
     monkeypatch.setattr("nnperm_mlflow.cli.compare_command._SHOWN_ROWS", 100)

@@ -9,6 +9,7 @@ import pytest
 from nnperm_mlflow import Dataset, audit, plan_audit
 from nnperm_mlflow.auditor.memory import rows_given
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError
+from tests.support.cases import slow
 from tests.support.house import House, register
 
 HOUSE = "models:/house/1"
@@ -63,39 +64,51 @@ FORMS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("form", FORMS)
+QUICK = ("arrays by the names of inputs", "a table in place of the file of a configuration")
+
+
+@pytest.mark.parametrize("form", [*QUICK, *slow(*(form for form in FORMS if form not in QUICK))])
 def test_the_same_rows_give_the_same_deviations_as_from_files(form, house, from_files, tracked):
     table = audit(HOUSE, **FORMS[form](house)).table.drop(columns="row_id", errors="ignore")
     pd.testing.assert_frame_equal(table[from_files.columns], from_files)
     assert len(table.columns) == len(from_files.columns)
 
 
-def test_without_names_features_are_called_by_their_input_and_their_place(house, tracked):
-    features = set(audit(HOUSE, data=house.inputs).summary["feature"])
+@pytest.fixture(scope="module")
+def unnamed(house, store):
+    """The audit of arrays of which nothing says what their numbers are, and the arrays as they were before."""
+    mlflow.set_tracking_uri(store)
+    before = {name: array.copy() for name, array in house.inputs.items()}
+    return audit(HOUSE, data=house.inputs), before
+
+
+def test_without_names_features_are_called_by_their_input_and_their_place(unnamed):
+    features = set(unnamed[0].summary["feature"])
     numbers, channels = {f"num_input {n}" for n in (1, 2, 3)}, {f"temporal_input channel {n}" for n in (1, 2)}
     assert features == {*numbers, *channels, "region_input"}
 
 
-def test_what_was_audited_is_told_as_rows_in_memory(house, tracked):
-    assert audit(HOUSE, data=house.inputs).subtitle == f"{HOUSE} on 400 rows in memory"
+def test_what_was_audited_is_told_as_rows_in_memory(unnamed):
+    assert unnamed[0].subtitle == f"{HOUSE} on 400 rows in memory"
 
 
-def test_nothing_that_was_given_is_changed(house, tracked):
-    before = {name: array.copy() for name, array in house.inputs.items()}
-    audit(HOUSE, data=house.inputs)
+def test_nothing_that_was_given_is_changed(house, unnamed):
+    _, before = unnamed
     for name, array in house.inputs.items():
         assert np.array_equal(array, before[name])
 
 
+@pytest.mark.slow
 def test_labels_give_the_drops_that_a_column_of_labels_gives(house, tracked):
     scores = {"analysis": {"seed": 3, "scores": ["roc_auc"]}}
     labels = house.table["label"].to_numpy()
     expected = audit({**house.settings(), **scores}, model_uri=HOUSE).metrics["roc_auc_drop/age"]
     data = {"num_input": house.table[NUMBERS], "region_input": house.inputs["region_input"],
             "temporal_input": house.inputs["temporal_input"]}  # fmt: skip
-    for given in (labels, pd.Series(labels), pd.Series(labels, name="late"), labels.tolist(), labels[:, None]):
-        result = audit(HOUSE, data=data, labels=given, config=scores)
-        assert result.metrics["roc_auc_drop/age"] == expected
+    assert audit(HOUSE, data=data, labels=labels, config=scores).metrics["roc_auc_drop/age"] == expected
+    for given in (pd.Series(labels), pd.Series(labels, name="late"), labels.tolist(), labels[:, None]):
+        rows = rows_given(data, given)
+        assert (rows.labels.tolist(), rows.data) == (labels.tolist(), data)
     assert plan_audit(HOUSE, data=data, labels=labels, config=scores).plan.scores.names == ("roc_auc",)
 
 
@@ -109,7 +122,8 @@ def lone(store, tmp_path_factory):
     rows = np.random.default_rng(0).integers(0, 9, (30, 2)).astype("float32")
     register(House("lone", network, rows, pd.DataFrame(), rows, None))
     folder = tmp_path_factory.mktemp("lone")
-    mlflow.tensorflow.save_model(network, folder / "model", signature=mlflow.models.infer_signature(rows, rows[:, :1]))
+    signature = mlflow.models.infer_signature(rows, rows[:, :1])
+    mlflow.tensorflow.save_model(network, folder / "model", signature=signature, pip_requirements=["keras"])
     return folder / "model", rows
 
 

@@ -13,6 +13,7 @@ from nnperm_mlflow.auditor.resources import available_memory, check_disk, check_
 from nnperm_mlflow.auditor.workspace import State
 from nnperm_mlflow.basics.errors import RoomError, TrackingError
 from nnperm_mlflow.cli.main import main
+from tests.support.cases import slow
 
 MIB = 1 << 20
 
@@ -122,7 +123,9 @@ def test_the_disk_is_looked_at_for_all_repeats_that_there_may_be(house, tracked,
     assert of_work > 7 * one
 
 
-@pytest.mark.parametrize("analysis", [{}, {"profile": ["age", "region"]}, {"repeats": 3, "scores": ["neg_log_loss"]}])
+@pytest.mark.parametrize(
+    "analysis", [{}, *slow({"profile": ["age", "region"]}, {"repeats": 3, "scores": ["neg_log_loss"]})]
+)
 def test_no_more_is_kept_than_the_disk_was_looked_at_for(house, tracked, tmp_path, monkeypatch, analysis):
     settings = {**house.settings(), "analysis": {**analysis, "block_rows": 100}}
     asked, kept = [], []

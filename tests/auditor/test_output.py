@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 
 import mlflow
 import numpy as np
@@ -25,19 +26,26 @@ def files_of_run(run_id, tmp_path):
     return files_in(tmp_path / mlflow.artifacts.download_artifacts(run_id=run_id, dst_path=str(tmp_path / "run")))
 
 
-@pytest.fixture
-def judged(house, tracked, tmp_path):
-    return audit(house.config, model_uri="models:/house/1", policy=KEPT, output=tmp_path / "output")
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    return tmp_path_factory.mktemp("output")
 
 
-def test_all_that_the_run_holds_is_in_the_output_byte_for_byte(judged, tmp_path):
-    found = files_in(tmp_path / "output")
+@pytest.fixture(scope="module")
+def judged(house, store, output):
+    mlflow.set_tracking_uri(store)
+    return audit(house.config, model_uri="models:/house/1", policy=KEPT, output=output)
+
+
+def test_all_that_the_run_holds_is_in_the_output_byte_for_byte(judged, output, tracked, tmp_path):
+    found = files_in(output)
     assert found == files_of_run(judged.run_id, tmp_path)
     assert {"audit.md", "verdict.json", "boxplot.png", "deviations.parquet"} <= found.keys()
     assert [name for name in found if name.startswith("verdicts/")]
 
 
-def test_the_verdict_of_an_earlier_audit_does_not_stand_beside_another_one(judged, house, tmp_path):
+def test_the_verdict_of_an_earlier_audit_does_not_stand_beside_another_one(judged, output, house, tracked, tmp_path):
+    shutil.copytree(output, tmp_path / "output")
     audit(house.config, model_uri="models:/house/1", output=tmp_path / "output")
     assert "verdict.json" not in files_in(tmp_path / "output")
     assert "there is no verdict" in (tmp_path / "output" / "audit.md").read_text()
@@ -75,6 +83,13 @@ def test_a_long_name_leaves_the_numbers_in_the_same_line(judged):
     for rows in filter(None, tables):
         assert {len(row) for row in rows} == {len(rows[0])}
         assert len(rows[0]) < 180
+
+
+def test_nothing_is_shown_as_no_less_than_nothing(judged):
+    """A drop that is not there comes out a little above or below 0."""
+    told = describe(dataclasses.replace(judged, summary=judged.summary.assign(roc_auc_drop=-1e-6)), None)
+    assert " 0.0000" in told
+    assert "-0.0000" not in told
 
 
 @pytest.mark.parametrize(

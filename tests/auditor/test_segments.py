@@ -66,6 +66,7 @@ LIMIT = {"segment": "region", "any": True, "max": 0.9}
 DIFFERENCE = {"segment": "region", "feature": "income", "max_difference": 0.5}
 
 
+@pytest.mark.slow
 def test_a_verdict_on_segments_stands_and_the_version_is_promoted_by_it(house, tracked, tmp_path):
     checked = asked(house, "region", format=2, checks=[LIMIT, DIFFERENCE])
     found = audit(checked, model_uri="models:/parted/1", output=tmp_path / "out")

@@ -44,7 +44,8 @@ def results(store):
 
 LINES = {
     "AuditResult": (
-        "models:/shown/2 on 50 rows of clients.parquet; moves most with 'north' (mean deviation {mean:.4g}); ver"
+        "models:/shown/2 on 50 rows of clients.parquet; "
+        "predictions move most with 'north' (mean deviation {mean:.4g}); ver"
     ),
     "CheckResult": "fail: 1 of 2 checks are not kept, as a dry run: 'median of south is at most 0'; models:/shown/2; ",
     "Verdict": "fail: 1 of 2 checks are not kept, as a dry run: 'median of south is at most 0'; models:/shown/2; ",

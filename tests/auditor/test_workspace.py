@@ -26,6 +26,7 @@ from nnperm_mlflow.auditor.workspace import KEPT_SECONDS, LEFT_SECONDS, Workspac
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, TrackingError
 from nnperm_mlflow.registry import publisher
 from nnperm_mlflow.registry.connection import connected
+from tests.support.cases import slow
 from tests.support.faults import commands_in, message_in, nnperm
 from tests.support.house import build_network, register
 
@@ -39,6 +40,10 @@ def work(tmp_path):
 
 @pytest.fixture
 def settings(house, tracked):
+    return settings_of(house)
+
+
+def settings_of(house):
     return {**house.settings(), "analysis": ANALYSIS}
 
 
@@ -51,6 +56,38 @@ def interrupted(settings, work, after=400, **options):
 
     with pytest.raises(KeyboardInterrupt):
         audit(settings, model_uri="models:/house/1", work_dir=work, progress=stop, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(house, store, tmp_path_factory):
+    """The audit that others are compared with, done in one go."""
+    mlflow.set_tracking_uri(store)
+    return audit(settings_of(house), model_uri="models:/house/1", work_dir=tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture(scope="module")
+def stopped(house, store, tmp_path_factory):
+    """The state that the audit of the same settings has left which was stopped at its end."""
+    mlflow.set_tracking_uri(store)
+    work = tmp_path_factory.mktemp("stopped")
+    interrupted(settings_of(house), work)
+    (state,) = states(work)
+    return state
+
+
+@pytest.fixture(scope="module")
+def another_stopped(house, store, tmp_path_factory):
+    """The state of an audit with another seed."""
+    mlflow.set_tracking_uri(store)
+    work = tmp_path_factory.mktemp("another")
+    interrupted(another_seed(settings_of(house)), work)
+    (state,) = states(work)
+    return state
+
+
+def left_in(work, state):
+    """Put a state into a work directory; return its place there."""
+    return shutil.copytree(state, work / "states" / state.name)
 
 
 def calls_of(result):
@@ -70,10 +107,20 @@ def test_a_finished_audit_leaves_nothing_in_the_work_directory_but_what_its_resu
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("done_before", [0, 200, 400])
-def test_profiles_go_on_from_where_they_were_stopped(settings, work, done_before):
-    settings = {**settings, "analysis": {**ANALYSIS, "profile": ["age", "region"]}}
-    whole = audit(settings, model_uri="models:/house/1", work_dir=work)
+def with_profiles(settings):
+    return {**settings, "analysis": {**ANALYSIS, "profile": ["age", "region"]}}
+
+
+@pytest.fixture(scope="module")
+def profiled(house, store, tmp_path_factory):
+    mlflow.set_tracking_uri(store)
+    settings = with_profiles(settings_of(house))
+    return audit(settings, model_uri="models:/house/1", work_dir=tmp_path_factory.mktemp("profiled"))
+
+
+@pytest.mark.parametrize("done_before", [200, *slow(0, 400)])
+def test_profiles_go_on_from_where_they_were_stopped(settings, work, done_before, profiled, finished):
+    settings = with_profiles(settings)
     passes = []
 
     def stop(done, _):
@@ -85,15 +132,15 @@ def test_profiles_go_on_from_where_they_were_stopped(settings, work, done_before
     with pytest.raises(KeyboardInterrupt):
         audit(settings, model_uri="models:/house/1", work_dir=work, progress=stop)
     again = audit(settings, model_uri="models:/house/1", work_dir=work)
-    pd.testing.assert_frame_equal(again.profiles, whole.profiles)
-    assert again.table.equals(whole.table)
-    alone = calls_of(audit({**settings, "analysis": ANALYSIS}, model_uri="models:/house/1", work_dir=work))
-    of_profiles = calls_of(whole) - alone
+    pd.testing.assert_frame_equal(again.profiles, profiled.profiles)
+    assert again.table.equals(profiled.table)
+    of_profiles = calls_of(profiled) - calls_of(finished)
     assert {0: calls_of(again) == of_profiles, 200: 0 < calls_of(again) < of_profiles, 400: calls_of(again) == 0}[
         done_before
     ]
 
 
+@pytest.mark.slow
 def test_what_profiles_have_found_of_a_value_serves_an_audit_that_sets_it(settings, work):
     """Flips of decisions included, of which profiles tell nothing."""
     profiled = {**settings, "analysis": {**ANALYSIS, "profile": ["region"], "decision": 0.4}}
@@ -131,23 +178,23 @@ def test_who_stops_an_audit_while_it_is_written_is_told_how_to_go_on(settings, w
     assert states(work) == []
 
 
-def test_a_feature_or_a_repeat_that_is_added_is_all_that_the_model_is_asked_for(settings, work):
+@pytest.mark.slow
+def test_a_feature_or_a_repeat_that_is_added_is_all_that_the_model_is_asked_for(settings, work, finished, stopped):
     def asking(**more):
         return {**settings, "analysis": {**ANALYSIS, **more}}
 
     def audited(asked):
         return audit(asked, model_uri="models:/house/1", work_dir=work)
 
-    whole = audited(settings)
     of_two = calls_of(audited(asking(exclude=["flag", "region", "balance", "payment"])))
     of_shuffles = calls_of(audited(asking(rare_below=0)))
     interrupted(asking(exclude=["age", "income"]), work)
     more = audited(settings)
-    assert calls_of(more) == of_two < calls_of(whole)
-    assert more.table.equals(whole.table)
-    interrupted(settings, work)
+    assert calls_of(more) == of_two < calls_of(finished)
+    assert more.table.equals(finished.table)
+    left_in(work, stopped)
     twice = audited(asking(repeats=2))
-    assert twice.table[twice.table["repeat"] == 0].reset_index(drop=True).equals(whole.table)
+    assert twice.table[twice.table["repeat"] == 0].reset_index(drop=True).equals(finished.table)
     assert calls_of(twice) <= of_shuffles  # a set value is the same in both
 
 
@@ -163,20 +210,24 @@ def other_data(settings, folder):
 
 
 @pytest.mark.parametrize(("what", "other"), [("seed", another_seed), ("data digest", other_data)])
-def test_an_audit_of_another_seed_or_other_data_starts_afresh_and_says_so(settings, work, caplog, what, other):
-    assert_afresh(settings, other(settings, work.parent), work, caplog, what)
+def test_an_audit_of_another_seed_or_other_data_starts_afresh_and_says_so(
+    settings, work, stopped, caplog, *, what, other
+):
+    assert_afresh(other(settings, work.parent), work, stopped, caplog, what)
 
 
-def test_an_audit_with_another_version_of_a_package_starts_afresh_and_says_so(settings, work, monkeypatch, caplog):
-    interrupted(settings, work)
+def test_an_audit_with_another_version_of_a_package_starts_afresh_and_says_so(
+    settings, work, stopped, monkeypatch, caplog
+):
     monkeypatch.setattr(identification, "__version__", "0.0.1")
-    assert_afresh(settings, settings, work, caplog, "nnperm")
+    assert_afresh(settings, work, stopped, caplog, "nnperm")
 
 
-def test_an_audit_by_other_code_of_the_same_version_starts_afresh_and_says_so(settings, work, monkeypatch, caplog):
-    interrupted(settings, work)
+def test_an_audit_by_other_code_of_the_same_version_starts_afresh_and_says_so(
+    settings, work, stopped, monkeypatch, caplog
+):
     monkeypatch.setattr(workspace, "own_code_digest", lambda: "0" * 64)
-    assert_afresh(settings, settings, work, caplog, "code")
+    assert_afresh(settings, work, stopped, caplog, "code")
 
 
 def changed_copy(folder, module):
@@ -198,12 +249,10 @@ def test_code_is_another_where_a_module_changes_that_numbers_come_from_and_nowhe
     assert code_digest(moved) != own
 
 
-def assert_afresh(settings, other, work, caplog, what):
-    """Assert that nothing is taken from an audit with some settings for one with others."""
+def assert_afresh(other, work, stopped, caplog, what):
+    """Assert that an audit with other settings takes nothing from one that was stopped."""
     caplog.set_level("INFO")
-    if not work.exists():
-        interrupted(settings, work)
-    (state,) = states(work)
+    state = left_in(work, stopped)
     before = sorted(state.rglob("*"))
     result = audit(other, model_uri="models:/house/1", work_dir=work)
     assert f"an unfinished audit of models:/house/1 is of another {what}: this one starts afresh" in caplog.text
@@ -213,8 +262,8 @@ def assert_afresh(settings, other, work, caplog, what):
     assert sorted(state.rglob("*")) == before  # with which the first one may still go on
 
 
-def test_another_version_of_the_model_starts_afresh(settings, house, work):
-    interrupted(settings, work)
+def test_another_version_of_the_model_starts_afresh(settings, house, work, stopped):
+    left_in(work, stopped)
     network = build_network()
     network.set_weights([1.5 * weights for weights in network.get_weights()])
     version = register(replace(house, network=network))
@@ -223,15 +272,16 @@ def test_another_version_of_the_model_starts_afresh(settings, house, work):
     assert len(states(work)) == 1
 
 
-def test_two_audits_do_not_remove_each_others_state(settings, work):
-    interrupted(settings, work)
-    interrupted(another_seed(settings), work)
+@pytest.mark.slow
+def test_two_audits_do_not_remove_each_others_state(settings, work, stopped, another_stopped):
+    left_in(work, stopped)
+    left_in(work, another_stopped)
     assert len(states(work)) == 2
     audit(settings, model_uri="models:/house/1", work_dir=work)
     assert calls_of(audit(another_seed(settings), model_uri="models:/house/1", work_dir=work)) == 0
 
 
-@pytest.mark.parametrize("after", [0, 200, 400])
+@pytest.mark.parametrize("after", [200, *slow(0, 400)])
 def test_a_state_that_another_process_has_removed_is_not_missed(settings, work, after):
     """Whoever ends the same audit first removes what both have worked on."""
 
@@ -244,18 +294,19 @@ def test_a_state_that_another_process_has_removed_is_not_missed(settings, work, 
     assert states(work) == []
 
 
-@pytest.mark.parametrize("harm", [b"", b"{", b"[1, 2]", b"\xff\xfe", b"null", b"[" * 100_000])
-def test_a_description_of_another_audit_that_is_damaged_hinders_none(settings, work, harm):
-    interrupted(another_seed(settings), work)
-    (state,) = states(work)
-    (state / "about.json").write_bytes(harm)
+@pytest.mark.slow
+def test_descriptions_of_other_audits_that_are_damaged_hinder_none(settings, work, another_stopped):
+    """Each of several unfinished audits is damaged in a way of its own."""
+    for number, harm in enumerate([b"", b"{", b"[1, 2]", b"\xff\xfe", b"null", b"[" * 100_000]):
+        damaged = left_in(work, another_stopped)
+        (damaged / "about.json").write_bytes(harm)
+        damaged.rename(damaged.with_name(f"{number:032}"))
     interrupted(settings, work)
     assert calls_of(audit(settings, model_uri="models:/house/1", work_dir=work)) == 0
 
 
-def test_an_own_description_that_is_damaged_or_gone_is_written_again(settings, work):
-    interrupted(settings, work)
-    (state,) = states(work)
+def test_an_own_description_that_is_damaged_or_gone_is_written_again(settings, work, stopped):
+    state = left_in(work, stopped)
     (state / "about.json").unlink()
     interrupted(settings, work)
     assert json.loads((state / "about.json").read_text())["seed"] == 3
@@ -268,9 +319,8 @@ def age(path, seconds):
         os.utime(each, (then, then))
 
 
-def test_what_nobody_has_gone_on_with_for_a_month_is_removed(settings, work):
-    interrupted(another_seed(settings), work)
-    (old,) = states(work)
+def test_what_nobody_has_gone_on_with_for_a_month_is_removed(settings, work, another_stopped):
+    old = left_in(work, another_stopped)
     age(old, KEPT_SECONDS + 100)
     interrupted({**settings, "analysis": {**ANALYSIS, "seed": 5}}, work)
     (young,) = [state for state in states(work) if state != old]
@@ -279,9 +329,8 @@ def test_what_nobody_has_gone_on_with_for_a_month_is_removed(settings, work):
     assert states(work) == [young]
 
 
-def test_a_state_that_is_worked_on_is_not_old_however_long_ago_it_was_begun(settings, work):
-    interrupted(another_seed(settings), work)
-    (state,) = states(work)
+def test_a_state_that_is_worked_on_is_not_old_however_long_ago_it_was_begun(settings, work, another_stopped):
+    state = left_in(work, another_stopped)
     age(state, KEPT_SECONDS + 100)
     (state / "blocks" / "0-0-1.new.sheet").touch()
     audit(settings, model_uri="models:/house/1", work_dir=work)
@@ -300,6 +349,7 @@ def left_behind(work):
     return folder
 
 
+@pytest.mark.slow
 def test_results_of_a_process_that_was_killed_are_removed_and_those_that_wait_are_kept(settings, work):
     half, fresh, waiting = (left_behind(work) for _ in range(3))
     (waiting / "publication.json").write_text("{}")
@@ -366,6 +416,7 @@ def test_a_work_directory_that_cannot_be_made_is_refused_before_anything_is_begu
         audit(settings, model_uri="models:/house/1", work_dir=tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_who_has_deleted_the_experiment_of_the_model_is_told_what_to_do(house, tracked, work, tmp_path):
     """Nothing is computed before that."""
     number = tracked.create_experiment("to be deleted", artifact_location=(tmp_path / "artifacts").as_uri())
@@ -386,11 +437,9 @@ def give_way(*_):
     raise MlflowException("no more")
 
 
-@pytest.fixture
-def waiting(settings, work, monkeypatch):
-    """The folder of an audit whose store gave way when it was to be published."""
-
-    with monkeypatch.context() as patch:
+def unpublished(settings, work):
+    """Return the folder of an audit whose store gave way when it was to be published."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(publisher, "log_run_content", give_way)
         with pytest.raises(
             TrackingError, match=r"Nothing that was computed is lost: .*nnperm publish \S+ --tracking-uri \S+$"
@@ -400,7 +449,20 @@ def waiting(settings, work, monkeypatch):
     return Path(folder)
 
 
-def test_publish_lists_what_waits_and_publishes_it_once(waiting, work, store, tracked):
+@pytest.fixture(scope="module")
+def waiting_once(house, store, tmp_path_factory):
+    mlflow.set_tracking_uri(store)
+    return unpublished(settings_of(house), tmp_path_factory.mktemp("waiting"))
+
+
+@pytest.fixture
+def waiting(waiting_once, tmp_path, tracked):
+    """A folder with all that waits there, to be damaged."""
+    return shutil.copytree(waiting_once, tmp_path / "waiting")
+
+
+def test_publish_lists_what_waits_and_publishes_it_once(settings, work, store, tracked):
+    waiting = unpublished(settings, work)
     where = ["--work-dir", work, "--tracking-uri", store]
     assert nnperm("publish", *where) == (0, f"{waiting}\n")
     assert len(states(work)) == 1
@@ -470,6 +532,7 @@ def test_nothing_of_the_work_is_kept_where_others_may_read_it(settings, work):
     assert {path.stat().st_mode & 0o077 for path in (work / "states", work / "results")} == {0}
 
 
+@pytest.mark.slow
 def test_results_that_wait_are_not_written_over_by_another_audit(settings, work, monkeypatch, tmp_path):
     output = tmp_path / "output"
     with monkeypatch.context() as patch:
@@ -488,6 +551,7 @@ def test_results_that_wait_are_not_written_over_by_another_audit(settings, work,
     audit(another_seed(settings), model_uri="models:/house/1", work_dir=work, output=output)
 
 
+@pytest.mark.slow
 def test_two_audits_do_not_write_to_one_directory_at_once(settings, work, tmp_path, tracked):
     options = {"model_uri": "models:/house/1", "work_dir": work, "output": tmp_path / "output"}
     refusals = []

@@ -116,7 +116,7 @@ def test_arrays_alone_are_data_enough_where_the_model_takes_no_more(run, store, 
     rows = np.random.default_rng(0).normal(size=(20, 4, 1)).astype("float32")
     np.save(tmp_path / "walks.npy", rows)
     signature = mlflow.models.infer_signature(rows, network.predict(rows, verbose=0))
-    mlflow.tensorflow.save_model(network, tmp_path / "model", signature=signature)
+    mlflow.tensorflow.save_model(network, tmp_path / "model", signature=signature, pip_requirements=["keras"])
     code, said = run("init", "model", "--history", "walks.npy")
     assert code == 0, said
     config = load_config(tmp_path / "audit.yaml")

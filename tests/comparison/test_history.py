@@ -16,6 +16,7 @@ import requests
 from botocore.exceptions import BotoCoreError
 from click.testing import CliRunner
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from nnperm_mlflow import audit, history
 from nnperm_mlflow.approval.policy_check import check
@@ -27,6 +28,7 @@ from nnperm_mlflow.promotion.alias_promotion import promote
 from nnperm_mlflow.registry.aliases import move_alias
 from nnperm_mlflow.registry.audits import find_audits
 from nnperm_mlflow.registry.events import Event
+from nnperm_mlflow.registry.evidence_cache import EvidenceCache
 from tests.support.house import build_house, register
 
 KEPT = {"name": "no reliance on region", "feature": "region", "max": 0.9}
@@ -260,11 +262,11 @@ def test_a_promotion_that_was_refused_midway_moved_nothing(past, tracked):
 def test_a_verdict_that_could_not_be_given_is_told(past, tracked):
     home = replace(past.home, name="unanswered")
     register(home)
-    with pytest.raises(Exception, match="held is not defined"):
-        audit_version(home, 1, {"feature": "age", "statistic": "held", "max": 1})
+    with pytest.raises(Exception, match="no feature can miss a rank of at most 99"):
+        audit_version(home, 1, {"feature": "age", "rank_at_most": 99})
     (event,) = history("unanswered").events
     assert event.is_evidence
-    assert re.search(r"predictions move most with \w+ .*; no verdict: check .*held is not defined", event.in_words)
+    assert re.search(r"predictions move most with \w+ .*; no verdict: check .*can miss a rank", event.in_words)
     check(run_id=event.run_id, policy=policy(KEPT))
     audited, verdict = history("unanswered").events
     assert ("no verdict" in audited.in_words, verdict.verdict) == (False, "pass")
@@ -287,7 +289,7 @@ def test_what_is_damaged_hides_nothing_else_and_says_so(past, tracked, store, ca
     (promotion,) = [event for event in history("damaged").events if event.kind == "promotion"]
     path_of(tracked, promotion.run_id, "promotion.json").unlink()
     with caplog.at_level(logging.WARNING, "nnperm_mlflow"):
-        told = history("damaged")
+        told = history("damaged", verify=True)
     found = [(event.version, event.kind, event.is_readable, event.verdict) for event in told.events]
     assert found == [
         ("1", "audit", True, None),
@@ -303,7 +305,7 @@ def test_what_is_damaged_hides_nothing_else_and_says_so(past, tracked, store, ca
         assert re.search(message, text)
         assert text.removeprefix("unreadable: ") in caplog.text
     assert list(told.medians["version"].unique()) == ["1"]
-    assert invoke(store, "damaged").output.count("unreadable") == 4
+    assert invoke(store, "damaged", "--verify").output.count("unreadable") == 4
 
 
 @pytest.mark.parametrize(
@@ -321,7 +323,7 @@ def test_a_verdict_that_is_none_is_unreadable(tracked, content, message):
     tracked.log_text(run_id, "", "verdicts/20260202T030000.500000Z-abc.json")
     file = path_of(tracked, run_id, "verdicts/20260202T030000.500000Z-abc.json")
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    (verdict,) = [event for event in history("strange").events if event.kind == "verdict"]
+    (verdict,) = [event for event in history("strange", verify=True).events if event.kind == "verdict"]
     assert not verdict.is_readable
     assert message in verdict.in_words
     assert verdict.when == "2026-02-02T03:00:00.500Z"
@@ -360,7 +362,7 @@ def ailing(past, tracked, monkeypatch):
 
 
 def test_a_store_of_artifacts_that_is_down_hides_no_other_run(ailing, store, caplog):
-    told = history("ailing")
+    told = history("ailing", verify=True)
     unreadable = [event for event in told.events if event.run_id == ailing.lost]
     assert [(event.kind, event.is_readable) for event in unreadable] == [("audit", False), ("verdict", False)]
     assert all("the store of artifacts refused (EndpointConnectionError)" in event.in_words for event in unreadable)
@@ -368,7 +370,7 @@ def test_a_store_of_artifacts_that_is_down_hides_no_other_run(ailing, store, cap
     assert others == [("audit", True), ("verdict", True)]
     assert list(told.medians["run_id"].unique()) == [ailing.whole]
     assert "the store of artifacts refused" in caplog.text
-    output = invoke(store, "ailing").output
+    output = invoke(store, "ailing", "--verify").output
     assert (output.count("unreadable"), "EndpointConnectionError" in output) == (2, True)
 
 
@@ -380,23 +382,23 @@ def test_a_store_of_artifacts_that_is_down_hides_no_other_run(ailing, store, cap
 )
 def test_whatever_artifacts_end_in_is_told_of_the_event(past, tracked, monkeypatch, asked, error):
     for name in asked:
-        monkeypatch.setattr(mlflow.MlflowClient, name, refuse(error))
-    told = history("recalled")
+        monkeypatch.setattr(LocalArtifactRepository, name, refuse(error))
+    told = history("recalled", verify=True)
     kinds = {event.kind for event in told.events if not event.is_readable}
     assert kinds == {"verdict"} if asked == ("list_artifacts",) else kinds >= {"audit", "promotion"}
     assert {event.run_id for event in told.events} >= {past.first.run_id, past.second.run_id, past.third.run_id}
 
 
 def test_a_configuration_that_cannot_be_fetched_leaves_its_medians_alone(past, tracked, monkeypatch):
-    fetch = mlflow.MlflowClient.download_artifacts
+    fetch = LocalArtifactRepository.download_artifacts
 
-    def without_configurations(client, run_id, path, *more):
-        if path == "config.yaml" and run_id == past.second.run_id:
+    def without_configurations(repository, path, *more):
+        if path == "config.yaml" and past.second.run_id in repository.artifact_uri:
             raise MlflowException("500")
-        return fetch(client, run_id, path, *more)
+        return fetch(repository, path, *more)
 
-    monkeypatch.setattr(mlflow.MlflowClient, "download_artifacts", without_configurations)
-    versions = history("recalled").medians.drop_duplicates("version").set_index("version")
+    monkeypatch.setattr(LocalArtifactRepository, "download_artifacts", without_configurations)
+    versions = history("recalled", verify=True).medians.drop_duplicates("version").set_index("version")
     assert versions["differs"].to_dict() == {"1": "data", "2": "configuration", "3": ""}
     assert versions["basis"].is_unique
 
@@ -404,11 +406,58 @@ def test_a_configuration_that_cannot_be_fetched_leaves_its_medians_alone(past, t
 def test_a_server_that_falls_silent_ends_the_history(past, store, monkeypatch):
     """Or each event would be told to be unreadable, which none is."""
     silent = MlflowException("API request to http://house/api failed with exception Caused by NewConnectionError")
-    for name in ("download_artifacts", "list_artifacts", "get_run"):
-        monkeypatch.setattr(mlflow.MlflowClient, name, refuse(silent))
+    for name in ("download_artifacts", "list_artifacts"):
+        monkeypatch.setattr(LocalArtifactRepository, name, refuse(silent))
+    monkeypatch.setattr(mlflow.MlflowClient, "get_run", refuse(silent))
     done = invoke(store, "recalled")
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("TrackingError: the MLflow server gave no answer")
+
+
+def test_what_is_no_version_s_newest_audit_is_told_as_its_run_tells_it(past, tracked, store):
+    """By its metrics and tags; with `verify` by its files, all verdicts among them."""
+    home = replace(past.home, name="retold")
+    register(home)
+    older = audit_version(home, 1, KEPT)
+    check(run_id=older.run_id, policy=policy(MISSED))
+    newest = audit_version(home, 1, KEPT, analysis={"seed": 4})
+    promote("models:/retold/1", "champion")
+    told = history("retold")
+    found = [(event.kind, event.run_id == older.run_id, event.as_told, event.verdict) for event in told.events]
+    assert sorted(found) == sorted([
+        ("audit", True, True, None), ("verdict", True, True, "fail"), ("audit", False, False, None),
+        ("verdict", False, False, "pass"), ("promotion", False, True, "pass"),
+    ])  # fmt: skip
+    read = history("retold", verify=True)
+    assert not any(event.as_told for event in read.events)
+    assert [event.kind for event in read.events].count("verdict") == 3
+    words = [next(e.in_words for e in each.events if e.run_id == older.run_id) for each in (told, read)]
+    assert words[0] == words[1] != ""
+    moved = [next(e for e in each.events if e.kind == "promotion") for each in (told, read)]
+    assert (moved[0].alias, moved[0].policy_digest) == (moved[1].alias, moved[1].policy_digest)
+    assert moved[0].in_words == moved[1].in_words == "became 'champion'"
+    assert list(told.medians["run_id"].unique()) == [newest.run_id]
+    assert read.medians.equals(told.medians)
+    output = invoke(store, "retold").output
+    assert output.count(", as told") == 3
+    assert "as told: as the run says of itself; --verify reads its files" in output
+
+
+def test_what_was_read_once_is_not_fetched_again(past, tracked, monkeypatch):
+    history("recalled")
+    fetched, fetch = [], LocalArtifactRepository.download_artifacts
+
+    def noted(repository, path, *more):
+        fetched.append(path)
+        return fetch(repository, path, *more)
+
+    monkeypatch.setattr(LocalArtifactRepository, "download_artifacts", noted)
+    told = history("recalled")
+    assert {path.split("/")[0] for path in fetched} == {"verdicts"}
+    kept = EvidenceCache.of_user().folder / tracked.get_run(past.first.run_id).data.params["summary_digest"]
+    (kept / "summary.csv").write_text("something else")  # which has another digest, and is fetched anew
+    assert history("recalled").medians.equals(told.medians)
+    assert fetched.count("summary.csv") == 1
 
 
 def test_of_audits_that_overlap_the_newest_is_the_one_that_ended_last(past, tracked):

@@ -393,7 +393,8 @@ def test_what_leads_is_a_statistic_that_is_told(order_by):
     ("analysis", "message"),
     [
         ({"order_by": "roc_auc_drop"}, "'order_by: roc_auc_drop' is none of 'mean', 'median', 'flipped_share'; a drop"),
-        ({"order_by": "medain"}, "Did you mean 'median'"),
+        ({"order_by": "medain"}, r"needs its score under 'scores'\. Did you mean 'median'\?$"),
+        ({"order_by": "loss"}, r"needs its score under 'scores'\.$"),
     ],
 )
 def test_what_is_not_told_cannot_lead(analysis, message):

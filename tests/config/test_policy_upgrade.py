@@ -78,6 +78,7 @@ def test_the_command_writes_the_file_and_says_what_it_wrote_down(old):
     assert (told.exit_code, old.read_text()) == (0, NEW)
     assert "statistic: median is written down for 'no reliance on sex'" in told.output
     assert load_policy(old).digest()[:12] in told.output
+    assert "such a check cannot fail, and is refused as an error" in told.stderr
     again = CliRunner().invoke(main, ["policy", "upgrade", str(old)])
     assert (again.exit_code, old.read_text()) == (2, NEW)
 

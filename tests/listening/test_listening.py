@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import signal
 import socket
 import sqlite3
@@ -38,6 +39,7 @@ from nnperm_mlflow.registry.connection import BOUNDS
 from nnperm_mlflow.registry.model_lookups import versions_of
 from nnperm_mlflow.registry.sightings import Sightings
 from tests.support.deliveries import SECRET, deliver, event, signed
+from tests.support.recorded import made_audit
 from tests.support.servers import free_port, wait_until
 
 NOW = 1_800_000_000
@@ -513,7 +515,7 @@ class Recorded:
     """A program that audits nothing: it writes the run of a finished audit, or fails."""
 
     def __init__(self, client):
-        self.client, self.outcome, self.writes, self.asked, self.tags = client, Outcome(0), True, [], {}
+        self.client, self.outcome, self.writes, self.asked, self.told = client, Outcome(0), True, [], {}
 
     def wait_for_others(self):
         return True
@@ -521,14 +523,12 @@ class Recorded:
     def __call__(self, version, config):
         self.asked.append((version, config))
         if self.writes:
-            finished_audit(self.client, version, **self.tags)
+            finished_audit(self.client, version, **self.told)
         return self.outcome
 
 
-def finished_audit(client, version, status="FINISHED", experiment="0", kind="audit", **tags):
-    run = client.create_run(experiment, tags={"nnperm.model": version.uri, "nnperm.kind": kind, **tags})
-    client.log_param(run.info.run_id, "table_digest", "0" * 64)
-    client.set_terminated(run.info.run_id, status)
+def finished_audit(client, version, status="FINISHED", **more):
+    return made_audit(client, version.uri, status, **more)
 
 
 @dataclass
@@ -623,21 +623,48 @@ def test_only_a_finished_audit_of_this_very_version_counts(shop):
 
 
 @pytest.mark.parametrize(
-    ("tags", "found"),
+    ("verdict", "found"),
     [
         ({}, "unaudited"),
         ({"nnperm.verdict": "pass"}, "unaudited"),
         ({"nnperm.policy": "wanted"}, "unaudited"),
-        ({"nnperm.verdict": "pass", "nnperm.policy": "another"}, "unaudited"),
-        ({"nnperm.verdict": "fail", "nnperm.policy": "wanted"}, "audited"),
+        ({"policy": "another"}, "unaudited"),
+        ({"nnperm.verdict": "pass", "nnperm.policy": "wanted"}, "unaudited"),
+        ({"policy": "another", "nnperm.policy": "wanted"}, "unaudited"),
+        ({"policy": "wanted", "verdict": "fail"}, "audited"),
     ],
 )
-def test_where_a_verdict_is_wanted_only_an_audit_with_one_by_that_policy_counts(shop, tags, found):
+def test_where_a_verdict_is_wanted_only_an_audit_with_one_by_that_policy_counts(shop, verdict, found):
+    """A verdict that only tags tell, or that is by another policy than they say, is none."""
     (version,) = shop.add()
-    finished_audit(shop.client, version, **tags)
-    finished_audit(shop.client, version, **{"nnperm.verdict": "pass", "nnperm.policy": "an older one"})
+    finished_audit(shop.client, version, **verdict)
+    finished_audit(shop.client, version, policy="an older one")
     assert standing(shop.client, version, "wanted") == found
     assert standing(shop.client, version, None) == "audited"
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ({"files": {"summary.csv": None, "config.yaml": None, "deviations.parquet": None}}, "does not say its"),
+        ({"params": {"summary_digest": "0" * 64}}, "summary.csv of run .* has been changed"),
+        ({"files": {"summary.csv": "perturbation,median\nage,1\n"}}, "summary.csv lacks the columns"),
+        ({"params": {"repeats_made": "many"}}, "'repeats_made' of run .* is no whole number"),
+        ({"params": {"model": "models:/another/1"}}, "it is an audit of models:/another/1"),
+        ({"params": {"table_digest": "0" * 64}, "files": {"deviations.parquet": None}}, "deviations.parquet is not"),
+    ],
+)
+def test_a_made_up_run_keeps_no_version_from_its_audit(shop, caplog, made, message):
+    """Before its evidence was read, four tags on an empty run were enough, for ever."""
+    (version,) = shop.add()
+    made = {**made, "params": {"table_digest": "0" * 64, **made.get("params", {})}}
+    run_id = finished_audit(shop.client, version, policy="wanted", **made)
+    for policy in ("wanted", None):
+        assert standing(shop.client, version, policy) == "unaudited"
+    assert re.search(f"run {run_id} does not count as an audit of .*{message}", caplog.text)
+    finished_audit(shop.client, version, policy="wanted")
+    for policy in ("wanted", None):
+        assert standing(shop.client, version, policy) == "audited"
 
 
 def test_a_version_whose_event_was_lost_is_found_and_audited_once(shop):
@@ -720,10 +747,10 @@ def test_an_audit_that_left_no_finished_run_is_tried_three_times_and_given_up(sh
 
 
 def asks_for(shop, most, **more):
-    """Write a configuration with a policy, and return the tags of a verdict by it."""
+    """Write a configuration with a policy, and return what an audit with a verdict by it has."""
     policy = {"checks": [{"feature": "age", "max": most}]}
     shop.config.write_text(json.dumps({**policy, **more}))
-    return {"nnperm.verdict": "pass", "nnperm.policy": Policy.model_validate(policy).digest()}
+    return {"policy": Policy.model_validate(policy).digest()}
 
 
 def test_a_policy_that_cannot_be_answered_is_a_failure_until_it_is_mended(shop, caplog):
@@ -736,7 +763,7 @@ def test_a_policy_that_cannot_be_answered_is_a_failure_until_it_is_mended(shop, 
         shop.work()
     assert (shop.asked, shop.auditor.audited, shop.failures.given_up()) == (["1"] * 3, 0, 1)
     assert "no verdict (exit status 2), try 3 of 3; given up" in caplog.text
-    shop.program.outcome, shop.program.tags = Outcome(0), asks_for(shop, 0.2)
+    shop.program.outcome, shop.program.told = Outcome(0), asks_for(shop, 0.2)
     shop.reconciler.reconcile()
     shop.work()
     assert (shop.asked, shop.auditor.audited, shop.failures.given_up()) == (["1"] * 4, 1, 0)
@@ -745,7 +772,7 @@ def test_a_policy_that_cannot_be_answered_is_a_failure_until_it_is_mended(shop, 
 def test_another_policy_leads_to_another_verdict(shop):
     shop.add()
     for most, audits in [(0.1, 1), (0.2, 2), (0.1, 2)]:  # of the last there is a verdict already
-        shop.program.tags = asks_for(shop, most)
+        shop.program.told = asks_for(shop, most)
         for _ in range(2):
             shop.reconciler.reconcile()
             shop.work()

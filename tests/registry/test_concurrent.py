@@ -8,6 +8,7 @@ from collections import Counter
 import mlflow
 import pytest
 import yaml
+from mlflow.tracking._model_registry.client import ModelRegistryClient
 
 from nnperm_mlflow import audit
 from nnperm_mlflow.registry.publisher import link_newest
@@ -24,10 +25,10 @@ OWN_TEXT, MORE_TEXT = "Made by Ada.", "She knows more."
 KEPT = {"name": "region", "feature": "region", "max": 0.9}
 MOMENT = "nnperm.audited_at"
 ASKED = (
-    "get_run", "search_runs", "get_model_version", "set_model_version_tag", "delete_model_version_tag",
-    "update_model_version",
-)  # fmt: skip
-"""What is asked of the tracking store to link a version."""
+    (mlflow.MlflowClient, ("get_run", "search_runs", "get_model_version")),
+    (ModelRegistryClient, ("set_model_version_tag", "delete_model_version_tag", "update_model_version")),
+)
+"""What is asked of the tracking store and the registry to link a version."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def call_at(monkeypatch, number, act):
     """Do something before the call of that number, among those that link a version; return the count of calls."""
     calls, at_work = Counter(), []
 
-    def interrupted(name, real):
+    def interrupted(kind, name, real):
         def call(*given, **more):
             if not at_work:
                 calls["all"] += 1
@@ -67,10 +68,11 @@ def call_at(monkeypatch, number, act):
                     at_work.clear()
             return real(*given, **more)
 
-        monkeypatch.setattr(mlflow.MlflowClient, name, call)
+        monkeypatch.setattr(kind, name, call)
 
-    for name in ASKED:
-        interrupted(name, getattr(mlflow.MlflowClient, name))
+    for kind, names in ASKED:
+        for name in names:
+            interrupted(kind, name, getattr(kind, name))
     return calls
 
 

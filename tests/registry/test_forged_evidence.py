@@ -112,8 +112,8 @@ def judged(store, tmp_path_factory):
     class Forged(RunFiles):
         """The audit's own files, but for its verdict."""
 
-        def fetch(self, name):
-            return folder / name if name == "verdict.json" else super().fetch(name)
+        def fetch(self, name, digest=None):
+            return folder / name if name == "verdict.json" else super().fetch(name, digest)
 
     def confirm(content):
         (folder / "verdict.json").write_bytes(content)
@@ -300,6 +300,6 @@ def test_whatever_json_the_metadata_are_they_are_read_or_refused(table, told):
 
 @pytest.mark.parametrize("column", ["perturbation", "feature", "way", "rows", "skipped", "median", "mean", "max"])
 def test_a_summary_that_lacks_a_column_is_refused(table, tmp_path, column):
-    table.summary.drop(columns=column).to_csv(tmp_path / "summary.csv", index=False)
+    table.summary.assign(measurable=True).drop(columns=column).to_csv(tmp_path / "summary.csv", index=False)
     with pytest.raises(EvidenceError, match=f"summary.csv lacks the columns '{column}'. Audit again"):
         read_summary(tmp_path / "summary.csv")

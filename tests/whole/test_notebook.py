@@ -36,7 +36,9 @@ def test_the_bar_stands_in_one_place_and_ends_full(outputs):
 
 def test_the_result_is_a_page_with_the_picture(outputs):
     (page,) = shown(outputs[2])
-    shown_in_a_line = "<AuditResult models:/house/1 on 400 rows of house.parquet; moves most with 'age' (mean "
+    shown_in_a_line = (
+        "<AuditResult models:/house/1 on 400 rows of house.parquet; predictions move most with 'age' (mean "
+    )
     assert page["text/plain"].startswith(shown_in_a_line)
     assert "95 % interval" in page["text/html"]
     assert 'src="data:image/png;base64,' in page["text/html"]

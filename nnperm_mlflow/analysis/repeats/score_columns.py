@@ -15,6 +15,7 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, SetTo
 from nnperm_mlflow.analysis.repeats.findings import Findings
+from nnperm_mlflow.analysis.scores.decision_weight import decision_weight
 from nnperm_mlflow.analysis.scores.own_scores import own_scores
 from nnperm_mlflow.analysis.scores.p_values import SIGNIFICANT, adjust, in_reach, repeats_for
 from nnperm_mlflow.analysis.scores.score_drops import NO_DROP, p_value, score_drops
@@ -22,9 +23,13 @@ from nnperm_mlflow.analysis.scores.scorers import Scores
 from nnperm_mlflow.analysis.segments.segment_scores import score_segments
 from nnperm_mlflow.analysis.segments.segmentation import Segmentation
 from nnperm_mlflow.analysis.statistics.order import ordered
+from nnperm_mlflow.analysis.uncertainty.intervals import REACH
 from nnperm_mlflow.basics.errors import ConfigError
 
 logger = logging.getLogger(__name__)
+
+_FEW_FLIPS = 20
+"""Decisions below which the error of a share is that of what was not seen."""
 
 
 def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Findings:
@@ -71,7 +76,8 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
         each = [drops[name][score] for name in summary["perturbation"]]
         summary[f"{score}_drop"] = [drop.mean for drop in each]
         # the groups of rows that are left out in turn do not keep clusters together
-        summary[f"{score}_drop_error"] = [drop.error if job.clusters is None else math.nan for drop in each]
+        errors = np.array([drop.error if job.clusters is None else math.nan for drop in each])
+        summary[f"{score}_drop_error"] = _with_unseen_flips(errors, summary, scores, score, before)
         if p_values:
             found_p = np.array([p_value(drop) for drop in each])
             tested = at_random & summary[f"{score}_drop"].notna()
@@ -88,6 +94,37 @@ def with_segment_scores(found: Findings, job: Job, scores: Scores, segmentations
         raise RuntimeError("scores of segments need the predictions that they are computed from, and segments")
     told = score_segments(scores, found.predictions.baseline, segmentations, job.clusters)
     return replace(found, segments=replace(found.segments, scores=told))
+
+
+def _with_unseen_flips(
+    errors: np.ndarray, summary: pd.DataFrame, scores: Scores, score: str, baseline: np.ndarray
+) -> np.ndarray:
+    """Return standard errors that are no smaller than what flips that were not seen could make of them.
+
+    A score that counts decisions drops by chance as often as these flip. Where hardly any of the sample did, leaving
+    rows out hardly changes anything, and the error would be 0 for want of flips.
+
+    Parameters
+    ----------
+    errors : ndarray of shape (n_perturbations,)
+        Of the drop. Not modified.
+    summary : DataFrame
+        With shares of decisions that flipped, and where these lie. Not modified.
+    scores : Scores
+    score : str
+        Name of the scorer.
+    baseline : ndarray of shape (n_rows, n_outputs)
+        Undisturbed predictions.
+    """
+    kept = summary["rows"] - summary["skipped"]
+    few = (summary["flipped_share"] * kept < _FEW_FLIPS) & summary["decisions_vary"] & np.isfinite(errors)
+    if not few.any():
+        return errors
+    weight = decision_weight(scores, score, baseline)
+    if weight is None:
+        return errors
+    unseen = weight * (summary["flipped_share_high"] - summary["flipped_share"]) / REACH
+    return np.where(few, np.maximum(errors, unseen), errors)
 
 
 def _adjusted(score: str, p_values: np.ndarray, repeats: int) -> np.ndarray:

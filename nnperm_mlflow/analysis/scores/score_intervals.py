@@ -63,11 +63,16 @@ class Units:
 
     def count(self, among: np.ndarray) -> int:
         """Return as how many units the rows of a mask, of shape (n_rows,), count."""
-        return count_clusters(self.of_row[among])
+        return count_clusters(_numbered(self.of_row[among]))
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Return the sum of values over the rows of each unit that is scored."""
-        return np.bincount(np.unique(self.of_row, return_inverse=True)[1], weights=values)
+        return np.bincount(_numbered(self.of_row), weights=values)
+
+
+def _numbered(units: np.ndarray) -> np.ndarray:
+    """Return numbers from 0 for the units that are there, few of which may be those of some rows."""
+    return np.unique(units, return_inverse=True)[1]
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def score_rows(scores: Scores, name: str, predictions: np.ndarray, rows: np.ndar
         If the scorer cannot work with these predictions.
     """
     units = every.among(rows)
-    value, n_scored = scores.score(name, predictions, rows), count_clusters(units.of_row)
+    value, n_scored = scores.score(name, predictions, rows), count_clusters(_numbered(units.of_row))
     if n_scored < FEWEST_ROWS:
         untold = f"they count as {n_scored} rows, or clusters of them: below {FEWEST_ROWS}"
         return Scored(OwnScore(value, rows=len(rows)), untold=untold)

@@ -84,6 +84,10 @@ class Scores:
             return None
         return influence_of(name, self._stand_ins[name], predictions[rows].astype(np.float64), self.labels(name, rows))
 
+    def stand_in(self, name: str) -> StandIn | None:
+        """Return what makes of predictions what a scorer takes; None where a scorer takes them as they are."""
+        return self._stand_ins.get(name)
+
     def labels(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Return the labels of some rows in the form that a scorer takes."""
         return self._scorers[name][1][rows]

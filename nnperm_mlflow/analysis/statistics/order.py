@@ -29,6 +29,17 @@ def in_words(order_by: str) -> str:
     return _IN_WORDS.get(order_by, f"drop in {order_by.removesuffix(DROP)}")
 
 
+def most_in_words(order_by: str) -> str:
+    """Return what a feature does that leads by a statistic.
+
+    >>> most_in_words("median"), most_in_words("flipped_share"), most_in_words("roc_auc_drop")
+    ('predictions move most', 'decisions flip most', 'roc_auc falls most')
+    """
+    if order_by.endswith(DROP):
+        return f"{order_by.removesuffix(DROP)} falls most"
+    return "decisions flip most" if order_by == FLIPS else "predictions move most"
+
+
 def ordered(summary: pd.DataFrame, order_by: str) -> pd.DataFrame:
     """Return the rows with the largest first: what was shuffled or reordered, and behind it what was set to a value.
 

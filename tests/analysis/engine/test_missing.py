@@ -223,7 +223,10 @@ def test_an_audit_that_leaves_out_every_row_is_an_error(tracked):
     network = keras.Sequential([keras.Input((2,), name="num_input"), keras.layers.Dense(1)])
     with mlflow.start_run():
         logged = mlflow.tensorflow.log_model(
-            network, name="dense", signature=infer_signature(np.zeros((3, 2)), np.zeros((3, 1)))
+            network,
+            name="dense",
+            signature=infer_signature(np.zeros((3, 2)), np.zeros((3, 1))),
+            pip_requirements=["keras"],
         )
     said = "predicts none of the 40 rows: something that it needs is missing in each"
     with pytest.raises(NonFinitePredictionError, match=said):
