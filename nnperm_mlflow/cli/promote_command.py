@@ -10,19 +10,25 @@ import click
 import nnperm_mlflow
 from nnperm_mlflow.basics.errors import RefusedError
 from nnperm_mlflow.basics.text import in_lines, printable
-from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, tracking_options
+from nnperm_mlflow.cli.common import EXIT_FAIL, WithSwitches, prepared, tracking_options
 from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
 
 
-@click.command("promote")
+@click.command("promote", cls=WithSwitches)
 @click.argument("model_uri")
 @click.option("--alias", required=True, help="The alias that the version shall have: champion.")
 @click.option("--policy", help="YAML file that the version must keep; else the checks of --config, or of its audit.")
 @click.option("--run", "run_id", help="The run with the audit to rely on; else the version's newest.")
 @click.option("--experiment", help="The only experiment whose audits count.")
 @click.option("--config", "config_file", help="YAML file that the version should have been audited with.")
-@click.option("--recompute", is_flag=True, help="Make the audits again, and judge what comes out.")
-@click.option("--trust-model", is_flag=True, help="With --config or --recompute: let the model's own code run.")
+@click.option(
+    "--recompute", type=bool, is_flag=False, flag_value="true", default="false", metavar="",
+    help="Make the audits again, and judge what comes out.",
+)  # fmt: skip
+@click.option(
+    "--trust-model", type=bool, is_flag=False, flag_value="true", default="false", metavar="",
+    help="With --config or --recompute: let the model's own code run.",
+)  # fmt: skip
 @click.option(
     "--allow-data",
     multiple=True,

@@ -251,6 +251,19 @@ def test_repeats_that_an_audit_found_out_and_its_baseline_come_again(home, versi
     refused(versions.leaning, r"'analysis: max_repeats' \(expected 2, found 3\)", config=fewer)
 
 
+def test_the_seed_and_the_repeats_of_a_trial_and_its_baseline_come_again(home, versions, tracked, tmp_path):
+    """The configuration says neither: they follow from policy and data."""
+    asked = {**home.settings(), "analysis": {}}
+    alike = {"against": versions.plain, "statistic": "mean", "max_shift": 1.0}
+    trial = {"format": 2, "name": "alike", "trial": {"repeats": 2, "attempts": 9}, "checks": [alike]}
+    config, policy = write(tmp_path / "config.yaml", asked), write(tmp_path / "policy.yaml", trial)
+    found = audit(config, model_uri=versions.leaning, policy=policy)
+    told = tracked.get_run(found.run_id).data.params
+    assert (told["repeats_made"], int(told["seed"]) > 10**6) == ("2", True)
+    done = promote(versions.leaning, "champion", config=config, policy=policy, recompute=True)
+    assert (done.run_id, done.taken_on_trust) == (found.run_id, ())
+
+
 def test_files_of_the_model_that_change_meanwhile_are_noticed(honest, versions, tracked, monkeypatch):
     source = tracked.get_model_version_download_uri("falsely", versions.plain.rpartition("/")[2])
     added = Path(urlparse(source).path) / "README.txt"
