@@ -18,7 +18,7 @@ from pathlib import Path
 import mlflow
 
 from tests.support.faults import Proxy
-from tests.support.recorded import made_audit
+from tests.support.recorded import CONFIG, made_audit, summary_of
 from tests.support.servers import running_server
 
 NAME = "many"
@@ -38,7 +38,8 @@ def build(client: mlflow.MlflowClient, n_versions: int, n_runs: int) -> None:
     for _ in range(n_versions):
         client.create_model_version(NAME, "s3://nowhere/at-all")
     for number in range(n_runs):
-        made_audit(client, f"models:/{NAME}/{number % n_versions + 1}", policy="1" * 64)
+        files = {"summary.csv": summary_of(median=0.25 + number / 10**6), "config.yaml": f"{CONFIG}# {number}"}
+        made_audit(client, f"models:/{NAME}/{number % n_versions + 1}", policy="1" * 64, files=files)
 
 
 def ask(proxy: Proxy, code: Path, cache: Path) -> dict[str, float]:

@@ -35,7 +35,7 @@ ROOMS = {
     "comparison": ("basics config inputs models analysis verdict evidence report registry auditor", NETWORKS),
     "listening": ("basics config evidence registry", APART),
     "demo": ("basics registry", DRAWING),
-    "cli": ("basics registry report auditor listening demo", APART),
+    "cli": ("basics models registry report auditor listening demo", APART),
 }  # fmt: skip
 """For each room those that it builds on, and the libraries that are others' business; a room stands below all that it
 builds on. What `demo` and `cli` do they do through the front door, as a user would: `nnperm_mlflow.audit`."""

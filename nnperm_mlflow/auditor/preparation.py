@@ -155,7 +155,7 @@ def prepare(
         For whatever would hinder the audit, except what only a row can show.
     """
     config.policy.refuse_expired(datetime.now(timezone.utc).date())
-    access = ModelAccess(trust_model, isolate, scratch / "model_process")
+    access = ModelAccess(trust_model, isolate)
     try:
         loaded = _load(client, config, model_uri, data=data, access=access, scratch=scratch)
         return _planned(client, loaded, access, trust_model, scratch)

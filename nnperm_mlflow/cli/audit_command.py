@@ -65,7 +65,7 @@ def audit_command(
     """
     model = one_uri(uri, model_uri)
     pipeline = PipelineOutput(form, "audit", model or f"the model of {config_file}", policy)
-    with prepared(tracking_uri, debug), pipeline.tells_errors():
+    with prepared(tracking_uri, debug, trust_model), pipeline.tells_errors():
         if no_table and not output:
             raise ConfigError("--no-table leaves the deviation table on this machine alone: say where (--output DIR).")
         if plan_only and not pipeline.is_text:

@@ -114,8 +114,11 @@ def log_to_stderr(form: str, *, force: bool = False) -> None:
 
 
 @contextmanager
-def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
-    """Set up this process, and turn what hinders a command into one message and exit status 2."""
+def prepared(tracking_uri: str | None, debug: bool, trust_model: bool = False) -> Iterator[None]:
+    """Set up this process, and turn what hinders a command into one message and exit status 2.
+
+    Where a model is trusted, the process for its code begins to load libraries now, beside this one.
+    """
     _replace_closed_streams()
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
@@ -124,6 +127,10 @@ def prepared(tracking_uri: str | None, debug: bool) -> Iterator[None]:
     log_to_stderr("%(message)s")
     logging.getLogger("nnperm_mlflow").setLevel(logging.INFO)
     with stoppable(by_mlflow_run=bool(click.get_current_context().obj)), _told(debug):
+        if trust_model:
+            from nnperm_mlflow.models.isolation.process import start_ahead  # noqa: PLC0415 - for trusted models alone
+
+            start_ahead()
         if tracking_uri:
             import mlflow  # noqa: PLC0415
 

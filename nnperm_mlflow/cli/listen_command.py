@@ -29,6 +29,9 @@ _MINUTES = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--most-waiting", type=click.IntRange(min=1), default=1000, show_default=True, help="Length of the queue."
 )
+@click.option(
+    "--pass-env", "passed", multiple=True, metavar="NAME", help="A variable that audits need besides those of stores."
+)
 @tracking_options
 def listen_command(
     port: int,
@@ -41,6 +44,7 @@ def listen_command(
     every_minutes: float,
     most_minutes: float,
     most_waiting: int,
+    passed: tuple[str, ...],
     tracking_uri: str | None,
     debug: bool,
 ) -> None:
@@ -63,6 +67,7 @@ def listen_command(
                 every_minutes=every_minutes,
                 most_minutes=most_minutes,
                 most_waiting=most_waiting,
+                passed=passed,
             )
         )
 

@@ -27,6 +27,7 @@ from nnperm_mlflow.registry.evidence_cache import EvidenceCache
 from nnperm_mlflow.registry.model_lookups import aliases_of, not_found, runs_of, versions_of
 from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.registry.tags import RUN_TAG
+from nnperm_mlflow.registry.version_tags import read_tags
 from nnperm_mlflow.report.timeline import history_figure
 
 if TYPE_CHECKING:
@@ -172,8 +173,9 @@ def _copies(versions: Sequence[ModelVersion], runs: Collection[str]) -> dict[str
     for found in sorted(versions, key=lambda version: int(version.version)):
         source = source_of(found)
         if source is not None:
-            of_source = RUN_TAG in found.tags and found.tags[RUN_TAG] not in runs
-            bears = f", and bears tags of an audit of that version (run {found.tags[RUN_TAG]})" if of_source else ""
+            run_id = read_tags(found.tags).get(RUN_TAG)
+            of_source = run_id is not None and run_id not in runs
+            bears = f", and bears tags of an audit of that version (run {run_id})" if of_source else ""
             told[str(found.version)] = f"version {found.version} is a copy of {source}{bears}"
     return told
 

@@ -10,12 +10,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
+from nnperm_mlflow.basics.environments import audit_environment
 from nnperm_mlflow.basics.text import printable
 from nnperm_mlflow.listening.versions import Version
 
@@ -161,9 +162,19 @@ class AuditProgram:
             yield file
 
 
-def audit_environment(tracking_uri: str, secret_env: str) -> dict[str, str]:
-    """Return the surroundings of an audit: the listener's own, without its secret and without a run to continue."""
-    kept = {name: value for name, value in os.environ.items() if name not in (secret_env, "MLFLOW_RUN_ID")}
+def surroundings(tracking_uri: str, secret_env: str, passed: Collection[str] = ()) -> dict[str, str]:
+    """Return the surroundings of an audit: of the listener's own what it needs, and no run to continue.
+
+    Parameters
+    ----------
+    tracking_uri : str
+    secret_env : str
+        The variable that holds the listener's secret, which no audit gets.
+    passed : collection of str
+        Names of variables that it gets besides.
+    """
+    needed = audit_environment(os.environ, passed)
+    kept = {name: value for name, value in needed.items() if name not in (secret_env, "MLFLOW_RUN_ID")}
     return {**kept, "MLFLOW_TRACKING_URI": tracking_uri}
 
 

@@ -18,7 +18,7 @@ import uvicorn
 
 from nnperm_mlflow.basics.errors import ConfigError, name_list
 from nnperm_mlflow.config.audit_config import load_config
-from nnperm_mlflow.listening.audit_process import AuditProgram, audit_environment
+from nnperm_mlflow.listening.audit_process import AuditProgram, surroundings
 from nnperm_mlflow.listening.audit_work import Auditor, keep_working
 from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.configs import SUFFIX, configs_in
@@ -59,6 +59,8 @@ class ListenSettings:
         How long one audit may take.
     every_minutes : float
         How often the registry is asked.
+    passed : tuple of str
+        Environment variables that audits get besides those by which stores are reached.
     """
 
     host: str
@@ -72,6 +74,7 @@ class ListenSettings:
     most_waiting: int = 1000
     most_minutes: float = 120.0
     every_minutes: float = 5.0
+    passed: tuple[str, ...] = ()
 
 
 class Listener:
@@ -91,7 +94,7 @@ class Listener:
         program = AuditProgram(
             settings.state / "audit.lock",
             60 * settings.most_minutes,
-            audit_environment(str(mlflow.get_tracking_uri()), settings.secret_env),
+            surroundings(str(mlflow.get_tracking_uri()), settings.secret_env, settings.passed),
             self._stopping,
         )
         self._failures = failures

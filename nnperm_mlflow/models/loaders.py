@@ -22,7 +22,7 @@ from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.models._storage import files_uri, refuse_missing
 from nnperm_mlflow.models._stored_parts import refuse_parts_elsewhere
 from nnperm_mlflow.models.isolation.isolated_predictor import load_isolated
-from nnperm_mlflow.models.isolation.process import ModelProcess
+from nnperm_mlflow.models.isolation.process import take_process
 from nnperm_mlflow.models.model_files import ModelCode, ModelFiles, refuse_outside
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import is_of_keras_2
@@ -109,8 +109,6 @@ class ModelAccess:
         Allow code that came with the model to run.
     isolate : bool
         Run it in a process of its own, which begins to load libraries at once.
-    folder : Path
-        For that process; made if need be.
 
     Attributes
     ----------
@@ -118,10 +116,10 @@ class ModelAccess:
         Where such code ran; known once the model is loaded.
     """
 
-    def __init__(self, trust_model: bool, isolate: bool, folder: Path) -> None:
+    def __init__(self, trust_model: bool, isolate: bool = True) -> None:
         self.code: ModelCode = "none"
         self._trusts = trust_model
-        self._process = ModelProcess(folder) if trust_model and isolate else None
+        self._process = take_process() if trust_model and isolate else None
 
     def load(self, files: ModelFiles, reference: ModelReference) -> Predictor:
         """Make a model callable.

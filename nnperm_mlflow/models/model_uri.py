@@ -133,6 +133,11 @@ def asked_store(*, of_models: bool = False) -> str:
     return f"The store asked was {without_secrets(tracking)}; --tracking-uri or MLFLOW_TRACKING_URI names another."
 
 
+def is_in_unity_catalog() -> bool:
+    """Tell whether the current registry is a Unity Catalog, whose rules are narrower than those of MLflow's own."""
+    return str(mlflow.get_registry_uri()).partition(":")[0] in ("databricks-uc", "uc")
+
+
 def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     return [found for found in client.search_model_versions(named("name", name)) if found.name == name]
 
@@ -203,7 +208,8 @@ def _pin_logged(client: MlflowClient, uri: str, model_id: str) -> ModelReference
         raise ModelNotFoundError(
             f"{uri} is not in the tracking store. Look up the id on the model's page. {asked_store()}"
         ) from error
-    versions = client.search_model_versions(f"source_path = 'models:/{model_id}'")
+    by_source = f"source_path = 'models:/{model_id}'"
+    versions = [] if is_in_unity_catalog() else client.search_model_versions(by_source)
     if len(versions) == 1:
         return _pin_version(client, uri, versions[0])
     return ModelReference(

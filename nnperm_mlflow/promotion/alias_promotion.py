@@ -24,6 +24,7 @@ from nnperm_mlflow.registry.copies import audits_of
 from nnperm_mlflow.registry.records import read_audit
 from nnperm_mlflow.registry.sightings import Sightings
 from nnperm_mlflow.registry.tags import RUN_TAG
+from nnperm_mlflow.registry.version_tags import read_tags
 from nnperm_mlflow.verdict.attempt import Attempt
 from nnperm_mlflow.verdict.verdict import Verdict, stamp
 
@@ -159,7 +160,7 @@ def _find_evidence(
     experiment, table = terms.experiment, terms.table
     if run_id is not None:
         return find_record(client, folder, run_id=run_id, table=table, experiment=experiment)
-    tags = client.get_model_version(reference.name, reference.version).tags
+    tags = read_tags(client.get_model_version(reference.name, reference.version).tags)
     if RUN_TAG in tags:
         read_audit(client, tags[RUN_TAG], folder / tags[RUN_TAG])
     seen = Sightings.of_user()

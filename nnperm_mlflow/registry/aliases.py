@@ -16,6 +16,7 @@ from nnperm_mlflow.basics.errors import RefusedError, TrackingError, says_missin
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.registry.tags import ALIAS_TAG, KIND_TAG, MODEL_TAG, PROMOTION, REPLACED_TAG, VERDICT_TAGS
+from nnperm_mlflow.registry.version_tags import version_key
 from nnperm_mlflow.verdict.attempt import Attempt
 
 logger = logging.getLogger(__name__)
@@ -146,8 +147,9 @@ def move_alias(client: MlflowClient, promotion: Promotion, reference: ModelRefer
             )
         client.set_registered_model_alias(name, alias, promotion.version)
         _confirm_held(client, promotion)
+        told = _in_short(promotion)
         try:
-            client.set_model_version_tag(name, promotion.version, f"nnperm.promoted.{alias}", _in_short(promotion))
+            client.set_model_version_tag(name, promotion.version, version_key(f"nnperm.promoted.{alias}"), told)
         except MlflowException as error:  # the alias has moved, and the run says so
             logger.warning("the version's tag could not be written (%s); the promotion stands", error.error_code)
     return run_id

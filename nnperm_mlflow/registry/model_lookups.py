@@ -11,20 +11,20 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.errors import ModelNotFoundError, did_you_mean, name_list, says_missing
 from nnperm_mlflow.basics.text import beginning_with, named
-from nnperm_mlflow.models.model_uri import asked_store
+from nnperm_mlflow.models.model_uri import asked_store, is_in_unity_catalog
 from nnperm_mlflow.registry.audits import find_runs
 from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, PROMOTION
 
-_PAGE = 1000
+_PAGE, _PAGE_OF_UNITY_CATALOG = 1000, 100
 _MOST_NAMED = 200
 
 
 def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
     """Return all versions of a registered model, the newest first; none where there is no such model."""
     found: list[ModelVersion] = []
-    token = None
+    token, most = None, _PAGE_OF_UNITY_CATALOG if is_in_unity_catalog() else _PAGE
     while True:
-        page = client.search_model_versions(named("name", name), _PAGE, page_token=token)
+        page = client.search_model_versions(named("name", name), most, page_token=token)
         found += [version for version in page if version.name == name]
         token = page.token
         if not token:

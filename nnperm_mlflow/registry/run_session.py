@@ -11,7 +11,7 @@ from mlflow.entities import LifecycleStage, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
-from nnperm_mlflow.basics.errors import AuditError, TrackingError, name_list, says_missing
+from nnperm_mlflow.basics.errors import AuditError, ConfigError, TrackingError, name_list, says_missing
 from nnperm_mlflow.models.model_uri import ModelReference, asked_store
 from nnperm_mlflow.registry.tags import ERROR_TAG, WHOLE_TAG
 
@@ -170,6 +170,8 @@ class RunSession:
             ) from error
 
     def _named_experiment(self, name: str) -> str:
+        if str(self._client.tracking_uri).startswith("databricks") and not name.startswith("/"):
+            raise ConfigError(f"experiments there are called by their path: give /Users/you/{name}, not '{name}'.")
         found = self._client.get_experiment_by_name(name)
         return str(found.experiment_id) if found else str(self._client.create_experiment(name))
 

@@ -18,6 +18,7 @@ from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.publication import VersionLink
 from nnperm_mlflow.registry.tags import RUN_TAG, VERDICT_TAGS, verdict_tag_of, verdicts_by_policy
 from nnperm_mlflow.registry.verdicts import verdict_tags
+from nnperm_mlflow.registry.version_tags import as_read, read_tags, spellings, version_key
 from nnperm_mlflow.verdict.verdict import Status, Verdict, stamp
 
 logger = logging.getLogger(__name__)
@@ -108,15 +109,16 @@ def link_version(client: MlflowClient, name: str, version: str, link: VersionLin
     found = client.get_model_version(name, version)
     try:
         for _ in range(_TRIES):
-            wanted = _beside_others(link, found.tags)
+            wanted = _beside_others(link, read_tags(found.tags))
             _write_tags(registry, name, version, found.tags, wanted)
             found = client.get_model_version(name, version)
-            if _verdict_in(found.tags) == _verdict_in(wanted) or found.tags.get(RUN_TAG) != link.tags[RUN_TAG]:
+            now = read_tags(found.tags)
+            if _verdict_in(now) == _verdict_in(wanted) or now.get(RUN_TAG) != link.tags[RUN_TAG]:
                 break
     except MlflowException as error:
         denied.append(refused(error, f"the tags of models:/{name}/{version}"))
     try:
-        others = _others(link, found.tags)
+        others = _others(link, read_tags(found.tags))
         status = "fail" if "fail" in others.values() else link.status
         full = with_section(found.description or "", link.section + _other_lines(others), status)
         if len(full) <= _MOST_DESCRIPTION:
@@ -130,7 +132,7 @@ def link_version(client: MlflowClient, name: str, version: str, link: VersionLin
 
 def _others(link: VersionLink, before: Mapping[str, str]) -> dict[str, str]:
     """Return what a version goes on to tell under the names of other policies."""
-    own = verdicts_by_policy(link.tags)
+    own = verdicts_by_policy(as_read(link.tags))
     is_same = before.get(RUN_TAG) == link.tags[RUN_TAG]
     told = verdicts_by_policy(before).items()
     return {name: status for name, status in told if name not in own and (is_same or status == "fail")}
@@ -145,7 +147,7 @@ def _beside_others(link: VersionLink, before: Mapping[str, str]) -> dict[str, st
         verdict, _, _, policy_name = VERDICT_TAGS
         rest = {key: value for key, value in tags.items() if key not in VERDICT_TAGS}
         tags = {verdict: "fail", policy_name: sorted(failed)[0], **rest}
-    return tags
+    return as_read(tags)
 
 
 def _verdict_in(tags: Mapping[str, str]) -> dict[str, str]:
@@ -168,12 +170,13 @@ def _write_tags(
     registry: MlflowClient, name: str, version: str, before: Mapping[str, str], wanted: Mapping[str, str]
 ) -> None:
     """Write what differs; the run's id comes last, by which others see whether all is one audit's."""
-    for key in _verdict_in(before):
-        if key not in wanted:
-            registry.delete_model_version_tag(name, version, key)
+    for key in _verdict_in(read_tags(before)):
+        for spelled in spellings(key, before):
+            if key not in wanted or spelled != version_key(key):
+                registry.delete_model_version_tag(name, version, spelled)
     for key, value in wanted.items():
-        if before.get(key) != value:
-            registry.set_model_version_tag(name, version, key, value)
+        if before.get(version_key(key)) != value:
+            registry.set_model_version_tag(name, version, version_key(key), value)
 
 
 def _other_lines(others: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ from mlflow.webhooks.types import EVENT_TO_PAYLOAD_CLASS
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.listening.audit_process import AuditProgram, Outcome, audit_environment
+from nnperm_mlflow.listening.audit_process import AuditProgram, Outcome, surroundings
 from nnperm_mlflow.listening.audit_work import Auditor
 from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.configs import configs_in
@@ -388,12 +388,27 @@ def test_a_name_is_one_argument_of_the_audit_whatever_it_holds(tmp_path, monkeyp
 def test_an_audit_is_told_the_store_and_neither_the_secret_nor_a_run_of_the_listener(tmp_path, monkeypatch):
     monkeypatch.setenv("HOOK", SECRET)
     monkeypatch.setenv("MLFLOW_RUN_ID", "1234")
-    monkeypatch.setenv("KEPT", "yes")
-    told = "import os; print(*(os.environ.get(n) for n in ('MLFLOW_TRACKING_URI', 'KEPT', 'MLFLOW_RUN_ID', 'HOOK')))"
-    environment = audit_environment("http://me:word@house", "HOOK")
-    outcome = program(tmp_path, told, environment=environment)(HOUSE, tmp_path)
-    assert outcome.said == ["http://me:word@house yes None None"]
-    assert SECRET not in environment.values()
+    monkeypatch.setenv("MLFLOW_HOOK", SECRET)
+    told = "import os; print(*(os.environ.get(n) for n in ('MLFLOW_TRACKING_URI', 'MLFLOW_RUN_ID', 'HOOK')))"
+    for secret_env in ("HOOK", "MLFLOW_HOOK"):
+        monkeypatch.delenv("HOOK" if secret_env == "MLFLOW_HOOK" else "MLFLOW_HOOK")
+        environment = surroundings("http://me:word@house", secret_env, ["HOOK"])
+        outcome = program(tmp_path, told, environment=environment)(HOUSE, tmp_path)
+        assert outcome.said == ["http://me:word@house None None"]
+        assert SECRET not in environment.values()
+        monkeypatch.setenv("MLFLOW_HOOK", SECRET)
+
+
+def test_an_audit_gets_what_stores_are_reached_by_what_is_passed_on_and_nothing_else(monkeypatch):
+    needed = ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "https_proxy", "HOME", "OMP_NUM_THREADS", "PATH")
+    others = ("SMTP_PASSWORD", "GITHUB_TOKEN", "TF_VAR_password", "A_KEY_OF_TOMORROW")
+    for name in (*needed, *others, "STORE_PLUGIN"):
+        monkeypatch.setenv(name, f"value of {name}")
+    found = surroundings("http://house", "HOOK", ["STORE_PLUGIN"])
+    assert {name: found.get(name) for name in (*needed, "STORE_PLUGIN")} == {
+        name: f"value of {name}" for name in (*needed, "STORE_PLUGIN")
+    }
+    assert not set(others) & set(found)
 
 
 def test_all_that_an_audit_says_is_kept_with_its_exit_status(tmp_path):

@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 from contextlib import closing
+from pathlib import Path
 
 import keras
 import mlflow
@@ -19,6 +20,7 @@ from sklearn.ensemble import RandomForestClassifier
 from nnperm_mlflow.basics.errors import ModelError, PredictionError
 from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.models.isolation._frames import MalformedError, read_answer, read_values, send_answer, send_values
+from nnperm_mlflow.models.isolation.process import _STARTED_AHEAD, start_ahead, take_process
 from nnperm_mlflow.models.loaders import ModelAccess, download_model
 from nnperm_mlflow.models.model_uri import ModelReference
 from tests.support.servers import wait_until
@@ -27,10 +29,10 @@ from tests.support.stored import Trap, by_column, dense, numbers, save, single
 AGES = pd.DataFrame({"age": np.arange(40.0), "income": np.linspace(3, 4, 40)})
 
 
-def opened(path, folder, isolate=True):
+def opened(path, isolate=True):
     """Load a trusted model from a directory; return its access and predictor."""
     reference = ModelReference(str(path), str(path))
-    access = ModelAccess(True, isolate, folder)
+    access = ModelAccess(True, isolate)
     return access, access.load(download_model(reference, path), reference)
 
 
@@ -92,8 +94,8 @@ def changes_of(inputs):
 @pytest.mark.parametrize("make", [forest, with_a_lambda])
 def test_a_model_apart_predicts_the_same_bits_by_the_same_calls(tmp_path, make):
     path, inputs = make(tmp_path)
-    here, own = opened(path, tmp_path / "unused", isolate=False)
-    there, isolated = opened(path, tmp_path / "process")
+    here, own = opened(path, isolate=False)
+    there, isolated = opened(path)
     with closing(here), closing(there):
         assert (here.code, there.code) == ("in process", "isolated")
         assert isolated.inputs == own.inputs
@@ -113,7 +115,7 @@ def test_a_model_apart_predicts_the_same_bits_by_the_same_calls(tmp_path, make):
 
 def test_a_network_that_needs_no_code_runs_none_though_it_is_trusted(tmp_path):
     network, given, named = single()
-    access, predictor = opened(save(network, tmp_path / "model"), tmp_path / "process")
+    access, predictor = opened(save(network, tmp_path / "model"))
     with closing(access):
         assert access.code == "none"
         np.testing.assert_allclose(predictor.begin([named])[0].baseline, network(given, training=False), rtol=1e-5)
@@ -142,14 +144,16 @@ def test_the_process_of_a_model_has_no_credentials_no_files_and_a_home_of_its_ow
     path = saved(tmp_path, SPY.replace("PLACE", repr(str(tmp_path / "seen"))))
     with (tmp_path / "open").open("w") as held:
         os.set_inheritable(held.fileno(), True)
-        access, predictor = opened(path, tmp_path / "process")
+        access, predictor = opened(path)
         with closing(access):
             np.testing.assert_array_equal(predictor.begin([by_column(AGES)])[0].baseline[:, 0], AGES["age"])
     seen = json.loads((tmp_path / "seen").read_text())
     assert not {name: value for name, value in seen["environment"].items() if "secret" in value}
     assert not any(name.startswith("MLFLOW_") for name in set(seen["environment"]) - {"MLFLOW_DISABLE_TELEMETRY"})
     assert seen["environment"]["OMP_NUM_THREADS"] == "1"
-    assert seen["directory"] == seen["home"] == seen["environment"]["HOME"] == str(tmp_path / "process")
+    assert seen["directory"] == seen["home"] == seen["environment"]["HOME"]
+    assert Path(seen["home"]).name.startswith("nnperm-model-")
+    assert not Path(seen["home"]).exists()  # it has gone with the process
     assert str(tmp_path / "open") not in seen["descriptors"]
     assert seen["modules"] == []
     out, err = capfd.readouterr()
@@ -166,7 +170,7 @@ def test_what_a_model_raises_is_told_as_it_is_here(tmp_path):
     turned = Change.of({"age": AGES["age"].to_numpy()[::-1].copy()})
     said = {}
     for isolate in (True, False):
-        access, predictor = opened(path, tmp_path / "process", isolate)
+        access, predictor = opened(path, isolate)
         with closing(access):
             block = predictor.begin([given])[0]
             with pytest.raises(PredictionError) as caught:
@@ -180,7 +184,7 @@ def test_what_a_model_raises_is_told_as_it_is_here(tmp_path):
 
 
 def test_a_model_that_leaves_the_process_is_told_as_one_that_fails(tmp_path):
-    access, predictor = opened(saved(tmp_path, "sys.exit('by itself')"), tmp_path / "process")
+    access, predictor = opened(saved(tmp_path, "sys.exit('by itself')"))
     with closing(access), pytest.raises(PredictionError, match=r"the model failed \(SystemExit\)"):
         predictor.begin([by_column(AGES)])
 
@@ -193,7 +197,7 @@ def test_a_model_that_leaves_the_process_is_told_as_one_that_fails(tmp_path):
     ],
 )
 def test_a_process_that_ends_is_told_in_a_line(tmp_path, end, how):
-    access, predictor = opened(saved(tmp_path, end), tmp_path / "process")
+    access, predictor = opened(saved(tmp_path, end))
     with closing(access):
         for _ in range(2):  # and again, where somebody asks again
             with pytest.raises(
@@ -220,7 +224,7 @@ for fd in pipes:
     except OSError:
         pass  # it is read from
 return rows["age"].to_numpy()"""
-    access, predictor = opened(saved(tmp_path, code), tmp_path / "process")
+    access, predictor = opened(saved(tmp_path, code))
     with closing(access), pytest.raises(ModelError, match="sent something that is no answer"):
         predictor.begin([by_column(AGES)])
     assert not proof.exists()
@@ -233,7 +237,7 @@ def test_a_process_that_is_closed_is_gone_with_what_the_model_has_started(tmp_pa
 child = subprocess.Popen(["sleep", "600"])
 pathlib.Path({str(tmp_path / "pids")!r}).write_text(f"{{os.getpid()}} {{child.pid}}")
 return rows["age"].to_numpy()"""
-    access, predictor = opened(saved(tmp_path, code), tmp_path / "process")
+    access, predictor = opened(saved(tmp_path, code))
     with closing(access):
         predictor.begin([by_column(AGES)])
         pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
@@ -249,7 +253,7 @@ def is_running(pid):
 
 
 def test_predictions_that_nobody_waits_for_any_more_do_not_disturb_those_that_follow(tmp_path):
-    access, predictor = opened(saved(tmp_path, "return rows['age'].to_numpy()"), tmp_path / "process")
+    access, predictor = opened(saved(tmp_path, "return rows['age'].to_numpy()"))
     ages = AGES["age"].to_numpy()
     each = [Change.of({"age": ages + number}) for number in range(5)]
 
@@ -272,10 +276,18 @@ def test_rows_that_are_let_go_of_are_let_go_of_there(tmp_path):
 import gc
 n_blocks = sum(type(each).__name__ == "WholeModelBlock" for each in gc.get_objects())
 return 0 * rows["age"].to_numpy() + n_blocks"""
-    access, predictor = opened(saved(tmp_path, code), tmp_path / "process")
+    access, predictor = opened(saved(tmp_path, code))
     with closing(access):
         counted = [predictor.begin([by_column(AGES)])[0].baseline[0, 0] for _ in range(4)]
     assert max(counted) <= 2
+
+
+def test_a_process_that_was_started_ahead_is_the_one_that_is_taken_and_no_other_is():
+    start_ahead()
+    first, second = take_process(), take_process()
+    with closing(first), closing(second):
+        assert not _STARTED_AHEAD
+        assert first is not second
 
 
 # Messages

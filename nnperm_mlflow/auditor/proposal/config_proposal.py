@@ -62,7 +62,7 @@ def propose(
         raise ConfigError("no data are named: give a table (--data clients.csv), arrays (--history h.npy), or both.")
     with ExitStack() as held:
         client, scratch = held.enter_context(connected())
-        access = held.enter_context(closing(ModelAccess(trust_model, True, scratch / "model_process")))
+        access = held.enter_context(closing(ModelAccess(trust_model)))
         reference = pin_model(client, model_uri)
         (scratch / "model").mkdir()
         model = download_model(reference, scratch / "model")

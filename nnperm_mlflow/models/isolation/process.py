@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -18,11 +20,11 @@ from typing import Any, cast
 import numpy as np
 
 from nnperm_mlflow.basics import errors
+from nnperm_mlflow.basics.environments import model_environment
 from nnperm_mlflow.basics.errors import AuditError, ModelError, PredictionError
 from nnperm_mlflow.basics.stderr_filter import open_filter
 from nnperm_mlflow.basics.text import printable
 from nnperm_mlflow.inputs.slots import Change
-from nnperm_mlflow.models.isolation._environment import model_environment
 from nnperm_mlflow.models.isolation._frames import MalformedError, read_answer, send_values
 
 _PROGRAM = (sys.executable, "-m", "nnperm_mlflow.models.isolation.worker")
@@ -37,6 +39,19 @@ _PIPE_BYTES = 1 << 20  # of the pipes between, where the system lets them be lar
 Answer = tuple[dict[str, Any], list[np.ndarray]]
 
 
+_STARTED_AHEAD: list[ModelProcess] = []
+
+
+def start_ahead() -> None:
+    """Start a process before there is an audit: it loads its libraries while this process loads its own."""
+    _STARTED_AHEAD.append(ModelProcess())
+
+
+def take_process() -> ModelProcess:
+    """Return a process for a model: one that was started ahead, else a new one."""
+    return _STARTED_AHEAD.pop() if _STARTED_AHEAD else ModelProcess()
+
+
 class ModelCodeError(Exception):
     """What was raised in the process of a model, with its traceback as text; it may hold data."""
 
@@ -44,10 +59,7 @@ class ModelCodeError(Exception):
 class ModelProcess:
     """A process for one model. It begins to load libraries at once, before there is a model.
 
-    Parameters
-    ----------
-    folder : Path
-        A directory to be made: the process works there, and has it for its home.
+    It works in a directory of its own, which is its home, too, and goes with it.
 
     Attributes
     ----------
@@ -55,8 +67,8 @@ class ModelProcess:
         Calls of the model, as of the last answer.
     """
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(0o700)
+    def __init__(self) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="nnperm-model-"))
         stderr = open_filter()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell
@@ -75,7 +87,7 @@ class ModelProcess:
         self._answers = cast("RawIOBase", self._process.stdout)
         for stream in (self._requests, self._answers):
             _enlarge(stream.fileno())
-        self._ends = weakref.finalize(self, _end, self._process, os.getpid())
+        self._ends = weakref.finalize(self, _end, self._process, folder, os.getpid())
         self._forgotten: list[int] = []
         self.calls = 0
 
@@ -216,7 +228,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _end(process: subprocess.Popen[bytes], owner: int) -> None:
+def _end(process: subprocess.Popen[bytes], folder: Path, owner: int) -> None:
     """End a process and its group, and wait for it; where the one that has started it has forked, only there."""
     if os.getpid() != owner:
         return
@@ -229,3 +241,4 @@ def _end(process: subprocess.Popen[bytes], owner: int) -> None:
             with suppress(OSError):
                 stream.close()
     process.wait()
+    shutil.rmtree(folder, ignore_errors=True)

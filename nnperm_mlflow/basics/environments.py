@@ -1,11 +1,11 @@
-"""What the process of a model gets from the one that audits: what its numbers may depend on, and no credentials."""
+"""What processes of ours get of this one's environment: by allow-lists, so that what nobody thought of stays here."""
 
 from __future__ import annotations
 
 import os
 import site
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 _NAMES = frozenset(
@@ -23,9 +23,39 @@ _BEGINNINGS = (
 )  # fmt: skip
 """Of names; `TF_` and `NVIDIA_` alone are also how secrets of other programs begin."""
 
+_NAMES_OF_STORES = frozenset(
+    {
+        "HOME", "USER", "LOGNAME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "TMPDIR", "TEMP", "TMP", "BOTO_CONFIG",
+        "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "DO_NOT_TRACK",
+    }
+)  # fmt: skip
+_BEGINNINGS_OF_STORES = (
+    "MLFLOW_", "DATABRICKS_", "AWS_", "AZURE_", "GOOGLE_", "GCLOUD_", "PG", "ODBC", "KRB5", "SSL_CERT_", "XDG_",
+    "NNPERM_", "KERAS_", "PYTHON",
+)  # fmt: skip
+"""Of names by which stores of MLflow, those of artifacts included, are reached."""
+
+
+def audit_environment(own: Mapping[str, str], passed: Collection[str] = ()) -> dict[str, str]:
+    """Return the environment of an audit: what numbers may depend on, and what stores are reached by.
+
+    Parameters
+    ----------
+    own : mapping of str to str
+        That of this process.
+    passed : collection of str
+        Names of more variables that it gets.
+    """
+    of_stores = {
+        name: value
+        for name, value in own.items()
+        if name.upper() in _NAMES_OF_STORES or name.startswith(_BEGINNINGS_OF_STORES) or name in passed
+    }
+    return {**_of_numbers(own), **of_stores}
+
 
 def model_environment(own: Mapping[str, str], home: Path) -> dict[str, str]:
-    """Return the environment of a model's process.
+    """Return the environment of a model's process: what its numbers may depend on, and no credentials.
 
     Parameters
     ----------
@@ -37,13 +67,11 @@ def model_environment(own: Mapping[str, str], home: Path) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        From `own` by an allow-list, so that a variable that nobody has thought of stays here. Modules are found where
-        this process finds them, and Keras reads the settings that it reads here.
+        Modules are found where this process finds them, and Keras reads the settings that it reads here.
     """
-    kept = {name: value for name, value in own.items() if name in _NAMES or name.startswith(_BEGINNINGS)}
     users = site.getuserbase()
     return {
-        **kept,
+        **_of_numbers(own),
         "HOME": str(home),
         "USERPROFILE": str(home),
         "TMPDIR": str(home),
@@ -54,3 +82,7 @@ def model_environment(own: Mapping[str, str], home: Path) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",  # whoever has said so here said it for the model, too
         "DO_NOT_TRACK": "true",
     }
+
+
+def _of_numbers(own: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in own.items() if name in _NAMES or name.startswith(_BEGINNINGS)}
