@@ -148,6 +148,7 @@ def promote(
             waiver=waiver,
             seed=terms.own_seed(used, record) or record.seed,
             seed_is_secret=terms.secret is not None,
+            found_by_name=terms.found_by_name(record),
         )
         move_alias(client, promotion, reference)
     return promotion

@@ -140,6 +140,17 @@ class Terms:
         }
         return tuple(words for words, applies in said.items() if applies)
 
+    def found_by_name(self, record: AuditRecord) -> dict[str, str | list[str]]:
+        """Return what an audit gave to inputs of the model that the trusted configuration does not list beside others.
+
+        Parameters
+        ----------
+        record : AuditRecord
+            That was found to be made as that configuration says.
+        """
+        listed = {} if self.config is None else self.config.inputs
+        return {name: target for name, target in record.config.inputs.items() if listed and name not in listed}
+
     def next_step(self, record: AuditRecord) -> str:
         """Return how the policy is applied to an audit once more, as a command that leads on."""
         if self.policy is None and self.gives_policy:
