@@ -151,6 +151,9 @@ def test_an_undecided_stage_is_followed_by_the_next_which_has_more_repeats(shop,
     (finding,) = [outcome.finding for outcome in first.verdict.outcomes]
     assert (first.verdict.subject.repeats, finding.state, first.verdict.status) == (1, "undecided", "fail")
     assert finding.levels == {"holds": 0.0125, "fails": 0.0125}
+    message = r"undecided with 1 repeats, .*: its next stage makes 3, and the configuration says 1\. Leave out"
+    with pytest.raises(ConfigError, match=message):
+        run_audit(shop, used, repeats=1)
     second = run_audit(shop, used)
     assert second.verdict.subject.repeats == 3
     assert [each.result for each in second.verdict.attempts] == ["undecided"]
