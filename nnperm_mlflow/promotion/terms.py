@@ -9,7 +9,7 @@ from pathlib import Path
 from nnperm_mlflow.approval.policy_check import policy_for
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.audit_config import AuditConfig, load_config
-from nnperm_mlflow.config.policy import AnyPolicy, Policy
+from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.config.trial import read_secret, trial_seed
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.promotion.data_places import refuse_elsewhere
@@ -70,6 +70,17 @@ class Terms:
             raise ConfigError("a waiver (--waive) needs a reason, which is written down.")
         if not all(self.allowed):
             raise ConfigError("an empty place is allowed (--allow-data): name a path, or how a URI begins.")
+
+    def read(self) -> None:
+        """Read the files that are given: what is wrong with them says nothing of a version.
+
+        Raises
+        ------
+        ConfigError
+        """
+        if isinstance(self.policy, (str, Path)):
+            load_policy(self.policy)
+        _ = self.config, self.secret
 
     @property
     def binds_again(self) -> bool:

@@ -371,8 +371,10 @@ def test_a_run_that_is_named_must_lie_in_the_only_experiment_that_counts(honest,
     outside = "does not lie in the experiment 'audits of the service', whose audits alone count"
     refused(versions.plain, outside, run_id=copy, experiment="audits of the service")
     assert promote(versions.plain, "champion", run_id=copy, experiment="the insider's").run_id == copy
-    missing = "there is no experiment 'audit'"
-    refused(versions.plain, missing, run_id=copy, experiment="audit")
+    wrong = {"--experiment": "there is no experiment 'audit'", "--policy": "", "--config": ""}
+    for option, message in wrong.items():  # which says nothing of the version: an error, and no refusal
+        said = nnperm(f"promote {versions.plain} --alias champion --run {copy} {option} audit")
+        assert (said.exit_code, f"ConfigError: {message}" in said.output) == (2, True), said.output
     tracked.delete_run(copy)
 
 
