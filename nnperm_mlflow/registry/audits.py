@@ -205,12 +205,23 @@ def status_of(run: Run) -> str:
     return FINISHED if is_whole else str(run.info.status)
 
 
+def only_experiment(client: MlflowClient, name: str) -> str:
+    """Return the id of the only experiment whose audits count.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    only = client.get_experiment_by_name(name)
+    if only is None:
+        raise ConfigError(f"there is no experiment '{name}' in the tracking store. {asked_store()}")
+    return str(only.experiment_id)
+
+
 def _experiments(client: MlflowClient, name: str | None, view: int) -> Iterator[list[str]]:
     if name is not None:
-        only = client.get_experiment_by_name(name)
-        if only is None:
-            raise ConfigError(f"there is no experiment '{name}' in the tracking store. {asked_store()}")
-        yield [only.experiment_id]
+        yield [only_experiment(client, name)]
         return
     ids, token = [], None
     while True:

@@ -21,6 +21,8 @@ from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.summary_file import read_summary
 from nnperm_mlflow.promotion import alias_promotion
 from nnperm_mlflow.promotion.alias_promotion import promote
+from nnperm_mlflow.promotion.terms import Terms
+from nnperm_mlflow.registry.records import read_audit
 from tests.support.forging import forged, relabelled
 from tests.support.house import build_house, register
 from tests.support.servers import serving_files
@@ -324,6 +326,12 @@ def test_what_is_taken_on_trust_is_said_in_a_line_and_on_record(home, honest, ve
     whole = nnperm(f"{command} --policy {policy} --config {home.config} --recompute")
     assert whole.exit_code == 0, whole.output
     assert "taken on trust" not in whole.output
+    unlisted = "'region_input' receives 'region'; 'temporal_input' receives 'history'"
+    assert f"\nnot listed under 'inputs:' of --config: {unlisted}\n" in whole.output
+    names = {"num_input": ["age", "income", "flag"], "region_input": "region", "temporal_input": "history"}
+    for listed in (names, {}):  # all, or none, which leaves all to their names
+        terms = Terms(config_file=write(tmp_path / "listed.yaml", {**home.settings(), "inputs": listed}))
+        assert terms.found_by_name(read_audit(tracked, honest.run_id, tmp_path / str(len(listed)))) == {}
 
 
 # From where data are read
@@ -363,8 +371,10 @@ def test_a_run_that_is_named_must_lie_in_the_only_experiment_that_counts(honest,
     outside = "does not lie in the experiment 'audits of the service', whose audits alone count"
     refused(versions.plain, outside, run_id=copy, experiment="audits of the service")
     assert promote(versions.plain, "champion", run_id=copy, experiment="the insider's").run_id == copy
-    missing = "there is no experiment 'audit'"
-    refused(versions.plain, missing, run_id=copy, experiment="audit")
+    wrong = {"--experiment": "there is no experiment 'audit'", "--policy": "", "--config": ""}
+    for option, message in wrong.items():  # which says nothing of the version: an error, and no refusal
+        said = nnperm(f"promote {versions.plain} --alias champion --run {copy} {option} audit")
+        assert (said.exit_code, f"ConfigError: {message}" in said.output) == (2, True), said.output
     tracked.delete_run(copy)
 
 
