@@ -88,6 +88,7 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
         excluded=tuple(record.config.analysis.exclude),
         training=record.training,
         model_code=record.model_code,
+        rows_mix=record.rows_mix,
         own_scores=record.own_scores,
         segments=record.segments,
         design=record.config.design_digest(),

@@ -67,6 +67,7 @@ def identify(
         **_counts(dataset),
         **({} if training is None else training.as_params()),
         "self_noise": noise.largest,
+        **({"rows_mix": noise.mixing} if noise.mixing else {}),
         **_package_versions(),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from nnperm_mlflow.analysis.engine.decisions import Decision, choose_decision
 from nnperm_mlflow.analysis.engine.deviation import choose_measure, with_positive_class
 from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows, count_outputs
 from nnperm_mlflow.analysis.engine.missing import find_void_inputs
-from nnperm_mlflow.analysis.engine.self_noise import SelfNoise, measure_noise
+from nnperm_mlflow.analysis.engine.row_independence import measure_mixing
+from nnperm_mlflow.analysis.engine.self_noise import measure_noise
 from nnperm_mlflow.analysis.perturbation.deal import point_out_contradictions
 from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_companions, point_out
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
@@ -25,10 +26,11 @@ from nnperm_mlflow.analysis.segments.segmentation import check_segments, part_ro
 from nnperm_mlflow.analysis.statistics.order import FLIPS, MEAN
 from nnperm_mlflow.auditor.identification import identify
 from nnperm_mlflow.auditor.memory import Rows
+from nnperm_mlflow.auditor.noise import refuse_mixing, refuse_random
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.training_overlap import training_overlap
 from nnperm_mlflow.auditor.trial_terms import refuse_other_design, under_trial
-from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError
+from nnperm_mlflow.basics.errors import ConfigError, DataError
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, load_config, parse_config
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
@@ -178,8 +180,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
     analysis = analysis.model_copy(update={"output": with_positive_class(analysis.output, outputs, n_outputs)})
     measure = choose_measure(analysis.output, n_outputs, outputs.names)
     noise = measure_noise(predictor, inputs, measure)
-    if not analysis.random:
-        _refuse_random(noise, uri)
+    refuse_random(noise, uri, analysis.random)
     decision = choose_decision(analysis.decision, measure, n_outputs, outputs)
     analysis = analysis.model_copy(update={"order_by": _leading(analysis.order_by, decision)})
     scores = _scores(dataset, analysis, outputs, n_outputs, None if analysis.decision is None else decision)
@@ -199,6 +200,9 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
         void_inputs=void,
         keeps_predictions=scores is not None,
     )
+    block_rows = choose_block_rows(job, analysis.block_rows)
+    noise = replace(noise, mixing=measure_mixing(predictor, inputs, min(block_rows, choose_block_rows(job, "auto"))))
+    refuse_mixing(noise, uri, analysis.random)
     point_out_contradictions(job.deal)
     check_profiles(analysis.profile, job)
     segmentations = part_rows(edges_of(analysis.segments), dataset.columns)
@@ -209,7 +213,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
         reference=loaded.reference,
         dataset=dataset,
         job=job,
-        block_rows=choose_block_rows(job, analysis.block_rows),
+        block_rows=block_rows,
         used=used,
         record=identify(
             loaded.model_digest,
@@ -325,16 +329,6 @@ def _leading(asked: str | None, decision: Decision | None) -> str:
     if asked is not None:
         return asked
     return FLIPS if decision is not None and decision.is_prediction else MEAN
-
-
-def _refuse_random(noise: SelfNoise, model: str) -> None:
-    """Refuse a model that draws random numbers when it predicts."""
-    if noise.is_random:
-        raise ModelError(
-            f"{model} draws random numbers: the same rows predicted twice differ by up to {noise.again:.3g}, and "
-            "deviations of that size mean nothing. Log it as it shall predict (dropout off; a recurrent network not "
-            "stateful), or set 'analysis: {random: true}'."
-        )
 
 
 def _known_outputs(predictor: Predictor, inputs: BoundInputs, n_outputs: int) -> OutputSpec:

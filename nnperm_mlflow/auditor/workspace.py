@@ -38,7 +38,7 @@ _PRIVATE = 0o700  # what is computed holds predictions of people
 _ABOUT_FILE, _WAITING_FILE = "about.json", "waiting.json"
 _SETTINGS = ("seed", "within", "output", "decision", "missing", "exact", "random")
 _NOT_OF_THE_NUMBERS = (
-    "repeats", "self_noise", "rows", "config_digest", "unit", "model", "model_trusted", "model_code",
+    "repeats", "self_noise", "rows_mix", "rows", "config_digest", "unit", "model", "model_trusted", "model_code",
 )  # fmt: skip
 
 

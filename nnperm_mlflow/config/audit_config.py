@@ -96,7 +96,8 @@ class AnalysisConfig(Strict):
         Give the model's numbers to the last bit. False lets changes of numbers take a shortcut through the layers of a
         network that are affine in them; the largest difference that was seen is then told.
     random : bool
-        Audit a model all the same whose predictions of the same rows differ from call to call.
+        Audit a model all the same whose predictions of the same rows differ from call to call, or with the rows beside
+        them.
     """
 
     repeats: Annotated[int, Field(ge=1, le=MOST_SHUFFLES)] | Literal["auto"] = 1

@@ -202,6 +202,12 @@ class AuditRecord:
         return str(told)
 
     @property
+    def rows_mix(self) -> str | None:
+        """By how much predictions of a row were seen to depend on the rows beside it; None where they were not."""
+        told = self.params.get("rows_mix")
+        return None if told is None else str(told)
+
+    @property
     def basis(self) -> Basis:
         """What the audit must have in common with another to be compared with it row by row."""
         disturbance = {**self.config.disturbance(), "donors": self.donors}

@@ -45,12 +45,20 @@ def same_numbers(found: np.ndarray, expected: np.ndarray) -> bool:
     What counts is the spread of each output over the rows in which it is finite: 1e-4 of it lies beyond what another
     order of adding does, and far below what mixed rows or chance do. What is not finite has to be the very same.
     """
-    wide, finite = expected.astype(np.float64), np.isfinite(expected)  # a spread may be more than a float16 holds
-    spread = wide.max(axis=0, where=finite, initial=-np.inf) - wide.min(axis=0, where=finite, initial=np.inf)
+    wide = expected.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        near = np.abs(found - wide) <= np.maximum(1e-4 * spread, rounding_of(expected))
+        near = np.abs(found - wide) <= np.maximum(1e-4 * spread_of(expected), rounding_of(expected))
     same = (found == expected) | (np.isnan(found) & np.isnan(expected))
     return bool((near | same).all())
+
+
+def spread_of(predictions: np.ndarray) -> np.ndarray:
+    """Return how far the finite ones among predictions of shape (n_rows, n_outputs) lie apart: (n_outputs,), float64.
+
+    Of an output that is nowhere finite it is below any number.
+    """
+    wide, finite = predictions.astype(np.float64), np.isfinite(predictions)  # more, maybe, than a float16 holds
+    return wide.max(axis=0, where=finite, initial=-np.inf) - wide.min(axis=0, where=finite, initial=np.inf)
 
 
 def are_probabilities(predictions: np.ndarray) -> bool:

@@ -75,6 +75,8 @@ class Evidence:
         Where code that came with the model ran: "none", "isolated", "in process", "unknown".
     groups : mapping of str to sequence of str
         The members of each group that was named.
+    rows_mix : str or None
+        By how much predictions of a row were seen to depend on the rows beside it; None where they were not.
     """
 
     subject: Subject
@@ -90,6 +92,7 @@ class Evidence:
     stages: int = 1
     model_code: str = "unknown"
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    rows_mix: str | None = None
 
     @property
     def model(self) -> str:

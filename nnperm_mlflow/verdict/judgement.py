@@ -50,6 +50,12 @@ def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Verd
             f"the rows of the audit are of {subject.clusters} clusters: nothing is sure below {FEWEST_ROWS}, and so "
             "nothing passes. Audit rows of more."
         )
+    if evidence.rows_mix is not None:
+        raise CheckError(
+            f"{subject.model} predicts a row otherwise alone, or with other rows beside it (by up to "
+            f"{evidence.rows_mix}): the audit says nothing of a single decision, and so nothing passes. Log the model "
+            "so that it takes each row by itself."
+        )
     refuse_missing(policy, evidence)
     stages = 1 if policy.trial is None else policy.trial.n_stages
     evidence = replace(evidence, stages=stages)

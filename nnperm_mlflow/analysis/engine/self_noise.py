@@ -27,16 +27,20 @@ class SelfNoise:
         Between predictions of the same rows in this and in the opposite order.
     is_random : bool
         Whether two predictions of the same rows differ by more than rounding.
+    mixing : float
+        By how much predictions of a row differ with the rows beside it, as `row_independence.measure_mixing` tells; 0
+        where that is rounding or chance.
     """
 
     again: float
     elsewhere: float
     is_random: bool
+    mixing: float = 0.0
 
     @property
     def largest(self) -> float:
         """A deviation up to here may be the model's own."""
-        return max(self.again, self.elsewhere)
+        return max(self.again, self.elsewhere, self.mixing)
 
 
 def measure_noise(predictor: Predictor, inputs: BoundInputs, measure: Measure) -> SelfNoise:

@@ -24,7 +24,7 @@ from nnperm_mlflow.analysis.profiles.profiles import find_profiles
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.analysis.repeats.score_columns import with_scores
 from nnperm_mlflow.analysis.scores.scorers import choose_scorers
-from nnperm_mlflow.basics.errors import DataError, NonFinitePredictionError
+from nnperm_mlflow.basics.errors import DataError, ModelError, NonFinitePredictionError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
@@ -308,9 +308,16 @@ def test_rows_that_mix_are_found_out_beside_a_missing_value(tracked, caplog):
             name="centred", python_model=Centred(), signature=infer_signature(table, table["dose"]),
             pip_requirements=["mlflow"],
         )  # fmt: skip
-    config = {"analysis": {"missing": "skip"}}
-    nnperm_mlflow.audit(config, model_uri=logged.model_uri, data=dataset_from(table), trust_model=True)
+    with pytest.raises(ModelError, match="predicts a row otherwise alone, or with other rows beside it: by up to"):
+        audit_of(logged, table, missing="skip")
+    audit_of(logged, table, missing="skip", random=True)
     assert "a row's prediction depends on the rows beside it" in caplog.text
+
+
+def audit_of(logged, table, **analysis):
+    return nnperm_mlflow.audit(
+        {"analysis": analysis}, model_uri=logged.model_uri, data=dataset_from(table), trust_model=True
+    )
 
 
 def test_branches_that_give_other_numbers_are_found_out_beside_a_missing_value(monkeypatch, caplog):
