@@ -78,7 +78,7 @@ def test_an_audit_with_checks_leaves_its_verdict_in_run_version_and_description(
 
 
 def test_another_policy_is_applied_without_the_model(audited, tracked, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("nnperm_mlflow.auditor.preparation.load_predictor", None)
+    monkeypatch.setattr("nnperm_mlflow.auditor.preparation.download_model", None)
     policy = write_policy(tmp_path, KEPT, MISSED)
     result = invoke(store, "check", "--model-uri", "models:/checked/1", "--policy", policy)
     assert result.exit_code == 1, result.output

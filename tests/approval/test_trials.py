@@ -55,7 +55,7 @@ def test_an_audit_under_another_seed_gets_no_verdict_under_a_trial(shop, tracked
 
 
 def test_what_a_trial_plans_is_held_by_audit_and_check(shop, tracked):
-    planned = plan_audit(shop.config, model_uri="models:/tried/1", trust_model=True)
+    planned = plan_audit(shop.config, model_uri="models:/tried/1")
     told = dict(planned.facts)
     data, design = told["data"], told["configuration"].partition(",")[0]
     meets = policy(9.0, "planned", data={"all rows": data}, config=design[:12], rows=ROWS, repeats=2)

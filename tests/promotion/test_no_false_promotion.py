@@ -173,7 +173,7 @@ SUMMARIES = {
     "'kind' come out otherwise": relabelled_kind,
     "'value' come out otherwise": lambda told: told.assign(value=told["value"].where(told["feature"] != "flag", "2")),
     "'measurable' come out otherwise": lambda told: told.assign(measurable=~told["measurable"]),
-    "lacking there are 'flipped_share_low', 'flipped_share_high'": (
+    "'flipped_share_low', 'flipped_share_high' come out otherwise": (
         lambda told: told.drop(columns=["flipped_share_low", "flipped_share_high"])
     ),
     "'mean_low' come out otherwise": lambda told: told.assign(mean_low=told["mean"]),
@@ -383,8 +383,9 @@ def test_the_command_that_a_refusal_prints_leads_on(home, versions, tracked, tmp
     """The policy that was given is in it, and the copy of the table, and the experiment."""
     out = tmp_path / "my files"
     asked = {**home.settings(), "checks": [KEPT]}
-    audit(asked, model_uri=versions.plain, output=out, logs_table=not kept_out, experiment="own audits")
-    policy = write(tmp_path / "my policy.yaml", {"checks": [{"feature": "region", "rank_at_most": 9}]})
+    found = audit(asked, model_uri=versions.plain, output=out, logs_table=not kept_out, experiment="own audits")
+    leads = {"feature": str(found.summary["feature"].iloc[0]), "statistic": "mean", "rank_at_most": 4}
+    policy = write(tmp_path / "my policy.yaml", {"checks": [leads]})
     more = ["--policy", str(policy), "--experiment", "own audits"]
     more += ["--table", str(out / "deviations.parquet")] if kept_out else []
     command = shlex.join(
@@ -392,6 +393,7 @@ def test_the_command_that_a_refusal_prints_leads_on(home, versions, tracked, tmp
     )
     said = nnperm(command)
     assert said.exit_code == 1, said.output
-    assert nnperm(printed_command(said.output)).exit_code == 0
+    checked = nnperm(printed_command(said.output))
+    assert checked.exit_code == 0, checked.output
     promoted = nnperm(command)
     assert promoted.exit_code == 0, promoted.output
