@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _HEADER = ("when (UTC)", "version", "what", "verdict", "by", "run", "in words")
 _WIDTH, _LEAST_WORDS, _LONGEST_NAME = 120, 24, 20  # letters
+_DIGITS = 12  # of a digest
 _GONE = "*"
 _FORMATS = (".png", ".svg", ".pdf")
 _DPI = 110
@@ -95,6 +96,8 @@ def _cells(event: Event) -> tuple[str, ...]:
     if not event.is_evidence:
         result = "unreadable" if not event.is_readable else event.status.lower()
     words = event.in_words.removeprefix(f"{event.verdict}: ").removeprefix("unreadable: ")
+    if event.model_digest:
+        words += f", model files {event.model_digest[:_DIGITS]}"
     return (
         f"{event.when[:10]} {event.when[11:16]}",
         event.version if event.in_registry else f"{event.version}{_GONE}",

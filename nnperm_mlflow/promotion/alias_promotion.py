@@ -18,7 +18,7 @@ from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.promotion.rereading import confirm, confirm_files
 from nnperm_mlflow.promotion.terms import Terms
 from nnperm_mlflow.promotion.verdict_confirmation import confirm_verdict, judge_against
-from nnperm_mlflow.registry.aliases import Promotion, holder_of, move_alias
+from nnperm_mlflow.registry.aliases import Promotion, holder_of, is_set_on_record, move_alias
 from nnperm_mlflow.registry.audits import only_experiment
 from nnperm_mlflow.registry.connection import connected, current_user
 from nnperm_mlflow.registry.copies import audits_of
@@ -148,12 +148,13 @@ def promote(
             data_read_again=terms.reads_data,
             audited_again=terms.recomputes,
             config_is_given=terms.config is not None,
-            taken_on_trust=terms.taken_on_trust(),
+            taken_on_trust=(*terms.taken_on_trust(), *_aliases_on_trust(client, verdict)),
             policy_name=used.name,
             attempts=attempts,
             waiver=waiver,
             seed=terms.own_seed(used, record) or record.seed,
             seed_is_secret=terms.secret is not None,
+            model_digest=record.param("model_digest"),
             found_by_name=terms.found_by_name(record),
         )
         move_alias(client, promotion, reference)
@@ -178,6 +179,17 @@ def _newest(client: MlflowClient, reference: ModelReference) -> str:
     """Return the run of the version's newest audit; "" where there is none whose end can be believed."""
     found = audits_of(client, reference.uri, sightings=Sightings.of_user())
     return str(found[0].info.run_id) if found else ""
+
+
+def _aliases_on_trust(client: MlflowClient, verdict: Verdict) -> list[str]:
+    """Return in words which aliases that a verdict compares with no promotion on record has put where they are."""
+    told = []
+    for asked, uri in verdict.baselines.items():
+        model, _, alias = asked.rstrip("/").rpartition("@")
+        name, version = uri.removeprefix("models:/").rpartition("/")[::2]
+        if model and not is_set_on_record(client, name, alias, version):
+            told.append(f"that {asked} is version {version} (no promotion on record made it so)")
+    return told
 
 
 def _attempts(

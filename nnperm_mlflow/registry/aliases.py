@@ -14,9 +14,19 @@ from mlflow.exceptions import MlflowException
 from nnperm_mlflow.basics.audit_files import PROMOTION_FILE
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import RefusedError, TrackingError, name_list, says_missing
+from nnperm_mlflow.basics.text import named
 from nnperm_mlflow.models.model_uri import ModelReference
+from nnperm_mlflow.registry.audits import find_runs
 from nnperm_mlflow.registry.run_session import RunSession
-from nnperm_mlflow.registry.tags import ALIAS_TAG, KIND_TAG, MODEL_TAG, PROMOTION, REPLACED_TAG, VERDICT_TAGS
+from nnperm_mlflow.registry.tags import (
+    ALIAS_TAG,
+    DIGEST_TAG,
+    KIND_TAG,
+    MODEL_TAG,
+    PROMOTION,
+    REPLACED_TAG,
+    VERDICT_TAGS,
+)
 from nnperm_mlflow.registry.version_tags import version_key
 from nnperm_mlflow.verdict.attempt import Attempt
 
@@ -61,6 +71,8 @@ class Promotion:
         Of the audit that was judged.
     seed_is_secret : bool
         Whether that follows from a secret of who promoted.
+    model_digest : str
+        sha256 of the names and contents of the model's files that were promoted.
     found_by_name : mapping of str to str or list of str
         What inputs of the model receive that the given configuration does not list, though it lists others.
     """
@@ -85,6 +97,7 @@ class Promotion:
     waiver: str | None = None
     seed: int = 0
     seed_is_secret: bool = False
+    model_digest: str = ""
     found_by_name: Mapping[str, str | list[str]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -100,6 +113,7 @@ class Promotion:
             "at": self.at,
             "verdict": self.verdict,
             "evidence": f"run {self.run_id}",
+            "sha256 of the model's files": self.model_digest,
             "data read again": "yes" if self.data_read_again else "no",
             "audited again": "yes" if self.audited_again else "no",
             "taken on trust": ", ".join(self.taken_on_trust) or "nothing",
@@ -117,6 +131,13 @@ def holder_of(client: MlflowClient, name: str, alias: str) -> str | None:
         if says_missing(error):
             return None
         raise
+
+
+def is_set_on_record(client: MlflowClient, name: str, alias: str, version: str) -> bool:
+    """Tell whether the last promotion on record that moved an alias of a model gave it to a version."""
+    condition = f"tags.`{KIND_TAG}` = '{PROMOTION}' and {named(f'tags.`{ALIAS_TAG}`', alias)}"
+    versions = (run.data.tags.get(MODEL_TAG, "").rpartition("/") for run in find_runs(client, condition))
+    return next((number for of, _, number in versions if of == f"models:/{name}"), None) == version
 
 
 def move_alias(client: MlflowClient, promotion: Promotion, reference: ModelReference) -> str:
@@ -165,7 +186,7 @@ def _tags(promotion: Promotion, reference: ModelReference) -> dict[str, str]:
     verdict, policy, *_ = VERDICT_TAGS
     told = {KIND_TAG: PROMOTION, MODEL_TAG: reference.uri, ALIAS_TAG: promotion.alias, verdict: promotion.verdict}
     replaced = {} if promotion.replaced is None else {REPLACED_TAG: promotion.replaced}
-    return {**told, **replaced, policy: promotion.policy_digest}
+    return {**told, **replaced, policy: promotion.policy_digest, DIGEST_TAG: promotion.model_digest}
 
 
 def _confirm_held(client: MlflowClient, promotion: Promotion) -> None:

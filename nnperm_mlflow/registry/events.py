@@ -19,7 +19,15 @@ from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry._metric_keys import METRIC_PREFIXES, is_of_set_value
 from nnperm_mlflow.registry.audits import holds_audit, status_of
 from nnperm_mlflow.registry.records import RunFiles, moment_of, record_in
-from nnperm_mlflow.registry.tags import ALIAS_TAG, ERROR_TAG, KIND_TAG, PROMOTION, REPLACED_TAG, VERDICT_TAGS
+from nnperm_mlflow.registry.tags import (
+    ALIAS_TAG,
+    DIGEST_TAG,
+    ERROR_TAG,
+    KIND_TAG,
+    PROMOTION,
+    REPLACED_TAG,
+    VERDICT_TAGS,
+)
 from nnperm_mlflow.verdict.verdict import PastVerdict, Status, stamp
 
 logger = logging.getLogger(__name__)
@@ -62,6 +70,8 @@ class Event:
         What moved predictions most in an audit.
     alias, replaced : str or None
         Of a promotion: the alias, and the version that had it before.
+    model_digest : str or None
+        Of a promotion: the sha256 of the model's files that were promoted; promotions of before do not tell it.
     doubt : str
         Why nobody should believe when an audit ended; nothing where it may well be so.
     in_words : str
@@ -84,6 +94,7 @@ class Event:
     top_feature: str | None = None
     alias: str | None = None
     replaced: str | None = None
+    model_digest: str | None = None
     doubt: str = ""
     in_words: str = ""
 
@@ -105,6 +116,7 @@ class _ToldPromotion(Tolerant):
     by: str
     verdict: Status
     policy_digest: str
+    model_digest: str | None = None
 
 
 def events_of(run: Run, files: RunFiles, version: str, in_registry: bool) -> list[Event]:
@@ -150,7 +162,8 @@ def events_as_told(run: Run, version: str, in_registry: bool) -> list[Event]:
     if event.kind == "promotion":
         alias, replaced = tags.get(ALIAS_TAG), tags.get(REPLACED_TAG)
         words = _moved(event, tags, alias, replaced)
-        return [replace(event_of_verdict, alias=alias, replaced=replaced, in_words=words)]
+        digest = tags.get(DIGEST_TAG)
+        return [replace(event_of_verdict, alias=alias, replaced=replaced, model_digest=digest, in_words=words)]
     if event.status != "FINISHED":
         return [replace(event, in_words=_broken(tags, event))]
     if not holds_audit(run):
@@ -270,6 +283,7 @@ def _promotion(record: AuditRecord, event: Event) -> Event:
         policy_digest=told.policy_digest,
         alias=told.alias,
         replaced=told.replaced,
+        model_digest=told.model_digest,
         in_words=_moved(event, record.tags, told.alias, told.replaced),
     )
 

@@ -21,6 +21,9 @@ ERROR_TAG = "nnperm.error"
 ALIAS_TAG, REPLACED_TAG = "nnperm.alias", "nnperm.replaced"
 """Tags of a promotion's run: the alias, and the version that had it before."""
 
+DIGEST_TAG = "nnperm.model_digest"
+"""Tag of a promotion's run: sha256 of the model's files that were promoted."""
+
 RUN_TAG = "nnperm.run_id"
 """Tag of a version: the run of its newest audit."""
 

@@ -132,6 +132,8 @@ def test_an_event_says_what_it_was_where_it_lies_and_who_did_it(past, told, trac
     assert fail.in_words == "fail: 1 of 2 checks are not kept: 'age is no driver'"
     assert (moved.alias, moved.replaced, moved.policy_digest) == ("champion", None, policy(KEPT).digest())
     assert told.events[-1].in_words == "became 'champion', replacing version 2"
+    assert moved.model_digest == tracked.get_run(past.second.run_id).data.params["model_digest"]
+    assert {event.model_digest for event in told.events if event.kind != "promotion"} == {None}
     assert moved.run_id not in {past.first.run_id, past.second.run_id}
     assert told.aliases == {"champion": "3"}
 

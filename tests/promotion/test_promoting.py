@@ -1,5 +1,6 @@
 """Promotion: an alias moves only where the evidence bears it, and each way of tampering is refused."""
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -24,7 +25,7 @@ from nnperm_mlflow.evidence.summary_file import read_summary
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.promotion.alias_promotion import promote
-from nnperm_mlflow.registry.aliases import move_alias
+from nnperm_mlflow.registry.aliases import is_set_on_record, move_alias
 from nnperm_mlflow.registry.audits import find_runs
 from tests.support.forging import forged
 from tests.support.house import build_house, register
@@ -69,6 +70,14 @@ def path_of(client, run_id, name):
     return Path(urlparse(client.get_run(run_id).info.artifact_uri).path) / name
 
 
+def sha256_of_files(client, version):
+    """As docs/approval.md says: of a line for each file, its path and its sha256."""
+    folder = Path(urlparse(client.get_model_version_download_uri("promoted", version)).path)
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    lines = [f"{name} {hashlib.sha256((folder / name).read_bytes()).hexdigest()}\n" for name in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def promotions(client, version):
     return find_runs(client, f"tags.`nnperm.kind` = 'promotion' and tags.`nnperm.model` = '{uri_of(version)}'")
 
@@ -82,6 +91,7 @@ def test_a_version_that_passes_gets_the_alias_and_it_is_written_down(home, versi
     (run,) = promotions(tracked, version)
     told = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/promotion.json"))
     assert (told["replaced"], told["by"], told["version"]) == (before, run.data.tags["mlflow.user"], version)
+    assert told["model_digest"] == done.model_digest == sha256_of_files(tracked, version)
     tag = tracked.get_model_version("promoted", version).tags["nnperm.promoted.champion"]
     assert f"by {told['by']}" in tag
     assert before is None or f"replacing version {before}" in tag
@@ -198,7 +208,13 @@ def test_an_alias_that_moved_since_the_audit_must_be_compared_with_again(home, v
     tracked.set_registered_model_alias("promoted", "champion", between)
     refused(newer, f"models:/promoted@champion was {uri_of(version)} when run .* and is {uri_of(between)} now")
     check(run_id=audited.run_id)
-    assert promote(uri_of(newer), "champion").replaced == between
+    done = promote(uri_of(newer), "champion")
+    assert done.replaced == between
+    by_hand = f"that models:/promoted@champion is version {between} (no promotion on record made it so)"
+    assert done.taken_on_trust[-1] == by_hand
+    on_record = [is_set_on_record(tracked, "promoted", "champion", each) for each in (newer, between, version)]
+    assert on_record == [True, False, False]
+    assert not is_set_on_record(tracked, "promoted", "challenger", newer)
     refused(
         newer, f"compares with models:/promoted@champion, which is {uri_of(newer)} itself: it has that alias already"
     )
