@@ -91,7 +91,7 @@ def refuse_attempts(policy: Policy, attempts: Sequence[Attempt], waiver: str | N
         told = "; ".join(each.in_words for each in attempts)
         raise EvidenceError(
             f"{', and '.join(problems)}. The others: {told}. If it shall be promoted all the same, say why (--waive "
-            "REASON)."
+            "REASON). If they were made before the policy had a trial, a new name for it begins the count anew."
         )
 
 

@@ -42,8 +42,15 @@ def pin_baselines(client: MlflowClient, policy: Policy) -> dict[str, str]:
         try:
             pinned[asked] = pin_model(client, asked).uri
         except AuditError as error:
-            raise MissingBaselineError(f"a check compares with {asked}, which is missing: {error}") from error
+            first = _FIRST.format(alias=asked.rpartition("@")[2]) if "@" in asked else ""
+            raise MissingBaselineError(f"a check compares with {asked}, which is missing: {error}{first}") from error
     return pinned
+
+
+_FIRST = (
+    " The first version to be '{alias}' has none to be compared with: audit and promote it under a policy without this "
+    "check, or give it the alias by hand."
+)
 
 
 def refuse_itself(pinned: Mapping[str, str], model: str) -> None:

@@ -15,7 +15,8 @@ from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError, 
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
-from nnperm_mlflow.models.model_uri import asked_store, pin_model
+from nnperm_mlflow.models.model_uri import pin_model
+from nnperm_mlflow.registry.audits import only_experiment
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.publisher import is_newest
 from nnperm_mlflow.registry.records import newest_audit, read_audit
@@ -141,10 +142,7 @@ def find_record(
 
 def _refuse_outside(client: MlflowClient, record: AuditRecord, experiment: str) -> None:
     """Refuse an audit that lies in another experiment than the one whose audits count."""
-    only = client.get_experiment_by_name(experiment)
-    if only is None:
-        raise ConfigError(f"there is no experiment '{experiment}' in the tracking store. {asked_store()}")
-    if record.experiment_id != str(only.experiment_id):
+    if record.experiment_id != only_experiment(client, experiment):
         raise EvidenceError(
             f"{record} does not lie in the experiment '{experiment}', whose audits alone count. Name a run that does "
             "(--run), or leave it out, and the newest there is taken."

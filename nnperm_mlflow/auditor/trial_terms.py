@@ -36,7 +36,8 @@ def under_trial(
     Raises
     ------
     ConfigError
-        If the configuration says another seed or other repeats, or these are not the data of the trial.
+        If the configuration says another seed or other repeats, those of a stage that was undecided among them, or
+        these are not the data of the trial.
     """
     policy = config.policy
     trial = policy.trial
@@ -57,11 +58,12 @@ def under_trial(
     config = with_trial_seed(config, policy, digest)
     if not trial.all_repeats:
         return config
-    if _says(config, "repeats"):
-        _refuse_other_repeats(config, trial)
-        return config
     attempts = attempts_of(client, policy, model_digest, digest, folder=folder) if trial.stages else ()
-    return config.with_repeats(next_repeats(trial, attempts))
+    due = next_repeats(trial, attempts)
+    if not _says(config, "repeats"):
+        return config.with_repeats(due)
+    _refuse_other_repeats(config, trial, due)
+    return config
 
 
 def with_trial_seed(config: AuditConfig, policy: Policy, data_digest: str) -> AuditConfig:
@@ -101,12 +103,18 @@ def refuse_other_design(config: AuditConfig) -> None:
         )
 
 
-def _refuse_other_repeats(config: AuditConfig, trial: Trial) -> None:
-    if config.analysis.repeats not in trial.all_repeats:
+def _refuse_other_repeats(config: AuditConfig, trial: Trial, due: int) -> None:
+    """Refuse repeats of no stage, or of one before the stage that is due."""
+    said, of_trial = config.analysis.repeats, f"the trial of {config.policy.label}"
+    if said == "auto" or said not in trial.all_repeats:
         wanted = " or ".join(map(str, trial.all_repeats))
         raise ConfigError(
-            f"the trial of {config.policy.label} is of {wanted} repeats, and the configuration says "
-            f"{config.analysis.repeats}: leave out 'analysis: repeats'."
+            f"{of_trial} is of {wanted} repeats, and the configuration says {said}: leave out 'analysis: repeats'."
+        )
+    if said < due:
+        raise ConfigError(
+            f"{of_trial} was undecided with {said} repeats, which would come out again: its next stage makes {due}, "
+            f"and the configuration says {said}. Leave out 'analysis: repeats'."
         )
 
 

@@ -12,7 +12,7 @@ from nnperm_mlflow.cli.common import files_lines, ui_command
 
 _SHOWN_COLUMNS = ["perturbation", "way", "mean", "median", "q95", "changed_share"]
 _SHOWN_ROWS, _SHOWN_SET_VALUES = 15, 8
-_SIGNS = {True: "kept    ", False: "NOT KEPT"}
+_SIGN_WIDTH = len("NOT KEPT")
 
 
 def describe_forecast(forecast: nnperm_mlflow.Forecast) -> str:
@@ -91,9 +91,14 @@ def describe_places(result: nnperm_mlflow.AuditResult, tracking_uri: str | None)
 def describe_verdict(verdict: nnperm_mlflow.Verdict) -> list[str]:
     """Return lines on a verdict for a person: what it is, and for each check what it came to."""
     lines = ["", f"verdict: {verdict.in_words}"]
+    width = max(_SIGN_WIDTH, *(len(outcome.in_words) for outcome in verdict.outcomes))
     for outcome in verdict.outcomes:
-        lines.append(f"  {_SIGNS[outcome.passed]}  {outcome.check}")
-        lines.append(f"            {outcome.finding.words}")
+        lines.append(f"  {outcome.in_words:<{width}}  {outcome.check}")
+        lines.append(f"{'':<{width + 4}}{outcome.finding.words}")
+    if verdict.next_stage is not None:
+        lines.append(
+            f"undecided is no fail under its trial: the next audit makes {verdict.next_stage} repeats by itself"
+        )
     if verdict.attempts:
         lines.append(f"other audits of these model files on these data under {verdict.policy.label}:")
         lines += [f"  {attempt.in_words}" for attempt in verdict.attempts]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 import nnperm_mlflow
-from nnperm_mlflow.basics.errors import RefusedError
+from nnperm_mlflow.basics.errors import RefusedError, name_list
 from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.common import EXIT_FAIL, WithSwitches, prepared, tracking_options
 from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
@@ -86,7 +86,14 @@ def promote_command(
         now = f"version {done.version} of {done.model} is '{done.alias}' now{before} (evidence: run {done.run_id})"
         on_trust = [f"taken on trust: {', '.join(done.taken_on_trust)}"] if done.taken_on_trust else []
         waived = [f"waived: {done.waiver}"] if done.waiver else []
+        by_name = [f"not listed under 'inputs:' of --config: {_receipts(done)}"] if done.found_by_name else []
         others = [f"another attempt: {attempt.in_words}" for attempt in done.attempts]
         if output.is_text:
-            click.echo(in_lines([now, *on_trust, *waived, *others]))
+            click.echo(in_lines([now, *on_trust, *by_name, *waived, *others]))
         output.tell_promotion(alias, "; ".join([now, *on_trust]), {"promotion": asdict(done)})
+
+
+def _receipts(done: nnperm_mlflow.Promotion) -> str:
+    """Return what each input receives that was found by its name."""
+    shown = ((name, [of] if isinstance(of, str) else of) for name, of in done.found_by_name.items())
+    return "; ".join(f"'{name}' receives {name_list(of, 6)}" for name, of in shown)

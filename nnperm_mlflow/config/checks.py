@@ -286,6 +286,11 @@ class SegmentScoreCheck(_Limited, _OfSegments):
         """What the check asks for, in words."""
         return f"{self.score} of the model in segment {self.segment} is {self.limit_in_words}"
 
+    @property
+    def why_vacuous(self) -> str | None:
+        """Why no model can miss the limit."""
+        return self._beyond(self.score, score_range(self.score))
+
 
 class SegmentScoreDifferenceCheck(_OfSegments):
     """A limit on how far what a scorer says of the model may lie apart in two segments of a column."""
@@ -298,6 +303,11 @@ class SegmentScoreDifferenceCheck(_OfSegments):
         """What the check asks for, in words."""
         apart = f"differs by at most {self.max_difference:g}"
         return f"{self.score} of the model {apart} in two segments of {self.segment}"
+
+    @property
+    def why_vacuous(self) -> str | None:
+        """Why no model can miss the limit."""
+        return beyond(f"a difference of {self.score}", drop_range(self.score), at_most=self.max_difference)
 
 
 def names_of(feature: Features | None) -> tuple[str, ...]:

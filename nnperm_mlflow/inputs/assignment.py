@@ -1,7 +1,8 @@
 """Which data each input of the model receives: as said, by its name, or because nothing else is left for it.
 
 An input is called as a column or as temporal data, or by the convention `num_input` (all numbers that no other input
-takes), `<column>_input` and `temporal_input`. What is left over then goes together where there is one way alone.
+takes), `<column>_input` and `temporal_input`. What is left over then goes together where there is one way alone. What
+the outcome, the row ids or the clusters are reaches an input only where that is said for it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def assign_data(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted, prob
     said : mapping
         For inputs by name: a column, a list of columns, or the name of temporal data.
     problems : Problems
-        Takes in names that are none of the inputs', and inputs for which nothing is found.
+        Takes in names that are none of the inputs', inputs for which nothing is found, and those that are called as a
+        column with a role.
 
     Returns
     -------
@@ -51,7 +53,12 @@ def assign_data(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted, prob
     found = {name: _spelled_out(target, dataset) for name, target in said.items() if name in names}
     for spec in specs:
         if spec.name not in found and (named := _by_name(spec.name, dataset)):
-            found[spec.name] = named
+            role = _role_of(named, dataset)
+            if role is None:
+                found[spec.name] = named
+            elif not spec.is_optional:
+                problems.add(_not_by_itself(spec, named, role))
+                found[spec.name] = []
     for fill in (_fill_series, _fill_blocks, _fill_steps):
         for name, target in fill(specs, dataset, found).items():
             found[name] = target
@@ -62,7 +69,7 @@ def assign_data(specs: Sequence[InputSpec], dataset: Dataset, said: Wanted, prob
             found[spec.name] = []
     open_ = [spec for spec in specs if spec.name not in found]
     if lacking := [spec.name for spec in open_ if spec.is_optional]:
-        logger.info("the model can do without %s, which the data do not have: not audited", name_list(lacking))
+        logger.info("the model can do without %s, which no data are found for: not audited", name_list(lacking))
     missing = [spec for spec in open_ if not spec.is_optional]
     if missing:
         problems.add(_not_found(missing, dataset, found))
@@ -90,6 +97,12 @@ def _by_name(name: str, dataset: Dataset) -> Target | None:
         if candidate in dataset.split:
             return dataset.split[candidate]
     return None
+
+
+def _role_of(target: Target, dataset: Dataset) -> str | None:
+    """Return the key under `data:` that keeps a column from the model; None for any other data."""
+    roles = {"label": dataset.label, "row_id": dataset.row_id, "cluster": dataset.cluster}
+    return next((key for key, name in roles.items() if name == target), None)
 
 
 def _fill_series(specs: Sequence[InputSpec], dataset: Dataset, found: Wanted) -> dict[str, Target]:
@@ -182,6 +195,18 @@ def _shown(target: Target, dataset: Dataset) -> str:
 
 
 # What is said of inputs for which nothing is found
+
+
+_ROLES = {"label": "the outcome", "row_id": "what tells rows apart", "cluster": "which rows belong together"}
+
+
+def _not_by_itself(spec: InputSpec, column: Target, role: str) -> ConfigError:
+    """Return what to say of an input that is called as a column which the data keep from the model."""
+    return ConfigError(
+        f"{spec} would receive the column '{column}' by its name, which is {_ROLES[role]} ('data: {role}') and reaches "
+        f"no input by itself. If the model is given it wherever it is used, too, say 'inputs: {{{_yaml(spec.name)}: "
+        f"{_yaml(str(column))}}}'; else name there what it receives."
+    )
 
 
 def _unfilled(spec: InputSpec, dataset: Dataset, found: Wanted) -> ConfigError:

@@ -19,6 +19,7 @@ from nnperm_mlflow.promotion.rereading import confirm, confirm_files
 from nnperm_mlflow.promotion.terms import Terms
 from nnperm_mlflow.promotion.verdict_confirmation import confirm_verdict, judge_against
 from nnperm_mlflow.registry.aliases import Promotion, holder_of, move_alias
+from nnperm_mlflow.registry.audits import only_experiment
 from nnperm_mlflow.registry.connection import connected, current_user
 from nnperm_mlflow.registry.copies import audits_of
 from nnperm_mlflow.registry.records import read_audit
@@ -93,6 +94,8 @@ def promote(
         If the evidence does not bear it: no finished audit, another verdict or policy, another configuration, other
         model files or data, changed files, an alias that has moved meanwhile. The message says which. Nothing is
         changed then.
+    ConfigError
+        If a file that is given cannot be read, or there is no such experiment.
     TrackingError
         If somebody else moved the alias at the very same time.
     """
@@ -108,7 +111,10 @@ def promote(
         waiver=waiver,
         secret_file=seed_secret,
     )
+    terms.read()
     with connected() as (client, scratch):
+        if experiment is not None:
+            only_experiment(client, experiment)
         reference = pin_model(client, model_uri)
         if reference.name is None or reference.version is None:
             raise ConfigError(
@@ -148,6 +154,7 @@ def promote(
             waiver=waiver,
             seed=terms.own_seed(used, record) or record.seed,
             seed_is_secret=terms.secret is not None,
+            found_by_name=terms.found_by_name(record),
         )
         move_alias(client, promotion, reference)
     return promotion

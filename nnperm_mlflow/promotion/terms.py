@@ -9,7 +9,7 @@ from pathlib import Path
 from nnperm_mlflow.approval.policy_check import policy_for
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.audit_config import AuditConfig, load_config
-from nnperm_mlflow.config.policy import AnyPolicy, Policy
+from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.config.trial import read_secret, trial_seed
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.promotion.data_places import refuse_elsewhere
@@ -70,6 +70,17 @@ class Terms:
             raise ConfigError("a waiver (--waive) needs a reason, which is written down.")
         if not all(self.allowed):
             raise ConfigError("an empty place is allowed (--allow-data): name a path, or how a URI begins.")
+
+    def read(self) -> None:
+        """Read the files that are given: what is wrong with them says nothing of a version.
+
+        Raises
+        ------
+        ConfigError
+        """
+        if isinstance(self.policy, (str, Path)):
+            load_policy(self.policy)
+        _ = self.config, self.secret
 
     @property
     def binds_again(self) -> bool:
@@ -139,6 +150,17 @@ class Terms:
             "the code that came with the model (--trust-model)": self.trust_model and self.binds_again,
         }
         return tuple(words for words, applies in said.items() if applies)
+
+    def found_by_name(self, record: AuditRecord) -> dict[str, str | list[str]]:
+        """Return what an audit gave to inputs of the model that the trusted configuration does not list beside others.
+
+        Parameters
+        ----------
+        record : AuditRecord
+            That was found to be made as that configuration says.
+        """
+        listed = {} if self.config is None else self.config.inputs
+        return {name: target for name, target in record.config.inputs.items() if listed and name not in listed}
 
     def next_step(self, record: AuditRecord) -> str:
         """Return how the policy is applied to an audit once more, as a command that leads on."""

@@ -87,6 +87,12 @@ def _confirm_what_was_judged(
         )
     pinned = pin_baselines(client, policy)
     for asked, uri in pinned.items():
+        if uri == record.model:
+            raise EvidenceError(
+                f"a check compares with {asked}, which is {uri} itself: it has that alias already, and is not "
+                "compared with itself. Nothing is left to do (nnperm history tells how it got it); to write down "
+                "another promotion of it, give a policy without this check."
+            )
         if told.baselines.get(asked) != uri:
             raise EvidenceError(
                 f"{asked} was {told.baselines.get(asked)} when {record} was judged, and is {uri} now. "

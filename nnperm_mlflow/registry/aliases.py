@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelInput
@@ -12,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.audit_files import PROMOTION_FILE
 from nnperm_mlflow.basics.display import as_html, in_a_line
-from nnperm_mlflow.basics.errors import RefusedError, TrackingError, says_missing
+from nnperm_mlflow.basics.errors import RefusedError, TrackingError, name_list, says_missing
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.registry.tags import ALIAS_TAG, KIND_TAG, MODEL_TAG, PROMOTION, REPLACED_TAG, VERDICT_TAGS
@@ -60,6 +61,8 @@ class Promotion:
         Of the audit that was judged.
     seed_is_secret : bool
         Whether that follows from a secret of who promoted.
+    found_by_name : mapping of str to str or list of str
+        What inputs of the model receive that the given configuration does not list, though it lists others.
     """
 
     model: str
@@ -82,6 +85,7 @@ class Promotion:
     waiver: str | None = None
     seed: int = 0
     seed_is_secret: bool = False
+    found_by_name: Mapping[str, str | list[str]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         before = f" instead of version {self.replaced}" if self.replaced else ""
@@ -99,6 +103,7 @@ class Promotion:
             "data read again": "yes" if self.data_read_again else "no",
             "audited again": "yes" if self.audited_again else "no",
             "taken on trust": ", ".join(self.taken_on_trust) or "nothing",
+            **({"found by name": name_list(self.found_by_name)} if self.found_by_name else {}),
             **({} if self.waiver is None else {"waived": self.waiver}),
         }
         return as_html(f"version {self.version} of {self.model} is '{self.alias}'", facts=facts.items())

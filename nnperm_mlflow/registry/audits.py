@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
@@ -50,24 +52,59 @@ def find_audits(
     sightings : Sightings, optional
         When runs were first seen, which goes before what they tell of their end; the audits are noted there.
     """
-    found = finished_audits(client, uri, experiment)
-    now = _now()
-    ids = [str(run.info.run_id) for run in found]
-    seen = dict.fromkeys(ids, now) if sightings is None else sightings.first_seen(ids, now)
-    created = created_at(client, uri) if found else None
-    doubts = {run.info.run_id: doubt_of(run, created, seen[run.info.run_id]) for run in found}
-    for run_id, doubt in doubts.items():
-        if doubt:
-            logger.warning("run %s is passed over: %s", run_id, doubt)
-    sure = [run for run in found if not doubts[run.info.run_id]]
-    return sorted(sure, key=lambda run: (seen[run.info.run_id], ended(run)), reverse=True)
+    return AuditSearch(client, uri, experiment).newest_first(sightings)
 
 
 def finished_audits(client: MlflowClient, uri: str, experiment: str | None = None) -> list[Run]:
     """Return a pinned model's finished audits by the end that they tell, the last first, doubtful ones included."""
-    condition = f"tags.`{KIND_TAG}` = '{AUDIT}' and {named(f'tags.`{MODEL_TAG}`', uri)}"
-    found = find_runs(client, condition, experiment)
-    return [run for run in found if holds_audit(run) and run.data.tags.get(MODEL_TAG) == uri]
+    return AuditSearch(client, uri, experiment).finished()
+
+
+@dataclass(frozen=True)
+class AuditSearch:
+    """A search for the audits of one model, which may be made again and then asks for what is new alone.
+
+    Attributes
+    ----------
+    client : MlflowClient
+    uri : str
+        `models:/credit/3`, or what else `pin_model` returned.
+    experiment : str or None
+        Name of the only experiment whose runs count; by default all do that were there at the first search.
+    """
+
+    client: MlflowClient
+    uri: str
+    experiment: str | None = None
+
+    def newest_first(self, sightings: Sightings | None = None) -> list[Run]:
+        """Return the finished audits whose end is not doubtful, see `find_audits`."""
+        found = self.finished()
+        now = _now()
+        ids = [str(run.info.run_id) for run in found]
+        seen = dict.fromkeys(ids, now) if sightings is None else sightings.first_seen(ids, now)
+        created = self.created if found else None
+        doubts = {run.info.run_id: doubt_of(run, created, seen[run.info.run_id]) for run in found}
+        for run_id, doubt in doubts.items():
+            if doubt:
+                logger.warning("run %s is passed over: %s", run_id, doubt)
+        sure = [run for run in found if not doubts[run.info.run_id]]
+        return sorted(sure, key=lambda run: (seen[run.info.run_id], ended(run)), reverse=True)
+
+    def finished(self) -> list[Run]:
+        """Return the finished audits by the end that they tell, the last first, doubtful ones included."""
+        condition = f"tags.`{KIND_TAG}` = '{AUDIT}' and {named(f'tags.`{MODEL_TAG}`', self.uri)}"
+        found = _runs_of(self.client, self._experiments, condition, ViewType.ACTIVE_ONLY, finished=True)
+        return [run for run in found if holds_audit(run) and run.data.tags.get(MODEL_TAG) == self.uri]
+
+    @cached_property
+    def created(self) -> int | None:
+        """When the model was created by the server's clock; None where nobody knows."""
+        return created_at(self.client, self.uri)
+
+    @cached_property
+    def _experiments(self) -> list[list[str]]:
+        return list(_experiments(self.client, self.experiment, ViewType.ACTIVE_ONLY))
 
 
 def doubt_of(run: Run, created: int | None, seen: int) -> str:
@@ -129,9 +166,16 @@ def find_runs(
     With `finished=False` those are among them that failed, were killed or still go on; with `deleted=True` those that
     were deleted, by themselves or with their experiment, and not yet removed for good.
     """
-    found: list[Run] = []
     view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
-    for ids in _experiments(client, experiment, view):
+    return _runs_of(client, _experiments(client, experiment, view), condition, view, finished=finished)
+
+
+def _runs_of(
+    client: MlflowClient, experiments: Iterable[list[str]], condition: str, view: int, *, finished: bool
+) -> list[Run]:
+    """Return the runs of some experiments that meet a condition, the last one finished first."""
+    found: list[Run] = []
+    for ids in experiments:
         token = None
         while True:
             page = client.search_runs(ids, condition, view, max_results=_PAGE, page_token=token)
@@ -161,12 +205,23 @@ def status_of(run: Run) -> str:
     return FINISHED if is_whole else str(run.info.status)
 
 
+def only_experiment(client: MlflowClient, name: str) -> str:
+    """Return the id of the only experiment whose audits count.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    only = client.get_experiment_by_name(name)
+    if only is None:
+        raise ConfigError(f"there is no experiment '{name}' in the tracking store. {asked_store()}")
+    return str(only.experiment_id)
+
+
 def _experiments(client: MlflowClient, name: str | None, view: int) -> Iterator[list[str]]:
     if name is not None:
-        only = client.get_experiment_by_name(name)
-        if only is None:
-            raise ConfigError(f"there is no experiment '{name}' in the tracking store. {asked_store()}")
-        yield [only.experiment_id]
+        yield [only_experiment(client, name)]
         return
     ids, token = [], None
     while True:

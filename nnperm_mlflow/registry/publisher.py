@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from nnperm_mlflow.basics.audit_files import PUBLICATION_FILE, VERDICT_FILE
-from nnperm_mlflow.registry.audits import FINISHED, find_audits
+from nnperm_mlflow.registry.audits import FINISHED, AuditSearch
 from nnperm_mlflow.registry.publication import Publication, VerdictContent, VersionLink
 from nnperm_mlflow.registry.records import RunFiles, is_readable, record_in
 from nnperm_mlflow.registry.run_content import log_run_content
@@ -91,30 +91,30 @@ def link_newest(client: MlflowClient, name: str, version: str, run_id: str, link
     list of str
         What could not be written for want of permission.
     """
-    model, denied = f"models:/{name}/{version}", list[str]()
+    search, denied = AuditSearch(client, f"models:/{name}/{version}"), list[str]()
     links: _Links = {run_id: link}
-    written, newest = None, _newest(client, model, run_id, links)
+    written, newest = None, _newest(search, run_id, links)
     if newest != run_id:
         return denied
     for _ in range(_TRIES):
         denied = link_version(client, name, version, links[newest] or link)
-        written, newest = newest, _newest(client, model, run_id, links)
+        written, newest = newest, _newest(search, run_id, links)
         if newest in (written, ""):
             break
     return denied
 
 
-def _newest(client: MlflowClient, model: str, run_id: str, links: _Links) -> str:
+def _newest(search: AuditSearch, run_id: str, links: _Links) -> str:
     """Return the run of a model's newest audit that can be read, be it one that goes on; "" where there is none.
 
     What a version shall tell of an audit that is newer than that of the run is put into `links`.
     """
-    found = {str(run.info.run_id): run for run in find_audits(client, model)}
-    if run_id not in found and client.get_run(run_id).info.end_time is None:
+    found = {str(run.info.run_id): run for run in search.newest_first()}
+    if run_id not in found and search.client.get_run(run_id).info.end_time is None:
         return run_id
     for newest, run in found.items():
         if newest != run_id and newest not in links:
-            links[newest] = _link_of(client, run)
+            links[newest] = _link_of(search.client, run)
         if newest == run_id or links[newest] is not None:
             return newest
     return ""
@@ -129,4 +129,4 @@ def _link_of(client: MlflowClient, run: Run) -> VersionLink | None:
 
 def is_newest(client: MlflowClient, model: str, run_id: str) -> bool:
     """Tell whether the audit of a run is a model's newest that can be read, or still goes on."""
-    return _newest(client, model, run_id, {}) == run_id
+    return _newest(AuditSearch(client, model), run_id, {}) == run_id

@@ -96,9 +96,6 @@ class Finding:
 FORMAT = 1
 """Of `verdict.json`."""
 
-_KEPT = {True: "kept", False: "NOT KEPT"}
-
-
 Status = Literal["pass", "fail"]
 
 
@@ -121,6 +118,17 @@ class Outcome:
     asked: str
     finding: Finding
     passed: bool
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the policy, and not the number, says what it counts as."""
+        return self.finding.state == "undecided"
+
+    @property
+    def in_words(self) -> str:
+        """What came of it, in a word or two."""
+        counts_as = "kept" if self.passed else "NOT KEPT"
+        return f"undecided, counts as {counts_as.lower()}" if self.is_undecided else counts_as
 
 
 @dataclass(frozen=True)
@@ -174,13 +182,24 @@ class Verdict:
         if self.status == "pass":
             return f"pass{under}: {n} of {n} checks are kept{dry}"
         names = dict.fromkeys(outcome.check for outcome in self.not_kept)
-        return f"fail{under}: {len(names)} of {n} checks are not kept{dry}: {name_list(names)}"
+        missed = {outcome.check for outcome in self.not_kept if not outcome.is_undecided}
+        told = f"fail{under}: {len(names)} of {n} checks are not kept{dry}: {name_list(names)}"
+        unsure = [name for name in names if name not in missed]
+        return f"{told}; undecided, which counts as not kept: {name_list(unsure)}" if unsure else told
+
+    @property
+    def next_stage(self) -> int | None:
+        """The repeats of the stage that its trial allows after this one; None where there is no further look."""
+        trial = self.policy.trial
+        if self.result != "undecided" or trial is None:
+            return None
+        return next((each for each in trial.all_repeats if each > self.subject.repeats), None)
 
     def __repr__(self) -> str:
         return in_a_line("Verdict", self.in_words, self.subject.model, f"run {self.subject.run_id}")
 
     def _repr_html_(self) -> str:
-        rows = [(_KEPT[outcome.passed], outcome.check, outcome.finding.words) for outcome in self.outcomes]
+        rows = [(outcome.in_words, outcome.check, outcome.finding.words) for outcome in self.outcomes]
         return as_html(
             f"{self.subject.model}: {self.in_words}",
             header=("", "check", "what it came to"),

@@ -78,7 +78,7 @@ def test_an_audit_with_checks_leaves_its_verdict_in_run_version_and_description(
 
 
 def test_another_policy_is_applied_without_the_model(audited, tracked, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("nnperm_mlflow.auditor.preparation.load_predictor", None)
+    monkeypatch.setattr("nnperm_mlflow.auditor.preparation.download_model", None)
     policy = write_policy(tmp_path, KEPT, MISSED)
     result = invoke(store, "check", "--model-uri", "models:/checked/1", "--policy", policy)
     assert result.exit_code == 1, result.output
@@ -144,7 +144,9 @@ def test_a_policy_on_an_unknown_feature_ends_before_anything_is_disturbed(home, 
         audit(settings_of(home, {"feature": "agee", "max": 1}), model_uri="models:/checked/1")
     with pytest.raises(CheckError, match="'medain' is no statistic"):
         audit(settings_of(home, {"feature": "age", "statistic": "medain", "max": 1}), model_uri="models:/checked/1")
-    with pytest.raises(MissingBaselineError, match="compares with models:/checked@champion, which is missing"):
+    with pytest.raises(
+        MissingBaselineError, match="@champion, which is missing: .* The first version to be 'champion' has none"
+    ):
         audit(
             settings_of(home, {"against": "models:/checked@champion", "statistic": "mean", "max_shift": 1}),
             model_uri="models:/checked/1",

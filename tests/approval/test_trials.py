@@ -13,6 +13,7 @@ from nnperm_mlflow import plan_audit
 from nnperm_mlflow.approval.attempts import attempts_of, refuse_attempts
 from nnperm_mlflow.approval.policy_check import check
 from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError
+from nnperm_mlflow.cli.findings_text import describe_verdict
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.config.trial import trial_seed
 from nnperm_mlflow.registry.records import read_audit
@@ -54,7 +55,7 @@ def test_an_audit_under_another_seed_gets_no_verdict_under_a_trial(shop, tracked
 
 
 def test_what_a_trial_plans_is_held_by_audit_and_check(shop, tracked):
-    planned = plan_audit(shop.config, model_uri="models:/tried/1", trust_model=True)
+    planned = plan_audit(shop.config, model_uri="models:/tried/1")
     told = dict(planned.facts)
     data, design = told["data"], told["configuration"].partition(",")[0]
     meets = policy(9.0, "planned", data={"all rows": data}, config=design[:12], rows=ROWS, repeats=2)
@@ -139,7 +140,7 @@ def test_too_many_attempts_and_a_pass_after_a_fail_need_a_waiver(trial, attempts
     if message is None:
         refuse_attempts(used, attempts)
     else:
-        with pytest.raises(EvidenceError, match=f"{message}.*say why"):
+        with pytest.raises(EvidenceError, match=f"{message}.*say why .* a new name for it begins the count anew"):
             refuse_attempts(used, attempts)
     refuse_attempts(used, attempts, waiver="the limit was wrong")
 
@@ -151,7 +152,15 @@ def test_an_undecided_stage_is_followed_by_the_next_which_has_more_repeats(shop,
     (finding,) = [outcome.finding for outcome in first.verdict.outcomes]
     assert (first.verdict.subject.repeats, finding.state, first.verdict.status) == (1, "undecided", "fail")
     assert finding.levels == {"holds": 0.0125, "fails": 0.0125}
+    lines = describe_verdict(first.verdict)
+    (check,) = [outcome.check for outcome in first.verdict.outcomes]
+    assert lines[2] == f"  undecided, counts as not kept  {check}"
+    assert lines[4] == "undecided is no fail under its trial: the next audit makes 3 repeats by itself"
+    message = r"undecided with 1 repeats, .*: its next stage makes 3, and the configuration says 1\. Leave out"
+    with pytest.raises(ConfigError, match=message):
+        run_audit(shop, used, repeats=1)
     second = run_audit(shop, used)
     assert second.verdict.subject.repeats == 3
     assert [each.result for each in second.verdict.attempts] == ["undecided"]
+    assert "the next audit" not in "".join(describe_verdict(second.verdict))
     refuse_attempts(used, second.verdict.attempts)

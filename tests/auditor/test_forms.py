@@ -230,7 +230,7 @@ def test_an_optional_column_that_the_data_lack_is_left_out(tracked, tmp_path, ca
     schema = Schema([ColSpec("double", "age"), ColSpec("double", "height", required=False)])
     with caplog.at_level(logging.INFO):
         audited = run(logged(Ignoring(), ModelSignature(schema), "optional"), stored(tmp_path))
-    assert "can do without 'height', which the data do not have" in caplog.text
+    assert "can do without 'height', which no data are found for" in caplog.text
     assert_loop(audited, lambda table: 2 * table["age"].to_numpy(), TABLE, ["age"])
 
 

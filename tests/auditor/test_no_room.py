@@ -110,7 +110,9 @@ def test_a_plan_refuses_a_directory_that_cannot_be_written(house, store, tmp_pat
     assert f"ConfigError: the {called} directory '{tmp_path / 'file'}' cannot be written" in result.stderr
 
 
-@pytest.mark.parametrize(("analysis", "n_tables"), [({"repeats": 7}, 7), ({"precision": 1e-9, "max_repeats": 7}, 14)])
+@pytest.mark.parametrize(
+    ("analysis", "n_tables"), [({"repeats": 7}, 7), *slow(({"precision": 1e-9, "max_repeats": 7}, 14))]
+)
 def test_the_disk_is_looked_at_for_all_repeats_that_there_may_be(house, tracked, monkeypatch, analysis, n_tables):
     """Where their number is found out, the parts of the table and the whole are there at once."""
     settings = {**house.settings(), "analysis": {"repeats": "auto", **analysis}}
@@ -151,6 +153,7 @@ def test_a_table_that_cannot_be_joined_leaves_nothing_half_written(tmp_path, mon
     assert sorted(tmp_path.iterdir()) == parts
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_in_the_middle_is_told_and_what_is_finished_stays(house, tracked, tmp_path, monkeypatch):
     settings = {**house.settings(), "analysis": {"seed": 3, "block_rows": 100}}
     from nnperm_mlflow.analysis.engine import journal

@@ -120,6 +120,7 @@ def checked_policy(settings):
     return Policy.model_validate({key: settings[key] for key in ("format", "checks")})
 
 
+@pytest.mark.slow
 def test_a_segment_that_was_not_asked_for_needs_another_audit(house, tracked):
     with pytest.raises(CheckError, match=r"'age' is no segment.*'analysis: \{segments: \[age\]\}'"):
         audit(asked(house, "region", format=2, checks=[{**LIMIT, "segment": "age"}]), model_uri="models:/parted/1")

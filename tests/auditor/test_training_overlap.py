@@ -75,6 +75,7 @@ def test_only_files_and_artifacts_are_read_of_what_a_run_names(tracked, tmp_path
     assert found == {"clients0": None, "clients1": str(tmp_path / "clients.csv")}
 
 
+@pytest.mark.slow
 def test_a_version_that_was_fitted_to_the_audited_rows_gets_no_pass(store, tmp_path, tracked):
     """The same network twice, by runs that name other training data."""
     house = build_house(tmp_path, "fitted")

@@ -39,6 +39,9 @@ VACUOUS = [
      "a drop"),
     ("{segment: any, any: true, min: 0}", "{segment: any, any: true, statistic: shift, min: 0}",
      "'mean' is never below 0"),
+    ("{segment: any, score: roc_auc, max: 1}", "{segment: any, score: roc_auc, min: 0.5}", "'roc_auc' lies between"),
+    ("{segment: SEX, score: accuracy, max_difference: 1}", "{segment: SEX, score: accuracy, max_difference: 0.1}",
+     "a difference of accuracy lies between -1 and 1"),
 ]  # fmt: skip
 
 

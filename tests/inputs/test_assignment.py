@@ -1,6 +1,7 @@
 """Which data go where nobody has said so, and what is told, all at once, where that cannot be known."""
 
 import logging
+import re
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,39 @@ def refused(*specs, **more):
     with pytest.raises(AuditError) as caught:
         bind(*specs, **more)
     return str(caught.value)
+
+
+# What the outcome, the row ids and the clusters are reaches no input by itself
+
+ROLES = {"label": "the outcome", "row_id": "what tells rows apart", "cluster": "which rows belong together"}
+
+
+@pytest.mark.parametrize(("role", "what"), ROLES.items())
+@pytest.mark.parametrize(("suffix", "column"), [("", False), ("_input", False), ("", True)])
+def test_a_column_with_a_role_reaches_an_input_only_where_that_is_said(role, what, suffix, column):
+    """A network with an input called as the outcome would else predict it from itself, whatever `inputs:` lists."""
+    data = dataset_from(TABLE, **{role: "c0"})
+    shape = () if column else (1,)
+    specs = [spec("num_input", 2), spec(f"c0{suffix}", *shape, dtype="int64", column=column)]
+    asked = {"num_input": NUMBERS}
+    with pytest.raises(ConfigError) as caught:
+        bind_inputs(specs, data, asked)
+    assert re.fullmatch(
+        rf"'c0{suffix}' \(rows.*\) would receive the column 'c0' by its name, which is {what} "
+        rf"\('data: {role}'\) and reaches no input by itself. .* say 'inputs: {{c0{suffix}: c0}}'; else .*",
+        str(caught.value),
+    )
+    listed = {**asked, f"c0{suffix}": "c0"}
+    assert bind_inputs(specs, data, listed).wanted == listed
+
+
+def test_an_optional_input_that_is_called_as_the_outcome_does_without_it(caplog):
+    data = dataset_from(TABLE, label="c0")
+    optional = InputSpec("c0", (1,), np.dtype("int64"), is_optional=True)
+    with caplog.at_level(logging.INFO):
+        bound = bind_inputs([spec("num_input", 2), optional], data, {"num_input": NUMBERS})
+    assert bound.wanted == {"num_input": NUMBERS}
+    assert "can do without 'c0', which no data are found for: not audited" in caplog.text
 
 
 # What goes together by itself

@@ -21,6 +21,8 @@ from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.summary_file import read_summary
 from nnperm_mlflow.promotion import alias_promotion
 from nnperm_mlflow.promotion.alias_promotion import promote
+from nnperm_mlflow.promotion.terms import Terms
+from nnperm_mlflow.registry.records import read_audit
 from tests.support.forging import forged, relabelled
 from tests.support.house import build_house, register
 from tests.support.servers import serving_files
@@ -171,7 +173,7 @@ SUMMARIES = {
     "'kind' come out otherwise": relabelled_kind,
     "'value' come out otherwise": lambda told: told.assign(value=told["value"].where(told["feature"] != "flag", "2")),
     "'measurable' come out otherwise": lambda told: told.assign(measurable=~told["measurable"]),
-    "lacking there are 'flipped_share_low', 'flipped_share_high'": (
+    "'flipped_share_low', 'flipped_share_high' come out otherwise": (
         lambda told: told.drop(columns=["flipped_share_low", "flipped_share_high"])
     ),
     "'mean_low' come out otherwise": lambda told: told.assign(mean_low=told["mean"]),
@@ -324,6 +326,12 @@ def test_what_is_taken_on_trust_is_said_in_a_line_and_on_record(home, honest, ve
     whole = nnperm(f"{command} --policy {policy} --config {home.config} --recompute")
     assert whole.exit_code == 0, whole.output
     assert "taken on trust" not in whole.output
+    unlisted = "'region_input' receives 'region'; 'temporal_input' receives 'history'"
+    assert f"\nnot listed under 'inputs:' of --config: {unlisted}\n" in whole.output
+    names = {"num_input": ["age", "income", "flag"], "region_input": "region", "temporal_input": "history"}
+    for listed in (names, {}):  # all, or none, which leaves all to their names
+        terms = Terms(config_file=write(tmp_path / "listed.yaml", {**home.settings(), "inputs": listed}))
+        assert terms.found_by_name(read_audit(tracked, honest.run_id, tmp_path / str(len(listed)))) == {}
 
 
 # From where data are read
@@ -363,8 +371,10 @@ def test_a_run_that_is_named_must_lie_in_the_only_experiment_that_counts(honest,
     outside = "does not lie in the experiment 'audits of the service', whose audits alone count"
     refused(versions.plain, outside, run_id=copy, experiment="audits of the service")
     assert promote(versions.plain, "champion", run_id=copy, experiment="the insider's").run_id == copy
-    missing = "there is no experiment 'audit'"
-    refused(versions.plain, missing, run_id=copy, experiment="audit")
+    wrong = {"--experiment": "there is no experiment 'audit'", "--policy": "", "--config": ""}
+    for option, message in wrong.items():  # which says nothing of the version: an error, and no refusal
+        said = nnperm(f"promote {versions.plain} --alias champion --run {copy} {option} audit")
+        assert (said.exit_code, f"ConfigError: {message}" in said.output) == (2, True), said.output
     tracked.delete_run(copy)
 
 
@@ -373,8 +383,9 @@ def test_the_command_that_a_refusal_prints_leads_on(home, versions, tracked, tmp
     """The policy that was given is in it, and the copy of the table, and the experiment."""
     out = tmp_path / "my files"
     asked = {**home.settings(), "checks": [KEPT]}
-    audit(asked, model_uri=versions.plain, output=out, logs_table=not kept_out, experiment="own audits")
-    policy = write(tmp_path / "my policy.yaml", {"checks": [{"feature": "region", "rank_at_most": 9}]})
+    found = audit(asked, model_uri=versions.plain, output=out, logs_table=not kept_out, experiment="own audits")
+    leads = {"feature": str(found.summary["feature"].iloc[0]), "statistic": "mean", "rank_at_most": 4}
+    policy = write(tmp_path / "my policy.yaml", {"checks": [leads]})
     more = ["--policy", str(policy), "--experiment", "own audits"]
     more += ["--table", str(out / "deviations.parquet")] if kept_out else []
     command = shlex.join(
@@ -382,6 +393,7 @@ def test_the_command_that_a_refusal_prints_leads_on(home, versions, tracked, tmp
     )
     said = nnperm(command)
     assert said.exit_code == 1, said.output
-    assert nnperm(printed_command(said.output)).exit_code == 0
+    checked = nnperm(printed_command(said.output))
+    assert checked.exit_code == 0, checked.output
     promoted = nnperm(command)
     assert promoted.exit_code == 0, promoted.output

@@ -199,6 +199,9 @@ def test_an_alias_that_moved_since_the_audit_must_be_compared_with_again(home, v
     refused(newer, f"models:/promoted@champion was {uri_of(version)} when run .* and is {uri_of(between)} now")
     check(run_id=audited.run_id)
     assert promote(uri_of(newer), "champion").replaced == between
+    refused(
+        newer, f"compares with models:/promoted@champion, which is {uri_of(newer)} itself: it has that alias already"
+    )
 
 
 def test_an_alias_that_moves_in_the_middle_is_left_alone_and_the_try_is_on_record(home, version, tracked):

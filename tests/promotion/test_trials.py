@@ -6,7 +6,6 @@ import time
 from datetime import datetime, timezone
 
 import mlflow
-import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -35,7 +34,7 @@ def shop(store, tmp_path_factory):
 def version(shop, tracked):
     """Another version of the model, of other files: MLflow writes into each when it was made."""
 
-    return register(shop.name, pd.read_csv(shop.config["data"]["static"]))
+    return register(shop.name)
 
 
 def uri_of(version):
@@ -90,7 +89,7 @@ def test_a_version_is_promoted_by_an_audit_of_the_trial_with_a_configuration_tha
 ):
     used = policy(9.0, "promoted", repeats=2)
     audited = run_audit(shop, used, version)
-    done = promote(uri_of(version), "champion", policy=used, config=shop.file, recompute=True, trust_model=True)
+    done = promote(uri_of(version), "champion", policy=used, config=shop.file, recompute=True)
     assert holder(tracked) == version
     assert (done.run_id, done.policy_name, done.attempts) == (audited.run_id, "promoted", ())
     assert (done.seed, done.seed_is_secret) == (audited.verdict.subject.seed, False)
@@ -141,7 +140,7 @@ def test_a_secret_gives_a_seed_that_is_judged_baselines_included(shop, version, 
     against = {"against": "models:/shopped/1", "statistic": "mean", "max_shift": 1e-9}
     used = Policy.model_validate({**document, "checks": [*document["checks"], against]})
     audited = run_audit(shop, used, version)  # and version 1, by the same donors
-    more = {"policy": used, "trust_model": True, "seed_secret": secret}
+    more = {"policy": used, "seed_secret": secret}
     with pytest.raises(ConfigError, match="add --recompute"):
         promote(uri_of(version), "champion", **more)
     done = promote(uri_of(version), "champion", recompute=True, **more)
@@ -156,7 +155,7 @@ def test_another_seed_does_not_undo_a_fail_on_record(shop, version, tracked, tmp
     secret.write_bytes(b"a secret of the promoter")
     used = policy(1e-6, "undone")
     run_audit(shop, used, version)
-    refused(version, "fail under 'undone'", policy=used, recompute=True, trust_model=True, seed_secret=secret)
+    refused(version, "fail under 'undone'", policy=used, recompute=True, seed_secret=secret)
 
 
 def test_a_promoter_remembers_which_audit_came_first(shop, version, tracked, tmp_path, monkeypatch):

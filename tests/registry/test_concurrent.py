@@ -110,7 +110,7 @@ def test_whenever_one_ends_while_the_other_is_linked_the_version_tells_of_the_on
         assert version.description.startswith(OWN_TEXT)
         assert version.description.endswith(MORE_TEXT)
         assert version.description.count("Audit run") == 1
-    assert number > 10
+    assert number > 8  # requests that could be interrupted
 
 
 @pytest.mark.slow

@@ -1,25 +1,19 @@
-"""A model so small that it is audited in a moment, its data, and policies on it: for audits by the dozen."""
+"""A network so small that it is audited in a moment, its data, and policies on it: for audits by the dozen."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import mlflow
 import numpy as np
 import pandas as pd
 import yaml
+from mlflow.models import infer_signature
 
 from nnperm_mlflow import AuditResult, audit
 from nnperm_mlflow.config.policy import Policy
 
 ROWS = 120
-
-
-class Scorer(mlflow.pyfunc.PythonModel):
-    """Adds two columns up."""
-
-    def predict(self, context, model_input, params=None):
-        """Return a number for each row."""
-        return (0.5 * model_input["age"] + 0.1 * model_input["sex"]).to_numpy()
 
 
 @dataclass(frozen=True)
@@ -42,24 +36,28 @@ def open_shop(name: str, folder: Path) -> Shop:
     rng = np.random.default_rng(8)
     table = pd.DataFrame({"age": rng.normal(size=ROWS), "sex": rng.integers(0, 2, ROWS).astype(float)})
     table.to_csv(folder / "rows.csv", index=False)
-    register(name, table)
-    config = {"data": {"static": str(folder / "rows.csv")}}
+    register(name)
+    config = {"data": {"static": str(folder / "rows.csv")}, "inputs": {"num_input": ["age", "sex"]}}
     file = folder / "shop.yaml"
     file.write_text(yaml.safe_dump(config))
     ages = table["age"].to_numpy()
     return Shop(name, config, file, float(0.5 * np.abs(ages[:, None] - ages).sum() / ROWS**2))
 
 
-def register(name: str, table: pd.DataFrame) -> str:
-    """Log and register the model once more; return the version."""
-    signature = mlflow.models.infer_signature(table, table["age"].to_numpy())
+def register(name: str) -> str:
+    """Log and register the network once more, which adds two columns up; return the version."""
+    given = keras.Input((2,), name="num_input")
+    layer = keras.layers.Dense(1, use_bias=False)
+    network = keras.Model(given, layer(given))
+    layer.set_weights([np.array([[0.5], [0.1]], "float32")])
+    some = np.zeros((2, 2), "float32")
     with mlflow.start_run():
-        logged = mlflow.pyfunc.log_model(
+        logged = mlflow.tensorflow.log_model(
+            network,
             name=name,
-            python_model=Scorer(),
+            signature=infer_signature({"num_input": some}, some[:, :1]),
+            pip_requirements=["keras"],
             registered_model_name=name,
-            signature=signature,
-            pip_requirements=["pandas"],
         )
     return str(logged.registered_model_version)
 

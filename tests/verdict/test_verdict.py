@@ -366,6 +366,10 @@ def test_an_undecided_check_counts_as_the_check_says_else_as_the_policy_says(of_
     verdict = judge(policy(check, undecided=of_policy), Evidence(SUBJECT, SUMMARY))
     assert verdict.outcomes[0].finding.state == "undecided"
     assert verdict.status == status
+    assert verdict.outcomes[0].in_words == f"undecided, counts as {'kept' if status == 'pass' else 'not kept'}"
+    name = "median of PAY is at most 0.3"
+    unsure = f"fail: 1 of 1 checks are not kept: '{name}'; undecided, which counts as not kept: '{name}'"
+    assert verdict.in_words == (unsure if status == "fail" else "pass: 1 of 1 checks are kept")
 
 
 def test_one_check_that_is_not_kept_fails_the_version():
@@ -376,6 +380,10 @@ def test_one_check_that_is_not_kept_fails_the_version():
     assert judge(policy(kept), Evidence(SUBJECT, SUMMARY)).in_words == "pass: 1 of 1 checks are kept"
     dry = judge(policy(missed, mode="dry_run"), Evidence(SUBJECT, SUMMARY))
     assert (dry.status, dry.blocks) == ("fail", False)
+    unsure = {"name": "pay", "feature": "PAY", "max": 0.3}
+    mixed = judge(policy(kept, missed, unsure), Evidence(SUBJECT, SUMMARY)).in_words
+    told = "fail: 2 of 3 checks are not kept: 'age', 'pay'; undecided, which counts as not kept: 'pay'"
+    assert mixed == told
 
 
 def test_a_verdict_is_json_with_each_number_its_interval_and_its_limit():

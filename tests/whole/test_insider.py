@@ -149,7 +149,7 @@ def without_intervals(told):
 
 @pytest.mark.parametrize(
     ("forge", "message"),
-    [(region_as_a_group, "'kind' come out other"), (without_intervals, "lacking there are 'mean_low', 'mean_high'")],
+    [(region_as_a_group, "'kind' come out other"), (without_intervals, "'mean_low', 'mean_high' come out otherwise")],
 )
 def test_a_summary_in_which_only_words_or_ends_were_changed_brings_no_pass(honest, files, tmp_path, forge, message):
     summary = forge(read_summary(honest[1].directory / "summary.csv"))

@@ -169,9 +169,7 @@ def _left_out(draft: Draft) -> list[str]:
 
 def _analysis(proposal: Proposal) -> list[str]:
     output, why = proposal.output
-    lines = [_noted("  repeats: 1", "shuffles of each feature")]
-    if output is not None:
-        lines.append(_noted(f"  output: {output}", why))
+    lines = [] if output is None else [_noted(f"  output: {output}", why)]
     asked = _more_to_ask(proposal)
     if asked:
         lines += _comment("More to ask; remove the # of what you want to know:", "  ")
@@ -185,7 +183,7 @@ def _more_to_ask(proposal: Proposal) -> list[tuple[str, str]]:
     for name, kind in proposal.kinds.items():
         of_kind.setdefault(kind, []).append(name)
     categories, numbers = of_kind.get("category", [])[:2], of_kind.get("number", [])[:2]
-    asked = []
+    asked = [("repeats: 5", "shuffles of each feature; left out 1, or what the trial of a policy says")]
     if proposal.trial is not None:
         scorer = _SCORERS[proposal.trial.yardstick.name]
         asked.append((f"scores: [{scorer}]", "by how much does each shuffle lower the score?"))

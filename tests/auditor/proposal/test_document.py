@@ -106,7 +106,7 @@ def test_each_thing_more_to_ask_is_one_that_can_be_asked(tmp_path):
     spec = InputSpec("num_input", (2,), NUMBER)
     text = config_text(proposal(draft, spec, output=(1, "the second"), kinds=kinds), tmp_path)
     asked = yaml.safe_load(uncommented(text, "# More to ask"))["analysis"]
-    assert asked == {"repeats": 1, "output": 1, "windows": 3, "order": True, "set": {"sex": "all"}, "profile": ["age"]}
+    assert asked == {"repeats": 5, "output": 1, "windows": 3, "order": True, "set": {"sex": "all"}, "profile": ["age"]}
     (tmp_path / "more.yaml").write_text(uncommented(text, "# More to ask"))
     assert load_config(tmp_path / "more.yaml").analysis.windows == 3
 
