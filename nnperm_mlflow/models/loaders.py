@@ -1,41 +1,41 @@
 """From a model's files to a predictor, without running code that came with them.
 
-A network is loaded from its own file alone: pickles and code beside it stay unread. Only a model that is nothing but
-code (most flavours behind pyfunc, networks with classes of their own) is refused until somebody says it is trusted, and
-then runs in a process of its own.
+A network is loaded from its own file alone. A model that is nothing but code (most flavours behind pyfunc, networks
+with classes of their own), and one beside which code or pickles lie that run where MLflow serves it, is refused until
+somebody says it is trusted, and then runs in a process of its own.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.documents import read_yaml
-from nnperm_mlflow.basics.errors import ConfigError, ModelError, ModelNotFoundError, TrackingError, says_missing
+from nnperm_mlflow.basics.errors import (
+    ConfigError,
+    ModelError,
+    ModelNotFoundError,
+    TrackingError,
+    name_list,
+    says_missing,
+)
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.models._storage import files_uri, refuse_missing
 from nnperm_mlflow.models._stored_parts import refuse_parts_elsewhere
 from nnperm_mlflow.models.isolation.isolated_predictor import load_isolated
 from nnperm_mlflow.models.isolation.process import take_process
-from nnperm_mlflow.models.model_files import ModelCode, ModelFiles, refuse_outside
+from nnperm_mlflow.models.model_files import ModelCode, ModelFiles, refuse_outside, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import is_of_keras_2
 from nnperm_mlflow.models.predictor import Predictor
+from nnperm_mlflow.models.served_network import ONE_FILE, is_network, own_code, served_network
 
 logger = logging.getLogger(__name__)
-
-_NETWORK_FLAVOURS = ("keras", "tensorflow")  # in MLflow's order
-_NETWORK_LOADERS = (None, "mlflow.tensorflow", "mlflow.keras")
-"""Modules by which MLflow calls a network and nothing else."""
-
-_FILES = (".keras", ".h5")
-"""Endings of networks that are one file; others are directories."""
 
 _KERAS_BACKENDS = ("jax", "torch", "numpy", "openvino")
 _MOST_BYTES = 16 << 20  # of an MLmodel file: its signature has a line for each column
@@ -200,21 +200,22 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
     Raises
     ------
     UntrustedModelError
-        If loading needs such code and `trust_model` is not set.
+        If loading it, here or where MLflow serves it, runs such code and `trust_model` is not set.
     ModelError
-        If the files are not what the MLmodel says, a part of a network lies in another file, or a needed package is
-        missing.
+        If the files are not what the MLmodel says, MLflow might serve another network, a part of a network lies in
+        another file, or a needed package is missing.
     """
-    is_network = _is_network(files.mlmodel["flavors"])
-    network = next(_network_files(files), None) if is_network else None
     try:
-        if network is None:
+        if not is_network(files.mlmodel["flavors"]):
             from nnperm_mlflow.models.pyfunc import load_pyfunc  # noqa: PLC0415
 
-            if is_network:
-                raise ModelError(f"{reference} has no network file where its MLmodel says: have files been deleted?")
             return load_pyfunc(files.path, files.mlmodel, reference, trust_model)
-        if network.suffix in _FILES:
+        network = served_network(files, reference)
+        if (own := own_code(files)) and not trust_model:
+            raise refuse_untrusted(
+                reference, f"beside the network lies {name_list(own)}, which would run where MLflow serves it"
+            )
+        if network.suffix in ONE_FILE:
             refuse_parts_elsewhere(network, reference)
         predictor = _network_loader(network)(network, files, reference, trust_model)
     except ImportError as error:
@@ -226,34 +227,8 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
     return predictor
 
 
-def _is_network(flavours: Mapping[str, Any]) -> bool:
-    """Tell whether MLflow serves a network by itself, and not something that is made of it by a module of its own."""
-    served = flavours.get("python_function")
-    loader = served.get("loader_module") if isinstance(served, dict) else None
-    return loader in _NETWORK_LOADERS and not set(flavours).isdisjoint(_NETWORK_FLAVOURS)
-
-
-def _network_files(files: ModelFiles) -> Iterator[Path]:
-    """Yield the network's own file or SavedModel directory, most telling form first."""
-    for flavour in _NETWORK_FLAVOURS:
-        conf = files.mlmodel["flavors"].get(flavour)
-        if not isinstance(conf, dict):
-            continue
-        for folder in (conf.get("saved_model_dir"), conf.get("data")):
-            if not isinstance(folder, str):
-                continue
-            base = files.path / folder
-            own_formats = (
-                ["model.h5", "model.keras"] if conf.get("save_format") == "h5" else ["model.keras", "model.h5"]
-            )
-            for candidate in (*(base / name for name in own_formats), base / "model", base):
-                is_network = candidate.suffix in _FILES or (candidate / "saved_model.pb").is_file()
-                if candidate.exists() and is_network:
-                    yield candidate
-
-
 def _network_loader(network: Path) -> Callable[[Path, ModelFiles, ModelReference, bool], Predictor]:
-    if network.suffix in _FILES:
+    if network.suffix in ONE_FILE:
         _refuse_other_backend()
         from nnperm_mlflow.models.keras.network import load_network  # noqa: PLC0415
 
@@ -293,7 +268,6 @@ def _refuse_other_backend() -> None:
 
 def _name_what_stays_unread(files: ModelFiles, reference: ModelReference, trust_model: bool) -> None:
     pickles = [*files.path.rglob("*.cloudpickle"), *files.path.rglob("*.pkl"), *files.path.rglob("*.pickle")]
-    codes = [conf["code"] for conf in files.mlmodel["flavors"].values() if isinstance(conf, dict) and conf.get("code")]
-    unread = sorted({file.relative_to(files.path).as_posix() for file in pickles} | {str(code) for code in codes})
+    unread = sorted({file.relative_to(files.path).as_posix() for file in pickles})
     if unread and not trust_model:
         logger.info("%s: the network is loaded from its own file; left unread: %s", reference, ", ".join(unread))

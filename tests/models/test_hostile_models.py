@@ -115,7 +115,7 @@ def test_trust_in_one_model_is_no_trust_in_the_next(tmp_path, pwned):
 def test_a_class_of_its_own_is_refused_without_trust_and_right_with_it(tmp_path, pwned):
     network, classes = with_a_class()
     path = save(network, tmp_path / "model", custom_objects=classes)
-    assert_refused(path, pwned, r"the network has 'elsewhere\.Tripled', which would run code")
+    assert_refused(path, pwned, r"'data/custom_objects\.cloudpickle', which would run")
     found = predicted(load(path, trust_model=True), {"num_input": numbers(3)})
     np.testing.assert_allclose(found, network(numbers(3), training=False), rtol=1e-5)
 
@@ -244,36 +244,44 @@ def test_every_layer_and_function_that_keras_writes_is_known_as_its_own():
 
 
 @pytest.mark.parametrize("loader", [mlflow.tensorflow, mlflow.pyfunc], ids=["MLmodel", "keras_module.txt"])
-def test_a_foreign_keras_module_and_a_code_directory_stay_unrun(tmp_path, pwned, intruder, caplog, loader):
+def test_a_network_that_another_module_than_keras_reads_is_refused(tmp_path, pwned, intruder, loader):
     """MLflow reads the module's name in one of two places."""
-    network, given, named = single()
-    path = save(network, tmp_path / "model")
+    path = save(single()[0], tmp_path / "model")
     (path / "code").mkdir()
     (path / "code" / "intruder.py").write_text(intruder)
-    (path / "data" / "keras_module.txt").write_text("intruder")
-    told = {"code": "code", "keras_module": "intruder"}
+    told = {"code": "code"}
+    if loader is mlflow.tensorflow:
+        told["keras_module"] = "intruder"
+    else:
+        (path / "data" / "keras_module.txt").write_text("intruder")
     change_mlmodel(path, lambda mlmodel: [conf.update(told) for conf in mlmodel["flavors"].values()])
     for trust_model in (False, True):
-        with caplog.at_level("INFO"):
-            found = predicted(load(path, trust_model), named)
-        np.testing.assert_allclose(found, network(given, training=False), rtol=1e-5)
-        assert not pwned.exists()
-    assert "left unread: code" in caplog.text
+        with pytest.raises(ModelError, match=r"read by Keras.*names the module 'intruder'.*Log the network again"):
+            load(path, trust_model)
+    assert not pwned.exists()
     with pytest.raises(ModuleNotFoundError):
         loader.load_model(str(path))
     assert_sprung(pwned)
 
 
-def test_the_pickle_of_custom_objects_stays_unread_even_with_trust_where_the_network_needs_none(tmp_path, pwned):
+def test_a_folder_of_code_beside_a_network_needs_trust(tmp_path, pwned, intruder):
+    """Modules are looked for in it before all others, where MLflow serves the network."""
     network, given, named = single()
     path = save(network, tmp_path / "model")
-    trap = path / "data" / "global_custom_objects.cloudpickle"
-    trap.write_bytes(pickle.dumps(Trap(pwned)))
-    for trust_model in (False, True):
-        found = predicted(load(path, trust_model), named)
-        np.testing.assert_allclose(found, network(given, training=False), rtol=1e-5)
-        assert not pwned.exists()
-    mlflow.tensorflow.load_model(str(path))
+    (path / "code").mkdir()
+    (path / "code" / "intruder.py").write_text(intruder)
+    change_mlmodel(path, lambda mlmodel: mlmodel["flavors"]["python_function"].update(code="code"))
+    assert_refused(path, pwned, "beside the network lies 'code', which would run where MLflow serves it")
+    np.testing.assert_allclose(predicted(load(path, True), named), network(given, training=False), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["custom_objects", "global_custom_objects"])
+def test_a_pickle_of_custom_objects_is_opened_with_trust_alone(tmp_path, pwned, name):
+    network, given, named = single()
+    path = save(network, tmp_path / "model")
+    (path / "data" / f"{name}.cloudpickle").write_bytes(pickle.dumps(Trap(pwned)))
+    assert_refused(path, pwned, rf"'data/{name}\.cloudpickle', which would run where MLflow serves it")
+    np.testing.assert_allclose(predicted(load(path, True), named), network(given, training=False), rtol=1e-5)
     assert_sprung(pwned)
 
 
@@ -284,7 +292,7 @@ def test_the_code_beside_a_network_runs_where_it_is_trusted_and_needed(tmp_path,
     path = save(network, tmp_path / "model", custom_objects=classes, code_paths=[str(tmp_path / "intruder.py")])
     held = path / "data" / "global_custom_objects.cloudpickle"
     held.write_bytes(b"cintruder\n__name__\n0" + held.read_bytes())  # a pickle that imports the module first
-    assert_refused(path, pwned, r"'elsewhere\.Tripled'")
+    assert_refused(path, pwned, r"'code', 'data/custom_objects\.cloudpickle'")
     found = predicted(load(path, trust_model=True), {"num_input": numbers(3)})
     np.testing.assert_allclose(found, network(numbers(3), training=False), rtol=1e-5)
     assert_sprung(pwned)

@@ -4,6 +4,7 @@ import pickle
 import shutil
 from pathlib import Path
 
+import cloudpickle
 import keras
 import mlflow
 import numpy as np
@@ -305,17 +306,39 @@ def expected_of_legacy():
         return {name: stored[name] for name in ("num_input", "SEX_input", "temporal_input")}, stored["prediction"]
 
 
-def test_a_network_of_keras_2_predicts_what_keras_2_predicted_and_its_pickle_stays_unread(legacy, tmp_path):
-    proof, trap = tmp_path / "ran", legacy / "data" / "global_custom_objects.cloudpickle"
-    trap.write_bytes(pickle.dumps(Trap(proof)))
+def without_own_objects(legacy):
+    """Put beside a network what Keras 2 registers by itself, and MLflow stores beside each: names, and no code."""
+    named = {f"Custom>{name}": getattr(keras.optimizers, name) for name in ("Adam", "SGD")}
+    (legacy / "data" / "global_custom_objects.cloudpickle").write_bytes(cloudpickle.dumps(named))
+    return legacy
+
+
+def assert_predicts_what_keras_2_predicted(predictor):
     inputs, expected = expected_of_legacy()
-    predictor = load(legacy)
     assert {spec.name: spec.shape for spec in predictor.inputs} == {
         "num_input": (2,),
         "SEX_input": (1,),
         "temporal_input": (6, 2),
     }
     np.testing.assert_allclose(predicted(predictor, inputs), expected, rtol=0, atol=1e-6)
+
+
+def test_a_network_of_keras_2_predicts_what_keras_2_predicted(legacy):
+    """The pickle beside it holds a function of its own, of another Python."""
+    with pytest.raises(UntrustedModelError, match=r"'data/global_custom_objects\.cloudpickle', which would run"):
+        load(legacy)
+    assert_predicts_what_keras_2_predicted(load(legacy, trust_model=True))
+
+
+def test_a_network_of_keras_2_whose_pickle_holds_names_alone_needs_no_trust(legacy):
+    assert_predicts_what_keras_2_predicted(load(without_own_objects(legacy)))
+
+
+def test_a_pickle_beside_a_network_of_keras_2_is_never_opened_without_trust(legacy, tmp_path):
+    proof, trap = tmp_path / "ran", legacy / "data" / "global_custom_objects.cloudpickle"
+    trap.write_bytes(pickle.dumps(Trap(proof)))
+    with pytest.raises(UntrustedModelError):
+        load(legacy)
     assert not proof.exists()
     pickle.loads(trap.read_bytes())
     assert proof.exists(), "the trap is none"
@@ -323,14 +346,14 @@ def test_a_network_of_keras_2_predicts_what_keras_2_predicted_and_its_pickle_sta
 
 def test_what_stays_unread_is_told(legacy, caplog):
     with caplog.at_level("INFO"):
-        load(legacy)
+        load(without_own_objects(legacy))
     assert "left unread: data/global_custom_objects.cloudpickle" in caplog.text
 
 
 def test_loading_an_hdf5_network_leaves_its_file_as_it_was(tmp_path):
     path = Path(shutil.copytree(LEGACY / "h5", tmp_path / "legacy"))
     before = (path / "data" / "model.h5").read_bytes()
-    load(path)
+    load(path, trust_model=True)
     assert (path / "data" / "model.h5").read_bytes() == before
 
 
@@ -481,7 +504,7 @@ def test_a_network_file_with_a_flipped_byte_is_refused(tmp_path, inside):
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", b"text"])
 def test_a_damaged_hdf5_file_is_refused(tmp_path, content):
-    path = Path(shutil.copytree(LEGACY / "h5", tmp_path / "legacy"))
+    path = without_own_objects(Path(shutil.copytree(LEGACY / "h5", tmp_path / "legacy")))
     (path / "data" / "model.h5").write_bytes(content)
     with pytest.raises(ModelError, match=r"model\.h5 of .* cannot be read by Keras"):
         load(path)
@@ -489,14 +512,14 @@ def test_a_damaged_hdf5_file_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize("content", [b"", b"text"])
 def test_a_damaged_saved_model_is_refused(tmp_path, content):
-    path = Path(shutil.copytree(LEGACY / "tf", tmp_path / "legacy"))
+    path = without_own_objects(Path(shutil.copytree(LEGACY / "tf", tmp_path / "legacy")))
     (path / "data" / "model" / "saved_model.pb").write_bytes(content)
     with pytest.raises(ModelError, match=r"the SavedModel of .* cannot be read"):
         load(path)
 
 
 def test_a_saved_model_without_its_variables_is_refused(tmp_path):
-    path = Path(shutil.copytree(LEGACY / "tf", tmp_path / "legacy"))
+    path = without_own_objects(Path(shutil.copytree(LEGACY / "tf", tmp_path / "legacy")))
     shutil.rmtree(path / "data" / "model" / "variables")
     with pytest.raises(ModelError, match=r"the SavedModel of .* cannot be read"):
         load(path)

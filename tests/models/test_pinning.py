@@ -135,7 +135,7 @@ def test_a_version_without_a_logged_model_is_found_and_predicts(tracked, tmp_pat
     reference = pin_model(tracked, "models:/old/latest")
     assert (reference.uri, reference.model_id) == ("models:/old/1", None)
     assert (reference.run_id, reference.experiment_id) == (run.info.run_id, run.info.experiment_id)
-    predictor = load_predictor(download_model(reference, tmp_path), reference)
+    predictor = load_predictor(download_model(reference, tmp_path), reference, trust_model=True)
     with np.load(LEGACY / "expected.npz") as stored:
         found = predictor.begin([{spec.name: stored[spec.name] for spec in predictor.inputs}])[0].baseline
         np.testing.assert_allclose(found, stored["prediction"], rtol=0, atol=1e-6)
@@ -145,7 +145,7 @@ def test_model_files_in_a_run_are_found_without_a_logged_model(tracked, tmp_path
     run = add_versions(tracked, "old-run", files=LEGACY / "h5")
     reference = pin_model(tracked, f"runs:/{run.info.run_id}/model")
     assert (reference.run_id, reference.experiment_id) == (run.info.run_id, run.info.experiment_id)
-    assert load_predictor(download_model(reference, tmp_path), reference).inputs
+    assert load_predictor(download_model(reference, tmp_path), reference, trust_model=True).inputs
 
 
 def test_a_name_may_hold_spaces_and_an_apostrophe(tracked):

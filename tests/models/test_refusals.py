@@ -112,17 +112,6 @@ def test_a_network_that_is_served_by_code_of_its_own_is_not_audited_without_that
         load(path)
 
 
-def test_of_two_network_files_the_one_that_the_mlmodel_names_is_loaded(tmp_path):
-    """As MLflow does."""
-    path = save(single()[0], tmp_path / "model", keras_model_kwargs={"save_format": "h5"})
-    network, given, named = single()
-    network.set_weights([weight + 1 for weight in network.get_weights()])
-    network.save(path / "data" / "model.keras")
-    expected = mlflow.tensorflow.load_model(str(path))(given, training=False)
-    np.testing.assert_allclose(predicted(load(path), named), expected, rtol=1e-5)
-    assert not np.allclose(expected, network(given, training=False))
-
-
 # Networks
 
 

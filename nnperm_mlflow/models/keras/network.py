@@ -31,6 +31,7 @@ from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_signature import specs_from_signature
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import read_configuration
+from nnperm_mlflow.models.served_network import own_code
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
     files : ModelFiles
     reference : ModelReference
     trust_model : bool
-        Where the file alone does not do, load it with the code and pickles beside it.
+        Where the file alone does not do, or where code or pickles lie beside it, load it as MLflow does.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def load_network(path: Path, files: ModelFiles, reference: ModelReference, trust
                 f"the network has {name_list(reaching)}, which would run code or read files{_what_trust_lacks(files)}",
             )
         refuse_what_hdf5_loses(path, config, reference)
-        network = _load_file(path)
+        network = _load_trusted(files, reference) if trust_model and own_code(files) else _load_file(path)
     except _UNREADABLE as error:
         said = str(error).replace(str(path), path.name).lower()
         if not any(hint in said for hint in _NEEDS_CODE):

@@ -48,7 +48,7 @@ def load_network(
     files : ModelFiles
     reference : ModelReference
     trust_model : bool
-        Allow Lambda layers, and where the file alone does not do, the code and pickles beside it.
+        Allow Lambda layers, and the code and pickles beside it.
     by_keras_3 : callable
         Loads it where Keras 2 is not installed and nothing in it is known to be read otherwise.
 
@@ -132,26 +132,24 @@ def _load_by_keras_2(
     reference: ModelReference,
     trust_model: bool,
 ) -> Any:  # noqa: ANN401 - tf_keras is untyped
+    objects = _custom_objects(path, files, reference) if trust_model else {}
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return _read(_as_configured(path, config, Path(folder)), trust_model)
-    except _UNREADABLE as error:
-        if not trust_model:
-            raise _unreadable(path, reference, error) from error
-    try:
-        return _read(path, trust_model, _custom_objects(path, files))
+            return _read(_as_configured(path, config, Path(folder)), trust_model, objects)
     except ImportError:
         raise
     except Exception as error:  # code of a trusted model may raise anything
-        raise unloadable(files, reference, error) from error
+        if trust_model:
+            raise unloadable(files, reference, error) from error
+        if not isinstance(error, _UNREADABLE):
+            raise
+        raise _unreadable(path, reference, error) from error
 
 
-def _read(path: Path, trust_model: bool, custom_objects: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
+def _read(path: Path, trust_model: bool, custom_objects: dict[str, Any]) -> Any:  # noqa: ANN401
     import tf_keras  # noqa: PLC0415 - an extra
 
-    return tf_keras.saving.load_model(
-        path, compile=False, safe_mode=not trust_model, custom_objects=custom_objects or {}
-    )
+    return tf_keras.saving.load_model(path, compile=False, safe_mode=not trust_model, custom_objects=custom_objects)
 
 
 def _as_configured(path: Path, config: Any, folder: Path) -> Path:  # noqa: ANN401
@@ -185,8 +183,12 @@ def _with_old_defaults(config: Any) -> Any:  # noqa: ANN401
     return told
 
 
-def _custom_objects(path: Path, files: ModelFiles) -> dict[str, Any]:
-    """Return the classes that lie beside a trusted network, its code made importable, as MLflow loads them."""
+def _custom_objects(path: Path, files: ModelFiles, reference: ModelReference) -> dict[str, Any]:
+    """Return the classes that lie beside a trusted network, its code made importable, as MLflow loads them.
+
+    Pickles of another Python or Keras cannot be opened; MLflow would not serve the network here, and does where it was
+    logged. It is read without them, which is told.
+    """
     import cloudpickle  # noqa: PLC0415 - for trusted models alone
 
     codes = [conf.get("code") for conf in files.mlmodel["flavors"].values() if isinstance(conf, dict)]
@@ -194,7 +196,13 @@ def _custom_objects(path: Path, files: ModelFiles) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ("global_custom_objects.cloudpickle", "custom_objects.cloudpickle"):
         if (path.parent / name).is_file():
-            found |= cloudpickle.loads((path.parent / name).read_bytes())
+            try:
+                found |= cloudpickle.loads((path.parent / name).read_bytes()) or {}
+            except Exception as error:  # a trusted pickle may raise anything
+                logger.warning(
+                    "%s: %s cannot be opened here (%s); the network is read without it",
+                    reference, name, type(error).__name__,
+                )  # fmt: skip
     return found
 
 
