@@ -133,7 +133,7 @@ def test_a_name_neither_steers_the_terminal_nor_makes_a_line_of_its_own(audited,
     assert [line for line in said["check"] if line.startswith("verdict")] == ["verdict: pass: 2 of 2 checks are kept"]
     assert sum(r"\x1b]0;title\x07\nverdict: pass" in line for line in said["check"]) == 1
     assert any(r"of \x1b[31mred\x07 is" in line for line in said["check"])
-    monkeypatch.setattr("nnperm_mlflow.cli.audit_command._SHOWN_ROWS", 100)
+    monkeypatch.setattr("nnperm_mlflow.cli.findings_text._SHOWN_ROWS", 100)
     assert_one_row_each(lines_of(describe(audited, store)), audited)
 
 

@@ -1,5 +1,6 @@
 """A registry that several tracking stores share, and versions that are copies of others, in real stores."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlparse
@@ -23,14 +24,25 @@ KEPT = {"checks": [{"feature": "region", "max": 0.9}]}
 MISSED = {"checks": [{"feature": "age", "statistic": "mean", "max": 1e-6}]}
 
 
+@contextmanager
+def registry_at(uri):
+    """Let MLflow speak to a registry apart; what it tells the processes that it starts goes, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_REGISTRY_URI", uri)
+        mlflow.set_registry_uri(uri)
+        try:
+            yield
+        finally:
+            mlflow.set_registry_uri(None)
+
+
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory):
     """A model that was logged in one tracking store and registered in a registry apart; audited in another store."""
     folder = tmp_path_factory.mktemp("apart")
     uris = {name: f"sqlite:///{folder}/{name}.db" for name in ("team", "audits", "registry")}
     before = mlflow.get_tracking_uri()
-    mlflow.set_registry_uri(uris["registry"])
-    try:
+    with registry_at(uris["registry"]):
         for name in ("team", "audits"):
             mlflow.set_tracking_uri(uris[name])
             mlflow.create_experiment("tests", (folder / name).as_uri())
@@ -39,8 +51,6 @@ def apart(tmp_path_factory):
                 register(house)
         mlflow.set_experiment("tests")
         yield SimpleNamespace(house=house, uris=uris)
-    finally:
-        mlflow.set_registry_uri(None)
         mlflow.set_tracking_uri(before)
 
 

@@ -60,6 +60,7 @@ def catalog(store, tmp_path_factory):
         patch.setitem(registry._registry, "uc", lambda **_: StrictStore(f"sqlite:///{folder}/registry.db"))
         patch.setattr(models_artifact_repo, "is_oss_unity_catalog_uri", lambda uri: False)  # whose files lie elsewhere
         mlflow.set_tracking_uri(store)
+        patch.setenv("MLFLOW_REGISTRY_URI", "")  # which MLflow sets, too, and leaves as it is
         mlflow.set_registry_uri(f"uc:{folder}")
         house = build_house(folder, NAME)
         for _ in range(2):

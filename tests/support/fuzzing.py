@@ -161,11 +161,17 @@ def _summary_seeds() -> list[bytes]:
         {
             "perturbation": ["SEX", "SEX=1", 'a "b", c'], "feature": ["SEX", "SEX", "a\nb"], "kind": "category",
             "way": ["shuffle", "set", "shuffle"], "value": ["", "1", ""], "rows": 40, "skipped": 0,
-            "held": [np.nan, 3.0, np.nan], "median": [0.25, 1e-300, 0.0], "mean": [0.5, np.nan, -0.0],
-            "max": [1.0, 1e300, 0.0], "changed_share": [1.0, 0.5, 0.0], "measurable": [True, True, False],
+            "held": [np.nan, 3.0, np.nan], "median": [0.25, 1e-300, 0.0], "median_low": [0.2, 0.0, 0.0],
+            "median_high": [0.3, 1.0, np.nan], "mean": [0.5, np.nan, -0.0], "q95": [0.9, 1.0, 0.0],
+            "max": [1.0, 1e300, 0.0], "changed_share": [1.0, 0.5, 0.0], "changed_median": [0.25, 0.5, np.nan],
+            "flipped_share": [0.1, np.nan, 0.0], "measurable": [True, True, False],
         }
     )  # fmt: skip
-    texts = [summary.to_csv(index=False), summary.to_csv(index=False, quoting=1), summary[:0].to_csv(index=False)]
+    more = [
+        summary.assign(perturbation=[f"{name} {number}" for name in summary["perturbation"]]) for number in range(9)
+    ]
+    summary = pd.concat([summary, *more])  # so that most changes hit a number, and not the names of columns
+    texts = [summary.to_csv(index=False), summary.to_csv(index=False, quoting=1), summary[:1].to_csv(index=False)]
     return [text.encode() for text in texts]
 
 
