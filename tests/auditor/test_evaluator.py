@@ -79,6 +79,7 @@ def evaluated(house, store):
     return evaluate("models:/house/1", array_cells(house), config=SEED, channels=CHANNELS)
 
 
+@pytest.mark.slow
 def test_cells_of_arrays_give_the_numbers_of_an_audit_of_the_same_rows(evaluated, house, tracked):
     expected = audit(house.config, model_uri="models:/house/1")
     pd.testing.assert_frame_equal(deviations(evaluated), expected.table.drop(columns="row_id"))
@@ -111,6 +112,7 @@ def test_a_table_given_goes_with_temporal_files_and_columns_that_the_configurati
     pd.testing.assert_frame_equal(deviations(evaluate("models:/house/1", table, config=settings)), expected)
 
 
+@pytest.mark.slow
 def test_a_known_model_has_the_deviations_that_it_must_have(known, tracked):
     logged, table = known
     result = evaluate(logged.model_uri, table, targets="y", config={"analysis": {"rare_below": 0}})

@@ -202,6 +202,7 @@ class Talkative(mlflow.pyfunc.PythonModel):
         raise KeyError(f"cannot predict {model_input.to_dict()}")
 
 
+@pytest.mark.slow
 def test_what_a_model_of_others_says_of_the_data_is_not_passed_on(settings, watched):
     mlflow.set_experiment("tests")
     example = pd.DataFrame({"age": [1.0], "town": ["a"]})
@@ -222,6 +223,7 @@ def test_what_a_model_of_others_says_of_the_data_is_not_passed_on(settings, watc
     watched()
 
 
+@pytest.mark.slow
 def test_what_mlflow_says_of_data_of_another_type_is_not_passed_on(settings, watched, monkeypatch):
     """Its own check of a signature prints the data themselves."""
     from nnperm_mlflow.inputs import _row_sources as sources

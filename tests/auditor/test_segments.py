@@ -85,6 +85,7 @@ OF_SCORES = [
 ]
 
 
+@pytest.mark.slow
 def test_scores_of_segments_are_on_record_checked_and_confirmed_by_another_audit(house, tracked, tmp_path):
     settings = asked(house, "region", format=2, checks=OF_SCORES)
     settings["analysis"]["scores"] = ["roc_auc"]

@@ -118,6 +118,7 @@ def profiled(house, store, tmp_path_factory):
     return audit(settings, model_uri="models:/house/1", work_dir=tmp_path_factory.mktemp("profiled"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done_before", [200, *slow(0, 400)])
 def test_profiles_go_on_from_where_they_were_stopped(settings, work, done_before, profiled, finished):
     settings = with_profiles(settings)
@@ -262,6 +263,7 @@ def assert_afresh(other, work, stopped, caplog, what):
     assert sorted(state.rglob("*")) == before  # with which the first one may still go on
 
 
+@pytest.mark.slow
 def test_another_version_of_the_model_starts_afresh(settings, house, work, stopped):
     left_in(work, stopped)
     network = build_network()
@@ -319,6 +321,7 @@ def age(path, seconds):
         os.utime(each, (then, then))
 
 
+@pytest.mark.slow
 def test_what_nobody_has_gone_on_with_for_a_month_is_removed(settings, work, another_stopped):
     old = left_in(work, another_stopped)
     age(old, KEPT_SECONDS + 100)
@@ -571,6 +574,7 @@ def test_two_audits_do_not_write_to_one_directory_at_once(settings, work, tmp_pa
     assert again.table.equals(first.table)
 
 
+@pytest.mark.slow
 def test_results_are_published_only_in_the_store_that_has_their_run(waiting, tmp_path):
     elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
     status, said = nnperm("publish", waiting, "--tracking-uri", elsewhere)

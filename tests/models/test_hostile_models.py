@@ -530,6 +530,7 @@ def test_a_file_that_is_a_link_out_of_the_model_is_refused_and_one_inside_is_not
 # What a run tells
 
 
+@pytest.mark.slow
 def test_a_run_tells_that_its_model_was_trusted(tmp_path, tracked):
     mlflow.set_experiment("tests")
     logged = mlflow.pyfunc.log_model(

@@ -113,6 +113,7 @@ def test_a_model_apart_predicts_the_same_bits_by_the_same_calls(tmp_path, make):
         assert isolated.takes(inputs)
 
 
+@pytest.mark.slow
 def test_a_network_that_needs_no_code_runs_none_though_it_is_trusted(tmp_path):
     network, given, named = single()
     access, predictor = opened(save(network, tmp_path / "model"))
@@ -183,12 +184,14 @@ def test_what_a_model_raises_is_told_as_it_is_here(tmp_path):
     assert "secret" not in said[True]
 
 
+@pytest.mark.slow
 def test_a_model_that_leaves_the_process_is_told_as_one_that_fails(tmp_path):
     access, predictor = opened(saved(tmp_path, "sys.exit('by itself')"))
     with closing(access), pytest.raises(PredictionError, match=r"the model failed \(SystemExit\)"):
         predictor.begin([by_column(AGES)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "how"),
     [
@@ -208,6 +211,7 @@ def test_a_process_that_ends_is_told_in_a_line(tmp_path, end, how):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["pickle", "text"])
 def test_what_a_model_writes_into_the_channel_is_neither_run_nor_believed(tmp_path, content):
     proof = tmp_path / "pwned"
@@ -232,6 +236,7 @@ return rows["age"].to_numpy()"""
     assert proof.exists()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_closed_is_gone_with_what_the_model_has_started(tmp_path):
     code = f"""
 child = subprocess.Popen(["sleep", "600"])
@@ -270,6 +275,7 @@ def test_predictions_that_nobody_waits_for_any_more_do_not_disturb_those_that_fo
         np.testing.assert_array_equal(np.hstack(list(block.predict(each))), ages[:, None] + np.arange(5))
 
 
+@pytest.mark.slow
 def test_rows_that_are_let_go_of_are_let_go_of_there(tmp_path):
     """Each begun block holds its rows in the other process; their number there is what the model's side counts."""
     code = """

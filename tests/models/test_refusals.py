@@ -95,6 +95,7 @@ def test_a_model_that_mlflow_does_not_serve_is_told_by_its_flavours(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_forest_in_skops_is_refused_for_its_trees(tmp_path):
     table, outcome = clients()
     forest = encoded(RandomForestClassifier(2, random_state=0)).fit(table, outcome)
