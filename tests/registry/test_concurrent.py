@@ -15,6 +15,7 @@ from nnperm_mlflow.registry.publisher import link_newest
 from nnperm_mlflow.registry.records import read_audit
 from nnperm_mlflow.registry.tags import RUN_TAG
 from nnperm_mlflow.registry.version_link import link_on_record
+from tests.support.cases import slow
 from tests.support.faults import PROJECT
 from tests.support.house import build_house, register
 from tests.support.servers import running_server
@@ -76,7 +77,7 @@ def call_at(monkeypatch, number, act):
     return calls
 
 
-@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("first", [0, *slow(1)])
 def test_whenever_one_ends_while_the_other_is_linked_the_version_tells_of_the_one_that_ended_last(
     ended, monkeypatch, first
 ):
