@@ -133,6 +133,7 @@ def test_a_verdict_as_it_was_written_is_confirmed_and_more_beside_it_is_passed_o
     assert set(GivenVerdict.model_fields) < set(judged.told)
 
 
+@pytest.mark.slow
 def test_a_mutilated_verdict_is_refused_in_words(judged):
     refused = []
     for place, content in mutilated(judged.told):
