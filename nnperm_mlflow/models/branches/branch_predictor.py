@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,9 +18,11 @@ from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
 from nnperm_mlflow.models.branches._branch_block import BranchBlock, ShortcutRoute, Together
+from nnperm_mlflow.models.branches._chunks import joined
 from nnperm_mlflow.models.branches._network_parts import NetworkParts, Route
 from nnperm_mlflow.models.branches.framework import Framework
 from nnperm_mlflow.models.output_numbers import rounding_of, rows_mix, same_numbers
+from nnperm_mlflow.models.predictor import Block
 
 logger = logging.getLogger(__name__)
 
@@ -41,19 +44,29 @@ class BranchPredictor(NetworkParts):
         Give the network's numbers to the last bit; otherwise changes of single columns may take a shortcut.
     """
 
-    def begin(self, parts: Sequence[Arrays]) -> list[BranchBlock]:
+    def begin(self, parts: Sequence[Arrays]) -> list[Block]:
         """Predict parts of rows as they are, and keep their borders and what lies on the frontiers of all suffixes."""
-        together, blocks = Together(self.framework), []
-        for part in parts:
-            borders, kept, baseline = self.run(part)
-            self.calls += 1
-            together.borders.append(borders)
-            blocks.append(BranchBlock(self, part, borders, kept, baseline, together))
-        return blocks
+        together = Together(self.framework)
+        return [joined([self._begin(chunk, together) for chunk in self._chunks(part)]) for part in parts]
+
+    def _begin(self, rows: Arrays, together: Together) -> BranchBlock:
+        borders, kept, baseline = self.run(rows)
+        self.calls += 1
+        together.borders.append(borders)
+        return BranchBlock(self, rows, borders, kept, baseline, together)
+
+    def _chunks(self, rows: Arrays) -> Iterator[Arrays]:
+        """Yield rows in as few chunks as the framework likes, equal but for one row."""
+        n_rows = len(next(iter(rows.values())))
+        n_chunks = -(-n_rows // (self.framework.chunk_rows or n_rows or 1)) or 1
+        ends = np.linspace(0, n_rows, n_chunks + 1).round().astype(int).tolist()
+        for start, stop in pairwise(ends):
+            yield {name: array[start:stop] for name, array in rows.items()}
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of the whole network, of shape (n_rows, n_outputs)."""
-        return self.run(inputs)[2]
+        found = [self.run(chunk)[2] for chunk in self._chunks(inputs)]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def takes(self, rows: Arrays) -> bool:
         """Tell whether the pieces predict rows in which something is missing by finite numbers."""
@@ -71,7 +84,7 @@ class BranchPredictor(NetworkParts):
             self.shortcuts = {}
         if len(self.joint) == 1 and not self.shortcuts:
             return self
-        block = self.begin([probe])[0]
+        block = self._begin(probe, Together(self.framework))
         for cluster in [cluster for cluster in self.joint if cluster != self.every]:
             turned = {name: probe[name][::-1] for name in cluster}
             found = block.call(Route(cluster, frozenset(cluster)), [Change.of(turned)])
