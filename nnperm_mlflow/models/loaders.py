@@ -25,7 +25,7 @@ from nnperm_mlflow.basics.errors import (
     says_missing,
 )
 from nnperm_mlflow.basics.locations import without_secrets
-from nnperm_mlflow.models._storage import files_uri, refuse_missing
+from nnperm_mlflow.models._storage import fetch_files, files_uri, refuse_missing
 from nnperm_mlflow.models._stored_parts import refuse_parts_elsewhere
 from nnperm_mlflow.models.isolation.isolated_predictor import load_isolated
 from nnperm_mlflow.models.isolation.process import take_process
@@ -67,7 +67,7 @@ def download_model(reference: ModelReference, into: Path) -> ModelFiles:
             raise ModelNotFoundError(f"there is no model directory '{without_secrets(reference.uri)}'.")
     else:
         try:
-            path = Path(mlflow.artifacts.download_artifacts(artifact_uri=files_uri(reference), dst_path=str(into)))
+            path = fetch_files(reference, into)
         except (MlflowException, OSError) as error:
             if _are_there(reference):
                 raise TrackingError(
