@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from nnperm_mlflow.models.branches.framework import Packed
 from nnperm_mlflow.models.graph import Graph, Key
 
 _OF_KERAS = re.compile(r"(tf_)?keras\.src\.layers\.")
@@ -55,10 +56,15 @@ class KerasStep:
 
     def run(self, values: Mapping[Key, Any]) -> list[Any]:
         """Return the step's outputs for the values of the tensors it takes."""
-        args, kwargs = self.node.arguments.fill_in({number: values[key] for number, key in self.arguments.items()})
+        args, kwargs = self.filled(values)
         if "training" in inspect.signature(self.operation.call).parameters:
             kwargs["training"] = False
         return list(keras.tree.flatten(self.operation(*args, **kwargs)))
+
+    def filled(self, values: Mapping[Key, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Return what the operation is called with, by position and by name, for the values of the tensors it takes."""
+        args, kwargs = self.node.arguments.fill_in({number: values[key] for number, key in self.arguments.items()})
+        return args, kwargs
 
     def weighed(self, shapes: Shapes) -> KerasStep:
         """Return the step with what it costs where tensors have these shapes."""
@@ -164,10 +170,6 @@ def _row_bytes(taken: Sequence[Shape], given: Sequence[Shape]) -> int:
 def _count(lengths: Shape) -> int:
     """Return how many numbers axes of these lengths hold, those that are open taken for one."""
     return math.prod(length or 1 for length in lengths)
-
-
-Packed = list[Any]
-"""A tensor, and behind it its mask where it has one."""
 
 
 def run_steps(steps: Sequence[KerasStep], given: Mapping[Key, Any]) -> dict[Key, Any]:
