@@ -1,0 +1,132 @@
+"""Audits networks that nobody here designed, beside a plain loop of their own framework.
+
+    python -m venv /tmp/public && /tmp/public/bin/pip install -e ".[cpu,torch,onnx]" -r benchmarks/public/requirements.txt
+    /tmp/public/bin/python benchmarks/public/audit.py [NAME ...] --rows 500
+
+The plain loop calls the network itself, as a whole, once for each feature, with the very rows that the audit used. What is
+told: whether it needed trust, how many deviations are the same to the last bit, the largest difference as a share of the
+largest deviation, and the seconds of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import mlflow
+import numpy as np
+import pandas as pd
+from networks import NETWORKS, Arrays, Public
+
+import nnperm_mlflow
+from nnperm_mlflow.analysis.perturbation.donors import donor_positions, shuffle_blocks
+
+HEAD = ("network", "trust", "reuse", "features", "identical", "largest difference", "audit, s", "loop, s")
+SEED = 0
+
+
+def audited(made: Public, folder: Path) -> tuple[pd.DataFrame, dict[str, str], bool, float]:
+    """Log and audit a network, without trust where that does.
+
+    Returns
+    -------
+    table : DataFrame
+        The deviation table.
+    params : dict
+        Of the run.
+    trusted : bool
+    seconds : float
+    """
+    model = made.log()
+    data = made.rows
+    if all(array.ndim == 1 for array in data.values()) and "predict" in made.config:
+        data = pd.DataFrame(data)
+    trusted = False
+    while True:
+        begun = time.monotonic()
+        try:
+            result = nnperm_mlflow.audit(
+                f"models:/{model.model_id}",
+                config={"analysis": {"rare_below": 0.0, "seed": SEED, **made.config}},
+                data=data,
+                trust_model=trusted,
+                output=folder / "audit",
+            )
+        except nnperm_mlflow.UntrustedModelError:
+            if trusted:
+                raise
+            trusted = True
+            continue
+        seconds = time.monotonic() - begun
+        run = mlflow.get_run(result.run_id)
+        return pd.read_parquet(folder / "audit" / "deviations.parquet"), run.data.params, trusted, seconds
+
+
+def by_hand(made: Public, features: list[str]) -> tuple[dict[str, np.ndarray], float]:
+    """Shuffle each feature with the audit's own donors, call the whole network, and return deviations."""
+    output = made.config.get("output", 0)
+    n_rows = len(next(iter(made.rows.values())))
+    (block,) = shuffle_blocks(n_rows, SEED)
+    begun = time.monotonic()
+    baseline = made.call(made.rows)[:, output]
+    found = {}
+    for feature in features:
+        donors = block.rows[donor_positions(block, SEED, feature, 0)]
+        rows = {name: array.copy() for name, array in made.rows.items()}
+        name, index = place_of(feature, made.rows)
+        rows[name][(slice(None), *index)] = made.rows[name][donors][(slice(None), *index)]
+        found[feature] = np.abs(made.call(rows)[:, output].astype(np.float64) - baseline)
+    return found, time.monotonic() - begun
+
+
+def place_of(feature: str, rows: Arrays) -> tuple[str, tuple[Any, ...]]:
+    """Return the input that a feature of unnamed columns or channels lies in, and where."""
+    if feature in rows:
+        return feature, ()
+    name, _, number = feature.rpartition("_")
+    array = rows[name]
+    channel = int(number)
+    return name, (channel,) if array.ndim == 2 else (slice(None), channel)
+
+
+def main() -> None:
+    """Audit each network beside its plain loop, and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="which networks; all without it")
+    parser.add_argument("--rows", type=int, default=500)
+    asked = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}")
+    for name in asked.names or NETWORKS:
+        with tempfile.TemporaryDirectory() as folder:
+            mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+            mlflow.set_experiment("public")
+            made = NETWORKS[name](asked.rows)
+            table, params, trusted, seconds = audited(made, Path(folder))
+            features = [column for column in table if column not in ("row", "row_id", "repeat", "baseline", "segment")]
+            expected, own_seconds = by_hand(made, features)
+            print(told(name, table, expected, params, trusted, seconds, own_seconds), flush=True)
+
+
+def told(name, table, expected, params, trusted, seconds, own_seconds) -> str:  # noqa: ANN001, PLR0917
+    """Return a line of the table."""
+    table = table.sort_values("row")
+    found = np.stack([table[feature].to_numpy(np.float64) for feature in expected], axis=1)
+    wanted = np.stack([*expected.values()], axis=1)
+    same = (found == wanted.astype(np.float32)).mean()
+    largest = np.abs(found - wanted).max() / wanted.max()
+    cells = (name, params.get("flavour", ""), "needed" if trusted else "none", params.get("nnperm/reuse", ""),
+             str(len(expected)), f"{same:.2%}", f"{largest:.1e}", f"{seconds:.1f}", f"{own_seconds:.1f}")  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
