@@ -209,7 +209,7 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
         if not is_network(files.mlmodel["flavors"]):
             from nnperm_mlflow.models.pyfunc import load_pyfunc  # noqa: PLC0415
 
-            return load_pyfunc(files.path, files.mlmodel, reference, trust_model)
+            return load_pyfunc(files, reference, trust_model)
         network = served_network(files, reference)
         if (own := own_code(files)) and not trust_model:
             raise refuse_untrusted(
