@@ -38,6 +38,7 @@ from nnperm_mlflow.models.served_network import ONE_FILE, is_network, own_code, 
 logger = logging.getLogger(__name__)
 
 _KERAS_BACKENDS = ("jax", "torch", "numpy", "openvino")
+_TREES = {"xgboost", "lightgbm", "catboost"}
 _MOST_BYTES = 16 << 20  # of an MLmodel file: its signature has a line for each column
 
 
@@ -207,9 +208,7 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
     """
     try:
         if not is_network(files.mlmodel["flavors"]):
-            from nnperm_mlflow.models.pyfunc import load_pyfunc  # noqa: PLC0415
-
-            return load_pyfunc(files, reference, trust_model)
+            return _flavour_loader(files)(files, reference, trust_model)
         network = served_network(files, reference)
         if (own := own_code(files)) and not trust_model:
             raise refuse_untrusted(
@@ -225,6 +224,16 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
         ) from error
     _name_what_stays_unread(files, reference, trust_model)
     return predictor
+
+
+def _flavour_loader(files: ModelFiles) -> Callable[[ModelFiles, ModelReference, bool], Predictor]:
+    if _TREES & set(files.mlmodel["flavors"]):
+        from nnperm_mlflow.models.trees.loading import load_trees  # noqa: PLC0415 - pandas
+
+        return load_trees
+    from nnperm_mlflow.models.pyfunc import load_pyfunc  # noqa: PLC0415
+
+    return load_pyfunc
 
 
 def _network_loader(network: Path) -> Callable[[Path, ModelFiles, ModelReference, bool], Predictor]:
