@@ -36,8 +36,8 @@ from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.slots import Change, in_all_rows
-from nnperm_mlflow.models.keras._branch_block import BranchBlock, Route
-from nnperm_mlflow.models.keras._branches import BranchPredictor
+from nnperm_mlflow.models.branches._branch_block import BranchBlock, Route
+from nnperm_mlflow.models.branches.branch_predictor import BranchPredictor
 from nnperm_mlflow.models.predictor import Predictor
 
 SEED = 0

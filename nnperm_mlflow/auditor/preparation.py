@@ -40,7 +40,8 @@ from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.inputs.independence import point_out_dependence
 from nnperm_mlflow.inputs.specs import OutputSpec
-from nnperm_mlflow.models.loaders import ModelAccess, download_model
+from nnperm_mlflow.models.download import download_model
+from nnperm_mlflow.models.loaders import ModelAccess
 from nnperm_mlflow.models.model_signature import columns_by_signature
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.models.output_numbers import are_probabilities

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-Key = tuple[tuple[int, ...], int]
-"""A tensor of the graph: the calls of nested networks that lead to it, and its number among all tensors."""
+Key = Hashable
+"""A tensor of the graph, as a framework names it."""
 
 
 class Step(Protocol):
@@ -30,9 +30,6 @@ class Step(Protocol):
     def row_bytes(self) -> int:
         """Memory that the outputs take a row, about."""
 
-    def run(self, values: Mapping[Key, Any]) -> list[Any]:
-        """Return the step's outputs for the values of the tensors it takes."""
-
 
 AnyStep = TypeVar("AnyStep", bound=Step)
 
@@ -42,7 +39,8 @@ class Graph(Generic[AnyStep]):
     """A network as steps in an order in which they can be run.
 
     A step is an input's *own* where it depends on that input alone, and *joint* where it depends on several. The
-    *border* of an input is what of its own is taken by joint steps, or is an output: from there on inputs meet.
+    *border* of an input is what of its own is taken by joint steps, or is an output: from there on inputs meet. A step
+    is *free* where it depends on no input: what it gives is made of constants, or of how many rows there are.
 
     Attributes
     ----------
@@ -63,7 +61,7 @@ class Graph(Generic[AnyStep]):
     @cached_property
     def origins(self) -> dict[Key, frozenset[Key]]:
         """For each tensor the inputs that it depends on."""
-        found = {key: frozenset([key]) for key in self.inputs}
+        found: dict[Key, frozenset[Key]] = {key: frozenset([key]) for key in self.inputs}
         for step in self.steps:
             found.update(dict.fromkeys(step.gives, frozenset().union(*(found[key] for key in step.takes))))
         return found
@@ -88,7 +86,21 @@ class Graph(Generic[AnyStep]):
         """Return what does not depend on the given inputs, but is taken by joint steps that do, or is an output."""
         changed = set(inputs)
         taken = [key for step in self.joint_steps(changed) for key in step.takes]
-        return tuple(dict.fromkeys(key for key in [*taken, *self.outputs] if changed.isdisjoint(self.origins[key])))
+        return tuple(
+            dict.fromkeys(
+                key for key in [*taken, *self.outputs] if self.origins[key] and changed.isdisjoint(self.origins[key])
+            )
+        )
+
+    def free_steps(self, steps: Iterable[AnyStep], also: Iterable[Key] = ()) -> list[AnyStep]:
+        """Return the free steps that some steps take from, or that give some further tensors, in order."""
+        needed = {*also, *(key for step in steps for key in step.takes)}
+        found = []
+        for step in reversed(self.steps):
+            if not self._origin(step) and not needed.isdisjoint(step.gives):
+                found.append(step)
+                needed.update(step.takes)
+        return found[::-1]
 
     def own_cost(self, name: Key) -> float:
         """Return the multiplications a row of an input's own steps, about."""

@@ -8,28 +8,17 @@ somebody says it is trusted, and then runs in a process of its own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import mlflow
-from mlflow.exceptions import MlflowException
-
-from nnperm_mlflow.basics.documents import read_yaml
-from nnperm_mlflow.basics.errors import (
-    ConfigError,
-    ModelError,
-    ModelNotFoundError,
-    TrackingError,
-    name_list,
-    says_missing,
-)
-from nnperm_mlflow.basics.locations import without_secrets
-from nnperm_mlflow.models._storage import files_uri, refuse_missing
+from nnperm_mlflow.basics.errors import ModelError, name_list
 from nnperm_mlflow.models._stored_parts import refuse_parts_elsewhere
 from nnperm_mlflow.models.isolation.isolated_predictor import load_isolated
 from nnperm_mlflow.models.isolation.process import take_process
-from nnperm_mlflow.models.model_files import ModelCode, ModelFiles, refuse_outside, refuse_untrusted
+from nnperm_mlflow.models.model_files import ModelCode, ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import is_of_keras_2
 from nnperm_mlflow.models.predictor import Predictor
@@ -38,67 +27,6 @@ from nnperm_mlflow.models.served_network import ONE_FILE, is_network, own_code, 
 logger = logging.getLogger(__name__)
 
 _KERAS_BACKENDS = ("jax", "torch", "numpy", "openvino")
-_TREES = {"xgboost", "lightgbm", "catboost"}
-_MOST_BYTES = 16 << 20  # of an MLmodel file: its signature has a line for each column
-
-
-def download_model(reference: ModelReference, into: Path) -> ModelFiles:
-    """Fetch a model's files and read what they say about themselves.
-
-    Parameters
-    ----------
-    reference : ModelReference
-    into : Path
-        An empty directory; nothing is written elsewhere.
-
-    Returns
-    -------
-    ModelFiles
-
-    Raises
-    ------
-    ModelNotFoundError
-        If there are no files, or no MLmodel among them.
-    ModelError
-        If the MLmodel file is none, or parts of the model lie outside of its directory.
-    """
-    path = Path(reference.uri)
-    if not reference.uri.startswith(("models:", "runs:")):
-        if not path.is_dir():
-            raise ModelNotFoundError(f"there is no model directory '{without_secrets(reference.uri)}'.")
-    else:
-        try:
-            path = Path(mlflow.artifacts.download_artifacts(artifact_uri=files_uri(reference), dst_path=str(into)))
-        except (MlflowException, OSError) as error:
-            if _are_there(reference):
-                raise TrackingError(
-                    f"the files of {reference} are there, and cannot be fetched ({type(error).__name__}). Is the store "
-                    "of artifacts running, and may you read there?"
-                ) from error
-            raise refuse_missing(
-                reference, f"the files of {reference} are not there; have they been deleted?"
-            ) from error
-    if not (path / "MLmodel").exists():
-        raise refuse_missing(reference, f"{reference} has no MLmodel file: it is not a model that MLflow logged.")
-    try:
-        mlmodel = read_yaml(path / "MLmodel", f"the MLmodel file of {reference},", _MOST_BYTES)
-    except ConfigError as error:
-        raise ModelError(str(error)) from error
-    if not isinstance(mlmodel, dict) or not isinstance(mlmodel.get("flavors"), dict):
-        raise ModelError(f"the MLmodel file of {reference} names no flavors.")
-    files = ModelFiles(path, mlmodel)
-    refuse_outside(files, reference)
-    return files
-
-
-def _are_there(reference: ModelReference) -> bool:
-    """Tell whether a model has files, as far as its store says."""
-    try:
-        return bool(mlflow.artifacts.list_artifacts(artifact_uri=files_uri(reference)))
-    except MlflowException as error:
-        if not says_missing(error):
-            raise
-        return False
 
 
 class ModelAccess:
@@ -206,34 +134,27 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
         If the files are not what the MLmodel says, MLflow might serve another network, a part of a network lies in
         another file, or a needed package is missing.
     """
+    flavour = next(flavour for flavour in _FLAVOURS if flavour.serves(files.mlmodel["flavors"]))
     try:
-        if not is_network(files.mlmodel["flavors"]):
-            return _flavour_loader(files)(files, reference, trust_model)
-        network = served_network(files, reference)
-        if (own := own_code(files)) and not trust_model:
-            raise refuse_untrusted(
-                reference, f"beside the network lies {name_list(own)}, which would run where MLflow serves it"
-            )
-        if network.suffix in ONE_FILE:
-            refuse_parts_elsewhere(network, reference)
-        predictor = _network_loader(network)(network, files, reference, trust_model)
+        return flavour.load(files, reference, trust_model)
     except ImportError as error:
         raise ModelError(
-            f"{reference} needs the package '{error.name}', which is not installed here. "
-            "For networks: pip install 'nnperm_mlflow[tensorflow]'."
+            f"{reference} needs the package '{error.name}', which is not installed here. {flavour.to_install}".rstrip()
         ) from error
+
+
+def _load_network(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
+    """Load a network of Keras or TensorFlow."""
+    network = served_network(files, reference)
+    if (own := own_code(files)) and not trust_model:
+        raise refuse_untrusted(
+            reference, f"beside the network lies {name_list(own)}, which would run where MLflow serves it"
+        )
+    if network.suffix in ONE_FILE:
+        refuse_parts_elsewhere(network, reference)
+    predictor = _network_loader(network)(network, files, reference, trust_model)
     _name_what_stays_unread(files, reference, trust_model)
     return predictor
-
-
-def _flavour_loader(files: ModelFiles) -> Callable[[ModelFiles, ModelReference, bool], Predictor]:
-    if _TREES & set(files.mlmodel["flavors"]):
-        from nnperm_mlflow.models.trees.loading import load_trees  # noqa: PLC0415 - pandas
-
-        return load_trees
-    from nnperm_mlflow.models.pyfunc import load_pyfunc  # noqa: PLC0415
-
-    return load_pyfunc
 
 
 def _network_loader(network: Path) -> Callable[[Path, ModelFiles, ModelReference, bool], Predictor]:
@@ -280,3 +201,54 @@ def _name_what_stays_unread(files: ModelFiles, reference: ModelReference, trust_
     unread = sorted({file.relative_to(files.path).as_posix() for file in pickles})
     if unread and not trust_model:
         logger.info("%s: the network is loaded from its own file; left unread: %s", reference, ", ".join(unread))
+
+
+def _load_pyfunc(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
+    """Load a model as MLflow serves it, whatever it is."""
+    from nnperm_mlflow.models.pyfunc import load_pyfunc  # noqa: PLC0415
+
+    return load_pyfunc(files, reference, trust_model)
+
+
+def _load_trees(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
+    """Load a model of XGBoost, LightGBM or CatBoost."""
+    from nnperm_mlflow.models.trees.loading import load_trees  # noqa: PLC0415
+
+    return load_trees(files, reference, trust_model)
+
+
+@dataclass(frozen=True)
+class _Flavour:
+    """A kind of logged model.
+
+    Attributes
+    ----------
+    serves : callable
+        Tells by the flavours of an MLmodel file whether a model is of this kind.
+    load : callable
+    to_install : str
+        What to do where a package is missing.
+    """
+
+    serves: Callable[[Mapping[str, Any]], bool]
+    load: Callable[[ModelFiles, ModelReference, bool], Predictor]
+    to_install: str = ""
+
+
+def _is_served_by(name: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Return what tells whether MLflow serves a model by its flavour of that name, and not by a module of its own."""
+
+    def serves(flavours: Mapping[str, Any]) -> bool:
+        served = flavours.get("python_function")
+        loader = served.get("loader_module") if isinstance(served, dict) else None
+        return isinstance(flavours.get(name), dict) and loader in (None, f"mlflow.{name}")
+
+    return serves
+
+
+_FLAVOURS = (
+    _Flavour(is_network, _load_network, "For networks: pip install 'nnperm_mlflow[tensorflow]'."),
+    *(_Flavour(_is_served_by(name), _load_trees) for name in ("xgboost", "lightgbm", "catboost")),
+    _Flavour(lambda flavours: True, _load_pyfunc),
+)
+"""Each kind that is loaded in a way of its own (as by `_is_served_by("onnx")`); the first that fits loads a model."""

@@ -17,7 +17,7 @@ from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.inputs.dataset import load_dataset
-from nnperm_mlflow.models.loaders import download_model
+from nnperm_mlflow.models.download import download_model
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.promotion.second_audit import audit_again, audit_anew, bind_again
 from nnperm_mlflow.promotion.terms import Terms

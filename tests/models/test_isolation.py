@@ -19,9 +19,10 @@ from sklearn.ensemble import RandomForestClassifier
 
 from nnperm_mlflow.basics.errors import ModelError, PredictionError
 from nnperm_mlflow.inputs.slots import Change, Slot
+from nnperm_mlflow.models.download import download_model
 from nnperm_mlflow.models.isolation._frames import MalformedError, read_answer, read_values, send_answer, send_values
 from nnperm_mlflow.models.isolation.process import _STARTED_AHEAD, start_ahead, take_process
-from nnperm_mlflow.models.loaders import ModelAccess, download_model
+from nnperm_mlflow.models.loaders import ModelAccess
 from nnperm_mlflow.models.model_uri import ModelReference
 from tests.support.servers import wait_until
 from tests.support.stored import Trap, by_column, dense, numbers, save, single

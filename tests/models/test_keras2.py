@@ -8,7 +8,7 @@ import pytest
 
 from nnperm_mlflow.basics.errors import ModelError, UntrustedModelError
 from nnperm_mlflow.inputs.slots import Change, Slot
-from nnperm_mlflow.models.keras._branches import BranchPredictor
+from nnperm_mlflow.models.branches.branch_predictor import BranchPredictor
 from tests.support.stored import load, stored_as
 
 pytest.importorskip("tf_keras", reason="needs Keras 2: pip install --no-deps tf-keras, of the version of TensorFlow")

@@ -20,7 +20,7 @@ from nnperm_mlflow import audit
 from nnperm_mlflow.basics.errors import ModelError, ModelNotFoundError, PredictionError, UntrustedModelError
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.slots import Change
-from nnperm_mlflow.models.loaders import download_model
+from nnperm_mlflow.models.download import download_model
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.output_numbers import as_columns
 from tests.support.stored import (

@@ -11,7 +11,8 @@ import pytest
 
 from nnperm_mlflow.basics.errors import ModelError, ModelNotFoundError
 from nnperm_mlflow.models._storage import _local_directory
-from nnperm_mlflow.models.loaders import download_model, load_predictor
+from nnperm_mlflow.models.download import download_model
+from nnperm_mlflow.models.loaders import load_predictor
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 
 LEGACY = Path(__file__).parent / "legacy"

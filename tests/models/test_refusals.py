@@ -265,7 +265,8 @@ OTHERWISE = """
 import sys
 from pathlib import Path
 from nnperm_mlflow.basics.errors import ModelError
-from nnperm_mlflow.models.loaders import download_model, load_predictor
+from nnperm_mlflow.models.download import download_model
+from nnperm_mlflow.models.loaders import load_predictor
 from nnperm_mlflow.models.model_uri import ModelReference
 
 reference = ModelReference(sys.argv[1], sys.argv[1])

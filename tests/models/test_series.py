@@ -14,7 +14,7 @@ from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.inputs.specs import InputSpec, OutputSpec
-from nnperm_mlflow.models.keras._branches import BranchPredictor
+from nnperm_mlflow.models.branches.branch_predictor import BranchPredictor
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.tensor_predictor import TensorPredictor
 from tests.support.stored import load, save

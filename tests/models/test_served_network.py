@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from nnperm_mlflow.basics.errors import ModelError, UntrustedModelError
-from nnperm_mlflow.models.loaders import download_model, load_as_needed
+from nnperm_mlflow.models.download import download_model
+from nnperm_mlflow.models.loaders import load_as_needed
 from nnperm_mlflow.models.model_uri import ModelReference
 from tests.support.stored import change_mlmodel, load, predicted, save, single
 

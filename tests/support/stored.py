@@ -14,7 +14,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from nnperm_mlflow.models.loaders import download_model, load_predictor
+from nnperm_mlflow.models.download import download_model
+from nnperm_mlflow.models.loaders import load_predictor
 from nnperm_mlflow.models.model_uri import ModelReference
 
 N_ROWS = 7

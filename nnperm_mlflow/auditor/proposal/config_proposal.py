@@ -21,7 +21,8 @@ from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
 from nnperm_mlflow.inputs.bound_inputs import probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from, load_dataset
 from nnperm_mlflow.inputs.slots import Kind
-from nnperm_mlflow.models.loaders import ModelAccess, download_model
+from nnperm_mlflow.models.download import download_model
+from nnperm_mlflow.models.loaders import ModelAccess
 from nnperm_mlflow.models.model_signature import columns_by_signature
 from nnperm_mlflow.models.model_uri import pin_model
 from nnperm_mlflow.models.predictor import Predictor

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.models.branches.framework import Border, Packed
 from nnperm_mlflow.models.graph import Key
-from nnperm_mlflow.models.keras.nodes import KerasGraph, Packed, packed, run_steps, unpacked
+from nnperm_mlflow.models.keras.nodes import KerasGraph, packed, run_steps, unpacked
 from nnperm_mlflow.models.tensors import Compiled, guarded, to_tensor
 
 _MOVES_NUMBERS = frozenset({"Embedding", "Flatten", "Reshape"})
 _CALLS_UNCOMPILED = 24  # tracing takes as long as about twenty calls
-
-
-Border = list[Packed]
-"""What an input gives to the joint steps, in the order of `Graph.border`."""
 
 
 class OwnSteps:

@@ -14,9 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from nnperm_mlflow.models.branches.framework import Packed
 from nnperm_mlflow.models.graph import Key
 from nnperm_mlflow.models.keras._affine import Exit, affine_tensors, frontier_of, reached_from, split_layers
-from nnperm_mlflow.models.keras.nodes import KerasGraph, Packed, run_steps, unpacked
+from nnperm_mlflow.models.keras.nodes import KerasGraph, run_steps, unpacked
 from nnperm_mlflow.models.tensors import Compiled, any_rows, guarded
 
 

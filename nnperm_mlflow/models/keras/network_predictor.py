@@ -11,10 +11,10 @@ import numpy as np
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import Arrays, Head, InputSpec, OutputSpec
-from nnperm_mlflow.models.keras._branches import BranchPredictor
+from nnperm_mlflow.models.branches.branch_predictor import fit_branches
 from nnperm_mlflow.models.keras._domains import with_domains
+from nnperm_mlflow.models.keras.framework import KerasFramework
 from nnperm_mlflow.models.keras.nodes import KerasGraph, unfold, with_lengths
-from nnperm_mlflow.models.output_numbers import rows_mix, same_numbers
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.models.tensor_predictor import TensorPredictor
 from nnperm_mlflow.models.tensors import Tensors, guarded, spec_from_tensor, to_tensor
@@ -60,10 +60,12 @@ class KerasPredictor(TensorPredictor):
                 logger.info("the network has no graph of layers: each perturbation is a call of the whole")
                 return super().fitted(probe, exact)
             rows = [to_tensor(probe[spec.name][:1], spec) for spec in self.inputs]
-            branches = BranchPredictor(self.inputs, self.outputs, guarded(with_lengths, graph, rows), exact)
-            found = branches.call(probe)
-            if same_numbers(found, self.call_original(probe)) and not rows_mix(branches, probe, found):
-                return branches.fitted(probe, exact)
+            framework = KerasFramework(guarded(with_lengths, graph, rows))
+            branches = fit_branches(
+                framework, self.inputs, self.outputs, probe=probe, original=self.call_original, exact=exact
+            )
+            if branches is not None:
+                return branches
         except _OTHER_GRAPH as error:
             logger.debug("running by branches failed: %s", type(error).__name__)  # its message may hold values
         logger.info("the network cannot be run by branches: each perturbation is a call of the whole")

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from nnperm_mlflow.models.branches.framework import Packed
 from nnperm_mlflow.models.graph import Graph, Key
 
 _OF_KERAS = re.compile(r"(tf_)?keras\.src\.layers\.")
@@ -164,10 +165,6 @@ def _row_bytes(taken: Sequence[Shape], given: Sequence[Shape]) -> int:
 def _count(lengths: Shape) -> int:
     """Return how many numbers axes of these lengths hold, those that are open taken for one."""
     return math.prod(length or 1 for length in lengths)
-
-
-Packed = list[Any]
-"""A tensor, and behind it its mask where it has one."""
 
 
 def run_steps(steps: Sequence[KerasStep], given: Mapping[Key, Any]) -> dict[Key, Any]:

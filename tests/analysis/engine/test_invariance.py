@@ -15,7 +15,7 @@ from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.bound_inputs import probe_rows
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
-from nnperm_mlflow.models.keras._branch_block import BranchBlock
+from nnperm_mlflow.models.branches._branch_block import BranchBlock
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from tests.support.plain import deviations
 

@@ -29,7 +29,7 @@ from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.keras._branches import BranchPredictor
+from nnperm_mlflow.models.branches.branch_predictor import BranchPredictor
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from tests.support.plain import PlainPredictor, bound, deviations, run
 

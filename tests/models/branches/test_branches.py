@@ -19,8 +19,8 @@ from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.bound_inputs import probe_rows
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.inputs.slots import Change, Slot
-from nnperm_mlflow.models.keras._branch_block import BranchBlock
-from nnperm_mlflow.models.keras._branches import BranchPredictor
+from nnperm_mlflow.models.branches._branch_block import BranchBlock
+from nnperm_mlflow.models.branches.branch_predictor import BranchPredictor
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.keras.nodes import unfold
 

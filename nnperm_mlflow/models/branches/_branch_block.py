@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -12,18 +13,10 @@ import numpy as np
 
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import Arrays
+from nnperm_mlflow.models.branches._network_parts import Cluster, NetworkParts, Route
+from nnperm_mlflow.models.branches.framework import Border, Framework, Packed
 from nnperm_mlflow.models.graph import Key
-from nnperm_mlflow.models.keras._compiled_steps import Border
-from nnperm_mlflow.models.keras._network_parts import Cluster, NetworkParts, Route
-from nnperm_mlflow.models.keras.nodes import Packed, repeated
 from nnperm_mlflow.models.stacking import StackingBlock, Stacks
-from nnperm_mlflow.models.tensor_outputs import to_columns
-from nnperm_mlflow.models.tensors import WORKERS, lend_tensor, to_tensor
-
-_MOST_ROWS = 16_384  # of a call
-_FEWEST_ROWS = 1_024  # of a call, below which the call itself costs as much as its rows
-_CALL_COST = 1 << 29  # multiplications of a call beyond which more rows make none of them cheaper
-_RUNNING_BYTES = 1 << 29  # of activations, of all calls that run at the same time: 512 MiB
 
 
 @dataclass(frozen=True)
@@ -62,13 +55,17 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
     kept: dict[Key, Packed]
     baseline: np.ndarray
     together: Together
-    workers: int = WORKERS
     _repeated: dict[tuple[Cluster, int], tuple[dict[str, Border], list[Packed]]] = field(default_factory=dict)
     _prepared: dict[object, Any] = field(default_factory=dict)
     _stacks: Stacks = field(init=False)
 
     def __post_init__(self) -> None:
         self._stacks = Stacks(self.inputs)
+        self.workers = self._framework.workers
+
+    @property
+    def _framework(self) -> Framework:
+        return self.parts.framework
 
     def kind_of(self, change: Change) -> Route | ShortcutRoute:
         """Return the route of a change: own steps are run where the border is not to be had from the donors."""
@@ -80,10 +77,8 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
 
     def most_rows(self, kind: Route | ShortcutRoute) -> int:
         """Return how many rows a call shall get, so that it pays and all that run together fit into memory."""
-        fitting = _RUNNING_BYTES // max(1, self.parts.row_bytes * self.workers)
         cost = self.parts.cost(kind) if isinstance(kind, Route) else 0.0
-        paying = max(_FEWEST_ROWS, int(_CALL_COST / max(1.0, cost)))
-        return min(_MOST_ROWS, paying, fitting)
+        return self._framework.most_rows(self.parts.row_bytes, cost)
 
     def settled(self, kind: Route | ShortcutRoute, copies: int) -> Route | ShortcutRoute | None:
         """Return a route that gives so many copies of the rows their baseline to the last bit."""
@@ -118,19 +113,21 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
             for name in changed:
                 if name in kind.run:
                     stacked = lent.enter_context(self._stacks.lent(name, changes))
-                    borders[name] = parts.run_own(name, lend_tensor(stacked, parts.specs[name]), self.inputs)
+                    borders[name] = parts.run_own(name, self._framework.lend(stacked, parts.specs[name]), self.inputs)
                 else:
                     borders[name] = self._from_donors(name, changes)
-            found = to_columns(parts.joint[kind.cluster](borders, frontier)[0], copies * len(self.baseline))
+            outputs, _ = parts.joint[kind.cluster](borders, frontier)
+            found = self._framework.to_columns(outputs, copies * len(self.baseline))
             return np.array(found)  # its own memory, where a network passes an input on as it is
 
     def _unchanged(self, cluster: Cluster, copies: int) -> tuple[dict[str, Border], list[Packed]]:
         """Return what the joint steps of a cluster take where nothing has changed, for copies of the rows."""
         key = (cluster, copies)
         if key not in self._repeated:
-            borders = {name: [repeated(each, copies) for each in self.borders[name]] for name in cluster}
+            repeated = partial(self._framework.repeated, copies=copies)
+            borders = {name: [*map(repeated, self.borders[name])] for name in cluster}
             frontier = self.parts.look_up(self.parts.joint[cluster].frontier, self.borders, self.kept)
-            self._repeated[key] = borders, [repeated(each, copies) for each in frontier]
+            self._repeated[key] = borders, [*map(repeated, frontier)]
         borders, frontier = self._repeated[key]
         return dict(borders), frontier
 
@@ -139,12 +136,12 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
         shortcut = self.parts.shortcuts[name]
         if name not in self._prepared:
             frontier = self.parts.look_up(shortcut.frontier, self.borders, self.kept)
-            tensor = to_tensor(self.inputs[name], self.parts.specs[name])
+            tensor = self._framework.to_tensor(self.inputs[name], self.parts.specs[name])
             self._prepared[name] = shortcut.prepare(tensor, frontier)
         if (name, copies) not in self._prepared:
             nothing = np.zeros((copies, len(self.baseline)), dtype=np.float32)
             same = shortcut.predict(self._prepared[name], np.zeros(copies, dtype=np.int32), nothing)
-            self._prepared[name, copies] = to_columns(same, nothing.size)
+            self._prepared[name, copies] = self._framework.to_columns(same, nothing.size)
 
     def _by_shortcut(self, name: str, changes: Sequence[Change]) -> np.ndarray:
         """Return the baseline and what the shortcut adds to it, so that a column of no weight gives the baseline."""
@@ -152,7 +149,7 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
         columns = np.array([change.slots[0].index[0] for change in changes], dtype=np.int32)
         differences = np.stack([change.values[0] for change in changes]) - self.inputs[name].T[columns]
         found = self.parts.shortcuts[name].predict(self._prepared[name], columns, differences)
-        moved = to_columns(found, differences.size) - self._prepared[name, len(changes)]
+        moved = self._framework.to_columns(found, differences.size) - self._prepared[name, len(changes)]
         return np.tile(self.baseline, (len(changes), 1)) + moved
 
     def _is_tried(self, change: Change) -> bool:
@@ -181,7 +178,7 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
 
     def _rows_of(self, name: str, place: int, part: int, change: Change) -> np.ndarray:
         if name not in change.inputs or change.donors is None:
-            return np.asarray(self.borders[name][place][part])
+            return self._framework.as_array(self.borders[name][place][part])
         return self.together.border(name, place, part)[change.donors]
 
 
@@ -194,7 +191,8 @@ class Together:
         Of each block.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, framework: Framework) -> None:
+        self._framework = framework
         self.borders: list[dict[str, Border]] = []
         self._joined: dict[tuple[str, int, int], np.ndarray] = {}
         self._joining = Lock()
@@ -210,5 +208,7 @@ class Together:
         key = (name, place, part)
         with self._joining:
             if key not in self._joined:
-                self._joined[key] = np.concatenate([borders[name][place][part] for borders in self.borders])
+                self._joined[key] = np.concatenate(
+                    [self._framework.as_array(borders[name][place][part]) for borders in self.borders]
+                )
         return self._joined[key]

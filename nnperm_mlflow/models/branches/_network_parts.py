@@ -1,8 +1,7 @@
-"""A functional Keras network compiled in parts: what each input does by itself, and what happens where inputs meet."""
+"""A network in parts: what each input does by itself, and what happens where inputs meet."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +9,9 @@ from typing import Any
 import numpy as np
 
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
+from nnperm_mlflow.models.branches.framework import Border, Framework, OwnSteps, Packed
 from nnperm_mlflow.models.graph import Key, cluster_inputs
-from nnperm_mlflow.models.keras._affine import find_exits
-from nnperm_mlflow.models.keras._compiled_steps import Border, JointSteps, OwnSteps
-from nnperm_mlflow.models.keras._shortcut import Shortcut
-from nnperm_mlflow.models.keras.nodes import KerasGraph, Packed
 from nnperm_mlflow.models.stacking import Exactness
-from nnperm_mlflow.models.tensor_outputs import to_columns
 
 _MOST_EXTRA = 0.25
 """How much dearer a change may be with a suffix that inputs share, since each takes a while to compile."""
@@ -49,12 +44,17 @@ class NetworkParts:
     inputs : sequence of InputSpec
         In the order of the graph's inputs.
     outputs : OutputSpec
-    graph : Graph
+    framework : Framework
+        With the network's graph.
     exact : bool
         Give the network's numbers to the last bit; otherwise changes of single columns may take a shortcut.
     """
 
-    def __init__(self, inputs: Sequence[InputSpec], outputs: OutputSpec, graph: KerasGraph, exact: bool = True) -> None:
+    def __init__(
+        self, inputs: Sequence[InputSpec], outputs: OutputSpec, framework: Framework, exact: bool = True
+    ) -> None:
+        graph = framework.graph
+        self.framework = framework
         self.inputs = tuple(inputs)
         self.outputs = outputs
         self.specs = {spec.name: spec for spec in inputs}
@@ -69,21 +69,23 @@ class NetworkParts:
         clusters = [tuple(names[key] for key in cluster) for cluster in cluster_inputs(graph, _MOST_EXTRA)]
         self.own = {
             name: own
-            for group in _compiled_together(self.specs)
-            for own in [OwnSteps(graph, {name: keys[name] for name in group}, self.specs)]
+            for group in framework.run_together(self.specs)
+            for own in [framework.own_steps({name: keys[name] for name in group}, self.specs)]
             for name in group
         }
         self._own_costs = {name: graph.own_cost(key) for name, key in keys.items()}
-        self.joint = {cluster: JointSteps(graph, {name: keys[name] for name in cluster}) for cluster in clusters[1:]}
+        self.joint = {
+            cluster: framework.joint_steps({name: keys[name] for name in cluster}) for cluster in clusters[1:]
+        }
         self._border_keys = {name: graph.border(key) for name, key in keys.items()}
         borders = {key for border in self._border_keys.values() for key in border}
-        self.shortcuts = {} if exact else self._find_shortcuts(graph, keys)
+        self.shortcuts = {} if exact else dict(framework.find_shortcuts(keys))
         self.largest_difference = 0.0
         self.widest: dict[str, np.ndarray] = {}
         frontiers = [joint.frontier for joint in self.joint.values()]
         frontiers += [shortcut.frontier for shortcut in self.shortcuts.values()]
         self._kept_keys = tuple(dict.fromkeys(key for it in frontiers for key in it if key not in borders))
-        self.joint[self.every] = JointSteps(graph, keys, self._kept_keys)
+        self.joint[self.every] = framework.joint_steps(keys, self._kept_keys)
         self._cluster_of = dict.fromkeys(clusters[0], self.every)
         self._cluster_of |= {name: cluster for cluster in clusters[1:] for name in cluster}
         self._joint_costs = {cluster: graph.joint_cost(keys[name] for name in cluster) for cluster in self.joint}
@@ -99,11 +101,6 @@ class NetworkParts:
     def reuses(self) -> bool:
         """Whether any input leaves something of the network as it was."""
         return any(share < 1 for share in self.shares.values())
-
-    @staticmethod
-    def _find_shortcuts(graph: KerasGraph, keys: Mapping[str, Key]) -> dict[str, Shortcut]:
-        exits = {name: find_exits(graph, key) for name, key in keys.items()}
-        return {name: Shortcut(graph, keys[name], found) for name, found in exits.items() if found}
 
     def cluster_for(self, names: Sequence[str]) -> Cluster:
         """Return the inputs whose joint steps are run when the named ones change."""
@@ -144,13 +141,16 @@ class NetworkParts:
                 self._keeps_border[other, sizes] = all(same[other] for same in found)
         return self._keeps_border[name, sizes]
 
-    @staticmethod
-    def _same_borders(own: OwnSteps, inputs: Arrays, borders: Mapping[str, Border], n_rows: int) -> dict[str, bool]:
+    def _same_borders(
+        self, own: OwnSteps, inputs: Arrays, borders: Mapping[str, Border], n_rows: int
+    ) -> dict[str, bool]:
         """Tell for each of the inputs that are compiled together whether turned rows have their borders turned."""
         turned = own({name: inputs[name][:n_rows][::-1] for name in own.specs})
         same = {}
         for name in own.specs:
-            flat = [[np.asarray(part) for each in it for part in each] for it in (turned[name], borders[name])]
+            flat = [
+                [self.framework.as_array(part) for each in it for part in each] for it in (turned[name], borders[name])
+            ]
             same[name] = all(np.array_equal(new[::-1], old[:n_rows]) for new, old in zip(*flat, strict=True))
         return same
 
@@ -163,8 +163,8 @@ class NetworkParts:
         n_rows = len(inputs[self.every[0]])
         outputs, kept = self.joint[self.every](borders, [])
         tensors = [tensor for each in (*borders.values(), kept) for packed in each for tensor in packed]
-        self.kept_bytes = sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in tensors) // max(1, n_rows)
-        return borders, dict(zip(self._kept_keys, kept, strict=True)), to_columns(outputs, n_rows)
+        self.kept_bytes = sum(self.framework.n_bytes(tensor) for tensor in tensors) // max(1, n_rows)
+        return borders, dict(zip(self._kept_keys, kept, strict=True)), self.framework.to_columns(outputs, n_rows)
 
     def look_up(self, keys: Iterable[Key], borders: dict[str, Border], kept: dict[Key, Packed]) -> list[Packed]:
         """Return some tensors of borders and frontiers."""
@@ -172,12 +172,3 @@ class NetworkParts:
         for name, border_keys in self._border_keys.items():
             known.update(zip(border_keys, borders[name], strict=True))
         return [known[key] for key in keys]
-
-
-def _compiled_together(specs: Mapping[str, InputSpec]) -> list[list[str]]:
-    """Put inputs of a single cell together: their own steps are few, and each compilation takes a while.
-
-    Other inputs stay alone, as running one of them is to run nothing else.
-    """
-    cells = [name for name, spec in specs.items() if math.prod(length or 2 for length in spec.shape) == 1]
-    return [*([cells] if cells else []), *([name] for name in specs if name not in cells)]

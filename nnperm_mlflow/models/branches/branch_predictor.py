@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change, Slot
-from nnperm_mlflow.inputs.specs import Arrays
-from nnperm_mlflow.models.keras._branch_block import BranchBlock, ShortcutRoute, Together
-from nnperm_mlflow.models.keras._network_parts import NetworkParts, Route
-from nnperm_mlflow.models.output_numbers import rounding_of
+from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
+from nnperm_mlflow.models.branches._branch_block import BranchBlock, ShortcutRoute, Together
+from nnperm_mlflow.models.branches._chunks import joined
+from nnperm_mlflow.models.branches._network_parts import NetworkParts, Route
+from nnperm_mlflow.models.branches.framework import Framework
+from nnperm_mlflow.models.output_numbers import rounding_of, rows_mix, same_numbers
+from nnperm_mlflow.models.predictor import Block
 
 logger = logging.getLogger(__name__)
 
@@ -27,31 +31,42 @@ _LEAST_MOVE = 1e-4  # of the spread of what a column moves, by how much a shortc
 
 
 class BranchPredictor(NetworkParts):
-    """A functional Keras network that is run by branches.
+    """A network that is run by branches.
 
     Parameters
     ----------
     inputs : sequence of InputSpec
         In the order of the graph's inputs.
     outputs : OutputSpec
-    graph : KerasGraph
+    framework : Framework
+        With the network's graph.
     exact : bool
         Give the network's numbers to the last bit; otherwise changes of single columns may take a shortcut.
     """
 
-    def begin(self, parts: Sequence[Arrays]) -> list[BranchBlock]:
+    def begin(self, parts: Sequence[Arrays]) -> list[Block]:
         """Predict parts of rows as they are, and keep their borders and what lies on the frontiers of all suffixes."""
-        together, blocks = Together(), []
-        for part in parts:
-            borders, kept, baseline = self.run(part)
-            self.calls += 1
-            together.borders.append(borders)
-            blocks.append(BranchBlock(self, part, borders, kept, baseline, together))
-        return blocks
+        together = Together(self.framework)
+        return [joined([self._begin(chunk, together) for chunk in self._chunks(part)]) for part in parts]
+
+    def _begin(self, rows: Arrays, together: Together) -> BranchBlock:
+        borders, kept, baseline = self.run(rows)
+        self.calls += 1
+        together.borders.append(borders)
+        return BranchBlock(self, rows, borders, kept, baseline, together)
+
+    def _chunks(self, rows: Arrays) -> Iterator[Arrays]:
+        """Yield rows in as few chunks as the framework likes, equal but for one row."""
+        n_rows = len(next(iter(rows.values())))
+        n_chunks = -(-n_rows // (self.framework.chunk_rows or n_rows or 1)) or 1
+        ends = np.linspace(0, n_rows, n_chunks + 1).round().astype(int).tolist()
+        for start, stop in pairwise(ends):
+            yield {name: array[start:stop] for name, array in rows.items()}
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of the whole network, of shape (n_rows, n_outputs)."""
-        return self.run(inputs)[2]
+        found = [self.run(chunk)[2] for chunk in self._chunks(inputs)]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def takes(self, rows: Arrays) -> bool:
         """Tell whether the pieces predict rows in which something is missing by finite numbers."""
@@ -69,7 +84,7 @@ class BranchPredictor(NetworkParts):
             self.shortcuts = {}
         if len(self.joint) == 1 and not self.shortcuts:
             return self
-        block = self.begin([probe])[0]
+        block = self._begin(probe, Together(self.framework))
         for cluster in [cluster for cluster in self.joint if cluster != self.every]:
             turned = {name: probe[name][::-1] for name in cluster}
             found = block.call(Route(cluster, frozenset(cluster)), [Change.of(turned)])
@@ -108,3 +123,45 @@ def _nearly_the_same(found: np.ndarray, expected: np.ndarray, baseline: np.ndarr
     moved, wanted = found.reshape(shape) - baseline, expected.reshape(shape) - baseline
     allowed = rounding_of(expected) + _LEAST_MOVE * np.ptp(wanted, axis=1)
     return bool((np.abs(moved - wanted).max(axis=1) <= allowed).all())
+
+
+def fit_branches(
+    framework: Framework,
+    inputs: Sequence[InputSpec],
+    outputs: OutputSpec,
+    *,
+    probe: Arrays,
+    original: Callable[[Arrays], np.ndarray],
+    exact: bool = True,
+) -> BranchPredictor | None:
+    """Return a network that is run by branches, where that gives its own numbers.
+
+    Parameters
+    ----------
+    framework : Framework
+        With the network's graph.
+    inputs : sequence of InputSpec
+        In the order of the graph's inputs.
+    outputs : OutputSpec
+    probe : mapping of str to ndarray of shape (n_rows, ...)
+        Rows to try.
+    original : callable
+        Predicts as the network itself does: arrays by name to an array of shape (n_rows, n_outputs).
+    exact : bool
+        Give the network's numbers to the last bit; otherwise changes of single columns may take a shortcut.
+
+    Returns
+    -------
+    BranchPredictor or None
+        None where parts give other numbers than the network, or a row's prediction depends on the rows beside it.
+
+    Raises
+    ------
+    PredictionError
+        If a part, or the network itself, fails.
+    """
+    branches = BranchPredictor(inputs, outputs, framework, exact)
+    found = branches.call(probe)
+    if not same_numbers(found, original(probe)) or rows_mix(branches, probe, found):
+        return None
+    return branches.fitted(probe, exact)
