@@ -16,6 +16,7 @@ from typing import Any
 
 from nnperm_mlflow.basics.errors import ModelError, name_list
 from nnperm_mlflow.models._stored_parts import refuse_parts_elsewhere
+from nnperm_mlflow.models.class_probabilities import refuse_other_flavour
 from nnperm_mlflow.models.isolation.isolated_predictor import load_isolated
 from nnperm_mlflow.models.isolation.process import take_process
 from nnperm_mlflow.models.model_files import ModelCode, ModelFiles, refuse_untrusted
@@ -130,10 +131,13 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
     ------
     UntrustedModelError
         If loading it, here or where MLflow serves it, runs such code and `trust_model` is not set.
+    NoSuchFunctionError
+        If the files ask for a function that the model does not have.
     ModelError
         If the files are not what the MLmodel says, MLflow might serve another network, a part of a network lies in
         another file, or a needed package is missing.
     """
+    refuse_other_flavour(files, reference)
     flavour = next(flavour for flavour in _FLAVOURS if flavour.serves(files.mlmodel["flavors"]))
     try:
         return flavour.load(files, reference, trust_model)

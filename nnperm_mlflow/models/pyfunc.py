@@ -10,8 +10,10 @@ from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PyFuncModel
 
-from nnperm_mlflow.basics.errors import ModelError, name_list
+from nnperm_mlflow.basics.errors import ModelError, NoSuchFunctionError, name_list
+from nnperm_mlflow.models.class_probabilities import advice_for, as_asked, has_classifiers
 from nnperm_mlflow.models.formats import SKLEARN_KEYS, what_is_read
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_signature import output_names, refuse_fixed_rows, specs_from_signature
@@ -54,6 +56,8 @@ def load_pyfunc(files: ModelFiles, reference: ModelReference, trust_model: bool)
     ------
     UntrustedModelError
         If loading would unpickle or import what came with the model, and it is not trusted.
+    NoSuchFunctionError
+        If it is asked for probabilities, and is no classifier.
     ModelError
         If the model has no pyfunc flavour or no signature, or cannot be loaded.
     """
@@ -71,8 +75,13 @@ def load_pyfunc(files: ModelFiles, reference: ModelReference, trust_model: bool)
         raise refuse_untrusted(reference, why)
     try:
         model = mlflow.pyfunc.load_model(str(path), suppress_warnings=True)
-        return TablePredictor(model, specs, mlmodel["flavors"], output_names(mlmodel))
-    except ImportError:
+        advice = "Log a model that predicts numbers."
+        if has_classifiers(mlmodel["flavors"]):
+            estimator = model.get_raw_model()
+            called, advice = as_asked(estimator, model, files, reference), advice_for(estimator)
+            model = model if called is model else PyFuncModel(model.metadata, called)  # which applies the signature
+        return TablePredictor(model, specs, mlmodel["flavors"], output_names(mlmodel), advice)
+    except (ImportError, NoSuchFunctionError):
         raise
     except Exception as error:  # code of a trusted model may raise anything
         raise ModelError(

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.basics.errors import PredictionError
+from nnperm_mlflow.basics.errors import LabelsError, PredictionError
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
 from nnperm_mlflow.models._table_failures import explain_failure
 from nnperm_mlflow.models._table_outputs import joined, named_columns, places_to_follow
@@ -41,6 +41,8 @@ class TablePredictor(WholeModelPredictor):
         Of MLflow, in which it was logged.
     output_names : sequence of str
         As its signature has them, for outputs that it gives without names.
+    advice : str
+        What to do where it predicts labels.
     """
 
     def __init__(
@@ -49,18 +51,23 @@ class TablePredictor(WholeModelPredictor):
         inputs: Sequence[InputSpec],
         flavours: Collection[str] = (),
         output_names: Sequence[str] = (),
+        advice: str = "Log a model that predicts numbers.",
     ) -> None:
         super().__init__(inputs, OutputSpec(), _MOST_ROWS)
         self._model = model
         self._flavours = tuple(flavours)
         self._output_names = tuple(output_names)
+        self._advice = advice
         self._places: tuple[int, ...] | None = None
 
     def call(self, inputs: Arrays) -> np.ndarray:
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
         predicted, n_rows = self._predict(inputs), len(next(iter(inputs.values())))
         columns = named_columns(predicted, n_rows)
-        return as_columns(predicted, n_rows) if columns is None else joined(columns, self._places, n_rows)
+        try:
+            return as_columns(predicted, n_rows) if columns is None else joined(columns, self._places, n_rows)
+        except LabelsError as error:
+            raise LabelsError(f"{error} {self._advice}") from None
 
     def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
         """Stack several changes in one DataFrame from now on, unless some rows show that rows mix."""
@@ -73,8 +80,9 @@ class TablePredictor(WholeModelPredictor):
             self.outputs = OutputSpec(self._output_names)
         if np.array_equal(predicted, np.rint(predicted)):
             logger.warning(
-                "all predictions are whole numbers: if they number classes, the distance between them means nothing; "
-                "log the model so that it predicts probabilities (for scikit-learn: pyfunc_predict_fn='predict_proba')"
+                "all predictions are whole numbers: if they number classes, the distance between them means nothing. "
+                "%s",
+                self._advice,
             )
         if are_classes(predicted):
             self.outputs = self.outputs.as_classes()

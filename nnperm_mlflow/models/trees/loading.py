@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from nnperm_mlflow.basics.errors import ModelError, name_list
 from nnperm_mlflow.inputs.specs import InputSpec
+from nnperm_mlflow.models.class_probabilities import advice_for, as_asked
 from nnperm_mlflow.models.formats import TreeFile, tree_file, what_is_read
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_signature import output_names, specs_from_signature
@@ -37,6 +38,8 @@ def load_trees(files: ModelFiles, reference: ModelReference, trust_model: bool) 
     ------
     UntrustedModelError
         If the model is not trusted.
+    NoSuchFunctionError
+        If it is asked for probabilities, and is no classifier.
     ModelError
         If it has no signature, its columns are not the file's features, or the file cannot be read.
     """
@@ -50,9 +53,9 @@ def load_trees(files: ModelFiles, reference: ModelReference, trust_model: bool) 
     _refuse_other_features(model, specs, file, reference)
     categories = categories_by_column(model, specs)
     specs = with_domains(specs, categories, f"the file of {file.flavour}")
-    return TablePredictor(
-        Categorizing(model.predict, categories), specs, files.mlmodel["flavors"], output_names(files.mlmodel)
-    )
+    called = as_asked(model.estimator, model, files, reference)
+    served, advice = Categorizing(called.predict, categories), advice_for(model.estimator)
+    return TablePredictor(served, specs, files.mlmodel["flavors"], output_names(files.mlmodel), advice)
 
 
 def _read(file: TreeFile, reference: ModelReference) -> TreeModel:
