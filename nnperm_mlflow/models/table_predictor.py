@@ -11,6 +11,7 @@ import pandas as pd
 
 from nnperm_mlflow.basics.errors import LabelsError, PredictionError
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
+from nnperm_mlflow.models._call_sizes import rows_per_call
 from nnperm_mlflow.models._table_failures import explain_failure
 from nnperm_mlflow.models._table_outputs import joined, named_columns, places_to_follow
 from nnperm_mlflow.models._whole_model import WholeModelPredictor
@@ -19,7 +20,10 @@ from nnperm_mlflow.models.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
-_MOST_ROWS = 65_536  # of a DataFrame; a call of pyfunc costs milliseconds
+_MOST_ROWS = 65_536  # of a call
+_MOST_ROWS_OF_NETWORKS = 4_096  # more fit into no cache, and take longer a row
+_NETWORKS = {"pytorch", "transformers", "sentence_transformers", "onnx"}
+"""Flavours of networks."""
 
 
 class Predicting(Protocol):
@@ -53,7 +57,7 @@ class TablePredictor(WholeModelPredictor):
         output_names: Sequence[str] = (),
         advice: str = "Log a model that predicts numbers.",
     ) -> None:
-        super().__init__(inputs, OutputSpec(), _MOST_ROWS)
+        super().__init__(inputs, OutputSpec(), _MOST_ROWS_OF_NETWORKS if _NETWORKS & set(flavours) else _MOST_ROWS)
         self._model = model
         self._flavours = tuple(flavours)
         self._output_names = tuple(output_names)
@@ -87,6 +91,10 @@ class TablePredictor(WholeModelPredictor):
         if are_classes(predicted):
             self.outputs = self.outputs.as_classes()
         return super().fitted(probe, exact)
+
+    def rows_to_stack(self, probe: Arrays) -> int:
+        """Return how many rows a call needs so that what it costs by itself is small."""
+        return rows_per_call(self.call, probe, self._most_rows)
 
     def _predict(self, inputs: Arrays) -> Any:  # noqa: ANN401 - whatever pyfunc lets a model return
         try:
