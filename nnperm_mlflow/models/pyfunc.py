@@ -35,6 +35,9 @@ _UNREADABLE = (
 _HARMLESS_TYPES = {"numpy.dtype"}
 """Types that skops asks about and that run nothing. Trees are none: prediction follows their indices unchecked."""
 
+_OF_TREES = ("sklearn.ensemble._forest", "sklearn.ensemble._gb", "sklearn.ensemble._hist_gradient", "sklearn.tree.")
+"""Modules of scikit-learn whose estimators lead each row through trees by itself."""
+
 _SKOPS_SINCE = (0, 13)  # before, what a file tells of its types was not all of what it ran
 
 
@@ -75,12 +78,14 @@ def load_pyfunc(files: ModelFiles, reference: ModelReference, trust_model: bool)
         raise refuse_untrusted(reference, why)
     try:
         model = mlflow.pyfunc.load_model(str(path), suppress_warnings=True)
-        advice = "Log a model that predicts numbers."
+        advice, walks_trees = "Log a model that predicts numbers.", False
         if has_classifiers(mlmodel["flavors"]):
             estimator = model.get_raw_model()
             called, advice = as_asked(estimator, model, files, reference), advice_for(estimator)
+            walks_trees = _walks_trees(estimator)
             model = model if called is model else PyFuncModel(model.metadata, called)  # which applies the signature
-        return TablePredictor(model, specs, mlmodel["flavors"], output_names(mlmodel), advice)
+        names = output_names(mlmodel)
+        return TablePredictor(model, specs, mlmodel["flavors"], names, advice=advice, walks_trees=walks_trees)
     except (ImportError, NoSuchFunctionError):
         raise
     except Exception as error:  # code of a trusted model may raise anything
@@ -88,6 +93,12 @@ def load_pyfunc(files: ModelFiles, reference: ModelReference, trust_model: bool)
             f"{reference} cannot be loaded ({type(error).__name__}); its requirements.txt names the packages that "
             "it was logged with."
         ) from error
+
+
+def _walks_trees(estimator: object) -> bool:
+    """Tell whether an estimator is one of trees, that go through them in one thread and so in one order."""
+    kind = type(estimator)
+    return kind.__module__.startswith(_OF_TREES) and getattr(estimator, "n_jobs", None) in (None, 1)
 
 
 def _holds_no_code(path: Path, mlmodel: dict[str, Any]) -> bool:

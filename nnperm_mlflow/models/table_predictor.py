@@ -17,10 +17,12 @@ from nnperm_mlflow.models._table_outputs import joined, named_columns, places_to
 from nnperm_mlflow.models._whole_model import WholeModelPredictor
 from nnperm_mlflow.models.output_numbers import are_classes, as_columns
 from nnperm_mlflow.models.predictor import Predictor
+from nnperm_mlflow.models.stacking import AlwaysExact
 
 logger = logging.getLogger(__name__)
 
-_MOST_ROWS = 65_536  # of a call
+_MOST_ROWS = 16_384  # of a call; what more rows save is less than what it takes to try out that they change no bit
+_MOST_ROWS_OF_TREES = 65_536
 _MOST_ROWS_OF_NETWORKS = 4_096  # more fit into no cache, and take longer a row
 _NETWORKS = {"pytorch", "transformers", "sentence_transformers", "onnx"}
 """Flavours of networks."""
@@ -47,6 +49,8 @@ class TablePredictor(WholeModelPredictor):
         As its signature has them, for outputs that it gives without names.
     advice : str
         What to do where it predicts labels.
+    walks_trees : bool
+        Whether each row is led through trees by itself, so that how many are beside it changes no bit.
     """
 
     def __init__(
@@ -55,9 +59,13 @@ class TablePredictor(WholeModelPredictor):
         inputs: Sequence[InputSpec],
         flavours: Collection[str] = (),
         output_names: Sequence[str] = (),
+        *,
         advice: str = "Log a model that predicts numbers.",
+        walks_trees: bool = False,
     ) -> None:
-        super().__init__(inputs, OutputSpec(), _MOST_ROWS_OF_NETWORKS if _NETWORKS & set(flavours) else _MOST_ROWS)
+        most_rows = _MOST_ROWS_OF_NETWORKS if _NETWORKS & set(flavours) else _MOST_ROWS
+        super().__init__(inputs, OutputSpec(), _MOST_ROWS_OF_TREES if walks_trees else most_rows)
+        self._walks_trees = walks_trees
         self._model = model
         self._flavours = tuple(flavours)
         self._output_names = tuple(output_names)
@@ -90,7 +98,14 @@ class TablePredictor(WholeModelPredictor):
             )
         if are_classes(predicted):
             self.outputs = self.outputs.as_classes()
+        if self._walks_trees and self._repeats_exactly(probe, predicted):
+            self.exactness = AlwaysExact()
         return super().fitted(probe, exact)
+
+    def _repeats_exactly(self, probe: Arrays, predicted: np.ndarray) -> bool:
+        """Tell whether some rows have the same bits among copies of themselves."""
+        twice = self.call({name: np.concatenate([array, array]) for name, array in probe.items()})
+        return np.array_equal(twice, np.concatenate([predicted, predicted]), equal_nan=True)
 
     def rows_to_stack(self, probe: Arrays) -> int:
         """Return how many rows a call needs so that what it costs by itself is small."""

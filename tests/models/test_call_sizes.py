@@ -91,7 +91,7 @@ def test_no_number_rests_on_how_many_rows_a_call_gets(monkeypatch):
     np.testing.assert_array_equal(one, several)
 
 
-@pytest.mark.parametrize(("flavours", "most"), [((), 65_536), (("python_function", "transformers"), 4_096)])
+@pytest.mark.parametrize(("flavours", "most"), [((), 16_384), (("python_function", "transformers"), 4_096)])
 def test_networks_get_fewer_rows_at_most(monkeypatch, flavours, most):
     told = []
     monkeypatch.setattr(table_predictor, "rows_per_call", lambda call, probe, most: told.append(most) or most)
@@ -99,3 +99,32 @@ def test_networks_get_fewer_rows_at_most(monkeypatch, flavours, most):
         Recording(), [InputSpec(name, (), np.dtype("float64"), is_column=True) for name in "ab"], flavours
     ).fitted({"a": np.arange(64.0), "b": np.arange(64.0)})
     assert told == [most]
+
+
+@pytest.mark.parametrize("walks_trees", [False, True])
+def test_only_of_trees_no_call_is_made_to_try_out_that_many_rows_change_no_bit(monkeypatch, walks_trees):
+    """Of other models one call more, with the rows as they are, before eight changes go through in two."""
+    monkeypatch.setattr(table_predictor, "rows_per_call", lambda call, probe, most: 2_000)
+    model, specs = Recording(), [InputSpec(name, (), np.dtype("float64"), is_column=True) for name in "ab"]
+    rows = {name: np.random.default_rng(seed).normal(size=500) for seed, name in enumerate("ab")}
+    predictor = TablePredictor(model, specs, walks_trees=walks_trees).fitted(rows)
+    block = predictor.begin([rows])[0]
+    model.sizes.clear()
+    list(block.predict([Change.of({"a": rows["a"] + step}) for step in range(8)]))
+    assert model.sizes == [2_000] * (2 if walks_trees else 3)
+
+
+class Neighbourly:
+    """A model of which a row's bits depend on how many rows there are."""
+
+    def predict(self, table):
+        return table["a"] * (1 + 1e-12 * len(table))
+
+
+def test_what_does_not_repeat_its_bits_is_tried_out_whatever_it_is(monkeypatch):
+    monkeypatch.setattr(table_predictor, "rows_per_call", lambda call, probe, most: 2_000)
+    rows = {"a": np.linspace(1, 2, 500)}
+    specs = [InputSpec("a", (), np.dtype("float64"), is_column=True)]
+    block = TablePredictor(Neighbourly(), specs, walks_trees=True).fitted(rows).begin([rows])[0]
+    for predicted in block.predict([Change((), ())] * 4):
+        np.testing.assert_array_equal(predicted, block.baseline)

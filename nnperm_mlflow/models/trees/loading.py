@@ -55,7 +55,9 @@ def load_trees(files: ModelFiles, reference: ModelReference, trust_model: bool) 
     specs = with_domains(specs, categories, f"the file of {file.flavour}")
     called = as_asked(model.estimator, model, files, reference)
     served, advice = Categorizing(called.predict, categories), advice_for(model.estimator)
-    return TablePredictor(served, specs, files.mlmodel["flavors"], output_names(files.mlmodel), advice)
+    return TablePredictor(
+        served, specs, files.mlmodel["flavors"], output_names(files.mlmodel), advice=advice, walks_trees=True
+    )
 
 
 def _read(file: TreeFile, reference: ModelReference) -> TreeModel:
