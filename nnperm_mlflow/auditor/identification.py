@@ -33,6 +33,7 @@ def identify(
     trust_model: bool,
     model_code: ModelCode,
     training: TrainingOverlap | None,
+    predicted_by: str | None = None,
 ) -> dict[str, object]:
     """Return what identifies an audit, as its run and its deviation table tell it.
 
@@ -50,12 +51,15 @@ def identify(
         Where it ran.
     training : TrainingOverlap or None
         Where the policy asks whether the model was fitted to these rows.
+    predicted_by : str or None
+        Function of the model that was called, as far as anybody has said so.
     """
     return {
         "model": used.model,
         "model_digest": model_digest,
         "model_trusted": trust_model,
         "model_code": model_code,
+        **({} if predicted_by is None else {"predicted_by": predicted_by}),
         "data_digest": dataset.digest(),
         "config_digest": used.digest(),
         "seed": used.analysis.seed,

@@ -40,6 +40,7 @@ from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.inputs.independence import point_out_dependence
 from nnperm_mlflow.inputs.specs import OutputSpec
+from nnperm_mlflow.models.class_probabilities import function_of
 from nnperm_mlflow.models.download import download_model
 from nnperm_mlflow.models.loaders import ModelAccess
 from nnperm_mlflow.models.model_signature import columns_by_signature
@@ -224,6 +225,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
             trust_model=trust_model,
             model_code=access.code,
             training=loaded.training,
+            predicted_by=loaded.predicted_by,
         ),
         noise=noise,
         companions=companions,
@@ -249,6 +251,7 @@ class _Loaded:
     config: AuditConfig
     reference: ModelReference
     model_digest: str
+    predicted_by: str | None
     predictor: Predictor
     dataset: Dataset
     inputs: BoundInputs
@@ -270,7 +273,7 @@ def _load(
         raise ConfigError("no model is named: give a URI (--model-uri models:/credit/3), or 'model:' in the config.")
     reference = pin_model(client, asked)
     (scratch / "model").mkdir()
-    files = download_model(reference, scratch / "model")
+    files = download_model(reference, scratch / "model").asking_for(config.analysis.predict)
     digest = files.digest()  # before the model's own code may write there
     predictor = access.load(files, reference)
     fetch, problems = Fetcher(scratch / "data"), Problems()
@@ -295,7 +298,7 @@ def _load(
     if config.requires is not None and config.requires.not_training:
         sources = training_data_of(client, reference.run_id) if reference.run_id else []
         training = training_overlap(data, sources, fetch)
-    return _Loaded(config, reference, digest, predictor, data, inputs, training)
+    return _Loaded(config, reference, digest, function_of(files), predictor, data, inputs, training)
 
 
 def _with_its_clusters(config: AuditConfig, data: Dataset) -> AuditConfig:

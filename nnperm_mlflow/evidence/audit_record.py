@@ -202,6 +202,12 @@ class AuditRecord:
         return str(told)
 
     @property
+    def predicted_by(self) -> str | None:
+        """Function of the model that was called, where the audit says so; None for the one that MLflow serves."""
+        told = self.params.get("predicted_by")
+        return None if told is None else str(told)
+
+    @property
     def rows_mix(self) -> str | None:
         """By how much predictions of a row were seen to depend on the rows beside it; None where they were not."""
         told = self.params.get("rows_mix")
