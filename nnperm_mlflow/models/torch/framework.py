@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.branches.framework import Border, Packed, Shortcut
+from nnperm_mlflow.models.branches.framework import Border, Packed, Shortcut, Tail
 from nnperm_mlflow.models.graph import Key
 from nnperm_mlflow.models.torch.free_values import FreeValues
 from nnperm_mlflow.models.torch.steps import TorchGraph, TorchStep
@@ -129,6 +129,10 @@ class TorchFramework:
 
     def find_shortcuts(self, inputs: Mapping[str, Key]) -> Mapping[str, Shortcut]:
         """Return none: what is left to run is little."""
+        return {}
+
+    def find_tails(self, inputs: Mapping[str, Key], specs: Mapping[str, InputSpec]) -> Mapping[str, Tail]:
+        """Return none: a recurrent layer of PyTorch is one operator over all steps."""
         return {}
 
     def most_rows(self, row_bytes: int, cost: float) -> int:
