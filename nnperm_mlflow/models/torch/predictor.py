@@ -84,14 +84,14 @@ class ModulePredictor(WholeModelPredictor):
         """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
         tensors = self._tensors(inputs)
         called = Calling(self._module, self._known_way(tensors))
-        found = [guarded(called, *(it[rows] for it in tensors)) for rows in pieces_of(len(tensors[0]))]
+        found = [guarded(called, *(it[rows].clone() for it in tensors)) for rows in pieces_of(len(tensors[0]))]
         return to_columns([join_pieces(list(parts)) for parts in zip(*found, strict=True)], len(tensors[0]))
 
     def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
         """Run the module by branches of its exported graph where that gives its own numbers, else call it as it is."""
         tensors = self._tensors(probe)
         program = exported_program(Calling(self._module, self._known_way(tensors)), tensors)
-        if program is not None and not self.inputs[0].is_column:
+        if program is not None:
             outputs = outputs_of(program)
             branches = _fit_program(program, self.inputs, outputs, probe=probe, original=self.call, exact=exact)
             if branches is not None:
@@ -107,10 +107,6 @@ class ModulePredictor(WholeModelPredictor):
         return self._way
 
     def _tensors(self, inputs: Arrays) -> list[torch.Tensor]:
-        """Return the inputs as tensors; columns of a DataFrame as one matrix of float32, which is MLflow's way."""
-        if self.inputs[0].is_column:
-            columns = [np.asarray(inputs[spec.name], dtype=np.float32) for spec in self.inputs]
-            return [torch.from_numpy(np.stack(columns, axis=1))]
         types = [torch.from_numpy(np.empty(0, dtype=spec.dtype)).dtype for spec in self.inputs]
         return [to_tensor(inputs[spec.name], kind) for spec, kind in zip(self.inputs, types, strict=True)]
 
