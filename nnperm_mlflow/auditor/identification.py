@@ -20,7 +20,7 @@ from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 
 logger = logging.getLogger(__name__)
 
-_RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
+_RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "torch", "scikit-learn")
 _TWO_CLASSES = 2
 
 

@@ -18,7 +18,6 @@ _NATIVE = (
     "a file of {maker}, which holds neither pickles nor code; but {reader}, a native library, would read it, and "
     "trusts what a file says of memory and indices"
 )
-_ARCHIVE = "a pt2 archive, whose weights and constants torch.export unpickles: code in them would run"
 
 _SKOPS = (
     "a skops file with types that are not known to be safe (trees are not: predictions follow their indices unchecked)"
@@ -132,8 +131,6 @@ def what_is_read(path: Path, mlmodel: Mapping[str, Any]) -> str:
     stored = next(
         (str(conf[key]) for conf in (own, flavours["python_function"]) for key in _FILE_KEYS if key in conf), ""
     )
-    if loader == "mlflow.pytorch" and (path / stored / "model.pt2").is_file():
-        return _ARCHIVE
     if loader == "mlflow.sklearn" and stored.endswith(".skops"):
         told = {key for key, value in flavours["python_function"].items() if value is not None}
         return _SKOPS if told <= SKLEARN_KEYS else _CODE

@@ -207,6 +207,13 @@ def _name_what_stays_unread(files: ModelFiles, reference: ModelReference, trust_
         logger.info("%s: the network is loaded from its own file; left unread: %s", reference, ", ".join(unread))
 
 
+def _load_pytorch(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
+    """Load a network of PyTorch."""
+    from nnperm_mlflow.models.torch.loading import load_pytorch  # noqa: PLC0415
+
+    return load_pytorch(files, reference, trust_model)
+
+
 def _load_pyfunc(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
     """Load a model as MLflow serves it, whatever it is."""
     from nnperm_mlflow.models.pyfunc import load_pyfunc  # noqa: PLC0415
@@ -253,6 +260,7 @@ def _is_served_by(name: str) -> Callable[[Mapping[str, Any]], bool]:
 _FLAVOURS = (
     _Flavour(is_network, _load_network, "For networks: pip install 'nnperm_mlflow[tensorflow]'."),
     *(_Flavour(_is_served_by(name), _load_trees) for name in ("xgboost", "lightgbm", "catboost")),
+    _Flavour(_is_served_by("pytorch"), _load_pytorch, "For PyTorch: pip install 'nnperm_mlflow[torch]'."),
     _Flavour(lambda flavours: True, _load_pyfunc),
 )
 """Each kind that is loaded in a way of its own (as by `_is_served_by("onnx")`); the first that fits loads a model."""

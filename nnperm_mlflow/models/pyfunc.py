@@ -69,7 +69,7 @@ def load_pyfunc(files: ModelFiles, reference: ModelReference, trust_model: bool)
     if not isinstance(conf, dict):
         raise ModelError(
             f"{reference} has none of the flavours keras, tensorflow and python_function, by which models are called, "
-            f"but {name_list(mlmodel['flavors'])}. Log it so that MLflow can serve it (a pt2 archive: with one input)."
+            f"but {name_list(mlmodel['flavors'])}. Log it so that MLflow can serve it."
         )
     specs = specs_from_signature(mlmodel, reference)
     refuse_fixed_rows(mlmodel, reference)
