@@ -83,7 +83,9 @@ def _logged_torch(module: Any, rows: Arrays, predicted: np.ndarray, pt2: bool = 
     return mlflow.pytorch.log_model(module, name="network", signature=signature, **kind, **more)
 
 
-def _torch(module: Any, rows: Arrays, how: Callable[[Any, dict[str, Any]], Any], pt2: bool = False, **config: Any) -> Public:
+def _torch(
+    module: Any, rows: Arrays, how: Callable[[Any, dict[str, Any]], Any], pt2: bool = False, **config: Any
+) -> Public:
     call = _torch_call(module, how)
     return Public(rows, call, lambda: _logged_torch(module, rows, call(rows), pt2), config)
 
@@ -130,7 +132,17 @@ def tab_net(n_rows: int) -> Public:
     from pytorch_tabnet.tab_network import TabNet
 
     torch.manual_seed(0)
-    module = TabNet(input_dim=9, output_dim=1, n_d=8, n_a=8, n_steps=3, cat_idxs=[7, 8], cat_dims=[4, 6], cat_emb_dim=[2, 2], group_attention_matrix=torch.eye(9))
+    module = TabNet(
+        input_dim=9,
+        output_dim=1,
+        n_d=8,
+        n_a=8,
+        n_steps=3,
+        cat_idxs=[7, 8],
+        cat_dims=[4, 6],
+        cat_emb_dim=[2, 2],
+        group_attention_matrix=torch.eye(9),
+    )
     rows = np.concatenate([_normal(n_rows, 7), _codes(n_rows, (4, 6)).astype(np.float32)], axis=1)
     return _torch(module, {"num_input": rows}, lambda model, given: model(*given.values())[0], output=0)
 
@@ -154,7 +166,15 @@ def _i_transformer() -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.network = iTransformer(
-                num_variates=5, lookback_len=24, dim=32, depth=2, heads=4, dim_head=8, pred_length=1, num_tokens_per_variate=1, use_reversible_instance_norm=True
+                num_variates=5,
+                lookback_len=24,
+                dim=32,
+                depth=2,
+                heads=4,
+                dim_head=8,
+                pred_length=1,
+                num_tokens_per_variate=1,
+                use_reversible_instance_norm=True,
             )
 
         def forward(self, series: Any) -> Any:
@@ -180,7 +200,11 @@ def sktime_classifier(n_rows: int) -> Public:
     def log() -> Any:
         signature = infer_signature(rows["num_input"], call(rows))
         return mlflow.sklearn.log_model(
-            model, name="network", signature=signature, pyfunc_predict_fn="predict_proba", serialization_format="cloudpickle"
+            model,
+            name="network",
+            signature=signature,
+            pyfunc_predict_fn="predict_proba",
+            serialization_format="cloudpickle",
         )
 
     return Public(rows, call, log, {"output": 1})
@@ -235,7 +259,9 @@ def _forecaster(kind: str, n_rows: int, **settings: Any) -> Public:
         for batch, _ in loader:
             batches.append(batch)
             count += len(batch["encoder_cont"])
-    names = [name for name, part in batches[0].items() if isinstance(part, torch.Tensor) and part.ndim and part.shape[-1]]
+    names = [
+        name for name, part in batches[0].items() if isinstance(part, torch.Tensor) and part.ndim and part.shape[-1]
+    ]
     rows = {name: np.concatenate([batch[name].numpy() for batch in batches])[:n_rows] for name in names}
     rows = {name: array for name, array in rows.items() if name not in ("groups", "decoder_time_idx")}
     for name, array in rows.items():
@@ -340,4 +366,6 @@ def catboost_classifier(n_rows: int) -> Public:
     """Make a CatBoostClassifier, audited by its probabilities."""
     import catboost
 
-    return _trees(catboost.CatBoostClassifier(iterations=30, depth=4, verbose=0, allow_writing_files=False), "catboost", n_rows)
+    return _trees(
+        catboost.CatBoostClassifier(iterations=30, depth=4, verbose=0, allow_writing_files=False), "catboost", n_rows
+    )

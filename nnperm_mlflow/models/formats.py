@@ -24,7 +24,6 @@ _SKOPS = (
 )
 
 _READ_NATIVELY = {
-    ("mlflow.onnx", ".onnx"): ("ONNX", "ONNX Runtime"),
     ("mlflow.xgboost", ".ubj"): ("XGBoost", "XGBoost"),
     ("mlflow.xgboost", ".json"): ("XGBoost", "XGBoost"),
     ("mlflow.xgboost", ".xgb"): ("XGBoost", "XGBoost"),

@@ -228,6 +228,13 @@ def _load_trees(files: ModelFiles, reference: ModelReference, trust_model: bool)
     return load_trees(files, reference, trust_model)
 
 
+def _load_onnx(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
+    """Load an ONNX model from its own file."""
+    from nnperm_mlflow.models.onnx.loading import load_onnx  # noqa: PLC0415
+
+    return load_onnx(files, reference, trust_model)
+
+
 @dataclass(frozen=True)
 class _Flavour:
     """A kind of logged model.
@@ -261,6 +268,7 @@ _FLAVOURS = (
     _Flavour(is_network, _load_network, "For networks: pip install 'nnperm_mlflow[tensorflow]'."),
     *(_Flavour(_is_served_by(name), _load_trees) for name in ("xgboost", "lightgbm", "catboost")),
     _Flavour(_is_served_by("pytorch"), _load_pytorch, "For PyTorch: pip install 'nnperm_mlflow[torch]'."),
+    _Flavour(_is_served_by("onnx"), _load_onnx, "For ONNX: pip install 'nnperm_mlflow[onnx]'."),
     _Flavour(lambda flavours: True, _load_pyfunc),
 )
 """Each kind that is loaded in a way of its own (as by `_is_served_by("onnx")`); the first that fits loads a model."""

@@ -38,7 +38,6 @@ def flavoured(path, own, python, file):
 
 
 NATIVE = {
-    "ONNX Runtime": ({"data": "model.onnx"}, {"loader_module": "mlflow.onnx", "data": "model.onnx"}),
     "XGBoost": (
         {"data": "model.ubj", "model_class": "xgboost.sklearn.XGBClassifier", "model_format": "ubj", "code": None},
         {"loader_module": "mlflow.xgboost", "data": "model.ubj"},

@@ -65,20 +65,6 @@ def test_whole_numbers_may_be_the_categories_where_there_is_no_text():
     assert "it seems 'kids'" in message
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        ValueError("All arrays must be of the same length"),
-        AssertionError(),
-        RuntimeError("Invalid rank for input: age"),
-    ],
-)
-def test_columns_for_a_graph_of_onnx_are_told_with_the_signature_that_does(error):
-    message = told(error, "onnx", "python_function")
-    assert "hands the columns of a DataFrame ('age', 'kids', 'city') to ONNX Runtime" in message
-    assert "infer_signature({'<input>': X[['<column>']].to_numpy('float32'), ...}, ...)" in message
-
-
 def test_columns_of_other_names_than_in_training_are_told():
     error = ValueError("The feature names should match those that were passed during fit.\nFeature names unseen: 4711")
     message = told(error, "sklearn")
