@@ -1,11 +1,11 @@
 """Audits networks that nobody here designed, beside a plain loop of their own framework.
 
-    python -m venv /tmp/public && /tmp/public/bin/pip install -e ".[cpu,torch,onnx]" -r benchmarks/public/requirements.txt
-    /tmp/public/bin/python benchmarks/public/audit.py [NAME ...] --rows 500
+    pip install -e ".[cpu,torch,onnx]" -r benchmarks/public/requirements.txt      # into an environment of its own
+    python benchmarks/public/audit.py [NAME ...] --rows 500
 
-The plain loop calls the network itself, as a whole, once for each feature, with the very rows that the audit used. What is
-told: whether it needed trust, how many deviations are the same to the last bit, the largest difference as a share of the
-largest deviation, and the seconds of both.
+The plain loop calls the network itself, as a whole, once for each feature, with the very rows that the audit used. What
+is told: whether it needed trust, how many deviations are the same to the last bit, the largest difference as a share of
+the largest deviation, and the seconds of both.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import tempfile
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +34,19 @@ HEAD = ("network", "trust", "reuse", "features", "identical", "largest differenc
 SEED = 0
 
 
-def audited(made: Public, folder: Path) -> tuple[pd.DataFrame, dict[str, str], bool, float]:
-    """Log and audit a network, without trust where that does.
+@dataclass(frozen=True)
+class Audited:
+    """What came of an audit: its deviation table, whether it needed trust, what it reused, and its seconds."""
 
-    Returns
-    -------
-    table : DataFrame
-        The deviation table.
-    params : dict
-        Of the run.
-    trusted : bool
-    seconds : float
-    """
+    table: pd.DataFrame
+    trusted: bool
+    reuse: str
+    seconds: float
+
+
+def audited(made: Public, folder: Path) -> Audited:
+    """Log and audit a network, without trust where that does."""
     model = made.log()
-    data = made.rows
-    if all(array.ndim == 1 for array in data.values()) and "predict" in made.config:
-        data = pd.DataFrame(data)
     trusted = False
     while True:
         begun = time.monotonic()
@@ -56,7 +54,7 @@ def audited(made: Public, folder: Path) -> tuple[pd.DataFrame, dict[str, str], b
             result = nnperm_mlflow.audit(
                 f"models:/{model.model_id}",
                 config={"analysis": {"rare_below": 0.0, "seed": SEED, **made.config}},
-                data=data,
+                data=pd.DataFrame(made.rows) if made.is_table else made.rows,
                 trust_model=trusted,
                 output=folder / "audit",
             )
@@ -67,7 +65,9 @@ def audited(made: Public, folder: Path) -> tuple[pd.DataFrame, dict[str, str], b
             continue
         seconds = time.monotonic() - begun
         run = mlflow.get_run(result.run_id)
-        return pd.read_parquet(folder / "audit" / "deviations.parquet"), run.data.params, trusted, seconds
+        table = pd.read_parquet(folder / "audit" / "deviations.parquet")
+        reuse = run.data.metrics.get("nnperm/reuse", 0.0)
+        return Audited(table, trusted, f"{reuse:.0%}", seconds)
 
 
 def by_hand(made: Public, features: list[str]) -> tuple[dict[str, np.ndarray], float]:
@@ -110,21 +110,21 @@ def main() -> None:
             mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
             mlflow.set_experiment("public")
             made = NETWORKS[name](asked.rows)
-            table, params, trusted, seconds = audited(made, Path(folder))
-            features = [column for column in table if column not in ("row", "row_id", "repeat", "baseline", "segment")]
-            expected, own_seconds = by_hand(made, features)
-            print(told(name, table, expected, params, trusted, seconds, own_seconds), flush=True)
+            found = audited(made, Path(folder))
+            known = ("row", "row_id", "repeat", "baseline")
+            expected, own_seconds = by_hand(made, [column for column in found.table if column not in known])
+            print(told(name, found, expected, own_seconds), flush=True)
 
 
-def told(name, table, expected, params, trusted, seconds, own_seconds) -> str:  # noqa: ANN001, PLR0917
+def told(name: str, found: Audited, expected: dict[str, np.ndarray], own_seconds: float) -> str:
     """Return a line of the table."""
-    table = table.sort_values("row")
-    found = np.stack([table[feature].to_numpy(np.float64) for feature in expected], axis=1)
+    table = found.table.sort_values("row")
+    deviations = np.stack([table[feature].to_numpy(np.float64) for feature in expected], axis=1)
     wanted = np.stack([*expected.values()], axis=1)
-    same = (found == wanted.astype(np.float32)).mean()
-    largest = np.abs(found - wanted).max() / wanted.max()
-    cells = (name, params.get("flavour", ""), "needed" if trusted else "none", params.get("nnperm/reuse", ""),
-             str(len(expected)), f"{same:.2%}", f"{largest:.1e}", f"{seconds:.1f}", f"{own_seconds:.1f}")  # fmt: skip
+    same = (deviations == wanted.astype(np.float32)).mean()
+    largest = np.abs(deviations - wanted).max() / wanted.max()
+    numbers = (f"{same:.2%}", f"{largest:.1e}", f"{found.seconds:.1f}", f"{own_seconds:.1f}")
+    cells = (name, "needed" if found.trusted else "none", found.reuse, str(len(expected)), *numbers)
     return f"| {' | '.join(cells)} |"
 
 

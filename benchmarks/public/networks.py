@@ -30,12 +30,15 @@ class Public:
         Logs it as its users would; returns what MLflow tells of the logged model.
     config : dict
         What an audit of it has to be told.
+    is_table : bool
+        Whether its inputs are columns of a table.
     """
 
     rows: Arrays
     call: Callable[[Arrays], np.ndarray]
     log: Callable[[], Any]
     config: dict[str, Any] = field(default_factory=dict)
+    is_table: bool = False
 
 
 NETWORKS: dict[str, Callable[[int], Public]] = {}
@@ -150,7 +153,7 @@ def tab_net(n_rows: int) -> Public:
 @network("iTransformer, pt2")
 def i_transformer(n_rows: int) -> Public:
     """Make a forecaster of iTransformer, which gives a dict by horizon."""
-    rows = {"series": _normal(n_rows, 24, 5)}
+    rows = {"num_input": _normal(n_rows, 24, 5)}
     return _torch(_i_transformer(), rows, lambda model, given: model(*given.values()), pt2=True, output=0)
 
 
@@ -165,17 +168,7 @@ def _i_transformer() -> Any:
 
         def __init__(self) -> None:
             super().__init__()
-            self.network = iTransformer(
-                num_variates=5,
-                lookback_len=24,
-                dim=32,
-                depth=2,
-                heads=4,
-                dim_head=8,
-                pred_length=1,
-                num_tokens_per_variate=1,
-                use_reversible_instance_norm=True,
-            )
+            self.network = iTransformer(num_variates=5, lookback_len=24, dim=32, depth=2, heads=4, pred_length=1)
 
         def forward(self, series: Any) -> Any:
             return self.network(series)[:, 0]
@@ -213,8 +206,8 @@ def sktime_classifier(n_rows: int) -> Public:
 @network("PatchTST")
 def patch_tst(n_rows: int) -> Public:
     """Make a classifier of Hugging Face's transformers."""
-    rows = {"past_values": _normal(n_rows, 24, 3)}
-    return _torch(_patch_tst(), rows, lambda model, given: model(**given).prediction_logits, output=1)
+    rows = {"num_input": _normal(n_rows, 24, 3)}
+    return _torch(_patch_tst(), rows, lambda model, given: model(*given.values()).prediction_logits, output=1)
 
 
 def _patch_tst() -> Any:
@@ -350,6 +343,7 @@ def _trees(model: Any, flavour: str, n_rows: int, **more: Any) -> Public:
         lambda rows: model.predict_proba(pd.DataFrame(rows)),
         log,
         {"predict": "predict_proba", "output": 1},
+        is_table=True,
     )
 
 
