@@ -20,10 +20,17 @@ class Constants:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        self._weights |= {
+            node.output[0]: told.t
+            for node in model.graph.node
+            if node.op_type == "Constant" and not node.domain
+            for told in node.attribute
+            if told.name == "value"
+        }
         self._version = version_of(model)
 
     def value(self, name: str) -> np.ndarray | None:
-        """Return the value of a weight, or None for what is none."""
+        """Return the value of a weight or a constant, or None for what is none."""
         tensor = self._weights.get(name)
         return None if tensor is None else numpy_helper.to_array(tensor)
 

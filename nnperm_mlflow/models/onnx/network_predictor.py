@@ -16,7 +16,7 @@ from nnperm_mlflow.models.branches.branch_predictor import fit_branches
 from nnperm_mlflow.models.branches.columns import ColumnPredictor, Piece
 from nnperm_mlflow.models.onnx.framework import MOST_ROWS, OnnxFramework
 from nnperm_mlflow.models.onnx.interface import Output, output_spec
-from nnperm_mlflow.models.onnx.nodes import range_specs, unfold
+from nnperm_mlflow.models.onnx.nodes import comes_apart, range_specs, unfold
 from nnperm_mlflow.models.onnx.sessions import FAILURES, open_session, optimized, run, served_options
 from nnperm_mlflow.models.output_numbers import are_classes, as_columns
 from nnperm_mlflow.models.predictor import Predictor
@@ -68,6 +68,8 @@ class OnnxPredictor(WholeModelPredictor):
 
     def _branches(self, probe: Arrays, exact: bool) -> Predictor | None:
         """Return the model run by branches, or None where it is not, or all of it hangs on each input."""
+        if not comes_apart(self._model, self.inputs):
+            return None
         try:
             graph = unfold(optimized(self._model, served_options(self._conf)), self.inputs, probe)
             pieces = {name: [Piece(*part) for part in ranges] for name, ranges in graph.ranges.items()}

@@ -109,7 +109,7 @@ def unfold(model: onnx.ModelProto, specs: Sequence[InputSpec], rows: Arrays) -> 
         If a tensor is of a type that NumPy does not know, or none.
     """
     few, more = _traced(model, specs, rows)
-    picked = pick_columns(model, {spec.name: (spec.shape[0] or 0) if len(spec.shape) == 1 else 0 for spec in specs})
+    picked = pick_columns(model, _widths(specs))
     shapes = {name: _shape(array, more[name]) for name, array in few.items()}
     kinds = {name: kind_of(array) for name, array in few.items() if _has_kind(array)}
     for name, (like, width) in picked.like.items():
@@ -127,6 +127,16 @@ def unfold(model: onnx.ModelProto, specs: Sequence[InputSpec], rows: Arrays) -> 
         if step.node.op_type in _SHAPES and not step.takes
     }
     return OnnxGraph(graph, whole, kinds, picked.ranges, sizes)
+
+
+def comes_apart(model: onnx.ModelProto, specs: Sequence[InputSpec]) -> bool:
+    """Tell whether a model may have more than one input, once columns are picked, without running it."""
+    return len(specs) > 1 or bool(pick_columns(model, _widths(specs)).ranges)
+
+
+def _widths(specs: Iterable[InputSpec]) -> dict[str, int]:
+    """Return how many columns inputs have; of one that is no matrix, 0."""
+    return {spec.name: (spec.shape[0] or 0) if len(spec.shape) == 1 else 0 for spec in specs}
 
 
 def range_specs(specs: Iterable[InputSpec], ranges: Mapping[str, Sequence[Range]]) -> list[InputSpec]:
