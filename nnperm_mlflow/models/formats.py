@@ -134,9 +134,10 @@ def what_is_read(path: Path, mlmodel: Mapping[str, Any]) -> str:
     )
     if loader == "mlflow.pytorch" and (path / stored / "model.pt2").is_file():
         return _ARCHIVE
-    if loader == "mlflow.sklearn" and stored.endswith(".skops"):
+    known_keys = {"mlflow.sklearn": SKLEARN_KEYS, "mlflow.lightgbm": _NATIVE_KEYS}.get(loader)
+    if known_keys is not None and stored.endswith(".skops"):
         told = {key for key, value in flavours["python_function"].items() if value is not None}
-        return _SKOPS if told <= SKLEARN_KEYS else _CODE
+        return _SKOPS if told <= known_keys else _CODE
     known = _READ_NATIVELY.get((loader, Path(stored).suffix))
     if known is None or (own is not flavours.get("onnx") and tree_file(path, mlmodel) is None):
         return _CODE
