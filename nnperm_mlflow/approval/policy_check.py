@@ -98,7 +98,7 @@ def check(
 def _write(client: MlflowClient, record: AuditRecord, verdict: Verdict, asked: str | None) -> list[str]:
     """Write a verdict into the audit's run, and onto the version where this is its newest audit; and onto its copy."""
     content, link = contents_of(record, verdict)
-    denied = log_verdict(client, record.run_id, content)
+    denied = log_verdict(client, client.get_run(record.run_id), content)
     reference = pin_model(client, record.model)
     if reference.name and reference.version and is_newest(client, reference.uri, record.run_id):
         denied += link_version(client, reference.name, reference.version, link)

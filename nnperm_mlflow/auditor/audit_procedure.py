@@ -175,7 +175,7 @@ def audit(
                 folder=scratch / "baselines",
                 audit_now=(lambda uri: again(model_uri=uri).run_id) if logs_table else None,
             )
-            denied = publish_audit(client, folder.path, publication, record, judgement)
+            denied = publish_audit(client, folder.path, publication, record, judgement, begun=session.begun)
             session.leave()
         state.remove()
     return replace(result, verdict=judgement.settled(), not_linked=denied)

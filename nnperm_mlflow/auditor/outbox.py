@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.approval.audit_judgement import Judgement, contents_of
@@ -155,9 +156,27 @@ def kept_until_published(
 
 
 def publish_audit(
-    client: MlflowClient, folder: Path, publication: Publication, record: AuditRecord, judgement: Judgement
+    client: MlflowClient,
+    folder: Path,
+    publication: Publication,
+    record: AuditRecord,
+    judgement: Judgement,
+    *,
+    begun: Run | None = None,
 ) -> list[str]:
-    """Write an audit and its verdict; return what could not be written for want of permission."""
+    """Write an audit and its verdict; return what could not be written for want of permission.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    folder : Path
+        Where the files lie.
+    publication : Publication
+    record : AuditRecord
+    judgement : Judgement
+    begun : Run, optional
+        The run, where it was begun by this audit and nobody else has written into it.
+    """
     verdict, link = contents_of(record, judgement.verdict)
     problem = judgement.problem
     tags = {} if problem is None else {ERROR_TAG: str(problem)[:MOST_MESSAGE]}
@@ -169,7 +188,7 @@ def publish_audit(
     )
     whole = replace(publication, run=content, verdict=verdict, link=link, lacks_verdict=problem is not None)
     whole.save(folder)
-    return write(client, folder, whole)
+    return write(client, folder, whole, begun)
 
 
 def _kept(folder: Folder) -> str:

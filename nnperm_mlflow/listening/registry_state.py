@@ -11,13 +11,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.basics.audit_files import TABLE_FILE, VERDICT_FILE
-from nnperm_mlflow.basics.errors import AuditError, EvidenceError, says_missing
+from nnperm_mlflow.basics.audit_files import TABLE_FILE, VERDICT_FILE, VERDICTS_FOLDER
+from nnperm_mlflow.basics.errors import AuditError, EvidenceError, name_list, says_missing
 from nnperm_mlflow.evidence.audit_record import SUMMARY_DIGEST, AuditRecord
 from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.registry.audits import finished_audits
 from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.registry.tags import VERDICT_TAGS
+from nnperm_mlflow.verdict.verdict import GivenVerdict
 
 logger = logging.getLogger(__name__)
 
@@ -68,14 +69,13 @@ def is_audited(client: MlflowClient, version: Version, policy: str | None) -> bo
     client : MlflowClient
     version : Version
     policy : str or None
-        Digest of a policy: the run then has to hold a verdict by it. None where no verdict is wanted.
+        Digest of a policy: the run then has to hold a verdict by it, be it the newest or an earlier one. None where no
+        verdict is wanted.
     """
-    found = (run for run in finished_audits(client, version.uri) if policy is None or _says(run, policy))
+    found = finished_audits(client, version.uri)
+    if policy is not None:
+        found.sort(key=lambda run: run.data.tags.get(_POLICY) != policy)  # those that say so are the likely ones
     return any(_is_evidence(client, run, version, policy) for run in found)
-
-
-def _says(run: Run, policy: str) -> bool:
-    return _VERDICT in run.data.tags and run.data.tags.get(_POLICY) == policy
 
 
 def _is_evidence(client: MlflowClient, run: Run, version: Version, policy: str | None) -> bool:
@@ -83,8 +83,13 @@ def _is_evidence(client: MlflowClient, run: Run, version: Version, policy: str |
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         record = record_in(run, RunFiles.of(client, run, Path(scratch)))
         try:
+            names = _verdicts_by(record, policy)
+            if policy is not None and not names:
+                return False
             record.refuse_damaged()
-            _refuse_other(record, version, policy)
+            _refuse_other(record, version)
+            if policy is not None:
+                _refuse_verdicts(record, names, policy)
         except AuditError as error:
             record.files.ask_server()
             logger.warning("%s does not count as an audit of %s: %s", record, version, error)
@@ -92,15 +97,28 @@ def _is_evidence(client: MlflowClient, run: Run, version: Version, policy: str |
     return True
 
 
-def _refuse_other(record: AuditRecord, version: Version, policy: str | None) -> None:
-    """Refuse evidence of another version, without a table, or without a verdict on it by a policy."""
+def _verdicts_by(record: AuditRecord, policy: str | None) -> list[str]:
+    """Return the names of the files with verdicts that may be by a policy; none where no verdict is wanted."""
+    if policy is None or _VERDICT not in record.tags:
+        return []
+    newest = [VERDICT_FILE] if record.tags.get(_POLICY) == policy else []
+    past = record.files.names_in(VERDICTS_FOLDER) if not newest else []
+    return newest + [name for name in past if name.endswith(f"-{policy[:12]}.json")]
+
+
+def _refuse_other(record: AuditRecord, version: Version) -> None:
+    """Refuse evidence of another version, or without a table."""
     if record.model != version.uri:
         raise EvidenceError(f"it is an audit of {record.model}.")
     if not (record.lacks_table or record.holds(TABLE_FILE)):
         raise EvidenceError(f"its {TABLE_FILE} is not there.")
-    told = None if policy is None else record.verdict
+
+
+def _refuse_verdicts(record: AuditRecord, names: list[str], policy: str) -> None:
+    """Refuse an audit where none of some files holds a verdict on it by a policy."""
     of_record = (policy, record.run_id, record.params[SUMMARY_DIGEST])
-    if policy is not None and (
-        told is None or (told.policy_digest, *map(told.subject.get, ("run_id", "summary_digest"))) != of_record
-    ):
-        raise EvidenceError(f"its {VERDICT_FILE} is no verdict on it by policy {policy[:12]}.")
+    for name in names:
+        told = record.read(name, GivenVerdict) if record.holds(name) else None
+        if told and (told.policy_digest, *map(told.subject.get, ("run_id", "summary_digest"))) == of_record:
+            return
+    raise EvidenceError(f"its {name_list(names)} is no verdict on it by policy {policy[:12]}.")

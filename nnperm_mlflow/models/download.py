@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from nnperm_mlflow.basics.documents import read_yaml
 from nnperm_mlflow.basics.errors import ConfigError, ModelError, ModelNotFoundError, TrackingError, says_missing
 from nnperm_mlflow.basics.locations import without_secrets
-from nnperm_mlflow.models._storage import files_uri, refuse_missing
+from nnperm_mlflow.models._storage import fetch_files, files_uri, refuse_missing
 from nnperm_mlflow.models.model_files import ModelFiles, refuse_outside
 from nnperm_mlflow.models.model_uri import ModelReference
 
@@ -43,7 +43,7 @@ def download_model(reference: ModelReference, into: Path) -> ModelFiles:
             raise ModelNotFoundError(f"there is no model directory '{without_secrets(reference.uri)}'.")
     else:
         try:
-            path = Path(mlflow.artifacts.download_artifacts(artifact_uri=files_uri(reference), dst_path=str(into)))
+            path = fetch_files(reference, into)
         except (MlflowException, OSError) as error:
             if _are_there(reference):
                 raise TrackingError(

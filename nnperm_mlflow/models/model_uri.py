@@ -138,6 +138,16 @@ def is_in_unity_catalog() -> bool:
     return str(mlflow.get_registry_uri()).partition(":")[0] in ("databricks-uc", "uc")
 
 
+def registry_behind(client: MlflowClient) -> MlflowClient:
+    """Return what speaks to the registry without a question beforehand.
+
+    MLflow's client asks before some calls whether the name is that of a prompt, which a version with a model is not;
+    the client behind it, where there is one, has the same methods.
+    """
+    inner = getattr(client, "_get_registry_client", None)
+    return client if inner is None else inner()
+
+
 def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     return [found for found in client.search_model_versions(named("name", name)) if found.name == name]
 

@@ -1,4 +1,4 @@
-"""Turning a location into a local file: a path, a URL, an artifact of a run."""
+"""Turning a location into a local file: a path, a URL, an artifact of a run; and where the files of a run go."""
 
 from __future__ import annotations
 
@@ -9,13 +9,24 @@ from urllib.request import url2pathname
 
 import mlflow
 import requests
+from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 
 from nnperm_mlflow.basics.errors import DataError
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
 
 _TIMEOUT_SECONDS = (10, 60)  # to connect, and between two pieces of a file
 _PIECE_BYTES = 1 << 20
+
+
+def repository_of(client: MlflowClient, run: Run) -> ArtifactRepository:
+    """Return what reads and writes the files of a run; MLflow's client would ask for the run once more."""
+    place = add_databricks_profile_info_to_artifact_uri(str(run.info.artifact_uri), client.tracking_uri)
+    return get_artifact_repository(place, tracking_uri=client.tracking_uri)
 
 
 class Fetcher:

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.errors import ConfigError, says_missing
@@ -79,7 +80,7 @@ class AuditSearch:
 
     def newest_first(self, sightings: Sightings | None = None) -> list[Run]:
         """Return the finished audits whose end is not doubtful, see `find_audits`."""
-        found = self.finished()
+        found = self.finished(tells=True)
         now = _now()
         ids = [str(run.info.run_id) for run in found]
         seen = dict.fromkeys(ids, now) if sightings is None else sightings.first_seen(ids, now)
@@ -91,16 +92,30 @@ class AuditSearch:
         sure = [run for run in found if not doubts[run.info.run_id]]
         return sorted(sure, key=lambda run: (seen[run.info.run_id], ended(run)), reverse=True)
 
-    def finished(self) -> list[Run]:
-        """Return the finished audits by the end that they tell, the last first, doubtful ones included."""
+    def finished(self, *, tells: bool = False) -> list[Run]:
+        """Return the finished audits by the end that they tell, the last first, doubtful ones included.
+
+        With `tells` a line is logged of each run that bears their tags and holds none.
+        """
         condition = f"tags.`{KIND_TAG}` = '{AUDIT}' and {named(f'tags.`{MODEL_TAG}`', self.uri)}"
         found = _runs_of(self.client, self._experiments, condition, ViewType.ACTIVE_ONLY, finished=True)
-        return [run for run in found if holds_audit(run) and run.data.tags.get(MODEL_TAG) == self.uri]
+        tagged = [run for run in found if run.data.tags.get(MODEL_TAG) == self.uri]
+        for run in (run for run in tagged if tells and not holds_audit(run)):
+            logger.warning(
+                "run %s is passed over: its tags say that it is an audit of %s, and it has no %s. %s",
+                run.info.run_id, self.uri, TABLE_DIGEST, "Every audit writes that: delete the run if it is nobody's",
+            )  # fmt: skip
+        return [run for run in tagged if holds_audit(run)]
 
     @cached_property
     def created(self) -> int | None:
         """When the model was created by the server's clock; None where nobody knows."""
-        return created_at(self.client, self.uri)
+        return int(self.version.creation_timestamp) if self.version else _logged_at(self.client, self.uri)
+
+    @cached_property
+    def version(self) -> ModelVersion | None:
+        """The version as it is at the first question; None of what is no version, or is gone."""
+        return _version_of(self.client, self.uri)
 
     @cached_property
     def _experiments(self) -> list[list[str]]:
@@ -128,17 +143,26 @@ def doubt_of(run: Run, created: int | None, seen: int) -> str:
     return ""
 
 
-def created_at(client: MlflowClient, uri: str) -> int | None:
-    """Return when a version, or a logged model, was created by the server's clock; None where nobody knows."""
+def _logged_at(client: MlflowClient, uri: str) -> int | None:
+    """Return when a logged model was created; None where the URI means none, or nobody knows."""
+    match = re.fullmatch(r"models:/(m-[0-9a-f]+)", uri)
     try:
-        if match := re.fullmatch(r"models:/(.+)/(\d+)", uri):
-            return int(client.get_model_version(match[1], match[2]).creation_timestamp)
-        if match := re.fullmatch(r"models:/(m-[0-9a-f]+)", uri):
-            return int(client.get_logged_model(match[1]).creation_timestamp)
+        return int(client.get_logged_model(match[1]).creation_timestamp) if match else None
     except MlflowException as error:
         if not says_missing(error):
             raise
-    return None
+        return None
+
+
+def _version_of(client: MlflowClient, uri: str) -> ModelVersion | None:
+    """Return the version that a URI means; None where it means none, or one that is gone."""
+    match = re.fullmatch(r"models:/(.+)/(\d+)", uri)
+    try:
+        return client.get_model_version(match[1], match[2]) if match else None
+    except MlflowException as error:
+        if not says_missing(error):
+            raise
+        return None
 
 
 def _now() -> int:

@@ -17,8 +17,8 @@ from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.basics.audit_files import COMPARISON_TABLE
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference
+from nnperm_mlflow.registry._batches import log_batches
 from nnperm_mlflow.registry._metric_keys import metric_names
-from nnperm_mlflow.registry._metrics import log_metrics
 from nnperm_mlflow.registry.tags import COMPARISON, KIND_TAG
 
 _SHOWN_COLUMNS: dict[Statistic, list[str]] = {
@@ -77,7 +77,7 @@ def log_comparison(client: MlflowClient, run_id: str, evidence: ComparisonEviden
     client.log_batch(run_id, params=params, tags=tags)
     client.log_inputs(run_id, datasets=_datasets(evidence), models=_models(evidence))
     now = int(time.time() * 1000)
-    log_metrics(client, run_id, [Metric(key, value, now, 0) for key, value in _metrics(evidence)])
+    log_batches(client, run_id, [Metric(key, value, now, 0) for key, value in _metrics(evidence)])
 
 
 def shown_table(table: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:

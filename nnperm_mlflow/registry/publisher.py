@@ -23,7 +23,7 @@ _Links = dict[str, VersionLink | None]
 _TRIES = 10  # to write the newest audit onto a version, while others end
 
 
-def publish(client: MlflowClient, folder: Path, publication: Publication) -> list[str]:
+def publish(client: MlflowClient, folder: Path, publication: Publication, run: Run | None = None) -> list[str]:
     """Write an audit into its run, and then onto the version; doing it twice, or going on with it, changes nothing.
 
     Parameters
@@ -32,6 +32,8 @@ def publish(client: MlflowClient, folder: Path, publication: Publication) -> lis
     folder : Path
         Where the files lie.
     publication : Publication
+    run : Run, optional
+        As it is before, where that is known: one that has just been begun; else it is asked for.
 
     Returns
     -------
@@ -40,11 +42,11 @@ def publish(client: MlflowClient, folder: Path, publication: Publication) -> lis
     """
     run_id = publication.run_id
     _keep_verdict(folder, publication.verdict)
-    run = client.get_run(run_id)
+    run = client.get_run(run_id) if run is None else run
     denied = log_run_content(client, run, publication.model_id, folder, publication.run)
     verdict = publication.verdict
     whole = replace(verdict, tags={**verdict.tags, WHOLE_TAG: "true"})  # at once, since these tags come last
-    denied += log_verdict(client, run_id, whole, before=run.data.tags)
+    denied += log_verdict(client, run, whole)
     if publication.ends_run:
         _finish(client, publication, run)
     if publication.name and publication.version:
@@ -97,7 +99,8 @@ def link_newest(client: MlflowClient, name: str, version: str, run_id: str, link
     if newest != run_id:
         return denied
     for _ in range(_TRIES):
-        denied = link_version(client, name, version, links[newest] or link)
+        found = search.version if written is None else None
+        denied = link_version(client, name, version, links[newest] or link, found)
         written, newest = newest, _newest(search, run_id, links)
         if newest in (written, ""):
             break

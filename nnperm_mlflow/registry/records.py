@@ -13,11 +13,11 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 
 from nnperm_mlflow.basics.errors import AuditError, EvidenceError, TrackingError, says_missing
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import asked_store
+from nnperm_mlflow.registry.artifacts import repository_of
 from nnperm_mlflow.registry.audits import FINISHED, holds_audit, status_of
 from nnperm_mlflow.registry.copies import audits_of
 from nnperm_mlflow.registry.error_explanation import explained
@@ -109,11 +109,9 @@ class RunFiles:
 
     @cached_property
     def _repository(self) -> ArtifactRepository:
-        place = self.place
-        if place is None:
-            place = str(self.client.get_run(self.run_id).info.artifact_uri)
-            place = add_databricks_profile_info_to_artifact_uri(place, self.client.tracking_uri)
-        return get_artifact_repository(place, tracking_uri=self.client.tracking_uri)
+        if self.place is None:
+            return repository_of(self.client, self.client.get_run(self.run_id))
+        return get_artifact_repository(self.place, tracking_uri=self.client.tracking_uri)
 
     def ask_server(self) -> None:
         """Ask for the run once more, which tells a server that has fallen silent from a store of artifacts that has.

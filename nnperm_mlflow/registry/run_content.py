@@ -16,8 +16,9 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.basics.audit_files import MEDIANS_FILE
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
+from nnperm_mlflow.registry._batches import log_batches
 from nnperm_mlflow.registry._metric_keys import METRIC_PREFIXES, metric_names
-from nnperm_mlflow.registry._metrics import log_metrics
+from nnperm_mlflow.registry.artifacts import repository_of
 from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.publication import RunContent
 
@@ -58,36 +59,36 @@ def log_run_content(
     list of str
         What could not be written on the model for want of permission; in the run it stands all the same.
     """
-    run_id = str(run.info.run_id)
+    repository = repository_of(client, run)
     for name in content.files:
-        client.log_artifact(run_id, str(folder / name))
-    tags = {**content.tags, **({"mlflow.loggedArtifacts": _LOGGED_TABLES} if MEDIANS_FILE in content.files else {})}
-    client.log_batch(
-        run_id,
-        params=[Param(key, value) for key, value in content.params.items()],
-        tags=[RunTag(key, value) for key, value in tags.items()],
-    )
+        repository.log_artifact(str(folder / name))
     denied = []
     if model_id:
         try:
             _log_numbers(client, run, model_id, content)
         except MlflowException as error:
             denied.append(refused(error, f"the metrics of {model_id}"))
-            model_id = None
-    if not model_id:
+    if denied or not model_id:
         _log_numbers(client, run, None, content)
     return denied
 
 
 def _log_numbers(client: MlflowClient, run: Run, model_id: str | None, content: RunContent) -> None:
-    """Write the data set and those metrics that the run did not have before."""
+    """Write the data set, parameters, tags, and those metrics that the run did not have before."""
     dataset = DatasetEntity(**content.dataset)
     datasets = [DatasetInput(dataset, [InputTag("mlflow.data.context", "audit")])]
     models = [LoggedModelInput(model_id)] if model_id else []
     run_id, there = str(run.info.run_id), run.data.metrics
     client.log_inputs(run_id, datasets=datasets, models=models)
     new = [item for item in content.metrics.items() if there.get(item[0]) != item[1]]
-    log_metrics(client, run_id, [_metric(item, content.at, model_id, dataset, run_id) for item in new])
+    tags = {**content.tags, **({"mlflow.loggedArtifacts": _LOGGED_TABLES} if MEDIANS_FILE in content.files else {})}
+    log_batches(
+        client,
+        run_id,
+        metrics=[_metric(item, content.at, model_id, dataset, run_id) for item in new],
+        params=[Param(key, value) for key, value in content.params.items()],
+        tags=[RunTag(key, value) for key, value in tags.items()],
+    )
 
 
 def write_medians(summary: pd.DataFrame, path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, RunStatus
+from mlflow.entities import LifecycleStage, Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
@@ -35,6 +35,12 @@ class RunSession:
     ends : bool
         Whether the run ends with the block; False where it goes on for others, as in `mlflow.models.evaluate`.
 
+    Attributes
+    ----------
+    begun : Run or None
+        The run as it is at its beginning, if it is begun here.
+    experiment_id : str
+
     Raises
     ------
     TrackingError
@@ -45,6 +51,7 @@ class RunSession:
         self._client = client
         self._ends = ends
         self._run_id = run_id
+        self.begun: Run | None = None
         self.experiment_id = self._experiment_of(run_id) if run_id else ""
 
     @property
@@ -100,7 +107,8 @@ class RunSession:
         home = reference.experiment_id
         if self._run_id is None:
             self.experiment_id = self._named_experiment(experiment) if experiment else home or "0"
-            self._run_id = self._create(run_name or _run_name(reference), {**resolve_tags(), **(tags or {})})
+            self.begun = self._create(run_name or _run_name(reference), {**resolve_tags(), **(tags or {})})
+            self._run_id = str(self.begun.info.run_id)
         elif self._ends:
             for key, value in (tags or {}).items():
                 self._client.set_tag(self._run_id, key, value)
@@ -155,9 +163,9 @@ class RunSession:
                 f"{asked_store()}"
             ) from error
 
-    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+    def _create(self, name: str, tags: Mapping[str, str]) -> Run:
         try:
-            return str(self._client.create_run(self.experiment_id, tags=dict(tags), run_name=name).info.run_id)
+            return self._client.create_run(self.experiment_id, tags=dict(tags), run_name=name)
         except MlflowException as error:
             if not says_missing(error):
                 raise

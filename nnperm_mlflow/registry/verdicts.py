@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
-from mlflow.entities import RunTag
+from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from requests import HTTPError
 
 from nnperm_mlflow import __version__
 from nnperm_mlflow.basics.audit_files import CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER
+from nnperm_mlflow.registry.artifacts import repository_of
 from nnperm_mlflow.registry.connection import current_user
 from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.publication import VerdictContent
@@ -40,37 +43,44 @@ def verdict_content(verdict: Verdict | None, card: str, when: datetime) -> Verdi
     return VerdictContent({kept: text, VERDICT_FILE: text, CARD_FILE: card}, verdict_tags(verdict))
 
 
-def log_verdict(
-    client: MlflowClient, run_id: str, content: VerdictContent, *, before: Mapping[str, str] | None = None
-) -> list[str]:
+def log_verdict(client: MlflowClient, run: Run, content: VerdictContent) -> list[str]:
     """Write a verdict and the card into the run of the audit.
 
     Parameters
     ----------
     client : MlflowClient
-    run_id : str
+    run : Run
+        As it is before.
     content : VerdictContent
-    before : mapping of str to str, optional
-        The tags that the run has, where they are known; else they are asked for.
 
     Returns
     -------
     list of str
         What could not be written for want of permission.
     """
+    run_id = str(run.info.run_id)
     try:
-        for path, text in content.texts.items():
-            client.log_text(run_id, text, path)
+        _log_texts(client, run, content.texts)
         if content.tags:
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in content.tags.items()])
         if VERDICT_FILE in content.texts:
             past = [ERROR_TAG, *VERDICT_TAGS]  # why there was no verdict, and what the one before told beside this
-            tags = client.get_run(run_id).data.tags if before is None else before
-            for key in (key for key in past if key in tags and key not in content.tags):
+            for key in (key for key in past if key in run.data.tags and key not in content.tags):
                 client.delete_tag(run_id, key)
     except (MlflowException, HTTPError) as error:
         return [refused(error, f"run {run_id}")]
     return []
+
+
+def _log_texts(client: MlflowClient, run: Run, texts: Mapping[str, str]) -> None:
+    """Write texts into a run, each under its path there."""
+    repository = repository_of(client, run)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        for path, text in texts.items():
+            folder, _, name = path.rpartition("/")
+            local = Path(scratch) / name
+            local.write_text(text, encoding="utf-8")
+            repository.log_artifact(str(local), folder or None)
 
 
 def verdict_tags(verdict: Verdict) -> dict[str, str]:

@@ -9,11 +9,13 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.analysis.statistics.order import in_words, most_in_words, shuffles
 from nnperm_mlflow.basics.text import as_text
 from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.models.model_uri import registry_behind
 from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.publication import VersionLink
 from nnperm_mlflow.registry.tags import RUN_TAG, VERDICT_TAGS, verdict_tag_of, verdicts_by_policy
@@ -85,7 +87,9 @@ def of_source(link: VersionLink, source: str) -> VersionLink:
     return replace(link, section=f"{link.section}\n\nThis version is a copy of {as_text(source)}, which was audited.")
 
 
-def link_version(client: MlflowClient, name: str, version: str, link: VersionLink) -> list[str]:
+def link_version(
+    client: MlflowClient, name: str, version: str, link: VersionLink, found: ModelVersion | None = None
+) -> list[str]:
     """Tag a model version with its audit and verdict, and put a section into its description.
 
     What the version tells under the names of other policies stays: of the same audit all of it, of an earlier one each
@@ -99,14 +103,16 @@ def link_version(client: MlflowClient, name: str, version: str, link: VersionLin
     client : MlflowClient
     name, version : str
     link : VersionLink
+    found : ModelVersion, optional
+        The version as it is, where it has just been asked for.
 
     Returns
     -------
     list of str
         What could not be written for want of permission; empty where all was.
     """
-    denied, registry = [], _registry_of(client)
-    found = client.get_model_version(name, version)
+    denied, registry = [], registry_behind(client)
+    found = client.get_model_version(name, version) if found is None else found
     try:
         for _ in range(_TRIES):
             wanted = _beside_others(link, read_tags(found.tags))
@@ -154,16 +160,6 @@ def _verdict_in(tags: Mapping[str, str]) -> dict[str, str]:
     """Return the tags that tell of an audit and of verdicts."""
     by_policy = [verdict_tag_of(name) for name in verdicts_by_policy(tags)]
     return {key: tags[key] for key in (*VERDICT_TAGS, *by_policy, _TOP_TAG, _WHEN_TAG, RUN_TAG) if key in tags}
-
-
-def _registry_of(client: MlflowClient) -> MlflowClient:
-    """Return what writes to the registry without a question before each tag.
-
-    MLflow's client asks before each write whether the name is that of a prompt, which a version that has been audited
-    is not; the client behind it, where there is one, has the same methods.
-    """
-    inner = getattr(client, "_get_registry_client", None)
-    return client if inner is None else inner()
 
 
 def _write_tags(

@@ -164,7 +164,7 @@ def test_what_profiles_have_found_of_a_value_serves_an_audit_that_sets_it(settin
 
 
 def test_who_stops_an_audit_while_it_is_written_is_told_how_to_go_on(settings, work, monkeypatch, caplog, store):
-    def stop(*_):
+    def stop(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -643,6 +643,22 @@ def test_where_a_verdict_is_wanted_only_an_audit_with_one_by_that_policy_counts(
     assert standing(shop.client, version, None) == "audited"
 
 
+def test_a_verdict_by_an_earlier_policy_still_counts_once_another_was_applied(shop):
+    """Where the two policies alternate, each would otherwise ask for an audit again and again."""
+    (version,) = shop.add()
+    run_id = finished_audit(shop.client, version, policy="wanted")
+    (kept,) = [file.path for file in shop.client.list_artifacts(run_id, "verdicts")]
+    text = mlflow.artifacts.load_text(f"runs:/{run_id}/{kept}")
+    later = text.replace('"wanted"', '"another"')
+    for path in ("verdict.json", kept.replace("wanted", "another")):
+        shop.client.log_text(run_id, later, path)
+    shop.client.set_tag(run_id, "nnperm.policy", "another")
+    for policy, found in {"another": "audited", "wanted": "audited", "a third": "unaudited"}.items():
+        assert standing(shop.client, version, policy) == found
+    shop.client.log_text(run_id, later, kept)  # a name alone is no verdict
+    assert standing(shop.client, version, "wanted") == "unaudited"
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [

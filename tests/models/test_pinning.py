@@ -267,7 +267,7 @@ def test_a_name_with_a_question_mark_is_the_name_of_a_model(tracked, tmp_path):
         mlflow.tensorflow.log_model(network(3.0), name="network", **more)
     add_versions(tracked, "what?", files=LEGACY / "h5")
     assert predictions(pin_model(tracked, "models:/who?/1"), tmp_path / "who") == [9.0, 24.0]
-    older = download_model(pin_model(tracked, "models:/what?/1"), tmp_path)
+    older = download_model(pin_model(tracked, "models:/what?/1"), tmp_path / "what")
     assert older.digest() == download_model(ModelReference(str(LEGACY / "h5"), str(LEGACY / "h5")), tmp_path).digest()
 
 

@@ -80,7 +80,7 @@ def forge_verdict(client, run_id, used, folder):
     record = read_audit(client, run_id, folder)
     verdict = judge_against(used, {}, record, {}, seed=record.seed)
     assert verdict.status == "pass"
-    log_verdict(client, run_id, contents_of(record, verdict)[0])
+    log_verdict(client, client.get_run(run_id), contents_of(record, verdict)[0])
 
 
 def test_a_version_is_promoted_by_an_audit_of_the_trial_with_a_configuration_that_names_no_seed(

@@ -147,3 +147,15 @@ def test_a_damaged_audit_that_ends_later_keeps_the_version_from_no_tags(audited,
     result = audit({**audited.house.settings(), **CHECKS}, model_uri=SECOND)
     assert tracked.get_model_version("damageable", "2").tags[RUN_TAG] == result.run_id
     assert f"run {damaged} is passed over" in caplog.text
+
+
+def test_a_finished_run_that_only_bears_the_tags_of_an_audit_is_told_of(audited, tracked, caplog):
+    """It ended last, and nothing of it could be held against a digest: the audit before it stands."""
+    tags = {"nnperm.kind": "audit", "nnperm.model": SECOND}
+    run_id = tracked.create_run(tracked.get_run(audited.second).info.experiment_id, tags=tags).info.run_id
+    try:
+        tracked.set_terminated(run_id, "FINISHED")
+        assert check(model_uri=SECOND).verdict.subject.run_id == audited.second
+        assert f"run {run_id} is passed over: its tags say that it is an audit of {SECOND}" in caplog.text
+    finally:
+        tracked.delete_run(run_id)

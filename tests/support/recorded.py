@@ -57,7 +57,7 @@ def made_audit(
     run_id = client.create_run(experiment, tags=tags).info.run_id
     if policy is not None:
         text = json.dumps(_verdict(run_id, policy, verdict, told.get("summary_digest")))
-        content |= {"verdict.json": text, "verdicts/20260202T030000.500000Z-abc.json": text}
+        content |= {"verdict.json": text, f"verdicts/20260202T030000.500000Z-{policy[:12]}.json": text}
     client.log_batch(run_id, params=[Param(name, value) for name, value in told.items()])
     _write(client, run_id, content)
     client.set_terminated(run_id, status, end)

@@ -14,8 +14,9 @@ from typing import Literal
 
 import numpy as np
 
+from nnperm_mlflow.analysis.uncertainty.error_moments import ErrorMoments
 from nnperm_mlflow.analysis.uncertainty.skewness import errors_to_the_end, reaches
-from nnperm_mlflow.analysis.uncertainty.variance import Dependence, ErrorMoments, Exchange, rows_of_cluster
+from nnperm_mlflow.analysis.uncertainty.variance import Dependence, Exchange, rows_of_cluster
 
 Statistic = Literal["median", "mean"]
 

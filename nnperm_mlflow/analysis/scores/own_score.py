@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnperm_mlflow.analysis.uncertainty.error_moments import ErrorMoments, beyond_the_largest
 from nnperm_mlflow.analysis.uncertainty.skewness import reaches
-from nnperm_mlflow.analysis.uncertainty.variance import ErrorMoments, beyond_the_largest
 
 SHARES = ("roc_auc", "accuracy", "balanced_accuracy")
 """Scores that lie between 0 and 1 as a share of rows, or of pairs of rows, does, and have its interval."""

@@ -10,9 +10,10 @@ import numpy as np
 from nnperm_mlflow.analysis.scores._score_influences import ScoreInfluence
 from nnperm_mlflow.analysis.scores.own_score import SHARES, OwnScore
 from nnperm_mlflow.analysis.scores.scorers import Scores
+from nnperm_mlflow.analysis.uncertainty.error_moments import ErrorMoments, beyond_the_largest
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS, share_ends
 from nnperm_mlflow.analysis.uncertainty.skewness import errors_to_the_end, reaches
-from nnperm_mlflow.analysis.uncertainty.variance import ErrorMoments, beyond_the_largest, count_clusters
+from nnperm_mlflow.analysis.uncertainty.variance import count_clusters
 from nnperm_mlflow.basics.errors import ConfigError
 
 _GROUP_ROWS = 20  # of a group at least, where there are enough rows for ten: what is told of it tells of none of them

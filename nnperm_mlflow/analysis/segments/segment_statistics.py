@@ -18,10 +18,11 @@ from nnperm_mlflow.analysis.segments.segment_differences import differences_of
 from nnperm_mlflow.analysis.segments.segment_tables import COLUMNS, DIFFERENCE_COLUMNS, SegmentTables
 from nnperm_mlflow.analysis.segments.segmentation import Segmentation
 from nnperm_mlflow.analysis.uncertainty.audited_rows import dependence_of, span_of
+from nnperm_mlflow.analysis.uncertainty.error_moments import UNKNOWN
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS, Errors, ends_from
 from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
 from nnperm_mlflow.analysis.uncertainty.parts import PartSums, parted
-from nnperm_mlflow.analysis.uncertainty.variance import UNKNOWN, KnownDependence
+from nnperm_mlflow.analysis.uncertainty.variance import KnownDependence
 
 
 @dataclass(frozen=True)
@@ -177,31 +178,35 @@ class _Parts:
         each = [
             dict(zip(numbers, row, strict=True)) for row in zip(*(of.tolist() for of in numbers.values()), strict=True)
         ]
-        return each, self._medians(column.deviations, kept)
+        return each, self._medians(column.deviations, counts)
 
-    def _medians(self, deviations: np.ndarray, kept: np.ndarray) -> list[float]:
-        deviations, kept = deviations[:, self.sorted], kept[:, self.sorted]
-        parts = (slice(first, last) for first, last in pairwise(self.ends))
-        found = (deviations[:, part][kept[:, part]] for part in parts)
-        return [float(np.median(values)) if len(values) else math.nan for values in found]
+    def _medians(self, deviations: np.ndarray, counts: np.ndarray) -> list[float]:
+        """Return the median of each segment, of which so many deviations are known; NaN where none is."""
+        by_segment = deviations[:, self.sorted]
+        middle = np.full((2, len(self.names)), np.nan, dtype=np.float32)
+        for number, (first, last) in enumerate(pairwise(self.ends)):
+            if count := int(counts[number]):
+                values = np.sort(by_segment[:, first:last], axis=None)  # NaN comes last
+                middle[:, number] = values[(count - 1) // 2], values[count // 2]
+        return middle.mean(axis=0).tolist()
 
     def _errors(self, column: Column, known: np.ndarray) -> tuple[list[Errors], PartSums]:
         """Return how the numbers of each segment err, as its rows among the first and their donors tell."""
-        of_rows = parted(column.dependence, self.numbers[: column.n_known], len(self.names))
+        of_rows = parted(column.dependence, self.numbers[: column.n_known], len(self.names), known)
         deviations, fell, flipped = (
             each[:, : column.n_known] for each in (column.deviations, column.fell, column.flipped)
         )
         counts, flips = (self._sums(each) for each in (known, flipped))
-        of_means = of_rows.sums(deviations, known)
+        of_means = of_rows.sums(deviations)
         unknown = [UNKNOWN] * len(self.names)
-        of_shifts = of_rows.sums(np.where(fell, -deviations, deviations), known) if column.has_shift else None
-        of_flips = of_rows.sums(flipped, known) if column.decides else None
+        of_shifts = of_rows.sums(np.where(fell, -deviations, deviations)) if column.has_shift else None
+        of_flips = of_rows.sums(flipped) if column.decides else None
         each = zip(
             of_means.moments(),
             unknown if of_shifts is None else of_shifts.moments(),
             unknown if of_flips is None else of_flips.variances(),
             flips / np.maximum(1, counts),
-            of_rows.count_units(known),
+            of_rows.count_units(),
             of_rows.n_used,
             counts,
             strict=True,

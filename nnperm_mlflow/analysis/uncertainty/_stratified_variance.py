@@ -13,13 +13,8 @@ from functools import cached_property
 
 import numpy as np
 
-from nnperm_mlflow.analysis.uncertainty.variance import (
-    UNKNOWN,
-    ErrorMoments,
-    beyond_the_largest,
-    rows_with_donors,
-    what_values_add,
-)
+from nnperm_mlflow.analysis.uncertainty.error_moments import UNKNOWN, ErrorMoments, beyond_the_largest
+from nnperm_mlflow.analysis.uncertainty.variance import rows_with_donors, what_values_add
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from statistics import NormalDist
 import numpy as np
 
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES, SURE_QUANTILES
+from nnperm_mlflow.analysis.uncertainty.error_moments import UNKNOWN, ErrorMoments
 from nnperm_mlflow.analysis.uncertainty.skewness import LEVEL, errors_to_the_end, reaches
-from nnperm_mlflow.analysis.uncertainty.variance import UNKNOWN, Dependence, ErrorMoments
+from nnperm_mlflow.analysis.uncertainty.variance import Dependence
 
 FEWEST_ROWS = 30
 """Rows, or clusters of rows, below which nothing is said of how sure a number is."""

@@ -7,16 +7,18 @@ too small. So an interval that goes as far up as down misses far more often abov
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import stdtrit
 
-from nnperm_mlflow.analysis.uncertainty.variance import ErrorMoments
+from nnperm_mlflow.analysis.uncertainty.error_moments import ErrorMoments
 
 LEVEL = 0.95
 """How often an interval shall hold what it is of."""
 
 
+@lru_cache(maxsize=1024)
 def errors_to_the_end(n_units: int) -> float:
     """Return how many standard errors an interval goes to either side, the error being found from so many units."""
     return float(stdtrit(max(1, n_units - 1), (1 + LEVEL) / 2))
@@ -25,7 +27,7 @@ def errors_to_the_end(n_units: int) -> float:
 def reaches(moments: ErrorMoments, n_units: int, least: float = 1.0) -> tuple[float, float]:
     """Return how far below and above a mean its interval goes, with 95 % confidence.
 
-    To each side one unit more is counted than was seen there, see `variance.beyond_the_largest`. What errs so is
+    To each side one unit more is counted than was seen there, see `error_moments.beyond_the_largest`. What errs so is
     corrected for its skewness by Hall's cubic transformation of the studentized mean, which never turns back.
 
     Parameters

@@ -15,45 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class ErrorMoments:
-    """How a mean errs.
-
-    Attributes
-    ----------
-    second : float
-        Its variance.
-    of_pairs : float
-        What its variance were if no two values had anything in common; 0 where units receive nothing from each other.
-    third : float
-        Its third central moment: positive where it errs further to the right than to the left.
-    beyond : (float, float)
-        What one unit more may add to either side, as a size, see `beyond_the_largest`.
-    """
-
-    second: float
-    of_pairs: float
-    third: float
-    beyond: tuple[float, float] = (0.0, 0.0)
-
-    def variance(self, least: float = 1.0) -> float:
-        """Return its variance, but no less than so large a share of what it were without anything in common."""
-        return max(self.second, least * self.of_pairs)
-
-    def of_more_rows(self, times: float) -> ErrorMoments:
-        """Return the moments that the mean has over so many times as many rows that are like these."""
-        below, above = self.beyond
-        beyond = below / times, above / times
-        return ErrorMoments(self.second / times, self.of_pairs / times, self.third / times**2, beyond)
-
-
-_RANK = 3  # of the unit that the largest is held against
-_NOTHING = 0.01  # of a unit more, which is then less than a thousandth of an error of the mean
-_MATTERS = 0.2  # share of the variance from which on a unit tells that there may be larger ones
-
-UNKNOWN = ErrorMoments(math.inf, 0.0, 0.0)
-"""Of a mean of nothing."""
+from nnperm_mlflow.analysis.uncertainty.error_moments import UNKNOWN, ErrorMoments, beyond_the_largest
 
 
 class Dependence(Protocol):
@@ -270,42 +232,6 @@ def count_clusters(clusters: np.ndarray) -> int:
     1
     """
     return round(len(clusters) / rows_of_cluster(clusters)) if len(clusters) else 0
-
-
-def beyond_the_largest(units: np.ndarray, variance: float) -> tuple[float, float]:
-    """Return what one unit more may add to either side.
-
-    As far beyond the largest as that lies beyond the third largest, where the square of the largest makes a fifth of
-    the variance or more; else as much less as that makes less, since of many units that are alike no further one
-    matters.
-
-    Parameters
-    ----------
-    units : ndarray of shape (n_units,)
-        What each adds to the error of a mean.
-    variance : float
-        Of the mean.
-
-    Returns
-    -------
-    below, above : float
-        As sizes.
-    """
-    if len(units) < _RANK or variance <= 0:
-        return 0.0, 0.0
-    return _beyond(units, -1, variance), _beyond(units, 1, variance)
-
-
-def _beyond(units: np.ndarray, side: int, variance: float) -> float:
-    """Return what one unit more may add to a side, -1 or 1."""
-    largest = max(0.0, side * float(units.max() if side > 0 else units.min()))
-    matters = min(1.0, largest**2 / (_MATTERS * variance))
-    if matters < _NOTHING:
-        return 0.0
-    rest = side * units
-    for _ in range(_RANK - 1):  # three passes are several times as fast as a partition
-        rest[rest.argmax()] = -math.inf
-    return max(0.0, 2 * largest - float(rest.max())) * matters
 
 
 def what_values_add(values: np.ndarray, known: np.ndarray, n_known: int) -> Iterable[np.ndarray]:

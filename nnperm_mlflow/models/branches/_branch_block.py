@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -57,6 +57,7 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
     together: Together
     _repeated: dict[tuple[Cluster, int], tuple[dict[str, Border], list[Packed]]] = field(default_factory=dict)
     _prepared: dict[object, Any] = field(default_factory=dict)
+    _states: dict[tuple[str, int, int], list[Packed]] = field(default_factory=dict)
     _stacks: Stacks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,7 +74,14 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
         if names[0] in self.parts.shortcuts and self._is_tried(change):
             return ShortcutRoute(names[0])
         run = [name for name in names if not self._has_donors(change, name)]
-        return Route(self.parts.cluster_for(names), frozenset(run))
+        return Route(self.parts.cluster_for(names), frozenset(run), self._first_step(change, run))
+
+    def _first_step(self, change: Change, run: Sequence[str]) -> int:
+        """Return the first step of a series that changes, where it alone is run and can be run from there."""
+        if len(run) != 1 or run[0] not in self.parts.tails:
+            return 0
+        starts = [slot.index[:1] for slot in change.slots if slot.input == run[0]]
+        return min((part.start or 0) if isinstance(part, slice) else part for (part,) in starts) if all(starts) else 0
 
     def most_rows(self, kind: Route | ShortcutRoute) -> int:
         """Return how many rows a call shall get, so that it pays and all that run together fit into memory."""
@@ -85,9 +93,13 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
         parts = self.parts
         if isinstance(kind, ShortcutRoute):
             self._prepare_shortcut(kind.name, copies)
-        elif copies > 1 or kind.cluster != parts.every:  # else these are the very calls that gave the baseline
+        elif copies > 1 or kind.first or kind.cluster != parts.every:  # else the very calls that gave the baseline
+            if kind.first:
+                self._prepare_states(next(iter(kind.run)), kind.first, copies)
             same = Change.of({name: self.inputs[name] for name in kind.run})
             if not parts.exactness.holds(kind, copies, self.baseline, lambda: self.call(kind, [same] * copies)):
+                if kind.first:
+                    return self.settled(replace(kind, first=0), copies)
                 whole = Route(parts.every, frozenset(parts.every))
                 return None if copies > 1 else self.settled(whole, 1)
         parts.calls += 1
@@ -100,6 +112,7 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
         finally:
             self._repeated.clear()
             self._prepared.clear()
+            self._states.clear()
             self._stacks.clear()
 
     def call(self, kind: Route | ShortcutRoute, changes: Sequence[Change]) -> np.ndarray:
@@ -113,12 +126,18 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
             for name in changed:
                 if name in kind.run:
                     stacked = lent.enter_context(self._stacks.lent(name, changes))
-                    borders[name] = parts.run_own(name, self._framework.lend(stacked, parts.specs[name]), self.inputs)
+                    borders[name] = self._run_own(name, kind.first, stacked, copies)
                 else:
                     borders[name] = self._from_donors(name, changes)
             outputs, _ = parts.joint[kind.cluster](borders, frontier)
             found = self._framework.to_columns(outputs, copies * len(self.baseline))
             return np.array(found)  # its own memory, where a network passes an input on as it is
+
+    def _run_own(self, name: str, first: int, stacked: np.ndarray, copies: int) -> Border:
+        """Return the border of copies of an input, of which nothing before a step has changed."""
+        if first:
+            return self.parts.tails[name](stacked[:, first:], self._states[name, first, copies])[0]
+        return self.parts.run_own(name, self._framework.lend(stacked, self.parts.specs[name]), self.inputs)
 
     def _unchanged(self, cluster: Cluster, copies: int) -> tuple[dict[str, Border], list[Packed]]:
         """Return what the joint steps of a cluster take where nothing has changed, for copies of the rows."""
@@ -130,6 +149,20 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
             self._repeated[key] = borders, [*map(repeated, frontier)]
         borders, frontier = self._repeated[key]
         return dict(borders), frontier
+
+    def _prepare_states(self, name: str, first: int, copies: int) -> None:
+        """Compute what the recurrent layers of a series hold before a step, for copies of the rows as they are."""
+        if (name, first, copies) in self._states:
+            return
+        if (name, first, 1) not in self._states:
+            tail, rows = self.parts.tails[name], self.inputs[name]
+            edges = [edge for it, edge, _ in self._states if it == name and edge < first]
+            known = max(edges, default=0)
+            before = self._states[name, known, 1] if known else tail.begin(len(rows))
+            self._states[name, first, 1] = tail(rows[:, known:first], before)[1]
+        self._states[name, first, copies] = [
+            self._framework.repeated(states, copies) for states in self._states[name, first, 1]
+        ]
 
     def _prepare_shortcut(self, name: str, copies: int) -> None:
         """Compute what a shortcut takes of the block, and what it gives where nothing changes."""

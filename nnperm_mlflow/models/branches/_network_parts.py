@@ -30,10 +30,13 @@ class Route:
         Inputs whose joint steps are run.
     run : frozenset of str
         Inputs whose own steps are run where they change; of others the border is taken from the donors.
+    first : int
+        Where a single series is run, its first step that may have changed; earlier ones are not run.
     """
 
     cluster: Cluster
     run: frozenset[str]
+    first: int = 0
 
 
 class NetworkParts:
@@ -80,6 +83,7 @@ class NetworkParts:
         self._border_keys = {name: graph.border(key) for name, key in keys.items()}
         borders = {key for border in self._border_keys.values() for key in border}
         self.shortcuts = {} if exact else dict(framework.find_shortcuts(keys))
+        self.tails = dict(framework.find_tails(keys, self.specs))
         self.largest_difference = 0.0
         self.widest: dict[str, np.ndarray] = {}
         frontiers = [joint.frontier for joint in self.joint.values()]

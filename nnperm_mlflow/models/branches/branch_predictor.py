@@ -82,7 +82,7 @@ class BranchPredictor(NetworkParts):
         """
         if exact:
             self.shortcuts = {}
-        if len(self.joint) == 1 and not self.shortcuts:
+        if len(self.joint) == 1 and not self.shortcuts and not self.tails:
             return self
         block = self._begin(probe, Together(self.framework))
         for cluster in [cluster for cluster in self.joint if cluster != self.every]:
@@ -90,9 +90,25 @@ class BranchPredictor(NetworkParts):
             found = block.call(Route(cluster, frozenset(cluster)), [Change.of(turned)])
             if not np.array_equal(found, self.call({**probe, **turned}), equal_nan=True):
                 self._cluster_of |= dict.fromkeys(cluster, self.every)
+        for name in list(self.tails):
+            self._try_tail(name, block)
         for name in list(self.shortcuts):
             self._try_shortcut(name, block)
         return self
+
+    def _try_tail(self, name: str, block: BranchBlock) -> None:
+        """Give up running a series from a step in its middle on where that does not give the network's numbers."""
+        rows = block.inputs[name]
+        turned, middle = rows.copy(), rows.shape[1] // 2
+        turned[:, middle:] = rows[::-1, middle:]
+        route = Route(self.cluster_for([name]), frozenset([name]), middle)
+        change = Change((Slot(name, (slice(middle, None),)),), (turned[:, middle:],))
+        is_exact = middle > 0 and block.settled(route, 1) == route
+        if is_exact:
+            expected = self.call({**block.inputs, name: turned})
+            is_exact = np.array_equal(block.call(route, [change]), expected, equal_nan=True)
+        if not is_exact:
+            del self.tails[name]
 
     def _try_shortcut(self, name: str, block: BranchBlock) -> None:
         """Find out by how much a shortcut is off for each column, and give it up where that is more than rounding."""

@@ -70,6 +70,30 @@ class Shortcut(Protocol):
         """Return the outputs for columns (n_changes,) moved by (n_changes, n_rows), one below the other."""
 
 
+class Tail(Protocol):
+    """The own steps of a series from any of its steps on."""
+
+    def begin(self, n_rows: int) -> Any:  # noqa: ANN401
+        """Return the states before the first step."""
+
+    def __call__(self, rows: Any, states: Any) -> tuple[Border, Any]:  # noqa: ANN401
+        """Run the steps over a part of the series.
+
+        Parameters
+        ----------
+        rows : array or tensor of shape (n_rows, n_steps, ...)
+        states : Packed, nested
+            Before the first of these steps, as `begin` or another call returned them.
+
+        Returns
+        -------
+        border : Border
+            The input's, where these were its last steps.
+        states
+            Behind the last of these steps.
+        """
+
+
 class Framework(Protocol):
     """A network's graph, and how a framework runs parts of it.
 
@@ -97,6 +121,9 @@ class Framework(Protocol):
 
     def find_shortcuts(self, inputs: Mapping[str, Key]) -> Mapping[str, Shortcut]:
         """Return the shortcuts that there are, by the input's name."""
+
+    def find_tails(self, inputs: Mapping[str, Key], specs: Mapping[str, InputSpec]) -> Mapping[str, Tail]:
+        """Return what runs series from any of their steps on, by the input's name."""
 
     def most_rows(self, row_bytes: int, cost: float) -> int:
         """Return how many rows a call shall get, for activations and multiplications a row; 1 stacks no changes."""

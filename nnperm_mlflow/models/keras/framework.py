@@ -14,6 +14,7 @@ from nnperm_mlflow.models.graph import Key
 from nnperm_mlflow.models.keras._affine import find_exits
 from nnperm_mlflow.models.keras._compiled_steps import JointSteps, OwnSteps
 from nnperm_mlflow.models.keras._shortcut import Shortcut
+from nnperm_mlflow.models.keras._tails import Tail, find_tails
 from nnperm_mlflow.models.keras.nodes import KerasGraph, repeated
 from nnperm_mlflow.models.tensor_outputs import to_columns
 from nnperm_mlflow.models.tensors import WORKERS, lend_tensor, to_tensor
@@ -58,6 +59,10 @@ class KerasFramework:
         """Return the shortcuts of inputs in which the network begins affine."""
         exits = {name: find_exits(self.graph, key) for name, key in inputs.items()}
         return {name: Shortcut(self.graph, inputs[name], found) for name, found in exits.items() if found}
+
+    def find_tails(self, inputs: Mapping[str, Key], specs: Mapping[str, InputSpec]) -> Mapping[str, Tail]:
+        """Return what runs series from any of their steps on, where recurrent layers read them."""
+        return find_tails(self.graph, inputs, specs)
 
     def most_rows(self, row_bytes: int, cost: float) -> int:
         """Return how many rows a call shall get, so that it pays and all that run together fit into memory."""

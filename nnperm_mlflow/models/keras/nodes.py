@@ -56,10 +56,15 @@ class KerasStep:
 
     def run(self, values: Mapping[Key, Any]) -> list[Any]:
         """Return the step's outputs for the values of the tensors it takes."""
-        args, kwargs = self.node.arguments.fill_in({number: values[key] for number, key in self.arguments.items()})
+        args, kwargs = self.filled(values)
         if "training" in inspect.signature(self.operation.call).parameters:
             kwargs["training"] = False
         return list(keras.tree.flatten(self.operation(*args, **kwargs)))
+
+    def filled(self, values: Mapping[Key, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Return what the operation is called with, by position and by name, for the values of the tensors it takes."""
+        args, kwargs = self.node.arguments.fill_in({number: values[key] for number, key in self.arguments.items()})
+        return args, kwargs
 
     def weighed(self, shapes: Shapes) -> KerasStep:
         """Return the step with what it costs where tensors have these shapes."""

@@ -16,8 +16,9 @@ from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbat
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.analysis.statistics.summary import summarize
 from nnperm_mlflow.analysis.statistics.summary_columns import SURE
+from nnperm_mlflow.analysis.uncertainty.error_moments import UNKNOWN
 from nnperm_mlflow.analysis.uncertainty.intervals import Sample, ends_of, quantile_ranks, ranks_of, share_ends
-from nnperm_mlflow.analysis.uncertainty.variance import UNKNOWN, Exchange
+from nnperm_mlflow.analysis.uncertainty.variance import Exchange
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.specs import OutputSpec
 from tests.support.plain import PlainPredictor, bound, tallied

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from nnperm_mlflow.analysis.uncertainty._stratified_variance import StratifiedExchange
+from nnperm_mlflow.analysis.uncertainty.error_moments import UNKNOWN
 from nnperm_mlflow.analysis.uncertainty.parts import parted
-from nnperm_mlflow.analysis.uncertainty.variance import UNKNOWN, Exchange
+from nnperm_mlflow.analysis.uncertainty.variance import Exchange
 
 N_ROWS = 300
 
@@ -32,8 +33,8 @@ def test_each_part_errs_as_its_rows_and_their_donors_do_alone(kind, n_repeats, l
         "strata": StratifiedExchange(donors, np.zeros(N_ROWS, dtype=int)),
     }[kind]
     parts = np.random.default_rng(1).integers(0, 4, N_ROWS)
-    of_parts = parted(dependence, parts, 4)
-    moments, units = of_parts.sums(values, known).moments(), of_parts.count_units(known)
+    of_parts = parted(dependence, parts, 4, known)
+    moments, units = of_parts.sums(values).moments(), of_parts.count_units()
     for part in range(4):
         rows = np.flatnonzero(parts == part)
         used, alone = dependence.among(rows)
@@ -49,10 +50,10 @@ def test_each_part_errs_as_its_rows_and_their_donors_do_alone(kind, n_repeats, l
 def test_of_a_part_without_a_row_nothing_is_known():
     donors, values, known = drawn(2)
     parts = np.where(np.arange(N_ROWS) < 100, 0, 2)
-    of_parts = parted(Exchange(donors), parts, 4)
-    moments = of_parts.sums(values, known).moments()
+    of_parts = parted(Exchange(donors), parts, 4, known)
+    moments = of_parts.sums(values).moments()
     assert [each is UNKNOWN for each in moments] == [False, True, False, True]
-    assert of_parts.count_units(known) == [100, 0, 200, 0]
+    assert of_parts.count_units() == [100, 0, 200, 0]
     assert of_parts.n_used[[1, 3]].tolist() == [0, 0]
 
 
@@ -73,7 +74,7 @@ def test_errors_of_parts_go_together_by_what_units_add_to_both(clustered):
     products = added @ added.T
     spread = np.sqrt(np.diag(products) - pairs)
     dependence = Exchange(donors, np.arange(N_ROWS) if clustered else None)
-    found = parted(dependence, parts, 3).sums(values, known).correlations()
+    found = parted(dependence, parts, 3, known).sums(values).correlations()
     np.testing.assert_allclose(
         found, np.clip(products / np.outer(spread, spread), -1, 1), rtol=0.02 if clustered else 1e-9
     )
@@ -82,4 +83,5 @@ def test_errors_of_parts_go_together_by_what_units_add_to_both(clustered):
 def test_what_strata_have_in_common_is_not_told_so_that_the_worst_is_taken():
     donors, values, known = drawn(1)
     dependence = StratifiedExchange(donors, np.zeros(N_ROWS, dtype=int))
-    assert (parted(dependence, np.arange(N_ROWS) % 2, 2).sums(values, known).correlations() == -1).all()
+    of_parts = parted(dependence, np.arange(N_ROWS) % 2, 2, known)
+    assert (of_parts.sums(values).correlations() == -1).all()

@@ -7,8 +7,14 @@ import pytest
 from scipy import stats
 from scipy.optimize import brentq
 
+from nnperm_mlflow.analysis.uncertainty.error_moments import (
+    UNKNOWN,
+    ErrorMoments,
+    beyond_the_largest,
+    beyond_the_largest_of_parts,
+)
 from nnperm_mlflow.analysis.uncertainty.skewness import reaches
-from nnperm_mlflow.analysis.uncertainty.variance import UNKNOWN, ErrorMoments, Exchange, beyond_the_largest
+from nnperm_mlflow.analysis.uncertainty.variance import Exchange
 
 
 def halls_transformation(studentized, skewness):
@@ -75,3 +81,15 @@ def test_the_third_moment_of_a_shuffle_is_that_of_sums_over_pairs_of_rows(repeat
     found = Exchange(donors).moments(moved, np.ones(moved.shape, dtype=bool))
     exact = 8 * share * (1 - share) * (1 - 2 * share) * (1 - 2 * share) ** 3 / n_rows**2
     assert found.third == pytest.approx(exact, rel=0.1)
+
+
+def test_of_many_parts_each_has_one_unit_more_as_it_has_alone():
+    """Too few units, none and a mean that does not vary among them, and a largest that is there twice."""
+    parts = [
+        np.array(each, dtype=float) for each in ([], [3, -9, 1, 4, 4], [1, 2], [], [7, 7, 7, -1], [-2, -3, -8], [])
+    ]
+    variances, ends = np.array([1.0, 10, 5, 1, 0, 3, 2]), np.cumsum([0, *map(len, parts)])
+    alone = [beyond_the_largest(units, variance) for units, variance in zip(parts, variances.tolist(), strict=True)]
+    assert beyond_the_largest_of_parts(np.concatenate(parts), ends, variances) == alone
+    assert alone[1] == (18 + 3, 8 - 3)
+    assert [each == (0, 0) for each in alone] == [True, False, True, True, True, False, True]

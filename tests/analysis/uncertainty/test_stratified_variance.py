@@ -8,7 +8,8 @@ import pytest
 
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, cycle_positions, donor_positions
 from nnperm_mlflow.analysis.uncertainty._stratified_variance import StratifiedExchange
-from nnperm_mlflow.analysis.uncertainty.variance import UNKNOWN, Exchange
+from nnperm_mlflow.analysis.uncertainty.error_moments import UNKNOWN
+from nnperm_mlflow.analysis.uncertainty.variance import Exchange
 
 
 def summed_over_pairs(values, known, donors, strata):

@@ -11,7 +11,7 @@ from nnperm_mlflow.models.keras._affine import find_exits
 from nnperm_mlflow.models.keras._shortcut import Shortcut
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.keras.nodes import unfold
-from tests.models.test_branches import code, embedded, history, numbers, rows_for
+from tests.models.branches.test_branches import code, embedded, history, numbers, rows_for
 
 layers = keras.layers
 
