@@ -91,10 +91,10 @@ def place_of(feature: str, rows: Arrays) -> tuple[str, tuple[Any, ...]]:
     """Return the input that a feature of unnamed columns or channels lies in, and where."""
     if feature in rows:
         return feature, ()
-    name, _, number = feature.rpartition("_")
-    array = rows[name]
-    channel = int(number)
-    return name, (channel,) if array.ndim == 2 else (slice(None), channel)
+    name, _, number = feature.rpartition(" ")
+    column = int(number) - 1
+    name = name.removesuffix(" channel")
+    return name, (column,) if rows[name].ndim == 2 else (slice(None), column)
 
 
 def main() -> None:

@@ -130,9 +130,10 @@ def what_is_read(path: Path, mlmodel: Mapping[str, Any]) -> str:
     stored = next(
         (str(conf[key]) for conf in (own, flavours["python_function"]) for key in _FILE_KEYS if key in conf), ""
     )
-    if loader == "mlflow.sklearn" and stored.endswith(".skops"):
+    known_keys = {"mlflow.sklearn": SKLEARN_KEYS, "mlflow.lightgbm": _NATIVE_KEYS}.get(loader)
+    if known_keys is not None and stored.endswith(".skops"):
         told = {key for key, value in flavours["python_function"].items() if value is not None}
-        return _SKOPS if told <= SKLEARN_KEYS else _CODE
+        return _SKOPS if told <= known_keys else _CODE
     known = _READ_NATIVELY.get((loader, Path(stored).suffix))
     if known is None or (own is not flavours.get("onnx") and tree_file(path, mlmodel) is None):
         return _CODE
