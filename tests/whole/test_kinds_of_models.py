@@ -87,9 +87,9 @@ KINDS = [
 ]  # fmt: skip
 
 WHY = {
-    r"from pickles or code": "pickles or code",
+    r"from pickles or code|holds a pickle": "pickles or code",
     r"a file of ([\w-]+), which holds": r"a file of \1: a native reader",
-    r"a pt2 archive": "a pt2 archive: pickled weights",
+    r"its pt2 archive": "more than a graph and weights",
     r"a skops file with types": "skops: types that are not known to be safe",
     r"needs the package '(\w+)[\w.]*'": r"needs `\1`, not installed here",
     r"has none of the flavours": "MLflow serves it by no flavour",
