@@ -42,13 +42,13 @@ def test_a_class_of_no_list_is_not_imported_without_trust(tmp_path, monkeypatch)
     """What MLmodel names is looked up in a list, never imported; with trust it is the model's own code that runs."""
     table, _ = clients()
     path = saved("xgboost", xgboost_booster(), tmp_path / "model", numbers(table))
-    change_mlmodel(path, lambda mlmodel: mlmodel["flavors"]["xgboost"].update(model_class="intruder.Booster"))
+    change_mlmodel(path, lambda mlmodel: mlmodel["flavors"]["xgboost"].update(model_class="ours_alone.Booster"))
     wanted, plain = [], builtins.__import__
     monkeypatch.setattr(builtins, "__import__", lambda name, *rest: wanted.append(name) or plain(name, *rest))
     with pytest.raises(UntrustedModelError, match="from pickles or code"):
         load(path)
-    assert "intruder" not in wanted
-    (tmp_path / "intruder.py").write_text("import xgboost\nclass Booster(xgboost.Booster):\n    pass\n")
+    assert "ours_alone" not in wanted
+    (tmp_path / "ours_alone.py").write_text("import xgboost\nclass Booster(xgboost.Booster):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     found = predicted(load(path, trust_model=True), by_column(numbers(table)))
     np.testing.assert_array_equal(found[:, 0], xgboost_booster().predict(xgboost.DMatrix(numbers(table))))
