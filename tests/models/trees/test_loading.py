@@ -135,6 +135,16 @@ def test_the_categories_of_the_training_are_what_the_input_is_known_to_hold(tmp_
     assert known == {"age": [], "city": [{"Ulm", "Bonn", "Kiel"}], "kids": [{0, 1, 2, 3}]}
 
 
+def test_numbers_are_none_of_the_categories_that_are_text(tmp_path):
+    """Which an audit tells before the model is called: not one value would be known."""
+    table, score = clients()
+    coded = table.assign(city=table["city"].map({"Ulm": 0, "Bonn": 1, "Kiel": 2}))
+    _, model, _ = lightgbm_of_categories(table, score)
+    path = saved("lightgbm", model, tmp_path / "model", coded)
+    (city,) = (spec for spec in load(path, trust_model=True).inputs if spec.name == "city")
+    assert [domain.known for domain in city.domains] == [frozenset()]
+
+
 # What does not fit
 
 
