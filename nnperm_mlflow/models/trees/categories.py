@@ -39,7 +39,7 @@ def with_domains(specs: Sequence[InputSpec], categories: Categories, library: st
 def _known(spec: InputSpec, categories: Sequence[Any]) -> frozenset[str] | frozenset[int]:
     if spec.dtype.kind == "O":
         return frozenset(map(str, categories))
-    return frozenset(map(int, categories))
+    return frozenset(int(each) for each in categories if isinstance(each, (int, float)))
 
 
 class Categorizing:

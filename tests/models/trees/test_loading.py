@@ -42,13 +42,13 @@ def test_a_class_of_no_list_is_not_imported_without_trust(tmp_path, monkeypatch)
     """What MLmodel names is looked up in a list, never imported; with trust it is the model's own code that runs."""
     table, _ = clients()
     path = saved("xgboost", xgboost_booster(), tmp_path / "model", numbers(table))
-    change_mlmodel(path, lambda mlmodel: mlmodel["flavors"]["xgboost"].update(model_class="intruder.Booster"))
+    change_mlmodel(path, lambda mlmodel: mlmodel["flavors"]["xgboost"].update(model_class="ours_alone.Booster"))
     wanted, plain = [], builtins.__import__
     monkeypatch.setattr(builtins, "__import__", lambda name, *rest: wanted.append(name) or plain(name, *rest))
     with pytest.raises(UntrustedModelError, match="from pickles or code"):
         load(path)
-    assert "intruder" not in wanted
-    (tmp_path / "intruder.py").write_text("import xgboost\nclass Booster(xgboost.Booster):\n    pass\n")
+    assert "ours_alone" not in wanted
+    (tmp_path / "ours_alone.py").write_text("import xgboost\nclass Booster(xgboost.Booster):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     found = predicted(load(path, trust_model=True), by_column(numbers(table)))
     np.testing.assert_array_equal(found[:, 0], xgboost_booster().predict(xgboost.DMatrix(numbers(table))))
@@ -133,6 +133,16 @@ def test_the_categories_of_the_training_are_what_the_input_is_known_to_hold(tmp_
     predictor = load(saved(flavour, model, tmp_path / "model", table), trust_model=True)
     known = {spec.name: [domain.known for domain in spec.domains] for spec in predictor.inputs}
     assert known == {"age": [], "city": [{"Ulm", "Bonn", "Kiel"}], "kids": [{0, 1, 2, 3}]}
+
+
+def test_numbers_are_none_of_the_categories_that_are_text(tmp_path):
+    """Which an audit tells before the model is called: not one value would be known."""
+    table, score = clients()
+    coded = table.assign(city=table["city"].map({"Ulm": 0, "Bonn": 1, "Kiel": 2}))
+    _, model, _ = lightgbm_of_categories(table, score)
+    path = saved("lightgbm", model, tmp_path / "model", coded)
+    (city,) = (spec for spec in load(path, trust_model=True).inputs if spec.name == "city")
+    assert [domain.known for domain in city.domains] == [frozenset()]
 
 
 # What does not fit
