@@ -288,7 +288,17 @@ class AuditRecord:
     @cached_property
     def verdict(self) -> GivenVerdict | None:
         """The newest verdict; None where there is none."""
-        return self.read(VERDICT_FILE, GivenVerdict) if self.holds(VERDICT_FILE) else None
+        return self.verdict_in(VERDICT_FILE)
+
+    def verdict_in(self, name: str) -> GivenVerdict | None:
+        """Return the verdict that a file holds, be it the newest or an earlier one; None where there is no such file.
+
+        Raises
+        ------
+        EvidenceError
+            If it is not what is written there.
+        """
+        return self.read(name, GivenVerdict) if self.holds(name) else None
 
     def read(self, name: str, kind: type[AnyTold]) -> AnyTold:
         """Return what a JSON file of the audit tells.

@@ -291,25 +291,6 @@ def test_keras_on_another_backend_is_told_in_a_sentence(tmp_path, by):
     assert "KERAS_BACKEND=tensorflow, which goes before keras.json" in done.stdout
 
 
-def test_a_process_that_trains_on_another_backend_audits_in_another_process(tmp_path, tracked, monkeypatch):
-    """Through `mlflow.models.evaluate`, too."""
-    with mlflow.start_run():
-        signature = infer_signature({"num_input": numbers(3)}, numbers(1))
-        logged = mlflow.tensorflow.log_model(
-            single()[0], name="network", signature=signature, pip_requirements=["keras"]
-        )
-    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
-    told = r"Keras is set to run on jax in this process.*a process of its own with KERAS_BACKEND=tensorflow"
-    with pytest.raises(ModelError, match=told):
-        audit({}, model_uri=logged.model_uri, data=dataset_from(pd.DataFrame(numbers(3), columns=["a", "b", "c"])))
-    rows = pd.DataFrame({"num_input": list(numbers(3))})
-    config = {"channels": {"num_input": ["a", "b", "c"]}}
-    with pytest.raises(ModelError, match=told), mlflow.start_run():
-        mlflow.models.evaluate(
-            logged.model_uri, rows, model_type="nnperm", evaluators=["nnperm"], evaluator_config={"nnperm": config}
-        )
-
-
 def test_a_saved_model_needs_no_keras(tmp_path, monkeypatch):
     module = tf.Module()
     module.serve = tf.function(lambda x: x * 2, input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])

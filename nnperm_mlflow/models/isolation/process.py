@@ -61,14 +61,20 @@ class ModelProcess:
 
     It works in a directory of its own, which is its home, too, and goes with it.
 
+    Parameters
+    ----------
+    backend : str, optional
+        What Keras shall run on there; by default what it runs on here.
+
     Attributes
     ----------
     calls : int
         Calls of the model, as of the last answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, backend: str | None = None) -> None:
         folder = Path(tempfile.mkdtemp(prefix="nnperm-model-"))
+        environment = model_environment(os.environ, folder)
         stderr = open_filter()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell
@@ -78,7 +84,7 @@ class ModelProcess:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=folder,
-                env=model_environment(os.environ, folder),
+                env=environment if backend is None else {**environment, "KERAS_BACKEND": backend},
                 start_new_session=True,  # Ctrl-C is for the audit, which then ends this
             )
         finally:
