@@ -1,6 +1,7 @@
 """What is said where a model is not audited: the cause, and what helps."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -195,6 +196,33 @@ def test_the_advice_for_mlflow_keras_works(tmp_path):
     signature = infer_signature({"x": numbers(2)}, expected)
     path = save(network, tmp_path / "model", "keras", signature=signature, save_exported_model=True)
     np.testing.assert_allclose(predicted(load(path), {"x": numbers(2)}), expected, rtol=1e-5)
+
+
+def exported(folder, **functions):
+    """Save a network of one input by mlflow.keras, as what it computes, with other functions in its place."""
+    signature = infer_signature(numbers(3), numbers(1))
+    path = save(single()[0], folder / "model", "keras", signature=signature, save_exported_model=True)
+    module, network = tf.Module(), path / "data" / "model"
+    for name, factor in functions.items():
+        takes = [tf.TensorSpec((None, 3), tf.float32, name="num_input")]
+        setattr(module, name, tf.function(lambda num_input, factor=factor: num_input * factor, input_signature=takes))
+    shutil.rmtree(network)
+    tf.saved_model.save(module, str(network), signatures={"serving_default": module.signed})
+    return path
+
+
+def test_of_an_exported_network_the_endpoint_is_audited_that_mlflow_serves(tmp_path):
+    """Another function stands under the signature, which other servers than MLflow's would call."""
+    path = exported(tmp_path, signed=2.0, serve=3.0)
+    rows = {"num_input": numbers(3)}
+    (block,) = load(path).fitted(rows).begin([rows])
+    np.testing.assert_allclose(block.baseline, rows["num_input"] * 3)
+    np.testing.assert_allclose(mlflow.pyfunc.load_model(str(path)).predict(rows["num_input"]), block.baseline)
+
+
+def test_an_exported_network_without_the_endpoint_that_mlflow_calls_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"by the endpoint 'serve' with one input.*1 inputs and no such endpoint"):
+        load(exported(tmp_path, signed=2.0))
 
 
 def test_advice_for_mlflow_tensorflow_names_what_that_takes(tmp_path):
