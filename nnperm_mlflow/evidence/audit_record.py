@@ -38,6 +38,7 @@ from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Subject
 
 TABLE_DIGEST, SUMMARY_DIGEST, CONFIG_DIGEST = "table_digest", "summary_digest", "config_file_digest"
+SERVED_DIGEST = "served_digest"
 """Parameters with the sha256 of the deviation table, the summary and the configuration as used."""
 SCORES_DIGEST = "scores_digest"
 """That of the model's own scores, where the audit told them."""
@@ -200,6 +201,11 @@ class AuditRecord:
         if told is None:  # before it was said, none ran without trust
             return "none" if self.params.get("model_trusted") == "False" else "unknown"
         return str(told)
+
+    @property
+    def served_digest(self) -> str | None:
+        """sha256 of those of the model's files that are served; None where the audit was made before it was told."""
+        return self.params.get(SERVED_DIGEST)
 
     @property
     def rows_mix(self) -> str | None:
