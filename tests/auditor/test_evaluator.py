@@ -134,6 +134,19 @@ def test_an_array_with_named_features_is_audited_as_a_table(known, tracked):
     assert result.metrics["r2_drop/b"] == 0
 
 
+def test_code_of_a_model_runs_where_mlflow_has_run_it_and_the_run_says_so(known, house, tracked):
+    """A model of scikit-learn is nothing but code; a network is loaded from its own file, without any."""
+    logged, table = known
+    code_of = {}
+    with mlflow.start_run() as run:
+        evaluate(logged.model_uri, table[["a", "b"]])
+    code_of["code"] = tracked.get_run(run.info.run_id).data.params["model_code"]
+    with mlflow.start_run() as run:
+        evaluate("models:/house/1", array_cells(house), channels=CHANNELS)
+    code_of["network"] = tracked.get_run(run.info.run_id).data.params["model_code"]
+    assert code_of == {"code": "in process", "network": "none"}
+
+
 @pytest.mark.slow
 def test_targets_are_the_labels_of_scores(house, tracked):
     table = array_cells(house).assign(outcome=house.table["label"])
