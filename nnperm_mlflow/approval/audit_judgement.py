@@ -68,7 +68,15 @@ def judge_audit(
     )
     verdict = judge(policy, evidence_of(record, compare_with(policy, pinned, record, others)))
     subject = verdict.subject
-    attempts = attempts_of(client, policy, subject.model_digest, subject.data_digest, folder=folder, but=record.run_id)
+    attempts = attempts_of(
+        client,
+        policy,
+        subject.model_digest,
+        subject.data_digest,
+        folder=folder,
+        but=record.run_id,
+        served=record.served_digest,
+    )
     return replace(verdict, attempts=attempts)
 
 
