@@ -40,8 +40,8 @@ class Calling(torch.nn.Module):
         self._way = way
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the outputs in order, those of a dict in its own."""
-        return tuple(_tensors_in(self._way(self.module, tensors)))
+        """Return the outputs in order, those of a dict in its own; numbers of all rows together (a loss) are none."""
+        return tuple(it for it in _tensors_in(self._way(self.module, tensors)) if it.ndim)
 
 
 def _tensors_in(given: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401 - whatever a module returns

@@ -90,7 +90,7 @@ class Program:
         In an order in which they can be run.
     inputs : tuple of str
     outputs : tuple of str
-        Values that the network returns.
+        Values that the network returns, but for numbers of all rows together (as a loss).
     output_names : tuple of str
         What it calls them, where it returns a dict; empty otherwise.
     constants : mapping of str to Tensor, number or None
@@ -135,13 +135,16 @@ def read_program(archive: Archive) -> Program:
             raise ForeignPartError("holds objects of classes of its own")
         inputs, constants = _inputs(signature["input_specs"], archive.tensors)
         outputs, written = _outputs(signature["output_specs"])
+        names = _output_names(module["module_call_graph"], len(outputs))
+        shapes = {name: tuple(_length(it) for it in meta["sizes"]) for name, meta in graph["tensor_values"].items()}
+        of_rows = [place for place, name in enumerate(outputs) if shapes[name]]
         return Program(
             calls=tuple(_call(node) for node in graph["nodes"]),
             inputs=tuple(inputs),
-            outputs=tuple(outputs),
-            output_names=_output_names(module["module_call_graph"], len(outputs)),
+            outputs=tuple(outputs[place] for place in of_rows),
+            output_names=tuple(names[place] for place in of_rows if names),
             constants=constants,
-            shapes={name: tuple(_length(it) for it in meta["sizes"]) for name, meta in graph["tensor_values"].items()},
+            shapes=shapes,
             types={name: tensor_type(meta["dtype"]) for name, meta in graph["tensor_values"].items()},
             written=frozenset(written),
         )

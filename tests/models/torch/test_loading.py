@@ -275,3 +275,30 @@ def test_a_trusted_archive_that_is_refused_otherwise_is_loaded_by_torch(article,
     fitted = load(path, trust_model=True).fitted(ARTICLE)
     assert fitted.reuses
     assert np.array_equal(baseline(fitted, ARTICLE), predicted(made(Article), *ARTICLE.values()))
+
+
+class WithLoss(nn.Module):
+    """Gives a loss beside its predictions, as TabNet does."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(5, 2)
+
+    def forward(self, numbers):
+        found = self.layer(numbers)
+        return {"loss": found.square().mean(), "score": found}
+
+
+@pytest.mark.parametrize("kind", ["pt2", "pickle"])
+def test_a_number_of_all_rows_together_is_no_prediction(tmp_path, kind):
+    given = {"numbers": DATA["numbers"]}
+    module = made(WithLoss)
+    if kind == "pt2":
+        save_archive(tmp_path / "model", module, given)
+    else:
+        save_pickle(tmp_path / "model", module, signature_of(given))
+    predictor = load(tmp_path / "model", trust_model=kind == "pickle").fitted(given)
+    assert predictor.outputs.names == (("score_0", "score_1") if kind == "pt2" else ())
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(DATA["numbers"]))["score"].numpy()
+    assert np.array_equal(baseline(predictor, given), expected)
