@@ -21,6 +21,8 @@ from nnperm_mlflow.models.torch.tensors import (
     to_tensor,
 )
 
+_MOST_WORKERS = 8  # calls at the same time; each has the activations of some thousand rows
+
 
 class _Run:
     """Some steps, run for what they are given."""
@@ -108,10 +110,11 @@ class TorchFramework:
     free : FreeValues
     """
 
-    workers = 0
     chunk_rows: int | None = MOST_ROWS
 
     def __init__(self, graph: TorchGraph, free: FreeValues) -> None:
+        threads = min(_MOST_WORKERS, torch.get_num_threads())
+        self.workers = threads if threads > 1 else 0
         self.graph = graph
         self._free = free
 

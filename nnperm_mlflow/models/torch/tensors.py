@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -34,11 +36,28 @@ ResultT = TypeVar("ResultT")
 def guarded(function: Callable[..., ResultT], *given: Any) -> ResultT:  # noqa: ANN401
     """Call a function without gradients; what PyTorch or a network's code raises becomes a `PredictionError`."""
     try:
-        with torch.inference_mode():
+        with _one_thread_beside_others(), torch.inference_mode():
             return function(*given)
     except _FAILURES as error:
         cause = next((cause for says, cause in _CAUSES.items() if says.search(str(error))), "")
         raise PredictionError(f"the network failed ({type(error).__name__}). {cause}".rstrip()) from error
+
+
+@contextmanager
+def _one_thread_beside_others() -> Iterator[None]:
+    """Have a call that runs beside others use one thread: so they share the processors better than by their parts.
+
+    PyTorch keeps the number for each thread that calls it, and that of others stays as it is.
+    """
+    before = torch.get_num_threads()
+    is_alone = threading.current_thread() is threading.main_thread() or before == 1
+    if not is_alone:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if not is_alone:
+            torch.set_num_threads(before)
 
 
 def to_tensor(array: Any, dtype: torch.dtype) -> torch.Tensor:  # noqa: ANN401 - an array, or a tensor already
