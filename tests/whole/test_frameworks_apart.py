@@ -1,66 +1,65 @@
-"""Networks of one framework need no other: each is loaded and fitted where the others cannot be imported."""
+"""No framework is needed for another's models: audits in processes in which the others cannot be imported."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
+import mlflow
 import numpy as np
 import pytest
+from mlflow.models import infer_signature
 
-from tests.support.onnx_models import exported_network, network_rows, save, served
-from tests.support.stored import save as save_network
-from tests.support.stored import single
+from tests.models.torch.test_loading import save_archive
+from tests.support.onnx_models import exported_network, network_rows, save
+from tests.support.torch_networks import OneTensor, made, rows
 
 pytestmark = pytest.mark.slow
 
-FIT = """
+AUDIT = """
 import sys
 
-class Missing:
+class Refusing:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in sys.argv[3].split():
-            raise ModuleNotFoundError(f"No module named '{name}'", name=name.partition(".")[0])
+        if name.partition(".")[0] in {without!r}:
+            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name.partition(".")[0])
 
-sys.meta_path.insert(0, Missing())
-
-import numpy as np
-from pathlib import Path
-from nnperm_mlflow.models.download import download_model
-from nnperm_mlflow.models.loaders import load_predictor
-from nnperm_mlflow.models.model_uri import ModelReference
-
-folder, rows = sys.argv[1:3]
-given = dict(np.load(rows))
-reference = ModelReference(folder, folder)
-predictor = load_predictor(download_model(reference, Path(folder)), reference).fitted(given)
-np.save(rows + ".npy", predictor.begin([given])[0].baseline)
+sys.meta_path.insert(0, Refusing())
+import mlflow, numpy as np
+mlflow.set_tracking_uri("{store}")
+from nnperm_mlflow import audit
+result = audit("{folder}/model", data=dict(np.load("{folder}/rows.npz")), config={{"analysis": {{"output": 0}}}})
+print("audited:", len(result.table), "rows")
 """
 
 
-def fitted_without(missing, folder, rows, tmp_path):
-    """Return what a process predicts in which some packages are missing."""
-    np.savez(tmp_path / "rows.npz", **rows)
-    subprocess.run([sys.executable, "-c", FIT, str(folder), str(tmp_path / "rows.npz"), missing], check=True)
-    return np.load(tmp_path / "rows.npz.npy")
+def audited(store, folder, rows, without):
+    """Return what an audit says in a process in which some packages cannot be imported."""
+    np.savez(folder / "rows.npz", **rows)
+    command = [sys.executable, "-c", AUDIT.format(store=store, folder=folder, without=without)]
+    paths = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=folder, env={**os.environ, **paths}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def test_an_onnx_model_needs_neither_tensorflow_nor_keras_nor_torch(tmp_path):
-    path, rows = save(exported_network(), tmp_path / "model"), network_rows()
-    found = fitted_without("tensorflow keras tf_keras torch", path, rows, tmp_path)
-    assert np.array_equal(found, *served(exported_network(), rows).values())
+def test_a_pytorch_network_is_audited_without_tensorflow(store, tmp_path):
+    data = {"row": rows(60)["row"]}
+    save_archive(tmp_path / "model", made(OneTensor), data)
+    assert audited(store, tmp_path, data, without=("tensorflow", "keras")) == "audited: 60 rows\n"
 
 
-def test_a_keras_network_needs_neither_onnx_nor_onnx_runtime(tmp_path):
-    network, rows, named = single()
-    path = save_network(network, tmp_path / "model")
-    found = fitted_without("onnx onnxruntime", path, named, tmp_path)
-    np.testing.assert_allclose(found, keras.ops.convert_to_numpy(network(rows)), rtol=1e-6)
+def test_a_keras_network_is_audited_without_the_others(store, tmp_path):
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((7,), name="row"), keras.layers.Dense(1)])
+    data = rows(60)["row"]
+    signature = infer_signature(data, network.predict(data, verbose=0))
+    mlflow.tensorflow.save_model(network, str(tmp_path / "model"), signature=signature, pip_requirements=["keras"])
+    assert audited(store, tmp_path, {"row": data}, without=("torch", "onnx", "onnxruntime")) == "audited: 60 rows\n"
 
 
-def test_an_onnx_model_says_what_to_install_where_onnx_runtime_is_missing(tmp_path):
-    path, rows = save(exported_network(), tmp_path / "model"), network_rows()
-    np.savez(tmp_path / "rows.npz", **rows)
-    command = [sys.executable, "-c", FIT, str(path), str(tmp_path / "rows.npz"), "onnx onnxruntime"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert "needs the package 'onnx" in done.stderr
-    assert "pip install 'nnperm_mlflow[onnx]'" in done.stderr
+def test_an_onnx_model_is_audited_without_the_others(store, tmp_path):
+    save(exported_network(), tmp_path / "model")
+    without = ("tensorflow", "keras", "tf_keras", "torch")
+    assert audited(store, tmp_path, network_rows(60), without) == "audited: 60 rows\n"

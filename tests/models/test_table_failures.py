@@ -5,7 +5,7 @@ import pytest
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.pyfunc import PyfuncPredictor
+from nnperm_mlflow.models.table_predictor import TablePredictor
 
 SPECS = [
     InputSpec("age", (), np.dtype("float64"), is_column=True),
@@ -26,7 +26,7 @@ class Raising:
 
 
 def told(error, *flavours, specs=SPECS):
-    predictor = PyfuncPredictor(Raising(error), specs, flavours)
+    predictor = TablePredictor(Raising(error), specs, flavours)
     with pytest.raises(PredictionError) as caught:
         predictor.call({spec.name: ROWS[spec.name] for spec in specs})
     return str(caught.value)
