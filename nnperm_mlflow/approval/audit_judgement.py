@@ -178,5 +178,6 @@ def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictCo
         address=address,
         own_scores=record.own_scores,
         segments=record.segments,
+        predicted_by=record.predicted_by,
     )
     return verdict_content(verdict, card, when), link_of(record, when, verdict)

@@ -21,7 +21,7 @@ from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 
 logger = logging.getLogger(__name__)
 
-_RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
+_RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "torch", "scikit-learn")
 _TWO_CLASSES = 2
 
 
@@ -35,6 +35,7 @@ def identify(
     trust_model: bool,
     model_code: ModelCode,
     training: TrainingOverlap | None,
+    predicted_by: str | None = None,
 ) -> dict[str, object]:
     """Return what identifies an audit, as its run and its deviation table tell it.
 
@@ -54,6 +55,8 @@ def identify(
         Where it ran.
     training : TrainingOverlap or None
         Where the policy asks whether the model was fitted to these rows.
+    predicted_by : str or None
+        Function of the model that was called, as far as anybody has said so.
     """
     return {
         "model": used.model,
@@ -61,6 +64,7 @@ def identify(
         SERVED_DIGEST: served,
         "model_trusted": trust_model,
         "model_code": model_code,
+        **({} if predicted_by is None else {"predicted_by": predicted_by}),
         "data_digest": dataset.digest(),
         "config_digest": used.digest(),
         "seed": used.analysis.seed,

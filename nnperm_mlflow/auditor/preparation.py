@@ -40,6 +40,7 @@ from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.inputs.independence import point_out_dependence
 from nnperm_mlflow.inputs.specs import OutputSpec
+from nnperm_mlflow.models.class_probabilities import function_of
 from nnperm_mlflow.models.download import download_model
 from nnperm_mlflow.models.loaders import ModelAccess
 from nnperm_mlflow.models.model_signature import columns_by_signature
@@ -228,6 +229,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
             trust_model=trust_model,
             model_code=access.code,
             training=loaded.training,
+            predicted_by=loaded.predicted_by,
         ),
         noise=noise,
         companions=companions,
@@ -253,6 +255,7 @@ class _Loaded:
     config: AuditConfig
     reference: ModelReference
     model_digest: str
+    predicted_by: str | None
     served_digest: str
     predictor: Predictor
     dataset: Dataset
@@ -275,7 +278,7 @@ def _load(
         raise ConfigError("no model is named: give a URI (--model-uri models:/credit/3), or 'model:' in the config.")
     reference = pin_model(client, asked)
     (scratch / "model").mkdir()
-    files = download_model(reference, scratch / "model")
+    files = download_model(reference, scratch / "model").asking_for(config.analysis.predict)
     digest, served = files.digest(), served_digest(files, reference)  # before the model's own code may write there
     predictor = access.load(files, reference)
     fetch, problems = Fetcher(scratch / "data"), Problems()
@@ -300,7 +303,7 @@ def _load(
     if config.requires is not None and config.requires.not_training:
         sources = training_data_of(client, reference.run_id) if reference.run_id else []
         training = training_overlap(data, sources, fetch)
-    return _Loaded(config, reference, digest, served, predictor, data, inputs, training)
+    return _Loaded(config, reference, digest, function_of(files), served, predictor, data, inputs, training)
 
 
 def _with_its_clusters(config: AuditConfig, data: Dataset) -> AuditConfig:

@@ -26,6 +26,7 @@ _ORDERS = ("mean", "median", "flipped_share")
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
 _LEFT_TO_TRIALS = ("seed", "repeats", "precision", "max_repeats", "block_rows", "order_by")
+_LATER_KEYS = {"segments", "predict"}
 _DISTURBANCE = {
     "seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing",
 }  # fmt: skip
@@ -98,6 +99,9 @@ class AnalysisConfig(Strict):
     random : bool
         Audit a model all the same whose predictions of the same rows differ from call to call, or with the rows beside
         them.
+    predict : "predict_proba" or None
+        Function of a classifier that is audited instead of the one that MLflow serves: its probabilities, where that
+        gives labels.
     """
 
     repeats: Annotated[int, Field(ge=1, le=MOST_SHUFFLES)] | Literal["auto"] = 1
@@ -127,11 +131,12 @@ class AnalysisConfig(Strict):
     unit: str | None = None
     exact: bool = True
     random: bool = False
+    predict: Literal["predict_proba"] | None = None
 
     @model_serializer(mode="wrap")
-    def _as_before_without_segments(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave out segments where there are none, so that digests stay what they were."""
-        return {key: value for key, value in handler(self).items() if key != "segments" or value}
+    def _as_before_without_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out what came later where it is not asked for, so that digests stay what they were."""
+        return {key: value for key, value in handler(self).items() if key not in _LATER_KEYS or value}
 
     @field_validator("windows")
     @classmethod
@@ -211,7 +216,8 @@ class AuditConfig(PolicyKeys, _Work):
     def disturbance(self) -> dict[str, object]:
         """Return what two audits must have in common for their deviations to be compared row by row."""
         asked = self.analysis.model_dump(mode="json", include=_DISTURBANCE)
-        return {**asked, "cluster": self.data.cluster, "donors": self.analysis.donors}
+        also = {"cluster": self.data.cluster, "donors": self.analysis.donors, "predict": self.analysis.predict}
+        return {**asked, **also}
 
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are.

@@ -203,6 +203,12 @@ class AuditRecord:
         return str(told)
 
     @property
+    def predicted_by(self) -> str | None:
+        """Function of the model that was called, where the audit says so; None for the one that MLflow serves."""
+        told = self.params.get("predicted_by")
+        return None if told is None else str(told)
+
+    @property
     def served_digest(self) -> str | None:
         """sha256 of those of the model's files that are served; None where the audit was made before it was told."""
         return self.params.get(SERVED_DIGEST)

@@ -16,6 +16,7 @@ from typing import Any
 
 from nnperm_mlflow.basics.errors import ModelError, name_list
 from nnperm_mlflow.models._stored_parts import refuse_parts_elsewhere
+from nnperm_mlflow.models.class_probabilities import refuse_other_flavour
 from nnperm_mlflow.models.isolation.isolated_predictor import load_isolated
 from nnperm_mlflow.models.isolation.process import take_process
 from nnperm_mlflow.models.keras_backends import TENSORFLOW, OnTensorFlow
@@ -142,10 +143,13 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
     ------
     UntrustedModelError
         If loading it, here or where MLflow serves it, runs such code and `trust_model` is not set.
+    NoSuchFunctionError
+        If the files ask for a function that the model does not have.
     ModelError
         If the files are not what the MLmodel says, MLflow might serve another network, a part of a network lies in
         another file, or a needed package is missing.
     """
+    refuse_other_flavour(files, reference)
     flavour = next(flavour for flavour in _FLAVOURS if flavour.serves(files.mlmodel["flavors"]))
     try:
         return flavour.load(files, reference, trust_model)
@@ -218,11 +222,32 @@ def _name_what_stays_unread(files: ModelFiles, reference: ModelReference, trust_
         logger.info("%s: the network is loaded from its own file; left unread: %s", reference, ", ".join(unread))
 
 
+def _load_pytorch(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
+    """Load a network of PyTorch."""
+    from nnperm_mlflow.models.torch.loading import load_pytorch  # noqa: PLC0415
+
+    return load_pytorch(files, reference, trust_model)
+
+
 def _load_pyfunc(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
     """Load a model as MLflow serves it, whatever it is."""
     from nnperm_mlflow.models.pyfunc import load_pyfunc  # noqa: PLC0415
 
-    return load_pyfunc(files.path, files.mlmodel, reference, trust_model)
+    return load_pyfunc(files, reference, trust_model)
+
+
+def _load_trees(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
+    """Load a model of XGBoost, LightGBM or CatBoost."""
+    from nnperm_mlflow.models.trees.loading import load_trees  # noqa: PLC0415
+
+    return load_trees(files, reference, trust_model)
+
+
+def _load_onnx(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
+    """Load an ONNX model from its own file."""
+    from nnperm_mlflow.models.onnx.loading import load_onnx  # noqa: PLC0415
+
+    return load_onnx(files, reference, trust_model)
 
 
 @dataclass(frozen=True)
@@ -256,6 +281,9 @@ def _is_served_by(name: str) -> Callable[[Mapping[str, Any]], bool]:
 
 _FLAVOURS = (
     _Flavour(is_network, _load_network, "For networks: pip install 'nnperm_mlflow[tensorflow]'."),
+    *(_Flavour(_is_served_by(name), _load_trees) for name in ("xgboost", "lightgbm", "catboost")),
+    _Flavour(_is_served_by("pytorch"), _load_pytorch, "For PyTorch: pip install 'nnperm_mlflow[torch]'."),
+    _Flavour(_is_served_by("onnx"), _load_onnx, "For ONNX: pip install 'nnperm_mlflow[onnx]'."),
     _Flavour(lambda flavours: True, _load_pyfunc),
 )
 """Each kind that is loaded in a way of its own (as by `_is_served_by("onnx")`); the first that fits loads a model."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,10 +32,17 @@ class ModelFiles:
         Directory with the MLmodel file.
     mlmodel : dict
         What that file says: flavours, signature.
+    asks_for : str or None
+        Function of the model that is to be called; None for the one that MLflow serves.
     """
 
     path: Path
     mlmodel: dict[str, Any]
+    asks_for: str | None = None
+
+    def asking_for(self, function: str | None) -> ModelFiles:
+        """Return the same files with another function to call."""
+        return replace(self, asks_for=function)
 
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of all file names and contents."""

@@ -39,7 +39,6 @@ def flavoured(path, own, python, file):
 
 
 NATIVE = {
-    "ONNX Runtime": ({"data": "model.onnx"}, {"loader_module": "mlflow.onnx", "data": "model.onnx"}),
     "XGBoost": (
         {"data": "model.ubj", "model_class": "xgboost.sklearn.XGBClassifier", "model_format": "ubj", "code": None},
         {"loader_module": "mlflow.xgboost", "data": "model.ubj"},
@@ -81,18 +80,9 @@ def test_a_pickle_of_a_flavour_that_has_files_of_its_own_is_one_of_pickles(tmp_p
         load(path)
 
 
-def test_a_pt2_archive_is_unpickled_in_part(tmp_path):
-    python = {"loader_module": "mlflow.pytorch", "data": "data", "pickle_module_name": "mlflow.pytorch.pickle_module"}
-    path = flavoured(tmp_path / "model", {"model_data": "data"}, python, "data/model.pt2")
-    with pytest.raises(
-        UntrustedModelError, match="from a pt2 archive, whose weights and constants torch.export unpickles"
-    ):
-        load(path)
-
-
 def test_a_model_that_mlflow_does_not_serve_is_told_by_its_flavours(tmp_path):
-    (tmp_path / "MLmodel").write_text(yaml.safe_dump({"flavors": {"pytorch": {"model_data": "data"}}}))
-    with pytest.raises(ModelError, match=r"none of the flavours keras.*but 'pytorch'.*a pt2 archive: with one input"):
+    (tmp_path / "MLmodel").write_text(yaml.safe_dump({"flavors": {"diviner": {"model_data": "data"}}}))
+    with pytest.raises(ModelError, match=r"none of the flavours keras.*but 'diviner'.*so that MLflow can serve it"):
         load(tmp_path)
 
 
