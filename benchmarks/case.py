@@ -22,7 +22,7 @@ from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.model_signature import specs_from_signature
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.models.pyfunc import PyfuncPredictor
+from nnperm_mlflow.models.table_predictor import TablePredictor
 
 _BATCH_ROWS = 3_000  # of a call of `predict`, in the article's script
 
@@ -172,7 +172,7 @@ class ForestCase(Case):
         return self.model.get_raw_model(), self.table
 
     def bound(self) -> tuple[Predictor, BoundInputs]:
-        predictor = PyfuncPredictor(self.model, self.specs)
+        predictor = TablePredictor(self.model, self.specs)
         return predictor, bind_inputs(predictor.inputs, dataset_from(self.table), {})
 
 

@@ -25,39 +25,18 @@ from case import Case, load_case
 from memory import peak_mib
 from packages import MODULES, alibi, captum, eli5, sklearn
 from shapes import SHAPES
+from unlogged_audit import SEED, audit, donors_of
 
-from nnperm_mlflow.analysis.engine.deviation import choose_measure
-from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows
-from nnperm_mlflow.analysis.engine.journal import Journal
-from nnperm_mlflow.analysis.engine.self_noise import measure_noise
-from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_blocks
-from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
-from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.config.audit_config import AnalysisConfig
-from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
+from nnperm_mlflow.inputs.bound_inputs import probe_rows
 from nnperm_mlflow.inputs.slots import Change, in_all_rows
 from nnperm_mlflow.models.branches._branch_block import BranchBlock, Route
 from nnperm_mlflow.models.branches.branch_predictor import BranchPredictor
-from nnperm_mlflow.models.predictor import Predictor
 
-SEED = 0
 _FLOOR_ROWS = (1_024, 2_048, 4_096, 8_192, 16_384)
 
 Contender = Callable[[Case, Path], Callable[[], np.ndarray] | float]
 """Is given a folder to write to; returns what reads its deviations or importances, or the seconds that it found."""
-
-
-def audit(predictor: Predictor, inputs: BoundInputs, settings: AnalysisConfig, folder: Path) -> Path:
-    """Do what an audit does between loading a model and logging what came of it; return the deviation table."""
-    predictor = predictor.fitted(inputs.read(probe_rows(inputs.n_rows)), settings.exact)
-    perturbations = plan_perturbations(inputs, "the network", settings)
-    measure = choose_measure(None, 1, ())
-    measure_noise(predictor, inputs, measure)
-    job = Job(predictor, inputs, perturbations, measure, "the network", settings.seed, settings.repeats)
-    path = folder / "deviations.parquet"
-    journal = Journal(folder / "blocks")
-    find(job, choose_block_rows(job, "auto"), path, lambda done, total: None, journal=journal)
-    return path
 
 
 def ours(case: Case, folder: Path, exact: bool = True) -> Callable[[], np.ndarray]:
@@ -91,26 +70,17 @@ def article(case: Case, folder: Path) -> Callable[[], np.ndarray]:
 
     Donors are ours, so that deviations can be held against each other.
     """
-    blocks = list(shuffle_blocks(case.n_rows, SEED))
     found = []
     for repeat in range(case.repeats):
         names = {}
         for feature in [None, *case.features]:
-            rows_of = {} if feature is None else {feature: _donors(blocks, feature, repeat)}
+            rows_of = {} if feature is None else {feature: donors_of(feature, case.n_rows, repeat)}
             predicted = case.call(case.inputs(rows_of))
             names[feature] = folder / f"inference_{feature}_perturbated.csv"
             pd.DataFrame({"inference": predicted}).to_csv(names[feature], index=False)
         read = {feature: pd.read_csv(path, dtype=predicted.dtype)["inference"] for feature, path in names.items()}
         found.append(np.stack([(read[None] - read[feature]).abs() for feature in case.features], axis=1))
     return lambda: np.concatenate(found)
-
-
-def _donors(blocks: list[ShuffleBlock], feature: str, repeat: int) -> np.ndarray:
-    """Return for each row of the data the row whose value it receives."""
-    donors = np.empty(sum(len(block.rows) for block in blocks), np.int64)
-    for block in blocks:
-        donors[block.rows] = block.rows[donor_positions(block, SEED, feature, repeat)]
-    return donors
 
 
 def floor(case: Case, folder: Path) -> float:

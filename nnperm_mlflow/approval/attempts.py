@@ -19,6 +19,7 @@ from nnperm_mlflow.basics.errors import AuditError, EvidenceError
 from nnperm_mlflow.basics.text import named
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.config.trial import Trial
+from nnperm_mlflow.evidence.audit_record import SERVED_DIGEST
 from nnperm_mlflow.registry.audits import TABLE_DIGEST, find_runs
 from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.registry.run_content import POLICY_PARAM, RESULT_PARAM
@@ -32,7 +33,14 @@ _WORST_FIRST: tuple[Result, ...] = ("fail", "undecided", "pass")
 
 
 def attempts_of(
-    client: MlflowClient, policy: Policy, model_digest: str, data_digest: str, *, folder: Path, but: str | None = None
+    client: MlflowClient,
+    policy: Policy,
+    model_digest: str,
+    data_digest: str,
+    *,
+    folder: Path,
+    but: str | None = None,
+    served: str | None = None,
 ) -> tuple[Attempt, ...]:
     """Return the audits of some model files on some data under the policies of a name, the oldest first.
 
@@ -46,15 +54,16 @@ def attempts_of(
         Directory for downloads.
     but : str, optional
         A run that does not count: the one that is judged.
+    served : str, optional
+        sha256 of those of the model's files that are served: an audit of the same ones counts, whatever lies beside.
     """
     if policy.name is None:
         return ()
-    wanted = {"model_digest": model_digest, "data_digest": data_digest}
-    condition = " and ".join(named(f"params.{key}", digest) for key, digest in wanted.items())
     found = []
-    for run in reversed(find_runs(client, condition, finished=False, deleted=True)):
+    for run in reversed(find_runs(client, named("params.data_digest", data_digest), finished=False, deleted=True)):
         told, run_id = run.data.params, str(run.info.run_id)
-        if run_id == but or TABLE_DIGEST not in told or any(told.get(key) != wanted[key] for key in wanted):
+        is_same = told.get("model_digest") == model_digest or (served and told.get(SERVED_DIGEST) == served)
+        if run_id == but or TABLE_DIGEST not in told or told.get("data_digest") != data_digest or not is_same:
             continue
         results = _results(client, run, policy.name, folder / "attempts" / run_id)
         if results or told.get(POLICY_PARAM) == policy.name:

@@ -68,7 +68,15 @@ def judge_audit(
     )
     verdict = judge(policy, evidence_of(record, compare_with(policy, pinned, record, others)))
     subject = verdict.subject
-    attempts = attempts_of(client, policy, subject.model_digest, subject.data_digest, folder=folder, but=record.run_id)
+    attempts = attempts_of(
+        client,
+        policy,
+        subject.model_digest,
+        subject.data_digest,
+        folder=folder,
+        but=record.run_id,
+        served=record.served_digest,
+    )
     return replace(verdict, attempts=attempts)
 
 
@@ -170,5 +178,6 @@ def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictCo
         address=address,
         own_scores=record.own_scores,
         segments=record.segments,
+        predicted_by=record.predicted_by,
     )
     return verdict_content(verdict, card, when), link_of(record, when, verdict)

@@ -14,13 +14,14 @@ from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.analysis.uncertainty.variance import count_clusters
 from nnperm_mlflow.config.audit_config import AuditConfig
+from nnperm_mlflow.evidence.audit_record import SERVED_DIGEST
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.models.model_files import ModelCode
 from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 
 logger = logging.getLogger(__name__)
 
-_RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "scikit-learn")
+_RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "torch", "scikit-learn")
 _TWO_CLASSES = 2
 
 
@@ -30,9 +31,11 @@ def identify(
     used: AuditConfig,
     noise: SelfNoise,
     *,
+    served: str,
     trust_model: bool,
     model_code: ModelCode,
     training: TrainingOverlap | None,
+    predicted_by: str | None = None,
 ) -> dict[str, object]:
     """Return what identifies an audit, as its run and its deviation table tell it.
 
@@ -44,18 +47,24 @@ def identify(
     used : AuditConfig
         With the pinned version filled in.
     noise : SelfNoise
+    served : str
+        sha256 of those of the files that are served.
     trust_model : bool
         Whether code that came with the model was allowed to run.
     model_code : {"none", "isolated", "in process"}
         Where it ran.
     training : TrainingOverlap or None
         Where the policy asks whether the model was fitted to these rows.
+    predicted_by : str or None
+        Function of the model that was called, as far as anybody has said so.
     """
     return {
         "model": used.model,
         "model_digest": model_digest,
+        SERVED_DIGEST: served,
         "model_trusted": trust_model,
         "model_code": model_code,
+        **({} if predicted_by is None else {"predicted_by": predicted_by}),
         "data_digest": dataset.digest(),
         "config_digest": used.digest(),
         "seed": used.analysis.seed,

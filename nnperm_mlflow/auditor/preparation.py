@@ -41,12 +41,14 @@ from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.inputs.independence import point_out_dependence
 from nnperm_mlflow.inputs.specs import OutputSpec
+from nnperm_mlflow.models.class_probabilities import function_of
 from nnperm_mlflow.models.download import download_model
 from nnperm_mlflow.models.loaders import ModelAccess
 from nnperm_mlflow.models.model_signature import columns_by_signature
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.models.output_numbers import are_probabilities
 from nnperm_mlflow.models.predictor import Predictor
+from nnperm_mlflow.models.served_network import served_digest
 from nnperm_mlflow.registry.artifacts import Fetcher
 from nnperm_mlflow.registry.training_data import training_data_of
 from nnperm_mlflow.verdict.check_targets import watch
@@ -170,7 +172,9 @@ def prepare(
 
 def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_model: bool, scratch: Path) -> Plan:
     """Check all that is asked for on a model and data that are loaded."""
-    config = under_trial(client, loaded.config, loaded.model_digest, loaded.dataset, scratch)
+    config = under_trial(
+        client, loaded.config, loaded.model_digest, loaded.dataset, scratch, served=loaded.served_digest
+    )
     dataset = loaded.dataset
     analysis, uri = config.analysis, loaded.reference.uri
     inputs = loaded.inputs.with_kinds(analysis.kinds)
@@ -223,9 +227,11 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
             dataset,
             used,
             noise,
+            served=loaded.served_digest,
             trust_model=trust_model,
             model_code=access.code,
             training=loaded.training,
+            predicted_by=loaded.predicted_by,
         ),
         noise=noise,
         companions=companions,
@@ -252,6 +258,8 @@ class _Loaded:
     config: AuditConfig
     reference: ModelReference
     model_digest: str
+    predicted_by: str | None
+    served_digest: str
     predictor: Predictor
     dataset: Dataset
     inputs: BoundInputs
@@ -273,8 +281,8 @@ def _load(
         raise ConfigError("no model is named: give a URI (--model-uri models:/credit/3), or 'model:' in the config.")
     reference = pin_model(client, asked)
     (scratch / "model").mkdir()
-    files = download_model(reference, scratch / "model")
-    digest = files.digest()  # before the model's own code may write there
+    files = download_model(reference, scratch / "model").asking_for(config.analysis.predict)
+    digest, served = files.digest(), served_digest(files, reference)  # before the model's own code may write there
     predictor = access.load(files, reference)
     fetch, problems = Fetcher(scratch / "data"), Problems()
     if data is None:
@@ -298,7 +306,7 @@ def _load(
     if config.requires is not None and config.requires.not_training:
         sources = training_data_of(client, reference.run_id) if reference.run_id else []
         training = training_overlap(data, sources, fetch)
-    return _Loaded(config, reference, digest, predictor, data, inputs, training)
+    return _Loaded(config, reference, digest, function_of(files), served, predictor, data, inputs, training)
 
 
 def _with_its_clusters(config: AuditConfig, data: Dataset) -> AuditConfig:

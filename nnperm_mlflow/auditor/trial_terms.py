@@ -15,7 +15,7 @@ from nnperm_mlflow.inputs.dataset import Dataset
 
 
 def under_trial(
-    client: MlflowClient, config: AuditConfig, model_digest: str, dataset: Dataset, folder: Path
+    client: MlflowClient, config: AuditConfig, model_digest: str, dataset: Dataset, folder: Path, *, served: str
 ) -> AuditConfig:
     """Return a configuration with the seed and the repeats of its policy's trial, where there is one.
 
@@ -32,6 +32,8 @@ def under_trial(
         Its rows.
     folder : Path
         Directory for downloads.
+    served : str
+        sha256 of those of the model's files that are served.
 
     Raises
     ------
@@ -61,7 +63,8 @@ def under_trial(
     config = with_trial_seed(config, policy, digest)
     if not trial.all_repeats:
         return config
-    attempts = attempts_of(client, policy, model_digest, digest, folder=folder) if trial.stages else ()
+    digests = model_digest, digest
+    attempts = attempts_of(client, policy, *digests, folder=folder, served=served) if trial.stages else ()
     due = next_repeats(trial, attempts)
     if not _says(config, "repeats"):
         return config.with_repeats(due)

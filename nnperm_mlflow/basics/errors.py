@@ -29,6 +29,10 @@ class ConfigError(AuditError):
     """The configuration is not one that an audit can follow."""
 
 
+class NoSuchFunctionError(ConfigError):
+    """The configuration asks for a function that the model does not have."""
+
+
 class DataError(AuditError):
     """The data cannot be read, or do not hold what the model takes."""
 
@@ -59,6 +63,10 @@ class UntrustedModelError(ModelError):
 
 class PredictionError(ModelError):
     """The model failed on a block of rows, or gave something that is no prediction."""
+
+
+class LabelsError(PredictionError):
+    """The model predicts no numbers, so that there is no distance between two predictions."""
 
 
 class NonFinitePredictionError(PredictionError):

@@ -41,7 +41,7 @@ _STATISTICS = [
 ]  # fmt: skip
 _OF_VERSION = ["version", "run_id", "unit", "verdict", "basis", "differs"]
 _GROUND = {"data": "data_digest", "unit": "unit", "seed": "seed"}  # parameters that tell of what they are called
-_OF_MEDIANS = ("within", "output", "missing")  # settings on which a median depends, whatever else is audited
+_OF_MEDIANS = ("within", "output", "missing", "predict")  # settings on which a median depends, whatever else is audited
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,12 @@ def find_pair(
         complete = _alike_by_config if paired else _each_by_config
         pair = complete(archive, uris, audits, config, audit_now)
     first, second = pair
+    functions = [record.config.analysis.predict or "what MLflow serves" for record in pair]
+    if functions[0] != functions[1]:
+        raise EvidenceError(
+            f"{first} tells deviations of {functions[0]}, {second} those of {functions[1]}, which are not compared. "
+            "Audit both versions with one 'analysis: predict'."
+        )
     units = first.unit, second.unit
     if units[0] != units[1]:
         raise EvidenceError(

@@ -25,8 +25,8 @@ MOST_SHUFFLES = 100_000
 _ORDERS = ("mean", "median", "flipped_share")
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
-_LATER = ("segments", "rows", "max_rows")
 _LEFT_TO_TRIALS = ("seed", "repeats", "precision", "max_repeats", "block_rows", "order_by")
+_LATER_KEYS = {"segments", "predict", "rows", "max_rows"}
 _DISTURBANCE = {
     "seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing",
 }  # fmt: skip
@@ -104,6 +104,9 @@ class AnalysisConfig(Strict):
     random : bool
         Audit a model all the same whose predictions of the same rows differ from call to call, or with the rows beside
         them.
+    predict : "predict_proba" or None
+        Function of a classifier that is audited instead of the one that MLflow serves: its probabilities, where that
+        gives labels.
     """
 
     repeats: Annotated[int, Field(ge=1, le=MOST_SHUFFLES)] | Literal["auto"] = 1
@@ -135,11 +138,12 @@ class AnalysisConfig(Strict):
     unit: str | None = None
     exact: bool = True
     random: bool = False
+    predict: Literal["predict_proba"] | None = None
 
     @model_serializer(mode="wrap")
     def _as_before_without_later_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave out what came later where nothing is said of it, so that digests stay what they were."""
-        return {key: value for key, value in handler(self).items() if key not in _LATER or value}
+        """Leave out what came later where it is not asked for, so that digests stay what they were."""
+        return {key: value for key, value in handler(self).items() if key not in _LATER_KEYS or value}
 
     @field_validator("windows")
     @classmethod
@@ -244,7 +248,8 @@ class AuditConfig(PolicyKeys, _Work):
         """Return what two audits must have in common for their deviations to be compared row by row."""
         asked = self.analysis.model_dump(mode="json", include=_DISTURBANCE)
         is_sample = self.analysis.rows is not None  # whose donors come from their batch
-        return {**asked, "cluster": self.data.cluster, "donors": self.analysis.donors, "sample": is_sample}
+        also = {"cluster": self.data.cluster, "donors": self.analysis.donors, "predict": self.analysis.predict}
+        return {**asked, **also, "sample": is_sample}
 
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are.

@@ -38,6 +38,7 @@ from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Subject
 
 TABLE_DIGEST, SUMMARY_DIGEST, CONFIG_DIGEST = "table_digest", "summary_digest", "config_file_digest"
+SERVED_DIGEST = "served_digest"
 """Parameters with the sha256 of the deviation table, the summary and the configuration as used."""
 SCORES_DIGEST = "scores_digest"
 """That of the model's own scores, where the audit told them."""
@@ -218,6 +219,17 @@ class AuditRecord:
         return str(told)
 
     @property
+    def predicted_by(self) -> str | None:
+        """Function of the model that was called, where the audit says so; None for the one that MLflow serves."""
+        told = self.params.get("predicted_by")
+        return None if told is None else str(told)
+
+    @property
+    def served_digest(self) -> str | None:
+        """sha256 of those of the model's files that are served; None where the audit was made before it was told."""
+        return self.params.get(SERVED_DIGEST)
+
+    @property
     def rows_mix(self) -> str | None:
         """By how much predictions of a row were seen to depend on the rows beside it; None where they were not."""
         told = self.params.get("rows_mix")
@@ -304,7 +316,17 @@ class AuditRecord:
     @cached_property
     def verdict(self) -> GivenVerdict | None:
         """The newest verdict; None where there is none."""
-        return self.read(VERDICT_FILE, GivenVerdict) if self.holds(VERDICT_FILE) else None
+        return self.verdict_in(VERDICT_FILE)
+
+    def verdict_in(self, name: str) -> GivenVerdict | None:
+        """Return the verdict that a file holds, be it the newest or an earlier one; None where there is no such file.
+
+        Raises
+        ------
+        EvidenceError
+            If it is not what is written there.
+        """
+        return self.read(name, GivenVerdict) if self.holds(name) else None
 
     def read(self, name: str, kind: type[AnyTold]) -> AnyTold:
         """Return what a JSON file of the audit tells.

@@ -18,7 +18,6 @@ from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.registry.audits import finished_audits
 from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.registry.tags import VERDICT_TAGS
-from nnperm_mlflow.verdict.verdict import GivenVerdict
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +117,7 @@ def _refuse_verdicts(record: AuditRecord, names: list[str], policy: str) -> None
     """Refuse an audit where none of some files holds a verdict on it by a policy."""
     of_record = (policy, record.run_id, record.params[SUMMARY_DIGEST])
     for name in names:
-        told = record.read(name, GivenVerdict) if record.holds(name) else None
+        told = record.verdict_in(name)
         if told and (told.policy_digest, *map(told.subject.get, ("run_id", "summary_digest"))) == of_record:
             return
     raise EvidenceError(f"its {name_list(names)} is no verdict on it by policy {policy[:12]}.")

@@ -77,6 +77,10 @@ class WholeModelPredictor(ABC):
         except PredictionError:
             return False
 
+    def rows_to_stack(self, probe: Arrays) -> int:
+        """Return how many rows a call shall get, where some rows can be tried out."""
+        return self._most_rows
+
     def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
         """Stack several changes in one call from now on, unless some rows show that rows mix."""
         if rows_mix(self, probe):
@@ -85,7 +89,7 @@ class WholeModelPredictor(ABC):
                 "whole model of its own, and the numbers depend on the block size"
             )
         else:
-            self.stacked_rows = self._most_rows
+            self.stacked_rows = self.rows_to_stack(probe)
             self.workers = self._most_workers
         return self
 

@@ -16,8 +16,10 @@ from typing import Any
 
 from nnperm_mlflow.basics.errors import ModelError, name_list
 from nnperm_mlflow.models._stored_parts import refuse_parts_elsewhere
+from nnperm_mlflow.models.class_probabilities import refuse_other_flavour
 from nnperm_mlflow.models.isolation.isolated_predictor import load_isolated
 from nnperm_mlflow.models.isolation.process import take_process
+from nnperm_mlflow.models.keras_backends import TENSORFLOW, OnTensorFlow
 from nnperm_mlflow.models.model_files import ModelCode, ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.network_files import is_of_keras_2
@@ -49,6 +51,7 @@ class ModelAccess:
         self.code: ModelCode = "none"
         self._trusts = trust_model
         self._process = take_process() if trust_model and isolate else None
+        self._on_tensorflow = OnTensorFlow()
 
     def load(self, files: ModelFiles, reference: ModelReference) -> Predictor:
         """Make a model callable.
@@ -68,6 +71,10 @@ class ModelAccess:
         ModelError
             As `models.loaders.load_predictor` does.
         """
+        own = self._load(files, reference)
+        return self._on_tensorflow.load(own, files, reference, trust_model=self._trusts)
+
+    def _load(self, files: ModelFiles, reference: ModelReference) -> Predictor:
         if not self._trusts:
             return load_predictor(files, reference)
         if self._process is None:
@@ -79,9 +86,15 @@ class ModelAccess:
         return isolated
 
     def close(self) -> None:
-        """End the model's process, if there is one."""
+        """End the model's processes, if there are such."""
+        self._on_tensorflow.close()
         if self._process is not None:
             self._process.close()
+
+
+def load_without_code(files: ModelFiles, reference: ModelReference) -> tuple[Predictor, bool]:
+    """Make a model callable, as `load_predictor` does of one that is not trusted; no code of it runs."""
+    return load_predictor(files, reference), False
 
 
 def load_as_needed(files: ModelFiles, reference: ModelReference) -> tuple[Predictor, bool]:
@@ -130,10 +143,13 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
     ------
     UntrustedModelError
         If loading it, here or where MLflow serves it, runs such code and `trust_model` is not set.
+    NoSuchFunctionError
+        If the files ask for a function that the model does not have.
     ModelError
         If the files are not what the MLmodel says, MLflow might serve another network, a part of a network lies in
         another file, or a needed package is missing.
     """
+    refuse_other_flavour(files, reference)
     flavour = next(flavour for flavour in _FLAVOURS if flavour.serves(files.mlmodel["flavors"]))
     try:
         return flavour.load(files, reference, trust_model)
@@ -159,7 +175,10 @@ def _load_network(files: ModelFiles, reference: ModelReference, trust_model: boo
 
 def _network_loader(network: Path) -> Callable[[Path, ModelFiles, ModelReference, bool], Predictor]:
     if network.suffix in ONE_FILE:
-        _refuse_other_backend()
+        if _backend() != TENSORFLOW:
+            from nnperm_mlflow.models.keras.own_backend import load_on_own_backend  # noqa: PLC0415
+
+            return load_on_own_backend
         from nnperm_mlflow.models.keras.network import load_network  # noqa: PLC0415
 
         if is_of_keras_2(network):
@@ -172,28 +191,28 @@ def _network_loader(network: Path) -> Callable[[Path, ModelFiles, ModelReference
     return load_saved_model
 
 
-def _refuse_other_backend() -> None:
-    """Refuse networks where Keras runs on something else than TensorFlow, which it chooses as it is imported.
+def _backend() -> str:
+    """Return what Keras runs on in this process, which it chooses as it is imported.
 
     Raises
     ------
     ModelError
+        If Keras does not know it, or it is not installed.
     """
     try:
         import keras  # noqa: PLC0415 - needed for its networks alone
 
-        backend = keras.config.backend()
+        return str(keras.config.backend())
     except ImportError as error:
         if error.name not in _KERAS_BACKENDS:
             raise
         backend = error.name
     except ValueError:
         backend = "a backend that it does not know"
-    if backend != "tensorflow":
-        raise ModelError(
-            f"Keras is set to run on {backend} in this process, and its networks are audited on TensorFlow. Start the "
-            "audit in a process of its own with KERAS_BACKEND=tensorflow, which goes before keras.json."
-        )
+    raise ModelError(
+        f"Keras is set to run on {backend} in this process, and cannot. Install it, or start the audit in a process of "
+        "its own with KERAS_BACKEND=tensorflow, which goes before keras.json."
+    )
 
 
 def _name_what_stays_unread(files: ModelFiles, reference: ModelReference, trust_model: bool) -> None:
@@ -203,11 +222,32 @@ def _name_what_stays_unread(files: ModelFiles, reference: ModelReference, trust_
         logger.info("%s: the network is loaded from its own file; left unread: %s", reference, ", ".join(unread))
 
 
+def _load_pytorch(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
+    """Load a network of PyTorch."""
+    from nnperm_mlflow.models.torch.loading import load_pytorch  # noqa: PLC0415
+
+    return load_pytorch(files, reference, trust_model)
+
+
 def _load_pyfunc(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
     """Load a model as MLflow serves it, whatever it is."""
     from nnperm_mlflow.models.pyfunc import load_pyfunc  # noqa: PLC0415
 
-    return load_pyfunc(files.path, files.mlmodel, reference, trust_model)
+    return load_pyfunc(files, reference, trust_model)
+
+
+def _load_trees(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
+    """Load a model of XGBoost, LightGBM or CatBoost."""
+    from nnperm_mlflow.models.trees.loading import load_trees  # noqa: PLC0415
+
+    return load_trees(files, reference, trust_model)
+
+
+def _load_onnx(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
+    """Load an ONNX model from its own file."""
+    from nnperm_mlflow.models.onnx.loading import load_onnx  # noqa: PLC0415
+
+    return load_onnx(files, reference, trust_model)
 
 
 @dataclass(frozen=True)
@@ -241,6 +281,9 @@ def _is_served_by(name: str) -> Callable[[Mapping[str, Any]], bool]:
 
 _FLAVOURS = (
     _Flavour(is_network, _load_network, "For networks: pip install 'nnperm_mlflow[tensorflow]'."),
+    *(_Flavour(_is_served_by(name), _load_trees) for name in ("xgboost", "lightgbm", "catboost")),
+    _Flavour(_is_served_by("pytorch"), _load_pytorch, "For PyTorch: pip install 'nnperm_mlflow[torch]'."),
+    _Flavour(_is_served_by("onnx"), _load_onnx, "For ONNX: pip install 'nnperm_mlflow[onnx]'."),
     _Flavour(lambda flavours: True, _load_pyfunc),
 )
 """Each kind that is loaded in a way of its own (as by `_is_served_by("onnx")`); the first that fits loads a model."""

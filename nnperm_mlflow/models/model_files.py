@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,16 +32,28 @@ class ModelFiles:
         Directory with the MLmodel file.
     mlmodel : dict
         What that file says: flavours, signature.
+    asks_for : str or None
+        Function of the model that is to be called; None for the one that MLflow serves.
     """
 
     path: Path
     mlmodel: dict[str, Any]
+    asks_for: str | None = None
+
+    def asking_for(self, function: str | None) -> ModelFiles:
+        """Return the same files with another function to call."""
+        return replace(self, asks_for=function)
 
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of all file names and contents."""
+        return self.digest_of(self.path)
+
+    def digest_of(self, *parts: Path) -> str:
+        """Return the sha256 of the names and contents of some files, or of all files in some of the directories."""
         sha = hashlib.sha256()
-        files = [file for file in self.path.rglob("*") if file.is_file() and file != self.path / _ADDED_BY_DOWNLOAD]
-        for file in sorted(files, key=lambda file: file.relative_to(self.path).as_posix()):
+        found = {file for part in parts for file in (part, *part.rglob("*")) if file.is_file()}
+        found.discard(self.path / _ADDED_BY_DOWNLOAD)
+        for file in sorted(found, key=lambda file: file.relative_to(self.path).as_posix()):
             sha.update(f"{file.relative_to(self.path).as_posix()} {file_digest(file)}\n".encode())
         return sha.hexdigest()
 
@@ -80,6 +92,11 @@ def refuse_outside(files: ModelFiles, reference: ModelReference) -> None:
 
 def _is_inside(file: Path, root: Path) -> bool:
     return "\0" not in str(file) and Path(os.path.realpath(file)).is_relative_to(root)
+
+
+def named_parts(files: ModelFiles) -> list[Path]:
+    """Return the files and directories that flavours name."""
+    return [files.path / name for name in _named_paths(files.mlmodel["flavors"])]
 
 
 def _named_paths(flavours: Mapping[str, Any]) -> Iterator[str]:

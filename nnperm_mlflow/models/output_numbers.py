@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from nnperm_mlflow.basics.errors import PredictionError
+from nnperm_mlflow.basics.errors import LabelsError, PredictionError
 from nnperm_mlflow.inputs.specs import Arrays
 
 _MOST_CLASSES = 20  # more whole numbers than these are rather a count or an amount
@@ -108,7 +108,7 @@ def as_columns(prediction: object, n_rows: int) -> np.ndarray:
     Raises
     ------
     PredictionError
-        If there is not one prediction a row, or predictions are no numbers.
+        If there is not one prediction a row; a `LabelsError` if predictions are no numbers.
     """
     parts = list(prediction.values()) if isinstance(prediction, Mapping) else prediction
     arrays = [np.asarray(part) for part in (parts if isinstance(parts, (list, tuple)) else [parts])]
@@ -116,10 +116,9 @@ def as_columns(prediction: object, n_rows: int) -> np.ndarray:
         if array.ndim == 0 or len(array) != n_rows:
             raise PredictionError(f"the model was given {n_rows} rows and returned an array of shape {array.shape}.")
         if array.dtype.kind not in "fiub":
-            raise PredictionError(
+            raise LabelsError(
                 f"the model's predictions (of type {array.dtype}) are no numbers but labels or the like, between which "
-                "there is no distance. Log it so that it predicts numbers (for scikit-learn: "
-                "pyfunc_predict_fn='predict_proba')."
+                "there is no distance."
             )
     columns = [array.reshape(n_rows, -1) for array in arrays]
     joined = columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)

@@ -1,30 +1,24 @@
-"""Any other flavour, through MLflow's pyfunc: a DataFrame in, numbers out."""
+"""Any other flavour, through MLflow's pyfunc."""
 
 from __future__ import annotations
 
 import logging
 import pickle
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
-import pandas as pd
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PyFuncModel
 
-from nnperm_mlflow.basics.errors import ModelError, PredictionError, name_list
-from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
-from nnperm_mlflow.models._pyfunc_failures import explain_failure
-from nnperm_mlflow.models._pyfunc_outputs import joined, named_columns, places_to_follow
-from nnperm_mlflow.models._whole_model import WholeModelPredictor
+from nnperm_mlflow.basics.errors import ModelError, NoSuchFunctionError, name_list
+from nnperm_mlflow.models.class_probabilities import advice_for, as_asked, has_classifiers
 from nnperm_mlflow.models.formats import SKLEARN_KEYS, what_is_read
-from nnperm_mlflow.models.model_files import refuse_untrusted
+from nnperm_mlflow.models.model_files import ModelFiles, refuse_untrusted
 from nnperm_mlflow.models.model_signature import output_names, refuse_fixed_rows, specs_from_signature
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.models.output_numbers import are_classes, as_columns
-from nnperm_mlflow.models.predictor import Predictor
+from nnperm_mlflow.models.table_predictor import TablePredictor
 
 logger = logging.getLogger(__name__)
 
@@ -38,122 +32,44 @@ _UNREADABLE = (
     RecursionError,
     pickle.UnpicklingError,
 )
-_MOST_ROWS = 65_536  # of a DataFrame; a call of pyfunc costs milliseconds
 _HARMLESS_TYPES = {"numpy.dtype"}
 """Types that skops asks about and that run nothing. Trees are none: prediction follows their indices unchecked."""
+
+_OF_TREES = ("sklearn.ensemble._forest", "sklearn.ensemble._gb", "sklearn.ensemble._hist_gradient", "sklearn.tree.")
+"""Modules of scikit-learn whose estimators lead each row through trees by itself."""
 
 _SKOPS_SINCE = (0, 13)  # before, what a file tells of its types was not all of what it ran
 
 
-class PyfuncPredictor(WholeModelPredictor):
-    """A pyfunc model that is fed with columns of a DataFrame, or with named arrays where its signature says so.
-
-    Parameters
-    ----------
-    model : mlflow.pyfunc.PyFuncModel
-    inputs : sequence of InputSpec
-    flavours : collection of str
-        Of MLflow, in which it was logged.
-    output_names : sequence of str
-        As its signature has them, for outputs that it gives without names.
-    """
-
-    def __init__(
-        self,
-        model: Any,  # noqa: ANN401 - MLflow is not typed
-        inputs: Sequence[InputSpec],
-        flavours: Collection[str] = (),
-        output_names: Sequence[str] = (),
-    ) -> None:
-        super().__init__(inputs, OutputSpec(), _MOST_ROWS)
-        self._model = model
-        self._flavours = tuple(flavours)
-        self._output_names = tuple(output_names)
-        self._places: tuple[int, ...] | None = None
-
-    def call(self, inputs: Arrays) -> np.ndarray:
-        """Return predictions of shape (n_rows, n_outputs) for inputs given by name."""
-        predicted, n_rows = self._predict(inputs), len(next(iter(inputs.values())))
-        columns = named_columns(predicted, n_rows)
-        return as_columns(predicted, n_rows) if columns is None else joined(columns, self._places, n_rows)
-
-    def fitted(self, probe: Arrays, exact: bool = True) -> Predictor:
-        """Stack several changes in one DataFrame from now on, unless some rows show that rows mix."""
-        columns = named_columns(self._predict(probe), len(next(iter(probe.values()))))
-        if columns is not None:
-            self._places = places_to_follow(columns)
-            self.outputs = OutputSpec(tuple(columns[place][0] for place in self._places))
-        predicted = self.call(probe)
-        if columns is None and predicted.shape[1] == len(self._output_names):
-            self.outputs = OutputSpec(self._output_names)
-        if np.array_equal(predicted, np.rint(predicted)):
-            logger.warning(
-                "all predictions are whole numbers: if they number classes, the distance between them means nothing; "
-                "log the model so that it predicts probabilities (for scikit-learn: pyfunc_predict_fn='predict_proba')"
-            )
-        if are_classes(predicted):
-            self.outputs = self.outputs.as_classes()
-        return super().fitted(probe, exact)
-
-    def _predict(self, inputs: Arrays) -> Any:  # noqa: ANN401 - whatever pyfunc lets a model return
-        try:
-            return _written_out(self._model.predict(self._as_taken(inputs)))
-        except Exception as error:  # foreign code may raise anything, and its words may hold data
-            why = explain_failure(error, self.inputs, self._flavours)
-            raise PredictionError(f"the model failed ({type(error).__name__}). {why}") from error
-
-    def _as_taken(self, inputs: Arrays) -> pd.DataFrame | dict[str, np.ndarray] | np.ndarray:
-        if self.inputs[0].is_column:
-            given = [spec for spec in self.inputs if spec.name in inputs]
-            return pd.DataFrame({spec.name: _as_cells(inputs[spec.name], spec) for spec in given})
-        arrays = {spec.name: inputs[spec.name].copy() for spec in self.inputs}  # foreign code may edit what it gets
-        return arrays if len(arrays) > 1 else next(iter(arrays.values()))
-
-
-def _as_cells(array: np.ndarray, spec: InputSpec) -> np.ndarray | pd.Series:
-    """Return an input of shape (n_rows, ...) as a column of a DataFrame, whose cells may be arrays."""
-    if not spec.shape:
-        return array
-    return pd.Series(array.tolist() if spec.dtype.kind == "O" else list(array), dtype=object)
-
-
-def _written_out(predicted: Any) -> Any:  # noqa: ANN401 - whatever pyfunc lets a model return
-    """Return a list of numbers, or of lists of them, as the array that it spells; a list of arrays holds heads."""
-    spells = isinstance(predicted, list) and all(
-        isinstance(row, list) or (np.ndim(row) == 0 and not isinstance(row, Mapping)) for row in predicted
-    )
-    return np.asarray(predicted) if spells else predicted
-
-
-def load_pyfunc(path: Path, mlmodel: dict[str, Any], reference: ModelReference, trust_model: bool) -> PyfuncPredictor:
+def load_pyfunc(files: ModelFiles, reference: ModelReference, trust_model: bool) -> TablePredictor:
     """Load a model through pyfunc; without trust only what scikit-learn itself makes up and skops has stored.
 
     Parameters
     ----------
-    path : Path
-        Directory with the MLmodel file.
-    mlmodel : dict
-        What that file says.
+    files : ModelFiles
     reference : ModelReference
     trust_model : bool
         Allow the model's own code and pickles.
 
     Returns
     -------
-    PyfuncPredictor
+    TablePredictor
 
     Raises
     ------
     UntrustedModelError
         If loading would unpickle or import what came with the model, and it is not trusted.
+    NoSuchFunctionError
+        If it is asked for probabilities, and is no classifier.
     ModelError
         If the model has no pyfunc flavour or no signature, or cannot be loaded.
     """
+    path, mlmodel = files.path, files.mlmodel
     conf = mlmodel["flavors"].get("python_function")
     if not isinstance(conf, dict):
         raise ModelError(
             f"{reference} has none of the flavours keras, tensorflow and python_function, by which models are called, "
-            f"but {name_list(mlmodel['flavors'])}. Log it so that MLflow can serve it (a pt2 archive: with one input)."
+            f"but {name_list(mlmodel['flavors'])}. Log it so that MLflow can serve it."
         )
     specs = specs_from_signature(mlmodel, reference)
     refuse_fixed_rows(mlmodel, reference)
@@ -162,14 +78,27 @@ def load_pyfunc(path: Path, mlmodel: dict[str, Any], reference: ModelReference, 
         raise refuse_untrusted(reference, why)
     try:
         model = mlflow.pyfunc.load_model(str(path), suppress_warnings=True)
-        return PyfuncPredictor(model, specs, mlmodel["flavors"], output_names(mlmodel))
-    except ImportError:
+        advice, walks_trees = "Log a model that predicts numbers.", False
+        if has_classifiers(mlmodel["flavors"]):
+            estimator = model.get_raw_model()
+            called, advice = as_asked(estimator, model, files, reference), advice_for(estimator)
+            walks_trees = _walks_trees(estimator)
+            model = model if called is model else PyFuncModel(model.metadata, called)  # which applies the signature
+        names = output_names(mlmodel)
+        return TablePredictor(model, specs, mlmodel["flavors"], names, advice=advice, walks_trees=walks_trees)
+    except (ImportError, NoSuchFunctionError):
         raise
     except Exception as error:  # code of a trusted model may raise anything
         raise ModelError(
             f"{reference} cannot be loaded ({type(error).__name__}); its requirements.txt names the packages that "
             "it was logged with."
         ) from error
+
+
+def _walks_trees(estimator: object) -> bool:
+    """Tell whether an estimator is one of trees, that go through them in one thread and so in one order."""
+    kind = type(estimator)
+    return kind.__module__.startswith(_OF_TREES) and getattr(estimator, "n_jobs", None) in (None, 1)
 
 
 def _holds_no_code(path: Path, mlmodel: dict[str, Any]) -> bool:

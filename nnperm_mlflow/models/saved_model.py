@@ -22,6 +22,7 @@ from nnperm_mlflow.models.tensors import Tensors, spec_from_tensor
 
 _SERVING = "serving_default"
 _MODULE = "tf2-module"
+_ENDPOINT = "serve"
 _UNREADABLE = (DecodeError, OSError, ValueError, KeyError, AttributeError, ImportError, tf.errors.OpError)
 
 
@@ -37,15 +38,18 @@ class _Call:
         Of the graph.
     calls_module : bool
         Whether the module itself is called, and not a signature.
+    calls_endpoint : bool
+        Whether the endpoint is called that Keras has exported, and not a signature.
     """
 
     signature: str | None
     tags: tuple[str, ...] | None
     calls_module: bool
+    calls_endpoint: bool
 
     @classmethod
     def of(cls, files: ModelFiles) -> _Call:
-        told = files.mlmodel["flavors"].get("tensorflow")
+        of_keras, told = (files.mlmodel["flavors"].get(name) for name in ("keras", "tensorflow"))
         told = told if isinstance(told, dict) else {}
         key, tags = told.get("signature_def_key"), told.get("meta_graph_tags")
         if isinstance(tags, str):
@@ -54,6 +58,7 @@ class _Call:
             signature=None if key is None else str(key),
             tags=tuple(map(str, tags)) if isinstance(tags, list) else None,
             calls_module=told.get("model_type") == _MODULE,
+            calls_endpoint=isinstance(of_keras, dict) and bool(of_keras.get("save_exported_model")),
         )
 
 
@@ -100,7 +105,7 @@ def load_saved_model(path: Path, files: ModelFiles, reference: ModelReference, t
     if not specs or any(not isinstance(spec, tf.TensorSpec) for spec in specs.values()):
         raise ModelError(f"the SavedModel of {reference} takes something else than named tensors.")
     inputs = [spec_from_tensor(name, specs[name]) for name in sorted(specs)]
-    original = _as_module(loaded) if told.calls_module and len(inputs) == 1 else None
+    original = _original(loaded, told, len(inputs), reference)
     call = partial(_call, loaded, function, [spec.name for spec in tf.nest.flatten(positional)], list(named))
     return TensorPredictor(inputs, _outputs(function.structured_outputs), call, original)
 
@@ -146,11 +151,20 @@ def _function(loaded: Any, told: _Call, reference: ModelReference) -> Any:  # no
     )
 
 
-def _as_module(loaded: Any) -> Callable[[Tensors], Any] | None:  # noqa: ANN401
-    """Return the module itself as a function of its only input, as MLflow calls it."""
-    if not callable(loaded):
-        return None
-    return lambda tensors: loaded(next(iter(tensors.values())))
+def _original(loaded: Any, told: _Call, n_inputs: int, reference: ModelReference) -> Callable[[Tensors], Any] | None:  # noqa: ANN401
+    """Return what MLflow calls with the only input, where that is no signature."""
+    if told.calls_endpoint:
+        endpoint = getattr(loaded, _ENDPOINT, None)
+        if not callable(endpoint) or n_inputs != 1:
+            raise ModelError(
+                f"MLflow serves {reference} by the endpoint '{_ENDPOINT}' with one input (save_exported_model), and "
+                f"its SavedModel has {n_inputs} inputs and {'that' if callable(endpoint) else 'no such'} endpoint. Log "
+                "the network again with mlflow.keras, without save_exported_model."
+            )
+        return lambda tensors: endpoint(next(iter(tensors.values())))
+    if told.calls_module and n_inputs == 1 and callable(loaded):
+        return lambda tensors: loaded(next(iter(tensors.values())))
+    return None
 
 
 def _outputs(structure: Any) -> OutputSpec:  # noqa: ANN401

@@ -19,7 +19,7 @@ from typing import Any
 
 from nnperm_mlflow.basics.errors import ModelError, name_list
 from nnperm_mlflow.models._custom_objects import running_pickles
-from nnperm_mlflow.models.model_files import ModelFiles
+from nnperm_mlflow.models.model_files import ModelFiles, named_parts
 from nnperm_mlflow.models.model_uri import ModelReference
 
 ONE_FILE = (".keras", ".h5")
@@ -91,6 +91,27 @@ def served_network(files: ModelFiles, reference: ModelReference) -> Path:
             f"'{network.relative_to(files.path).as_posix()}', which is neither. Log it again."
         )
     return network
+
+
+def served_digest(files: ModelFiles, reference: ModelReference) -> str:
+    """Return the sha256 of what of a model's files is served: other files beside it make it no other model.
+
+    Parameters
+    ----------
+    files : ModelFiles
+    reference : ModelReference
+        For messages.
+
+    Returns
+    -------
+    str
+        64 hex digits, of the MLmodel file and the network's own file; of what is no network, of what its flavours name.
+    """
+    if is_network(files.mlmodel["flavors"]):
+        served = [served_network(files, reference)]
+    else:
+        served = named_parts(files) or [files.path]
+    return files.digest_of(files.path / "MLmodel", *served)
 
 
 def own_code(files: ModelFiles) -> list[str]:

@@ -240,3 +240,11 @@ class Exactness:
             else:
                 self._known[key] = all(np.array_equal(copy, expected, equal_nan=True) for copy in found)
         return self._known[key]
+
+
+class AlwaysExact(Exactness):
+    """Says so of every call, without a trial: for models of which a row's bits cannot depend on those beside it."""
+
+    def holds(self, kind: Hashable, copies: int, expected: np.ndarray, call: Callable[[], np.ndarray]) -> bool:
+        """Tell that the call gives what is expected."""
+        return True

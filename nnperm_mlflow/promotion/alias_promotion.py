@@ -197,7 +197,7 @@ def _attempts(
 ) -> tuple[Attempt, ...]:
     """Return the other attempts to pass the policy, unless they speak against this one and nobody says why not."""
     wanted = record.param("model_digest"), record.param("data_digest")
-    attempts = attempts_of(client, policy, *wanted, folder=folder, but=record.run_id)
+    attempts = attempts_of(client, policy, *wanted, folder=folder, but=record.run_id, served=record.served_digest)
     try:
         refuse_attempts(policy, attempts, terms.waiver)
     except EvidenceError as error:

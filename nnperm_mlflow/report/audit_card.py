@@ -42,6 +42,7 @@ def audit_card(
     address: str | None = None,
     own_scores: Mapping[str, OwnScore] | None = None,
     segments: SegmentTables | None = None,
+    predicted_by: str | None = None,
 ) -> str:
     """Return an audit and its verdict as Markdown.
 
@@ -67,13 +68,15 @@ def audit_card(
         Of the undisturbed predictions, where there are labels.
     segments : SegmentTables, optional
         What is told of segments, where these were asked for.
+    predicted_by : str, optional
+        Function of the model that was called, where it is known.
     """
     run = f"[{subject.run_id}]({address})" if address else f"`{subject.run_id}`"
     lines = [
         f"# Audit of {as_text(subject.model)}",
         "",
         f"{stamp(when)}, run {run}, on {subject.rows_in_words}, {_count(subject.repeats, 'shuffle')} of each "
-        f"feature, seed {subject.seed}.",
+        f"feature, seed {subject.seed}{f'; predicted by {as_text(predicted_by)}' if predicted_by else ''}.",
         "",
         *_verdict_lines(verdict),
         *_own_score_lines(own_scores or {}),

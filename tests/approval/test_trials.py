@@ -12,10 +12,11 @@ import pytest
 from nnperm_mlflow import plan_audit
 from nnperm_mlflow.approval.attempts import attempts_of, refuse_attempts
 from nnperm_mlflow.approval.policy_check import check
-from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError
+from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError, RefusedError
 from nnperm_mlflow.cli.findings_text import describe_verdict
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.config.trial import trial_seed
+from nnperm_mlflow.promotion.alias_promotion import promote
 from nnperm_mlflow.registry.records import read_audit
 from nnperm_mlflow.verdict.attempt import Attempt
 from tests.support.shopping import ROWS, open_shop, policy, run_audit
@@ -105,6 +106,21 @@ def test_attempts_are_counted_whatever_becomes_of_their_runs(shop, tracked, tmp_
     assert "fail, run deleted" in card
     subject = last.verdict.subject
     assert not attempts_of(tracked, policy(1.0, "other"), subject.model_digest, subject.data_digest, folder=tmp_path)
+
+
+def test_a_file_beside_the_network_sheds_no_attempt(shop, tracked, tmp_path):
+    """The files are others then, and what MLflow serves is not."""
+    used = policy(1e-6, "beside", attempts=2)
+    failed = run_audit(shop, used)
+    files = Path(mlflow.artifacts.download_artifacts("models:/tried/1", dst_path=str(tmp_path / "model")))
+    for place in (files, files / "data"):
+        (place / "README.txt").write_text("another model, it seems")
+    beside = tracked.create_model_version("tried", files.as_uri()).version
+    again = run_audit(shop, policy(9.0, "beside", attempts=2), beside)
+    assert again.verdict.subject.model_digest != failed.verdict.subject.model_digest
+    assert [(each.run_id, each.result) for each in again.verdict.attempts] == [(failed.run_id, "fail")]
+    with pytest.raises(RefusedError, match="the same model failed 'beside' on the same data"):
+        promote(f"models:/tried/{beside}", "champion", policy=policy(9.0, "beside", attempts=2))
 
 
 def test_a_verdict_that_was_given_afterwards_makes_an_audit_an_attempt(shop, tracked, tmp_path):

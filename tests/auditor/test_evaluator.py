@@ -134,6 +134,28 @@ def test_an_array_with_named_features_is_audited_as_a_table(known, tracked):
     assert result.metrics["r2_drop/b"] == 0
 
 
+class Triple(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return 3 * model_input["a"].to_numpy()
+
+
+def test_code_of_a_model_runs_where_mlflow_has_run_it_and_the_run_says_so(known, house, tracked):
+    """A model of Python is nothing but code; a network is loaded from its own file, without any."""
+    table = known[1][["a", "b"]]
+    with mlflow.start_run():
+        signature = infer_signature(table, np.zeros(1))
+        logged = mlflow.pyfunc.log_model(name="own", python_model=Triple(), signature=signature, pip_requirements=[])
+    code_of = {}
+    for name, model, rows, more in (
+        ("python", logged.model_uri, table, {}),
+        ("network", "models:/house/1", array_cells(house), {"channels": CHANNELS}),
+    ):
+        with mlflow.start_run() as run:
+            evaluate(model, rows, **more)
+        code_of[name] = tracked.get_run(run.info.run_id).data.params["model_code"]
+    assert code_of == {"python": "in process", "network": "none"}
+
+
 @pytest.mark.slow
 def test_targets_are_the_labels_of_scores(house, tracked):
     table = array_cells(house).assign(outcome=house.table["label"])

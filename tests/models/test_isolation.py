@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import struct
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -17,11 +18,13 @@ import pytest
 from mlflow.models import infer_signature
 from sklearn.ensemble import RandomForestClassifier
 
-from nnperm_mlflow.basics.errors import ModelError, PredictionError
+from nnperm_mlflow.basics.errors import ModelError, PredictionError, UntrustedModelError
 from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.models.download import download_model
 from nnperm_mlflow.models.isolation._frames import MalformedError, read_answer, read_values, send_answer, send_values
-from nnperm_mlflow.models.isolation.process import _STARTED_AHEAD, start_ahead, take_process
+from nnperm_mlflow.models.isolation._home import Home
+from nnperm_mlflow.models.isolation.isolated_predictor import load_isolated
+from nnperm_mlflow.models.isolation.process import _STARTED_AHEAD, ModelProcess, start_ahead, take_process
 from nnperm_mlflow.models.loaders import ModelAccess
 from nnperm_mlflow.models.model_uri import ModelReference
 from tests.support.servers import wait_until
@@ -358,3 +361,48 @@ def test_an_answer_that_promises_more_than_comes_is_an_end():
         read_answer(io.BytesIO(struct.pack(">Q", 100) + b"{}"))
     with pytest.raises(MalformedError):
         read_answer(io.BytesIO(struct.pack(">Q", 1 << 40)))
+
+
+def test_a_network_that_is_not_trusted_runs_no_code_in_a_process_of_its_own_either(tmp_path):
+    """As it is loaded there where Keras runs on something else here."""
+    path, inputs = with_a_lambda(tmp_path)
+    reference = ModelReference(str(path), str(path))
+    files = download_model(reference, path)
+    with closing(ModelProcess(backend="tensorflow")) as process:
+        with pytest.raises(UntrustedModelError, match="Lambda"):
+            load_isolated(process, files, reference, trust_model=False)
+        asked = []
+        there = load_isolated(process, files, reference, check=lambda *given: asked.append(given))
+        assert there.runs_code
+        assert there.backend is None
+        there.fitted(inputs)
+        assert [(given[0], list(given[1])) for given in asked] == [(there, list(inputs))]
+
+
+def test_what_killed_audits_have_left_goes_with_a_later_one_and_nothing_else(tmp_path, monkeypatch):
+    """A directory that is in use, is young, is called otherwise or is a link stays, however old."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    in_use = Home.make()
+    left, young, other = (tmp_path / name for name in ("nnperm-model-left", "nnperm-model-young", "another"))
+    for folder in (left, young, other):
+        (folder / "written").mkdir(parents=True)
+    link = tmp_path / "nnperm-model-link"
+    link.symlink_to(other)
+    for folder in (in_use.path, left, other):
+        os.utime(folder, (0, 0))
+    os.utime(link, (0, 0), follow_symlinks=False)
+    later = Home.make()
+    assert sorted(tmp_path.iterdir()) == sorted([in_use.path, young, other, link, later.path])
+    assert (other / "written").is_dir()
+    in_use.remove()
+    later.remove()
+    assert sorted(tmp_path.iterdir()) == sorted([young, other, link])
+
+
+def test_what_is_another_user_s_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "nnperm-model-left").mkdir()
+    os.utime(tmp_path / "nnperm-model-left", (0, 0))
+    monkeypatch.setattr(os, "getuid", lambda: -1)
+    Home.make().remove()
+    assert (tmp_path / "nnperm-model-left").is_dir()

@@ -406,7 +406,7 @@ def test_labels_are_no_predictions(tmp_path):
     labels = np.where(outcome, "bad", "good")
     classifier = encoded(LogisticRegression()).fit(table, labels)
     predictor = load(save_pipeline(classifier, tmp_path / "model", table, labels))
-    with pytest.raises(PredictionError, match=r"no numbers but labels.*pyfunc_predict_fn='predict_proba'"):
+    with pytest.raises(PredictionError, match=r"no numbers but labels.*Ask for probabilities"):
         predictor.begin([by_column(table)])[0]
 
 

@@ -10,7 +10,7 @@ from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.output_numbers import are_classes, as_columns, rounding_of, rows_mix, same_numbers
-from nnperm_mlflow.models.pyfunc import PyfuncPredictor
+from nnperm_mlflow.models.table_predictor import TablePredictor
 from tests.support.stored import N_ROWS, load, numbers, predicted, save
 
 
@@ -92,7 +92,7 @@ FORMS = {
 
 @pytest.mark.parametrize(("form", "n_outputs"), FORMS.values(), ids=FORMS)
 def test_a_model_may_give_lists(form, n_outputs):
-    predictor = PyfuncPredictor(Giving(form), [InputSpec("a", (), np.dtype("float64"), is_column=True)])
+    predictor = TablePredictor(Giving(form), [InputSpec("a", (), np.dtype("float64"), is_column=True)])
     for n_rows in (1, 2, 7):
         given = np.linspace(0.1, 0.9, n_rows)
         expected = given[:, None] * np.arange(1, n_outputs + 1)
@@ -109,7 +109,7 @@ def test_a_model_may_give_lists(form, n_outputs):
     ],
 )
 def test_lists_of_something_else_are_refused(form, message):
-    predictor = PyfuncPredictor(Giving(form), [InputSpec("a", (), np.dtype("float64"), is_column=True)])
+    predictor = TablePredictor(Giving(form), [InputSpec("a", (), np.dtype("float64"), is_column=True)])
     with pytest.raises(PredictionError, match=message):
         predicted(predictor, {"a": np.arange(7.0)})
 
@@ -201,6 +201,6 @@ def test_rows_that_mix_show_in_every_other_row(function, mixes, values):
 
 @pytest.mark.parametrize(("form", "is_class"), [(np.rint, True), (np.sqrt, False)])
 def test_the_only_output_is_taken_for_classes_where_it_gives_few_whole_numbers(form, is_class):
-    predictor = PyfuncPredictor(Giving(form), [InputSpec("a", (), np.dtype("float64"), is_column=True)])
+    predictor = TablePredictor(Giving(form), [InputSpec("a", (), np.dtype("float64"), is_column=True)])
     predictor.fitted({"a": np.linspace(0, 1, 9)})
     assert [head.classes for head in predictor.outputs.heads] == [True] * is_class

@@ -1,6 +1,7 @@
 """What is said where a model is not audited: the cause, and what helps."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -38,7 +39,6 @@ def flavoured(path, own, python, file):
 
 
 NATIVE = {
-    "ONNX Runtime": ({"data": "model.onnx"}, {"loader_module": "mlflow.onnx", "data": "model.onnx"}),
     "XGBoost": (
         {"data": "model.ubj", "model_class": "xgboost.sklearn.XGBClassifier", "model_format": "ubj", "code": None},
         {"loader_module": "mlflow.xgboost", "data": "model.ubj"},
@@ -80,18 +80,9 @@ def test_a_pickle_of_a_flavour_that_has_files_of_its_own_is_one_of_pickles(tmp_p
         load(path)
 
 
-def test_a_pt2_archive_is_unpickled_in_part(tmp_path):
-    python = {"loader_module": "mlflow.pytorch", "data": "data", "pickle_module_name": "mlflow.pytorch.pickle_module"}
-    path = flavoured(tmp_path / "model", {"model_data": "data"}, python, "data/model.pt2")
-    with pytest.raises(
-        UntrustedModelError, match="from a pt2 archive, whose weights and constants torch.export unpickles"
-    ):
-        load(path)
-
-
 def test_a_model_that_mlflow_does_not_serve_is_told_by_its_flavours(tmp_path):
-    (tmp_path / "MLmodel").write_text(yaml.safe_dump({"flavors": {"pytorch": {"model_data": "data"}}}))
-    with pytest.raises(ModelError, match=r"none of the flavours keras.*but 'pytorch'.*a pt2 archive: with one input"):
+    (tmp_path / "MLmodel").write_text(yaml.safe_dump({"flavors": {"diviner": {"model_data": "data"}}}))
+    with pytest.raises(ModelError, match=r"none of the flavours keras.*but 'diviner'.*so that MLflow can serve it"):
         load(tmp_path)
 
 
@@ -197,6 +188,33 @@ def test_the_advice_for_mlflow_keras_works(tmp_path):
     np.testing.assert_allclose(predicted(load(path), {"x": numbers(2)}), expected, rtol=1e-5)
 
 
+def exported(folder, **functions):
+    """Save a network of one input by mlflow.keras, as what it computes, with other functions in its place."""
+    signature = infer_signature(numbers(3), numbers(1))
+    path = save(single()[0], folder / "model", "keras", signature=signature, save_exported_model=True)
+    module, network = tf.Module(), path / "data" / "model"
+    for name, factor in functions.items():
+        takes = [tf.TensorSpec((None, 3), tf.float32, name="num_input")]
+        setattr(module, name, tf.function(lambda num_input, factor=factor: num_input * factor, input_signature=takes))
+    shutil.rmtree(network)
+    tf.saved_model.save(module, str(network), signatures={"serving_default": module.signed})
+    return path
+
+
+def test_of_an_exported_network_the_endpoint_is_audited_that_mlflow_serves(tmp_path):
+    """Another function stands under the signature, which other servers than MLflow's would call."""
+    path = exported(tmp_path, signed=2.0, serve=3.0)
+    rows = {"num_input": numbers(3)}
+    (block,) = load(path).fitted(rows).begin([rows])
+    np.testing.assert_allclose(block.baseline, rows["num_input"] * 3)
+    np.testing.assert_allclose(mlflow.pyfunc.load_model(str(path)).predict(rows["num_input"]), block.baseline)
+
+
+def test_an_exported_network_without_the_endpoint_that_mlflow_calls_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"by the endpoint 'serve' with one input.*1 inputs and no such endpoint"):
+        load(exported(tmp_path, signed=2.0))
+
+
 def test_advice_for_mlflow_tensorflow_names_what_that_takes(tmp_path):
     network, expected = subclassed()
     path = save(network, tmp_path / "model", signature=infer_signature({"x": numbers(2)}, expected))
@@ -289,25 +307,6 @@ def test_keras_on_another_backend_is_told_in_a_sentence(tmp_path, by):
     )  # fmt: skip
     assert done.stdout.startswith("Keras is set to run on a backend that it does not know in this process")
     assert "KERAS_BACKEND=tensorflow, which goes before keras.json" in done.stdout
-
-
-def test_a_process_that_trains_on_another_backend_audits_in_another_process(tmp_path, tracked, monkeypatch):
-    """Through `mlflow.models.evaluate`, too."""
-    with mlflow.start_run():
-        signature = infer_signature({"num_input": numbers(3)}, numbers(1))
-        logged = mlflow.tensorflow.log_model(
-            single()[0], name="network", signature=signature, pip_requirements=["keras"]
-        )
-    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
-    told = r"Keras is set to run on jax in this process.*a process of its own with KERAS_BACKEND=tensorflow"
-    with pytest.raises(ModelError, match=told):
-        audit({}, model_uri=logged.model_uri, data=dataset_from(pd.DataFrame(numbers(3), columns=["a", "b", "c"])))
-    rows = pd.DataFrame({"num_input": list(numbers(3))})
-    config = {"channels": {"num_input": ["a", "b", "c"]}}
-    with pytest.raises(ModelError, match=told), mlflow.start_run():
-        mlflow.models.evaluate(
-            logged.model_uri, rows, model_type="nnperm", evaluators=["nnperm"], evaluator_config={"nnperm": config}
-        )
 
 
 def test_a_saved_model_needs_no_keras(tmp_path, monkeypatch):

@@ -21,10 +21,10 @@ from nnperm_mlflow.models.model_uri import ModelReference
 N_ROWS = 7
 
 
-def load(path, trust_model=False):
+def load(path, trust_model=False, asks_for=None):
     """Load the model in a directory as an audit does."""
     reference = ModelReference(str(path), str(path))
-    return load_predictor(download_model(reference, path), reference, trust_model)
+    return load_predictor(download_model(reference, path).asking_for(asks_for), reference, trust_model)
 
 
 def save(model, path, flavour="tensorflow", **more):

@@ -14,17 +14,19 @@ from nnperm_mlflow.auditor.proposal.draft import Assumption, Draft, Question, Tr
 from nnperm_mlflow.auditor.proposal.pairing import pair
 from nnperm_mlflow.auditor.proposal.result import Proposal
 from nnperm_mlflow.auditor.proposal.trial import alternatives, try_out
-from nnperm_mlflow.basics.errors import AuditError, ConfigError
+from nnperm_mlflow.basics.errors import AuditError, ConfigError, NoSuchFunctionError
 from nnperm_mlflow.config.data_config import DataConfig
 from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
 from nnperm_mlflow.inputs.bound_inputs import probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from, load_dataset
 from nnperm_mlflow.inputs.slots import Kind
+from nnperm_mlflow.models.class_probabilities import PREDICT_PROBA, serves_labels
 from nnperm_mlflow.models.download import download_model
 from nnperm_mlflow.models.loaders import ModelAccess
+from nnperm_mlflow.models.model_files import ModelFiles
 from nnperm_mlflow.models.model_signature import columns_by_signature
-from nnperm_mlflow.models.model_uri import pin_model
+from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.models.predictor import Predictor
 from nnperm_mlflow.registry.artifacts import Fetcher
 from nnperm_mlflow.registry.connection import connected
@@ -66,8 +68,7 @@ def propose(
         access = held.enter_context(closing(ModelAccess(trust_model)))
         reference = pin_model(client, model_uri)
         (scratch / "model").mkdir()
-        model = download_model(reference, scratch / "model")
-        predictor = access.load(model, reference)
+        model, predictor = _load(access, download_model(reference, scratch / "model"), reference)
         fetch = Fetcher(scratch / "data")
         table = _read(data, fetch, predictor)
         files = _named(histories, [*table.columns, *table.temporal])
@@ -79,7 +80,19 @@ def propose(
         trial = _try_out(predictor, dataset, draft)
         _decide_orders(draft, trial)
         output, kinds = _look_at_predictions(predictor, dataset, draft)
-    return Proposal(reference, tuple(predictor.inputs), data, dataset.n_rows, draft, trial, output, kinds)
+    rows = dataset.n_rows
+    return Proposal(reference, tuple(predictor.inputs), data, rows, draft, trial, output, kinds, model.asks_for)
+
+
+def _load(access: ModelAccess, model: ModelFiles, reference: ModelReference) -> tuple[ModelFiles, Predictor]:
+    """Load a model; one that MLflow serves by labels is asked for probabilities, where it has them."""
+    if serves_labels(model.mlmodel["flavors"]):
+        asking = model.asking_for(PREDICT_PROBA)
+        try:
+            return asking, access.load(asking, reference)
+        except NoSuchFunctionError:
+            logger.debug("%s has no probabilities", reference)
+    return model, access.load(model, reference)
 
 
 def _read(static: str | None, fetch: Fetcher, predictor: Predictor) -> Dataset:

@@ -169,7 +169,11 @@ def _left_out(draft: Draft) -> list[str]:
 
 def _analysis(proposal: Proposal) -> list[str]:
     output, why = proposal.output
-    lines = [] if output is None else [_noted(f"  output: {output}", why)]
+    lines = []
+    if proposal.predict is not None:
+        lines.append(_noted(f"  predict: {proposal.predict}", "probabilities, where MLflow serves labels of classes"))
+    if output is not None:
+        lines.append(_noted(f"  output: {output}", why))
     asked = _more_to_ask(proposal)
     if asked:
         lines += _comment("More to ask; remove the # of what you want to know:", "  ")

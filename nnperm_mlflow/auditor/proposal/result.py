@@ -30,6 +30,8 @@ class Proposal:
         What `analysis: output:` should say, and why; None where nothing needs to be said, or nobody knows.
     kinds : dict of str to str
         For each feature whether it is a number, a category or a series; empty where something is open.
+    predict : str or None
+        What `analysis: predict:` should say; None for the function that MLflow serves.
     """
 
     reference: ModelReference
@@ -40,6 +42,7 @@ class Proposal:
     trial: Trial | None
     output: tuple[int | str | None, str]
     kinds: dict[str, Kind]
+    predict: str | None = None
 
     @property
     def model(self) -> str:

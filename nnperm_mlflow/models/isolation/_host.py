@@ -18,7 +18,7 @@ from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import Arrays
 from nnperm_mlflow.models.isolation._facts import Facts
 from nnperm_mlflow.models.isolation._frames import send_answer
-from nnperm_mlflow.models.loaders import load_as_needed
+from nnperm_mlflow.models.loaders import load_as_needed, load_without_code
 from nnperm_mlflow.models.model_files import ModelFiles
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.models.predictor import Block, Predictor
@@ -89,12 +89,14 @@ class Host:
             except BaseException as error:  # a model may raise anything, SystemExit included
                 self._tell_error(error)
 
-    def _load(self, files: ModelFiles, reference: ModelReference, level: int) -> None:
+    def _load(self, files: ModelFiles, reference: ModelReference, level: int, trust_model: bool) -> None:
         logging.getLogger(OWN_LOGGER).setLevel(level)
         for name in _TALKING:
             logging.getLogger(name).setLevel(logging.ERROR)
-        self._predictor, runs_code = load_as_needed(files, reference)
-        self._answer({"runs_code": runs_code, "facts": Facts.of(self._predictor).to_json()})
+        load = load_as_needed if trust_model else load_without_code
+        self._predictor, runs_code = load(files, reference)
+        backend = getattr(self._predictor, "backend", None)
+        self._answer({"runs_code": runs_code, "backend": backend, "facts": Facts.of(self._predictor).to_json()})
 
     def _fit(self, probe: Arrays, exact: bool) -> None:
         self._predictor = self._predictor.fitted(probe, exact)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from nnperm_mlflow.basics.errors import ModelError
+from nnperm_mlflow.basics.text import printable
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
 from nnperm_mlflow.models.isolation._facts import Facts
@@ -22,6 +23,8 @@ from nnperm_mlflow.models.model_files import ModelFiles
 from nnperm_mlflow.models.model_uri import ModelReference
 
 logger = logging.getLogger(__name__)
+
+Check = Callable[["IsolatedPredictor", Arrays], None]
 
 _NO_FACTS = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
@@ -61,12 +64,26 @@ class IsolatedPredictor:
     facts : Facts
     runs_code : bool
         Whether code that came with the model may run there.
+    backend : str, optional
+        What Keras runs on there, where that is not TensorFlow and the model is a network of Keras.
+    check : callable, optional
+        Is called with this and some rows before it is fitted to them, and raises what stands against that.
     """
 
-    def __init__(self, process: ModelProcess, facts: Facts, runs_code: bool) -> None:
+    def __init__(
+        self,
+        process: ModelProcess,
+        facts: Facts,
+        runs_code: bool,
+        *,
+        backend: str | None = None,
+        check: Check | None = None,
+    ) -> None:
         self.runs_code = runs_code
+        self.backend = backend
         self._process = process
         self._facts = facts
+        self._check = check
 
     @property
     def inputs(self) -> Sequence[InputSpec]:
@@ -126,12 +143,21 @@ class IsolatedPredictor:
 
     def fitted(self, probe: Arrays, exact: bool = True) -> IsolatedPredictor:
         """Have the fastest predictor found that gives the same numbers, and go on with that."""
+        if self._check is not None:
+            self._check(self, probe)
         answer = self._process.ask("fit", probe=dict(probe), exact=exact)
-        return IsolatedPredictor(self._process, _facts(answer), self.runs_code)
+        return IsolatedPredictor(self._process, _facts(answer), self.runs_code, backend=self.backend)
 
 
-def load_isolated(process: ModelProcess, files: ModelFiles, reference: ModelReference) -> IsolatedPredictor:
-    """Load a trusted model in a process of its own, by its own code only where it cannot be had without.
+def load_isolated(
+    process: ModelProcess,
+    files: ModelFiles,
+    reference: ModelReference,
+    *,
+    trust_model: bool = True,
+    check: Check | None = None,
+) -> IsolatedPredictor:
+    """Load a model in a process of its own, by its own code only where it is trusted and cannot be had without.
 
     Parameters
     ----------
@@ -141,6 +167,10 @@ def load_isolated(process: ModelProcess, files: ModelFiles, reference: ModelRefe
         On this machine.
     reference : ModelReference
         For messages.
+    trust_model : bool
+        Allow code that came with the model to run there.
+    check : callable, optional
+        See `IsolatedPredictor`.
 
     Returns
     -------
@@ -149,13 +179,15 @@ def load_isolated(process: ModelProcess, files: ModelFiles, reference: ModelRefe
     Raises
     ------
     ModelError
-        As `models.loaders.load_predictor` does of a trusted model.
+        As `models.loaders.load_predictor` does.
     """
     level = logging.getLogger(__name__).getEffectiveLevel()
+    own = replace(files, path=files.path.absolute())
     shown = ModelReference(reference.uri, reference.uri)
-    answer = process.ask("load", files=replace(files, path=files.path.absolute()), reference=shown, level=level)
-    runs_code = answer[0].get("runs_code") is not False
-    return IsolatedPredictor(process, _facts(answer), runs_code)
+    answer = process.ask("load", files=own, reference=shown, level=level, trust_model=trust_model)
+    runs_code, backend = answer[0].get("runs_code") is not False, answer[0].get("backend")
+    backend = None if backend is None else printable(str(backend))
+    return IsolatedPredictor(process, _facts(answer), runs_code, backend=backend, check=check)
 
 
 def _facts(answer: Answer) -> Facts:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import RawIOBase
 from itertools import islice
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +23,7 @@ from nnperm_mlflow.basics.stderr_filter import open_filter
 from nnperm_mlflow.basics.text import printable
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.models.isolation._frames import MalformedError, read_answer, send_values
+from nnperm_mlflow.models.isolation._home import Home
 
 _PROGRAM = (sys.executable, "-m", "nnperm_mlflow.models.isolation.worker")
 _OWN_LOGGER = "nnperm_mlflow"
@@ -61,14 +59,20 @@ class ModelProcess:
 
     It works in a directory of its own, which is its home, too, and goes with it.
 
+    Parameters
+    ----------
+    backend : str, optional
+        What Keras shall run on there; by default what it runs on here.
+
     Attributes
     ----------
     calls : int
         Calls of the model, as of the last answer.
     """
 
-    def __init__(self) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="nnperm-model-"))
+    def __init__(self, backend: str | None = None) -> None:
+        home = Home.make()
+        environment = model_environment(os.environ, home.path)
         stderr = open_filter()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell
@@ -77,8 +81,8 @@ class ModelProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                cwd=folder,
-                env=model_environment(os.environ, folder),
+                cwd=home.path,
+                env=environment if backend is None else {**environment, "KERAS_BACKEND": backend},
                 start_new_session=True,  # Ctrl-C is for the audit, which then ends this
             )
         finally:
@@ -87,7 +91,7 @@ class ModelProcess:
         self._answers = cast("RawIOBase", self._process.stdout)
         for stream in (self._requests, self._answers):
             _enlarge(stream.fileno())
-        self._ends = weakref.finalize(self, _end, self._process, folder, os.getpid())
+        self._ends = weakref.finalize(self, _end, self._process, home, os.getpid())
         self._forgotten: list[int] = []
         self.calls = 0
 
@@ -228,7 +232,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _end(process: subprocess.Popen[bytes], folder: Path, owner: int) -> None:
+def _end(process: subprocess.Popen[bytes], home: Home, owner: int) -> None:
     """End a process and its group, and wait for it; where the one that has started it has forked, only there."""
     if os.getpid() != owner:
         return
@@ -241,4 +245,4 @@ def _end(process: subprocess.Popen[bytes], folder: Path, owner: int) -> None:
             with suppress(OSError):
                 stream.close()
     process.wait()
-    shutil.rmtree(folder, ignore_errors=True)
+    home.remove()

@@ -33,8 +33,6 @@ def explain_failure(error: Exception, specs: Sequence[InputSpec], flavours: Coll
     library = next((told for flavour, told in _OF_CATEGORIES.items() if flavour in flavours), None)
     if library is not None and (named := _categories(str(error), specs)):
         return _of_categories(library, named)
-    if "onnx" in flavours and specs[0].is_column:
-        return _of_onnx(specs)
     if _OTHER_NAMES.search(str(error)):
         return (
             f"It was fitted with columns of other names than its signature has, which are "
@@ -61,13 +59,4 @@ def _of_categories(library: str, named: Sequence[str]) -> str:
         "but MLflow's signature knows no categories, and its pyfunc passes none on, so that nobody can call the model "
         "through it. Log an mlflow.pyfunc.PythonModel around it, whose predict() first makes them: "
         f"X['{named[0]}'] = pd.Categorical(X['{named[0]}'], categories=[...]), of the categories in training."
-    )
-
-
-def _of_onnx(specs: Sequence[InputSpec]) -> str:
-    return (
-        f"MLflow hands the columns of a DataFrame ({name_list(spec.name for spec in specs)}) to ONNX Runtime without "
-        "an axis for their one value, and takes back one number a row alone. Log it again with a signature of arrays, "
-        "as the graph takes them: infer_signature({'<input>': X[['<column>']].to_numpy('float32'), ...}, ...), or of "
-        "X.to_numpy('float32') where it takes one."
     )

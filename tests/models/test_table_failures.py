@@ -5,7 +5,7 @@ import pytest
 
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.models.pyfunc import PyfuncPredictor
+from nnperm_mlflow.models.table_predictor import TablePredictor
 
 SPECS = [
     InputSpec("age", (), np.dtype("float64"), is_column=True),
@@ -26,7 +26,7 @@ class Raising:
 
 
 def told(error, *flavours, specs=SPECS):
-    predictor = PyfuncPredictor(Raising(error), specs, flavours)
+    predictor = TablePredictor(Raising(error), specs, flavours)
     with pytest.raises(PredictionError) as caught:
         predictor.call({spec.name: ROWS[spec.name] for spec in specs})
     return str(caught.value)
@@ -63,20 +63,6 @@ def test_categories_of_pandas_are_told_as_the_cause_with_the_column(error, flavo
 def test_whole_numbers_may_be_the_categories_where_there_is_no_text():
     message = told(ValueError("train and valid dataset categorical_feature do not match."), "lightgbm", specs=SPECS[:2])
     assert "it seems 'kids'" in message
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ValueError("All arrays must be of the same length"),
-        AssertionError(),
-        RuntimeError("Invalid rank for input: age"),
-    ],
-)
-def test_columns_for_a_graph_of_onnx_are_told_with_the_signature_that_does(error):
-    message = told(error, "onnx", "python_function")
-    assert "hands the columns of a DataFrame ('age', 'kids', 'city') to ONNX Runtime" in message
-    assert "infer_signature({'<input>': X[['<column>']].to_numpy('float32'), ...}, ...)" in message
 
 
 def test_columns_of_other_names_than_in_training_are_told():

@@ -1,0 +1,1 @@
+"""ONNX networks: their graph, run by branches in ONNX Runtime."""

@@ -1,0 +1,1 @@
+"""Models of XGBoost, LightGBM and CatBoost, read from the files that these libraries write."""
