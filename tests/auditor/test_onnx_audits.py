@@ -85,14 +85,16 @@ def test_a_classifier_is_audited_by_the_columns_of_its_signature_and_the_class_t
         np.testing.assert_allclose(audited.table[name], expected, atol=1e-6)
 
 
-def test_a_forest_without_a_signature_is_audited_as_one_matrix(tmp_path, clients):
+def test_a_forest_without_a_signature_is_audited_as_one_matrix(tmp_path, clients, tracked):
+    """Trusted or not, it is read without running code that came with it."""
     forest = RandomForestRegressor(5, random_state=0).fit(clients.to_numpy(), clients["age"])
     model = skl2onnx.to_onnx(forest, clients.to_numpy()[:1])
     clients.to_parquet(tmp_path / "clients.parquet")
     config = {"data": {"static": str(tmp_path / "clients.parquet")}, "inputs": {"X": list(clients)}}
-    audited = audit(config, model_uri=logged(model, "forest"))
+    audited = audit(config, model_uri=logged(model, "forest"), trust_model=True)
     baseline = served(model, {"X": clients.to_numpy()})["variable"]
     for name in clients:
         changed = clients.assign(**{name: clients[name].to_numpy()[donors(name)]}).to_numpy()
         expected = np.abs(served(model, {"X": changed})["variable"] - baseline)[:, 0]
         assert np.array_equal(audited.table[name], expected)
+    assert tracked.get_run(audited.run_id).data.params["model_code"] == "none"
