@@ -135,7 +135,7 @@ def what_is_read(path: Path, mlmodel: Mapping[str, Any]) -> str:
         told = {key for key, value in flavours["python_function"].items() if value is not None}
         return _SKOPS if told <= known_keys else _CODE
     known = _READ_NATIVELY.get((loader, Path(stored).suffix))
-    if known is None or (own is not flavours.get("onnx") and tree_file(path, mlmodel) is None):
+    if known is None or tree_file(path, mlmodel) is None:
         return _CODE
     maker, reader = known
     return _NATIVE.format(maker=maker, reader=reader)

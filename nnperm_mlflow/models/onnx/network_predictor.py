@@ -14,7 +14,7 @@ from nnperm_mlflow.inputs.specs import Arrays, InputSpec
 from nnperm_mlflow.models._whole_model import WholeModelPredictor
 from nnperm_mlflow.models.branches.branch_predictor import fit_branches
 from nnperm_mlflow.models.branches.columns import ColumnPredictor, Piece
-from nnperm_mlflow.models.onnx.framework import MOST_ROWS, OnnxFramework
+from nnperm_mlflow.models.onnx.framework import OnnxFramework
 from nnperm_mlflow.models.onnx.interface import Output, output_spec
 from nnperm_mlflow.models.onnx.nodes import comes_apart, range_specs, unfold
 from nnperm_mlflow.models.onnx.sessions import FAILURES, open_session, optimized, run, served_options
@@ -22,6 +22,8 @@ from nnperm_mlflow.models.output_numbers import are_classes, as_columns
 from nnperm_mlflow.models.predictor import Predictor
 
 logger = logging.getLogger(__name__)
+
+_MOST_ROWS = 4_096  # of a call of the whole; more make no row cheaper
 
 _NO_GRAPH = (*FAILURES, KeyError, LookupError, PredictionError)
 """What a graph that is made of more than tensors of rows would end in."""
@@ -46,7 +48,7 @@ class OnnxPredictor(WholeModelPredictor):
     def __init__(
         self, model: onnx.ModelProto, inputs: Sequence[InputSpec], outputs: Sequence[Output], conf: Mapping[str, Any]
     ) -> None:
-        super().__init__(inputs, output_spec(outputs), MOST_ROWS)
+        super().__init__(inputs, output_spec(outputs), _MOST_ROWS)
         self._model = model
         self._conf = conf
         self._tensors = tuple(output.tensor for output in outputs)
