@@ -194,5 +194,7 @@ def find_comparable(
 
 
 def _tells(record: AuditRecord, candidate: AuditRecord, scores: Collection[str]) -> bool:
-    """Tell whether an audit tells some scores, of the same outcomes as another one."""
+    """Tell whether an audit tells some scores, of the same outcomes and rows as another one."""
+    if record.rows != candidate.rows:
+        return False
     return set(scores) <= set(record.own_scores) and record.config.data.label == candidate.config.data.label

@@ -19,6 +19,7 @@ from nnperm_mlflow.auditor.progress import AnyProgress, watched
 from nnperm_mlflow.auditor.record_assembly import gather, publication_of, record_of, write_files
 from nnperm_mlflow.auditor.resources import check_room
 from nnperm_mlflow.auditor.result import AuditResult, Folder
+from nnperm_mlflow.auditor.sampling import looks
 from nnperm_mlflow.auditor.workspace import Workspace, left_unmade
 from nnperm_mlflow.basics.audit_files import TABLE_FILE
 from nnperm_mlflow.config.audit_config import AuditConfig
@@ -131,7 +132,7 @@ def audit(
             client, settings, model_uri, data=rows, trust_model=trust_model, isolate=isolate, scratch=scratch
         )
         held.callback(plan.close)
-        check_room(plan, folder.path, workspace.root)
+        check_room(next(looks(plan)), folder.path, workspace.root)
         refuse_overwriting(folder.path, plan.record)
         pinned = pin_baselines(client, settings.policy)
         refuse_itself(pinned, plan.reference.uri)
@@ -140,7 +141,7 @@ def audit(
         state = workspace.open(plan, fresh)
         calls = plan.job.predictor.calls
         tell = held.enter_context(watched(progress))
-        found = measure(plan, folder.path / TABLE_FILE, tell, state.journal)
+        plan, found = measure(plan, folder.path / TABLE_FILE, tell, state.journal)
         profiles = profile(plan, tell, state.journal)
         plan.close()  # its memory is free for what is drawn, and for audits of baselines
         result = gather(plan, found, session, folder, profiles=profiles, calls=plan.job.predictor.calls - calls)
@@ -157,6 +158,7 @@ def audit(
             work_dir=workspace.root,
         )
         alike = settings.with_policy(Policy()).with_repeats(found.repeats).with_seed(plan.job.seed)
+        alike = alike.with_rows(plan.sampled_rows)
         again = partial(
             audit,
             alike,
@@ -219,7 +221,7 @@ def plan_audit(
         folder = workspace.results if output is None else Folder.at(output).path
         plan = prepare(client, settings, model_uri, data=rows, trust_model=trust_model, scratch=scratch)
         with closing(plan):
-            check_room(plan, folder, workspace.root)
+            check_room(next(looks(plan)), folder, workspace.root)
             refuse_overwriting(folder, plan.record)
             refuse_itself(pin_baselines(client, settings.policy), plan.reference.uri)
             return forecast(plan)

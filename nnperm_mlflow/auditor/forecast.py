@@ -9,9 +9,9 @@ from pathlib import Path
 
 from nnperm_mlflow.analysis.engine.job import begins_together
 from nnperm_mlflow.analysis.engine.loop import audit_first_block, count_blocks
-from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS
 from nnperm_mlflow.analysis.profiles.profile_grids import profile_job
 from nnperm_mlflow.auditor.plan import Plan
+from nnperm_mlflow.auditor.sampling import looks, most_batches
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.text import some_of
 
@@ -30,10 +30,12 @@ class Forecast:
         Calls of the model, or of a part of it, for a block.
     n_blocks : int
     seconds : float
-        Of the whole loop, and of profiles.
+        Of the whole loop, and of profiles; where the number of rows is found out, of the first look.
     peak_bytes : int or None
         Largest memory of this process, expected: that so far, and what is kept of the rows that exchange values. What
         comes at the end (the statistics, the picture) is not in it.
+    most_rows : int or None
+        Rows of the last look that may be, where their number is found out.
     """
 
     plan: Plan
@@ -41,6 +43,7 @@ class Forecast:
     n_blocks: int
     seconds: float
     peak_bytes: int | None
+    most_rows: int | None = None
 
     @property
     def subject(self) -> str:
@@ -54,6 +57,9 @@ class Forecast:
         for_each = " of each repeat" if plan.precision is not None else ""
         calls = f"{self.block_calls:,} a block, {self.block_calls * self.n_blocks:,} in all{for_each}"
         used = "unknown" if self.peak_bytes is None else f"{self.peak_bytes / 2**20:,.0f} MiB"
+        in_all = ""
+        if self.most_rows is not None:
+            in_all = f" of the first look; {self.seconds * self.most_rows / plan.dataset.n_rows:,.1f} s at most"
         shares: dict[int, list[str]] = {}
         for name, share in job.predictor.shares.items():
             shares.setdefault(round(100 * share), []).append(name)
@@ -62,6 +68,7 @@ class Forecast:
             ("data", str(plan.record["data_digest"])),
             ("configuration", f"{plan.used.design_digest()}, whatever seed and repeats"),
             ("repeats", str(plan.used.analysis.repeats)),
+            *([] if plan.rows_precision is None else [("rows", self._looks)]),
             ("seed", str(plan.used.analysis.seed)),
             ("blocks", f"{self.n_blocks:,} of at most {plan.block_rows:,} rows"),
             ("model calls", calls),
@@ -70,8 +77,14 @@ class Forecast:
                 for share, names in sorted(shares.items())
             ],
             ("memory", f"{used} expected for the process; beyond 65,536 rows deviations take no more"),
-            ("expected time", f"{self.seconds:,.1f} s, from the first block{for_each}"),
+            ("expected time", f"{self.seconds:,.1f} s, from the first block{for_each}{in_all}"),
         ]
+
+    @property
+    def _looks(self) -> str:
+        """On how many rows the first look is, and the last one that may be."""
+        n_rows, width = self.plan.dataset.n_rows, self.plan.rows_precision
+        return f"{n_rows:,} at first, then more, at most {self.most_rows:,}, until intervals are {width:g} wide at most"
 
     def __repr__(self) -> str:
         told = [f"{name} {fact}" for name, fact in self.facts if name in ("model calls", "expected time")]
@@ -81,8 +94,9 @@ class Forecast:
         return as_html(self.subject, facts=self.facts)
 
 
-def forecast(plan: Plan) -> Forecast:
+def forecast(asked: Plan) -> Forecast:
     """Time one block, and tell from it what the audit will take; nothing is logged or kept."""
+    plan = next(looks(asked))
     job = plan.job
     calls = job.predictor.calls
     started = time.monotonic()
@@ -91,10 +105,12 @@ def forecast(plan: Plan) -> Forecast:
         audit_first_block(profile_job(job, names), plan.block_rows)
     seconds = (time.monotonic() - started) * plan.dataset.n_rows / len(first.rows)
     n_blocks = count_blocks(job, plan.block_rows)
-    exchanging = min(plan.dataset.n_rows, SHUFFLE_BLOCK_ROWS)
+    exchanging = job.exchanging_rows
+    most_rows = None if plan.rows_precision is None else sum(asked.job.deal.sizes[: most_batches(asked)])
     kept = job.predictor.kept_bytes * exchanging if begins_together(job, exchanging) else 0
     peak = _peak_bytes()
-    return Forecast(plan, job.predictor.calls - calls, n_blocks, seconds, None if peak is None else peak + kept)
+    peak = None if peak is None else peak + kept
+    return Forecast(plan, job.predictor.calls - calls, n_blocks, seconds, peak, most_rows)
 
 
 def _peak_bytes() -> int | None:

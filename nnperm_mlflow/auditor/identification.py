@@ -73,7 +73,7 @@ def identify(
         **({} if used.analysis.donors is None else {"donors": used.analysis.donors}),
         **({} if used.data.cluster is None else {"cluster": used.data.cluster}),
         "rows": dataset.n_rows,
-        **_counts(dataset),
+        **counts_of(dataset),
         **({} if training is None else training.as_params()),
         "self_noise": noise.largest,
         **({"rows_mix": noise.mixing} if noise.mixing else {}),
@@ -81,7 +81,7 @@ def identify(
     }
 
 
-def _counts(dataset: Dataset) -> dict[str, int]:
+def counts_of(dataset: Dataset) -> dict[str, int]:
     """Return how many clusters there are, and how many rows hold the second of two labels, where that can be told."""
     counts = {}
     clusters = dataset.clusters

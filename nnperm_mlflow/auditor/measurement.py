@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from nnperm_mlflow.analysis.profiles.profiles import find_profiles
 from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.analysis.repeats.score_columns import with_scores, with_segment_scores
+from nnperm_mlflow.analysis.repeats.stopping_rule import named
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.auditor.plan import Plan
+from nnperm_mlflow.auditor.resources import check_room
+from nnperm_mlflow.auditor.sampling import looks
 from nnperm_mlflow.basics.errors import NonFinitePredictionError, name_list
 
 logger = logging.getLogger(__name__)
@@ -24,8 +28,14 @@ logger = logging.getLogger(__name__)
 _FEW_ROWS = 2.5  # times as far up as down reaches the interval of a mean that few rows make
 
 
-def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journal | None = None) -> Findings:
-    """Disturb, predict, and describe what came out.
+def measure(
+    plan: Plan, table: Path, progress: Progress = nobody, journal: Journal | None = None
+) -> tuple[Plan, Findings]:
+    """Disturb, predict, and describe what came out, on as many rows as are asked for, or as are enough.
+
+    Where their number is to be found out, each look is an audit of a sample by itself; of the rows that the one before
+    had the journal knows all. So what comes of the last is what an audit of a sample of its size gives. The interval at
+    a stop by its width is the ordinary one, which keeps its coverage as that width becomes small.
 
     Parameters
     ----------
@@ -39,14 +49,41 @@ def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journ
 
     Returns
     -------
-    Findings
+    plan : Plan
+        On the rows that were audited.
+    findings : Findings
         Its summary also tells what is `measurable`, and drops in score where these are asked for.
 
     Raises
     ------
     PredictionError
         If the model fails, predicts NaN, or predicts nothing at all because every row lacks something.
+
+    References
+    ----------
+    Chow and Robbins, "On the Asymptotic Theory of Fixed-Width Sequential Confidence Intervals for the Mean", Annals of
+    Mathematical Statistics, 1965.
     """
+    work = table.parent if journal is None else journal.folder.parent
+    for look in looks(plan):
+        if look.rows_precision is None:
+            found = _find_out(look, table, progress, journal)
+            break
+        check_room(look, table.parent, work)
+        found = replace(_find_out(look, table, progress, journal), watched=plan.watched)
+        wide = found.widths[found.widths["width"] > look.rows_precision]
+        if wide.empty:
+            logger.info("%s are enough", look.dataset.in_words)
+            break
+        logger.info("%s: intervals are up to %.3g wide", look.dataset.in_words, wide["width"].max())
+    else:
+        _tell_wide(look, wide)
+    _point_out(look, found)
+    return look, found
+
+
+def _find_out(plan: Plan, table: Path, progress: Progress = nobody, journal: Journal | None = None) -> Findings:
+    """Disturb and predict the rows of one plan, without a word on what came out."""
     job = plan.job
     logger.info(
         "%s: %s rows, %d features, %d perturbations, at most %s rows a block",
@@ -83,11 +120,15 @@ def measure(plan: Plan, table: Path, progress: Progress = nobody, journal: Journ
         found = scored(found)
     if found.segments is not None and plan.scores is not None:
         found = with_segment_scores(found, job, plan.scores, plan.segmentations)
-    _point_out(found, plan.noise.largest)
-    _tell_own_scores(found)
-    if found.segments is not None:
-        _tell_small_segments(found.segments)
     return found
+
+
+def _tell_wide(plan: Plan, wide: pd.DataFrame) -> None:
+    """Warn of intervals that stay wider than asked, with what they are of."""
+    logger.warning(
+        "%s, the most there are or allowed: intervals are up to %.3g wide, not %.3g: %s",
+        plan.dataset.in_words, wide["width"].max(), plan.rows_precision, name_list(named(wide)),
+    )  # fmt: skip
 
 
 def profile(plan: Plan, progress: Progress = nobody, journal: Journal | None = None) -> pd.DataFrame | None:
@@ -108,6 +149,14 @@ def profile(plan: Plan, progress: Progress = nobody, journal: Journal | None = N
         return None
     logger.info("profiles of %s", name_list(names))
     return find_profiles(plan.job, plan.block_rows, names, progress, journal)
+
+
+def _point_out(plan: Plan, found: Findings) -> None:
+    """Say what a reader of the numbers should know."""
+    _point_out_numbers(found, plan.noise.largest)
+    _tell_own_scores(found)
+    if found.segments is not None:
+        _tell_small_segments(found.segments)
 
 
 def _tell_own_scores(found: Findings) -> None:
@@ -131,8 +180,8 @@ def _tell_small_segments(tables: SegmentTables) -> None:
         )  # fmt: skip
 
 
-def _point_out(found: Findings, noise: float) -> None:
-    """Say what a reader of the numbers should know."""
+def _point_out_numbers(found: Findings, noise: float) -> None:
+    """Say what effects are none, and which numbers rest on few rows."""
     summary = found.summary
     untested = summary.loc[~summary["tested"], "perturbation"]
     if len(untested):

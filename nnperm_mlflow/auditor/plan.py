@@ -26,6 +26,7 @@ class Plan:
     ----------
     reference : ModelReference
     dataset : Dataset
+        The rows that are audited.
     job : Job
         What is done to every block of rows.
     block_rows : int
@@ -69,7 +70,24 @@ class Plan:
         """When enough repeats have been made, where their number is to be found out."""
         analysis = self.used.analysis
         most = analysis.max_repeats or MOST_REPEATS
-        return None if analysis.precision is None else Precision(analysis.precision, most, self.watched)
+        if analysis.repeats != "auto" or analysis.precision is None:
+            return None
+        return Precision(analysis.precision, most, self.watched)
+
+    @property
+    def rows_precision(self) -> float | None:
+        """How wide the intervals that matter may be, where the number of rows is to be found out."""
+        return self.used.analysis.precision if self.used.analysis.rows == "auto" else None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the data, of which not all need be audited."""
+        return self.dataset.n_rows if self.dataset.drawn_from is None else self.dataset.drawn_from[0]
+
+    @property
+    def sampled_rows(self) -> int | None:
+        """Rows of the sample; None where all rows are audited."""
+        return None if self.job.sample is None else self.dataset.n_rows
 
     @property
     def order_by(self) -> str:

@@ -28,6 +28,7 @@ from nnperm_mlflow.auditor.identification import identify
 from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.noise import refuse_mixing, refuse_random
 from nnperm_mlflow.auditor.plan import Plan
+from nnperm_mlflow.auditor.sampling import drawn
 from nnperm_mlflow.auditor.training_overlap import training_overlap
 from nnperm_mlflow.auditor.trial_terms import refuse_other_design, under_trial
 from nnperm_mlflow.basics.errors import ConfigError, DataError
@@ -204,6 +205,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
         skips_missing=analysis.missing == "skip",
         void_inputs=void,
         keeps_predictions=scores is not None,
+        in_batches=analysis.rows is not None,
     )
     block_rows = choose_block_rows(job, analysis.block_rows)
     noise = replace(noise, mixing=measure_mixing(predictor, inputs, min(block_rows, choose_block_rows(job, "auto"))))
@@ -214,7 +216,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
     found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
     used = config.without_secrets().model_copy(update=found)
     refuse_other_design(used)
-    return Plan(
+    plan = Plan(
         reference=loaded.reference,
         dataset=dataset,
         job=job,
@@ -246,6 +248,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
         segmentations=segmentations,
         close=access.close,
     )
+    return drawn(plan)
 
 
 @dataclass(frozen=True)

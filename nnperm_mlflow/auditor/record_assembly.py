@@ -122,7 +122,7 @@ def record_of(plan: Plan, found: Findings, folder: Path, run_id: str, experiment
     }
     params = {key: str(value) for key, value in told.items()}
     tags = {KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri, DATA_TAG: params["data_digest"]}
-    dataset = describe_dataset(plan.dataset.source, params["data_digest"], plan.dataset.n_rows)
+    dataset = describe_dataset(plan.dataset.source, params["data_digest"], plan.rows)
     return AuditRecord(run_id, experiment_id, params, FolderFiles(folder), tags, dataset=dataset)
 
 
@@ -208,6 +208,7 @@ def _aggregates(plan: Plan, found: Findings, strata: pd.DataFrame | None, calls:
     """Return numbers about the audit as a whole."""
     aggregates = {
         "rows": plan.dataset.n_rows,
+        **({} if plan.sampled_rows is None else {"data_rows": plan.rows}),
         "features": len(plan.job.inputs.features),
         "perturbations": len(plan.job.perturbations),
         "repeats": found.repeats,

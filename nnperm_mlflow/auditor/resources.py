@@ -13,7 +13,7 @@ from nnperm_mlflow.analysis.engine.loop import count_blocks
 from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS
 from nnperm_mlflow.analysis.profiles.profile_grids import GRID, MOST_CATEGORIES
 from nnperm_mlflow.analysis.segments.segmentation import Segmentation
-from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
+from nnperm_mlflow.analysis.uncertainty.audited_rows import known_blocks
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import RoomError
 from nnperm_mlflow.inputs.row_cache import HELD_BYTES, row_bytes
@@ -55,7 +55,7 @@ def memory_bytes(
         As for `disk_bytes`.
     """
     n_rows, sources = job.inputs.n_rows, job.inputs.sources
-    block, exchanging = min(block_rows, n_rows), min(n_rows, SHUFFLE_BLOCK_ROWS)
+    block, exchanging = min(block_rows, n_rows), job.exchanging_rows
     return {
         "a block of rows (analysis: block_rows)": block
         * (_COPIES * row_bytes(sources) + job.predictor.row_bytes + result_bytes(job) * job.repeats),
@@ -71,7 +71,7 @@ def _segment_bytes(job: Job, segmentations: Sequence[Segmentation], repeats: int
     """Return about how many bytes it takes to tell of segments, one perturbation after the other."""
     if not segmentations:
         return 0
-    n_rows, n_known = job.inputs.n_rows, KnownBlocks.of(job.deal.blocks(), job.clusters).n_rows
+    n_rows, n_known = job.inputs.n_rows, known_blocks(job).n_rows
     of_errors = _ERROR_BYTES if job.clusters is None else _CLUSTER_BYTES
     of_segments = _UNIT_BYTES * n_known * max(len(each.names) for each in segmentations)
     of_repeats = repeats * (_SEGMENT_BYTES * n_rows + of_errors * n_known)

@@ -52,10 +52,13 @@ def under_trial(
             f"the trial of {policy.label} is on the data{called} whose sha256 begins with {trial.data_digest}, and "
             f"{dataset.source} has {digest[:12]}...: audit those data."
         )
-    if trial.rows is not None and dataset.n_rows < trial.rows:
+    asked = config.analysis.rows
+    n_rows = min(dataset.n_rows, asked) if isinstance(asked, int) else dataset.n_rows
+    if trial.rows is not None and n_rows < trial.rows:
+        of_these = "" if n_rows == dataset.n_rows else f", of which {n_rows:,} are asked for (analysis: rows)"
         raise ConfigError(
             f"the trial of {policy.label} needs at least {trial.rows:,} rows, and {dataset.source} has "
-            f"{dataset.n_rows:,}: audit more rows."
+            f"{dataset.n_rows:,}{of_these}: audit more rows."
         )
     config = with_trial_seed(config, policy, digest)
     if not trial.all_repeats:

@@ -38,7 +38,8 @@ _PRIVATE = 0o700  # what is computed holds predictions of people
 _ABOUT_FILE, _WAITING_FILE = "about.json", "waiting.json"
 _SETTINGS = ("seed", "within", "output", "decision", "missing", "exact", "random")
 _NOT_OF_THE_NUMBERS = (
-    "repeats", "self_noise", "rows_mix", "rows", "config_digest", "unit", "model", "model_trusted", "model_code",
+    "repeats", "self_noise", "rows_mix", "rows", "sampled_rows", "config_digest", "unit", "model", "model_trusted",
+    "model_code",
 )  # fmt: skip
 
 
@@ -238,6 +239,7 @@ def describe(plan: Plan) -> dict[str, object]:
         **{key: value for key, value in plan.record.items() if key not in _NOT_OF_THE_NUMBERS},
         **{key: analysis[key] for key in _SETTINGS},
         **({"decides": "classes"} if plan.job.decision is not None and plan.job.decision.is_prediction else {}),
+        **({"deal": "batches"} if plan.job.in_batches else {}),
         "inputs": dict(plan.used.inputs),
         "temporal": temporal,
         "text_digest": plan.dataset.text_digest(),

@@ -134,3 +134,12 @@ def beginning_with(key: str, start: str) -> str:
 def _pattern(name: str) -> str:
     """Return a name with a wildcard for each letter that may mean something in a pattern or its quotes."""
     return _IN_PATTERNS.sub("_", name)
+
+
+def rows_in_words(n_rows: int, of: int | None = None, seed: int = 0) -> str:
+    """Return how many rows an audit is of, and how they were drawn where they are a sample.
+
+    >>> rows_in_words(20_480, 1_000_000, seed=3)
+    '20,480 of 1,000,000 rows (random, seed 3)'
+    """
+    return f"{n_rows:,} rows" if of in (None, n_rows) else f"{n_rows:,} of {of:,} rows (random, seed {seed})"

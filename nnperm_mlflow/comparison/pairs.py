@@ -174,16 +174,22 @@ def _alike_by_config(
     data_digest = load_dataset(config.data, Fetcher(archive.folder / "data")).digest()
     first, second = (_made_so(filter(archive.can_read, of_one), config, data_digest) for of_one in audits)
     if first is None and second is not None:
-        first = archive.read(audit_now(uris[0], config.with_repeats(second.repeats)))
+        first = archive.read(audit_now(uris[0], _of_the_size_of(second, config)))
     else:
         first = first or archive.read(audit_now(uris[0], config))
-        second = archive.read(audit_now(uris[1], config.with_repeats(first.repeats)))
+        second = archive.read(audit_now(uris[1], _of_the_size_of(first, config)))
     if found := differences(first, second):
         raise EvidenceError(
             f"though audited by one configuration, {uris[1]} has {'; '.join(found)}, against {uris[0]}: they cannot be "
             "compared row by row. To compare them all the same, with wider intervals: --unpaired."
         )
     return first, second
+
+
+def _of_the_size_of(record: AuditRecord, config: AuditConfig) -> AuditConfig:
+    """Return a configuration with the repeats of an audit, and its rows where their number was found out."""
+    exactly = config.with_repeats(record.repeats)
+    return exactly.with_rows(record.sampled_rows) if config.analysis.rows == "auto" else exactly
 
 
 def _made_so(audits: Iterable[AuditRecord], config: AuditConfig, data_digest: str) -> AuditRecord | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -22,7 +23,7 @@ from nnperm_mlflow.auditor.result import Folder
 from nnperm_mlflow.basics.audit_files import COMPARISON_CARD, COMPARISON_FILE, COMPARISON_PICTURE, COMPARISON_TABLE
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.basics.text import as_text, rows_to_show
+from nnperm_mlflow.basics.text import as_text, rows_in_words, rows_to_show
 from nnperm_mlflow.comparison.pairs import Archive, Pair, differences, find_pair
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.evidence.audit_record import AuditRecord
@@ -186,7 +187,7 @@ def compare(
         archive = Archive(client, scratch)
         pair = find_pair(archive, (models[0].uri, models[1].uri), paired=paired, config=settings, audit_now=audit_now)
         comparison = _compare(pair, paired)
-        table = side_by_side(comparison, pair[0].summary, pair[1].summary)
+        table = side_by_side(comparison, *(_on_shared_rows(record, comparison) for record in pair))
         session.start(models[1], experiment, run_name=f"comparison of {_both(models)}")
         result = ComparisonResult(
             models=models,
@@ -194,7 +195,7 @@ def compare(
             comparison=comparison,
             table=table,
             own_scores=_own_score_differences(pair, paired),
-            how=_how(pair, paired),
+            how=_how(pair, comparison),
             unit=pair[1].unit,
             run_id=session.run_id,
             experiment_id=session.experiment_id,
@@ -231,7 +232,14 @@ def _own_score_differences(pair: Pair, paired: bool) -> dict[str, tuple[float, f
     first, second = pair
     if not (first.own_scores and second.own_scores) or first.config.data.label != second.config.data.label:
         return {}
-    return score_differences(first.own_scores, second.own_scores, paired=paired)
+    return score_differences(first.own_scores, second.own_scores, paired=paired and first.rows == second.rows)
+
+
+def _on_shared_rows(record: AuditRecord, comparison: Comparison) -> pd.DataFrame:
+    """Return the summary of an audit, without the intervals of more rows than were compared."""
+    if comparison.shared_rows in (None, record.rows):
+        return record.summary
+    return record.summary.assign(**dict.fromkeys(_ENDS, math.nan))
 
 
 def side_by_side(comparison: Comparison, summary_a: pd.DataFrame, summary_b: pd.DataFrame) -> pd.DataFrame:
@@ -268,15 +276,16 @@ def side_by_side(comparison: Comparison, summary_a: pd.DataFrame, summary_b: pd.
     return table.astype({"rank_a": "Int64", "rank_b": "Int64"})
 
 
-def _how(pair: Pair, paired: bool) -> str:
+def _how(pair: Pair, comparison: Comparison) -> str:
     """Return in words on what two audits were compared."""
     first, second = pair
-    if not paired:
+    if comparison.shared_rows is None:
         found = "; ".join(differences(first, second)) or "as asked"
         return f"not paired, with the wider intervals of independent audits ({found})"
-    rows, repeats = int(second.param("rows")), second.repeats
+    repeats, sampled_from = second.repeats, None if second.sampled_rows is None else second.data_rows
+    rows = rows_in_words(comparison.shared_rows, sampled_from, second.seed)
     shuffles = "1 shuffle" if repeats == 1 else f"{repeats} shuffles"
-    return f"the same {rows:,} rows{_of_file(second)} with the same donors (seed {second.param('seed')}, {shuffles})"
+    return f"the same {rows}{_of_file(second)} with the same donors (seed {second.param('seed')}, {shuffles})"
 
 
 def _of_file(record: AuditRecord) -> str:

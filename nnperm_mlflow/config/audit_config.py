@@ -26,7 +26,7 @@ _ORDERS = ("mean", "median", "flipped_share")
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
 _LEFT_TO_TRIALS = ("seed", "repeats", "precision", "max_repeats", "block_rows", "order_by")
-_LATER_KEYS = {"segments", "predict"}
+_LATER_KEYS = {"segments", "predict", "rows", "max_rows"}
 _DISTURBANCE = {
     "seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing",
 }  # fmt: skip
@@ -45,11 +45,16 @@ class AnalysisConfig(Strict):
         Shuffles of each feature; "auto" goes on until the intervals of what leads, and of what checks rest on, are
         narrow enough.
     precision : float or None
-        How wide these intervals may be, in the unit of the prediction; "auto" needs it.
+        How wide these intervals may be, in the unit of the prediction; "auto" (of repeats or rows) needs it.
     max_repeats : int or None
         With "auto" most shuffles of each feature; 50 where nothing is said.
+    rows : int, "auto" or None
+        Audit a random sample of at least so many rows, whole batches of 2,048; "auto" takes further batches until the
+        intervals are narrow enough. None audits all.
+    max_rows : int or None
+        With "auto" most rows, all where nothing is said.
     seed : int
-        Key of all shuffles.
+        Key of all shuffles, and of the sample.
     block_rows : int or "auto"
         Most rows of one model call; changes no number.
     rare_below : float
@@ -107,6 +112,8 @@ class AnalysisConfig(Strict):
     repeats: Annotated[int, Field(ge=1, le=MOST_SHUFFLES)] | Literal["auto"] = 1
     precision: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_repeats: Annotated[int, Field(ge=1, le=MOST_SHUFFLES)] | None = None
+    rows: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    max_rows: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     block_rows: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     rare_below: Annotated[float, Field(ge=0, le=1)] = 0.05
@@ -153,8 +160,19 @@ class AnalysisConfig(Strict):
 
     @model_validator(mode="after")
     def _what_goes_together(self) -> AnalysisConfig:
-        if (self.repeats == "auto") != (self.precision is not None):
-            raise ValueError("'repeats: auto' and 'precision' go together: how wide an interval may be")
+        if self.repeats == "auto" and self.rows == "auto":
+            raise ValueError(
+                "'repeats: auto' and 'rows: auto' cannot both go on until intervals are narrow: say one of the two. "
+                "More rows narrow every interval, more repeats only what shuffles leave to chance"
+            )
+        if ("auto" in (self.repeats, self.rows)) != (self.precision is not None):
+            raise ValueError(
+                "'repeats: auto' and 'precision' go together (or 'rows: auto'): how wide an interval may be"
+            )
+        if self.max_rows is not None and self.rows != "auto":
+            raise ValueError("'max_rows' goes with 'rows: auto'; otherwise 'rows' says how many")
+        if self.p_values and self.rows == "auto":
+            raise ValueError("'p_values' hold for a number of rows that is fixed beforehand: say how many under 'rows'")
         if self.max_repeats is not None and self.repeats != "auto":
             raise ValueError("'max_repeats' goes with 'repeats: auto'; otherwise 'repeats' says how many")
         if self.p_values and not self.scores:
@@ -169,8 +187,10 @@ class AnalysisConfig(Strict):
 
     @property
     def donors(self) -> Literal["cycles", "permutations"] | None:
-        """How donors are drawn within strata, which is otherwise where shuffles are tested; None without strata."""
-        return None if not self.within else "permutations" if self.p_values else "cycles"
+        """How donors are drawn within strata and batches, which is otherwise where shuffles are tested; else None."""
+        if not self.within and self.rows is None:
+            return None
+        return "permutations" if self.p_values else "cycles"
 
 
 class _Work(Strict):
@@ -196,7 +216,18 @@ class AuditConfig(PolicyKeys, _Work):
 
     def with_repeats(self, repeats: int) -> AuditConfig:
         """Return a configuration that makes exactly so many shuffles of each feature."""
-        exactly = {"repeats": repeats, "precision": None, "max_repeats": None}
+        exactly: dict[str, object] = {"repeats": repeats, "max_repeats": None}
+        if self.analysis.repeats == "auto":
+            exactly["precision"] = None
+        return self.model_copy(update={"analysis": self.analysis.model_copy(update=exactly)})
+
+    def with_rows(self, rows: int | None) -> AuditConfig:
+        """Return a configuration that audits a sample of exactly so many rows; None leaves it as it is."""
+        if rows is None:
+            return self
+        exactly: dict[str, object] = {"rows": rows, "max_rows": None}
+        if self.analysis.rows == "auto":
+            exactly["precision"] = None
         return self.model_copy(update={"analysis": self.analysis.model_copy(update=exactly)})
 
     def with_seed(self, seed: int) -> AuditConfig:
@@ -216,8 +247,9 @@ class AuditConfig(PolicyKeys, _Work):
     def disturbance(self) -> dict[str, object]:
         """Return what two audits must have in common for their deviations to be compared row by row."""
         asked = self.analysis.model_dump(mode="json", include=_DISTURBANCE)
+        is_sample = self.analysis.rows is not None  # whose donors come from their batch
         also = {"cluster": self.data.cluster, "donors": self.analysis.donors, "predict": self.analysis.predict}
-        return {**asked, **also}
+        return {**asked, **also, "sample": is_sample}
 
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are.
@@ -225,14 +257,16 @@ class AuditConfig(PolicyKeys, _Work):
         The label belongs to it where there are scores, the column of clusters where there is one, and what leads where
         that decides how often.
         """
-        return self._digest(() if self.analysis.repeats == "auto" else ("order_by",))
+        decides = "auto" in (self.analysis.repeats, self.analysis.rows)
+        return self._digest(() if decides else ("order_by",))
 
     def design_digest(self) -> str:
         """Return the sha256 (64 hex digits) of what is done, but for what a trial fixes by itself: seed and repeats.
 
         It is that of an audit which was made with the configuration, in which what was found out is filled in.
         """
-        return self._digest(_LEFT_TO_TRIALS)
+        kept = {"precision"} if self.analysis.rows == "auto" else set()
+        return self._digest([key for key in _LEFT_TO_TRIALS if key not in kept])
 
     def _digest(self, left_out: Sequence[str]) -> str:
         """Return the sha256 of what is done, without some keys of the analysis."""

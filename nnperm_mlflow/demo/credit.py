@@ -14,6 +14,7 @@ import pandas as pd
 
 from nnperm_mlflow.basics.errors import DataError, name_list
 from nnperm_mlflow.demo.example import Example, Inputs
+from nnperm_mlflow.demo.keras_network import KerasNetwork
 
 LABEL = "default.payment.next.month"
 NUMBERS = ["LIMIT_BAL", "AGE"]
@@ -48,7 +49,7 @@ def credit_example(csv: Path) -> Example:
     trained = table[:n_trained]
     audited = table[n_trained:].sort_values("ID").reset_index(drop=True)
     network = train_network(network_inputs(trained), trained[LABEL].to_numpy())
-    return Example("credit", network, audited, {}, network_inputs(audited), audited[LABEL].to_numpy())
+    return Example("credit", KerasNetwork(network), audited, {}, network_inputs(audited), audited[LABEL].to_numpy())
 
 
 def read_clients(csv: Path) -> pd.DataFrame:

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-import keras
 import mlflow
 import numpy as np
 import pandas as pd
 import yaml
 from mlflow import MlflowClient
-from mlflow.models import infer_signature
+from mlflow.models.model import ModelInfo
 from sklearn.metrics import roc_auc_score
 
 import nnperm_mlflow
@@ -23,10 +23,17 @@ from nnperm_mlflow.registry.error_explanation import explained
 logger = logging.getLogger(__name__)
 
 EXPERIMENT = "nnperm-demo"
-_BATCH = 1024
-_SIGNATURE_ROWS = 5
-
 Inputs = Mapping[str, np.ndarray]
+
+
+class TrainedNetwork(Protocol):
+    """A network of whatever framework, ready to be logged."""
+
+    def predict(self, inputs: Inputs) -> np.ndarray:
+        """Return chances of shape (n_rows, 1)."""
+
+    def log(self, name: str, inputs: Inputs, predicted: np.ndarray) -> ModelInfo:
+        """Log the network in the active run, with the signature of these rows, and register it under its name."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Example:
     ----------
     name : str
         Name of the registered model, of the files and of the configuration.
-    network : keras.Model
+    network : TrainedNetwork
     table : DataFrame of shape (n_rows, ...)
         The static table.
     arrays : mapping of str to ndarray
@@ -49,7 +56,7 @@ class Example:
     """
 
     name: str
-    network: keras.Model
+    network: TrainedNetwork
     table: pd.DataFrame
     arrays: Mapping[str, np.ndarray]
     inputs: Inputs
@@ -101,21 +108,13 @@ def register(example: Example, folder: Path, run_id: str | None) -> str:
     """Log the network with its area under the curve in a training run, register it, and return its version."""
     client = connect(run_id)
     experiment_id = client.get_run(run_id).info.experiment_id if run_id else _experiment(client, folder)
-    predicted = example.network.predict(dict(example.inputs), batch_size=_BATCH, verbose=0)
+    predicted = example.network.predict(example.inputs)
     area = float(roc_auc_score(example.labels, predicted[:, 0]))
     training = client.create_run(experiment_id, run_name=f"training of {example.name}")
     mlflow.set_experiment(experiment_id=experiment_id)
     with mlflow.start_run(run_id=training.info.run_id):
         mlflow.log_metric("auc", area)
-        logged = mlflow.tensorflow.log_model(
-            example.network,
-            name=example.name,
-            signature=infer_signature(
-                {name: values[:_SIGNATURE_ROWS] for name, values in example.inputs.items()}, predicted[:_SIGNATURE_ROWS]
-            ),
-            pip_requirements=[f"keras=={keras.__version__}"],
-            registered_model_name=example.name,
-        )
+        logged = example.network.log(example.name, example.inputs, predicted)
     logger.info("%s: registered as version %s, AUC %.3f", example.name, logged.registered_model_version, area)
     return str(logged.registered_model_version)
 

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import keras
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.demo.example import Example, Inputs
+from nnperm_mlflow.demo.example import Example, Inputs, TrainedNetwork
 
 N_WEEKS = 10
 HAIR_COLOURS = 4
 CHEATER_SHARE = 0.01
 _TRAINED, _AUDITED = 8_000, 4_000
-_EPOCHS, _BATCH = 12, 128
 
 
-def students_example() -> Example:
-    """Make up a class and train a small network on two thirds of it."""
+def students_example(train: Callable[[Inputs, np.ndarray], TrainedNetwork]) -> Example:
+    """Make up a class and train a small network on two thirds of it.
+
+    Parameters
+    ----------
+    train : callable
+        Returns a network that was trained on inputs by name and on who passed, 0 or 1, of shape (n_rows,).
+
+    Returns
+    -------
+    Example
+    """
     table, study = make_students(_TRAINED + _AUDITED, seed=0)
-    network = train_network(_inputs(table[:_TRAINED], study[:_TRAINED]), table["passed"][:_TRAINED].to_numpy())
+    network = train(_inputs(table[:_TRAINED], study[:_TRAINED]), table["passed"][:_TRAINED].to_numpy())
     audited = table[_TRAINED:].reset_index(drop=True)
     return Example(
         name="students",
@@ -62,25 +72,6 @@ def make_students(n_students: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]
         }
     )
     return table, study[:, :, None]
-
-
-def train_network(inputs: Inputs, passed: np.ndarray) -> keras.Model:
-    """Train a network with static, categorical and temporal inputs; returns it with weights."""
-    keras.utils.set_random_seed(0)
-    numbers = keras.Input((2,), name="num_input")
-    hair = keras.Input((1,), name="hair_colour_input", dtype="int32")
-    history = keras.Input((N_WEEKS, 1), name="temporal_input")
-    embedded = keras.layers.Flatten()(keras.layers.Embedding(HAIR_COLOURS, 2)(hair))
-    read = keras.layers.LSTM(8)(keras.layers.Rescaling(0.2)(history))
-    joined = keras.layers.Concatenate()([numbers, embedded, read])
-    hidden = keras.layers.Dense(16, activation="relu")(joined)
-    network = keras.Model(
-        {"num_input": numbers, "hair_colour_input": hair, "temporal_input": history},
-        keras.layers.Dense(1, activation="sigmoid", name="chance_of_passing")(hidden),
-    )
-    network.compile(keras.optimizers.Adam(0.005), "binary_crossentropy")
-    network.fit(dict(inputs), passed, batch_size=_BATCH, epochs=_EPOCHS, verbose=0)
-    return network
 
 
 def _inputs(table: pd.DataFrame, study: np.ndarray) -> Inputs:

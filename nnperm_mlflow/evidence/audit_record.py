@@ -152,8 +152,23 @@ class AuditRecord:
 
     @property
     def rows(self) -> int:
+        """Rows that were audited: all of the data, or those of a sample."""
+        return self.data_rows if self.sampled_rows is None else self.sampled_rows
+
+    @property
+    def data_rows(self) -> int:
         """Rows of the data."""
         return self._number("rows")
+
+    @property
+    def sampled_rows(self) -> int | None:
+        """Rows of the sample that was audited; None where all rows were."""
+        return self._count("sampled_rows")
+
+    @property
+    def rows_in_words(self) -> str:
+        """How many rows were audited, and of how many."""
+        return self.subject.rows_in_words
 
     @property
     def seed(self) -> int:
@@ -187,6 +202,7 @@ class AuditRecord:
             seed=self.seed,
             positives=self._count("positives"),
             clusters=self._count("clusters"),
+            sampled_from=None if self.sampled_rows is None else self.data_rows,
         )
 
     @property
@@ -227,8 +243,8 @@ class AuditRecord:
 
     @property
     def donors(self) -> str | None:
-        """How donors were drawn within strata; None without strata."""
-        return self.params.get("donors", _DONORS_BEFORE) if self.config.analysis.within else None
+        """How donors were drawn within strata or batches; None where all rows could exchange values."""
+        return None if self.config.analysis.donors is None else self.params.get("donors", _DONORS_BEFORE)
 
     def param(self, name: str) -> str:
         """Return a parameter of the run.

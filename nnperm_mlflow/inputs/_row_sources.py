@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.inputs.slots import Index, in_all_rows
+from nnperm_mlflow.inputs.slots import Index, RowSource, in_all_rows
 
 _PIECE_ROWS = 1_024  # rows of a mapped array read in one go; each may bring 64 KiB of its file into memory
 
@@ -67,6 +67,27 @@ class StoredArray:
     def take(self, rows: np.ndarray, index: Index = ()) -> np.ndarray:
         """Return `array[rows][:, *index]` in the model's dtype, as a new array; other cells are not read."""
         return take_rows(self._array[in_all_rows(index)], rows).astype(self.dtype, order="C", copy=False)
+
+
+class PartOfRows:
+    """Some rows of a model input, addressed by their positions among each other.
+
+    Parameters
+    ----------
+    source : RowSource
+        All rows.
+    rows : ndarray of shape (n_rows,), int64
+        Which of them.
+    """
+
+    def __init__(self, source: RowSource, rows: np.ndarray) -> None:
+        self._source = source
+        self._rows = rows
+        self.dtype = source.dtype
+
+    def take(self, rows: np.ndarray, index: Index = ()) -> np.ndarray:
+        """Return the cells at `index` for `rows`, as the source does."""
+        return self._source.take(self._rows[rows], index)
 
 
 def take_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.inputs._row_sources import PartOfRows
 from nnperm_mlflow.inputs.row_cache import HeldRows, read_rows
 from nnperm_mlflow.inputs.slots import Feature, RowSource
 from nnperm_mlflow.inputs.specs import Domain
@@ -93,6 +94,11 @@ class BoundInputs:
                 raise ConfigError(f"analysis: kinds: '{name}' reaches the model as text, and is a category.")
             features[name] = replace(feature, kind=kind)
         return replace(self, features=features)
+
+    def take(self, rows: np.ndarray) -> BoundInputs:
+        """Return the inputs of some rows; what was found out of all, as kinds of features and gaps, stays."""
+        sources = {name: PartOfRows(source, rows) for name, source in self.sources.items()}
+        return replace(self, n_rows=len(rows), sources=sources)
 
     def hold(self, rows: np.ndarray) -> HeldRows:
         """Return rows that exchange values among themselves, in memory where they fit."""

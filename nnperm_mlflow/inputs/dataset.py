@@ -14,8 +14,9 @@ from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.basics.problems import Problems
+from nnperm_mlflow.basics.text import rows_in_words
 from nnperm_mlflow.config.data_config import DataConfig, TemporalConfig
-from nnperm_mlflow.inputs._row_sources import release
+from nnperm_mlflow.inputs._row_sources import release, take_rows
 from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.cells import split_cells
 from nnperm_mlflow.inputs.series import Series
@@ -53,6 +54,8 @@ class Dataset:
         Columns of a csv file as they are written there, for inputs that take them as text.
     split : mapping of str to list of str
         For each column whose cells were several numbers what these are called among `columns`.
+    drawn_from : (int, int) or None
+        Of rows that were drawn at random, from how many, and with which seed.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -65,6 +68,7 @@ class Dataset:
     source: str = MEMORY
     written: Mapping[str, np.ndarray] = field(default_factory=dict)
     split: Mapping[str, list[str]] = field(default_factory=dict)
+    drawn_from: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         return in_a_line("Dataset", self.in_words, *(map(" ".join, self._facts.items())))
@@ -74,8 +78,26 @@ class Dataset:
 
     @property
     def in_words(self) -> str:
-        """How many rows there are, and where they came from."""
+        """How many rows there are, and where they came from: of which file, or of how many they were drawn."""
+        if self.drawn_from is not None and self.drawn_from[0] > self.n_rows:
+            return rows_in_words(self.n_rows, *self.drawn_from)
         return f"{self.n_rows:,} rows {'in memory' if self.source == MEMORY else f'of {Path(self.source).name}'}"
+
+    def take(self, rows: np.ndarray, seed: int) -> Dataset:
+        """Return some rows, which were drawn at random with a seed, as data of their own; they are held in memory."""
+        series = {
+            name: each if each.array is None else replace(each, array=take_rows(each.array, rows))
+            for name, each in self.temporal.items()
+        }
+        return replace(
+            self,
+            columns={name: take_rows(values, rows) for name, values in self.columns.items()},
+            temporal=series,
+            n_rows=len(rows),
+            row_ids=None if self.row_ids is None else take_rows(self.row_ids, rows),
+            written={name: take_rows(values, rows) for name, values in self.written.items()},
+            drawn_from=(self.n_rows, seed),
+        )
 
     @property
     def _facts(self) -> dict[str, str]:

@@ -95,6 +95,11 @@ def _confirm_table(record: AuditRecord) -> None:
     told = read_provenance(record.table)
     for name in ("model", "model_digest", "data_digest", "seed", "within"):
         _compare(record, name, str(getattr(told, name)), f"what {TABLE_FILE} tells of its {name}")
+    if record.sampled_rows != told.sampled_rows:
+        raise EvidenceError(
+            f"what {TABLE_FILE} tells of its sample ({told.sampled_rows}) is not what {record} says "
+            f"({record.sampled_rows}). Audit the version again."
+        )
     if record.params.get("cluster") != told.cluster:
         raise EvidenceError(
             f"what {TABLE_FILE} tells of its clusters ({told.cluster}) is not what {record} says "

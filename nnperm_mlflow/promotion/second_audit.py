@@ -7,6 +7,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.difference.recomputation import confirm_numbers, confirm_own_scores, confirm_segments
+from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.auditor.measurement import measure
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.preparation import prepare
@@ -18,7 +19,7 @@ from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference
 
-_FACTS = ("rows", "repeats_made", "seed", "unit", "positives", "clusters")
+_FACTS = ("rows", "sampled_rows", "repeats_made", "seed", "unit", "positives", "clusters")
 """Parameters of a run that a verdict rests on, beside digests."""
 
 
@@ -93,7 +94,7 @@ def audit_anew(plan: Plan, record: AuditRecord, folder: Path) -> AuditRecord:
     plan, record, folder
         As for `audit_again`. The plan is closed.
     """
-    found = measure(plan, folder / TABLE_FILE)
+    plan, found = measure(plan, folder / TABLE_FILE, journal=Journal(folder / "blocks"))
     plan.close()
     write_evidence(plan, found, folder)
     return record_of(plan, found, folder, record.run_id, record.experiment_id)

@@ -25,7 +25,7 @@ _SHOWN_COLUMNS: dict[Statistic, list[str]] = {
     "median": ["median_a", "median_b", "difference", "difference_low", "difference_high"],
     "mean": ["mean_a", "mean_b", "mean_difference", "mean_difference_low", "mean_difference_high"],
 }
-_SHARED = ("data_digest", "seed", "rows")
+_SHARED = ("data_digest", "seed")
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ def _params(evidence: ComparisonEvidence) -> dict[str, str]:
     first, second = evidence.audits
     params = {"model_a": first.model, "model_b": second.model}
     told = {name: (first.param(name), second.param(name)) for name in _SHARED}
+    told["rows"] = (str(first.rows), str(second.rows))
     told["repeats"] = (str(first.repeats), str(second.repeats))
     for name, (of_first, of_second) in told.items():
         params |= {name: of_first} if of_first == of_second else {f"{name}_a": of_first, f"{name}_b": of_second}

@@ -187,7 +187,7 @@ def _section(record: AuditRecord, when: datetime, verdict: str | None) -> str:
     numbers = zip(top["perturbation"], top[record.order_by], strict=True)
     named = ", ".join(f"{as_text(name)} ({number:.3g})" for name, number in numbers)
     found = (
-        f"Audited on {when:%Y-%m-%d} on {record.rows:,} rows: {most_in_words(record.order_by)} with {named} "
+        f"Audited on {when:%Y-%m-%d} on {record.rows_in_words}: {most_in_words(record.order_by)} with {named} "
         f"({in_words(record.order_by)}). [Audit run](#/experiments/{record.experiment_id}/runs/{record.run_id})"
     )
     return found if verdict is None else f"**{as_text(verdict)}**\n\n{found}"

@@ -75,7 +75,7 @@ def audit_card(
     lines = [
         f"# Audit of {as_text(subject.model)}",
         "",
-        f"{stamp(when)}, run {run}, on {subject.rows:,} rows, {_count(subject.repeats, 'shuffle')} of each "
+        f"{stamp(when)}, run {run}, on {subject.rows_in_words}, {_count(subject.repeats, 'shuffle')} of each "
         f"feature, seed {subject.seed}{f'; predicted by {as_text(predicted_by)}' if predicted_by else ''}.",
         "",
         *_verdict_lines(verdict),

@@ -11,6 +11,7 @@ from nnperm_mlflow.analysis.uncertainty.skewness import LEVEL
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.documents import Tolerant
 from nnperm_mlflow.basics.errors import name_list
+from nnperm_mlflow.basics.text import rows_in_words
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict._estimates import Estimate, State
 from nnperm_mlflow.verdict.attempt import Attempt, Result, result_of
@@ -35,6 +36,8 @@ class Subject:
         Rows whose label is the second of two classes; None where it does not tell.
     clusters : int or None
         Clusters of rows; None where rows stand for themselves.
+    sampled_from : int or None
+        Of how many rows those that were audited are a random sample; None where all were audited.
     """
 
     model: str
@@ -50,6 +53,19 @@ class Subject:
     seed: int
     positives: int | None = None
     clusters: int | None = None
+    sampled_from: int | None = None
+
+    @property
+    def rows_in_words(self) -> str:
+        """How many rows were audited, and of how many."""
+        return rows_in_words(self.rows, self.sampled_from, self.seed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what identifies the audit, by name; of an audit of all rows as before there were samples."""
+        told = asdict(self)
+        if self.sampled_from is None:
+            del told["sampled_from"]
+        return told
 
 
 @dataclass(frozen=True)
@@ -217,7 +233,7 @@ class Verdict:
             "policy_name": self.policy.name,
             "policy_digest": self.policy.digest(),
             "policy": self.policy.as_dict(),
-            "subject": asdict(self.subject),
+            "subject": self.subject.as_dict(),
             "baselines": dict(self.baselines),
             "attempts": [asdict(attempt) for attempt in self.attempts],
             "checks": [

@@ -48,8 +48,8 @@ NATIVE = {
         {"loader_module": "mlflow.lightgbm", "data": "model.lgb", "code": None},
     ),
     "CatBoost": (
-        {"model_binary": "model.cb", "model_type": "CatBoostClassifier", "save_format": "cbm"},
-        {"loader_module": "mlflow.catboost", "model_binary": "model.cb"},
+        {"data": "model.cb", "model_type": "CatBoostClassifier", "save_format": "cbm"},
+        {"loader_module": "mlflow.catboost", "data": "model.cb"},
     ),
 }
 
@@ -57,7 +57,7 @@ NATIVE = {
 @pytest.mark.parametrize("reader", NATIVE)
 def test_a_file_of_neither_code_nor_pickles_is_not_called_so(tmp_path, reader):
     own, python = NATIVE[reader]
-    path = flavoured(tmp_path / "model", own, python, own.get("data", "model.cb"))
+    path = flavoured(tmp_path / "model", own, python, own["data"])
     told = rf"which holds neither pickles nor code; but {reader}, a native library.*allow it with --trust-model"
     with pytest.raises(UntrustedModelError, match=told):
         load(path)

@@ -34,12 +34,17 @@ print("audited:", len(result.table), "rows")
 """
 
 
-def audited(store, folder, rows, without):
-    """Return what an audit says in a process in which some packages cannot be imported."""
+def audit_without(without, store, folder, rows):
+    """Audit in a process in which some packages cannot be imported."""
     np.savez(folder / "rows.npz", **rows)
     command = [sys.executable, "-c", AUDIT.format(store=store, folder=folder, without=without)]
     paths = {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, cwd=folder, env={**os.environ, **paths}, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, env={**os.environ, **paths}, capture_output=True, text=True, check=False)
+
+
+def audited(store, folder, rows, without):
+    """Return what an audit says in such a process."""
+    done = audit_without(without, store, folder, rows)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -47,10 +52,12 @@ def audited(store, folder, rows, without):
 def test_a_pytorch_network_is_audited_without_tensorflow(store, tmp_path):
     data = {"row": rows(60)["row"]}
     save_archive(tmp_path / "model", made(OneTensor), data)
-    assert audited(store, tmp_path, data, without=("tensorflow", "keras")) == "audited: 60 rows\n"
+    assert (
+        audited(store, tmp_path, data, without=("tensorflow", "keras", "onnx", "onnxruntime")) == "audited: 60 rows\n"
+    )
 
 
-def test_a_keras_network_is_audited_without_the_others(store, tmp_path):
+def test_a_keras_network_is_audited_without_pytorch(store, tmp_path):
     keras.utils.set_random_seed(0)
     network = keras.Sequential([keras.Input((7,), name="row"), keras.layers.Dense(1)])
     data = rows(60)["row"]
@@ -59,7 +66,16 @@ def test_a_keras_network_is_audited_without_the_others(store, tmp_path):
     assert audited(store, tmp_path, {"row": data}, without=("torch", "onnx", "onnxruntime")) == "audited: 60 rows\n"
 
 
-def test_an_onnx_model_is_audited_without_the_others(store, tmp_path):
+def test_an_onnx_model_is_audited_without_tensorflow_and_pytorch(store, tmp_path):
     save(exported_network(), tmp_path / "model")
-    without = ("tensorflow", "keras", "tf_keras", "torch")
-    assert audited(store, tmp_path, network_rows(60), without) == "audited: 60 rows\n"
+    data = network_rows()
+    n_rows = len(next(iter(data.values())))
+    told = audited(store, tmp_path, data, without=("tensorflow", "keras", "tf_keras", "torch"))
+    assert told == f"audited: {n_rows} rows\n"
+
+
+def test_an_onnx_model_says_what_to_install_where_onnx_runtime_is_missing(store, tmp_path):
+    save(exported_network(), tmp_path / "model")
+    done = audit_without(("onnx", "onnxruntime"), store, tmp_path, network_rows())
+    assert "needs the package 'onnx" in done.stderr
+    assert "pip install 'nnperm_mlflow[onnx]'" in done.stderr

@@ -47,6 +47,8 @@ class Comparison:
         Perturbations without a deviation in one of the two; `rank_correlation` and `largest_shift` are of the others.
     statistic : "median" or "mean"
         What `rank_correlation` and `largest_shift` are of, and the order of the rows.
+    shared_rows : int or None
+        Rows that were compared one by one, of which medians and means are; None where none were.
     """
 
     differences: pd.DataFrame
@@ -57,6 +59,7 @@ class Comparison:
     paired: bool
     undefined: list[str]
     statistic: Statistic = "mean"
+    shared_rows: int | None = None
 
     @property
     def difference_column(self) -> str:

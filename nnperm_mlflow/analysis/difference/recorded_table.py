@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,8 +15,16 @@ from pydantic import Field, ValidationError
 
 from nnperm_mlflow.analysis.difference.influences import UnknownDonors
 from nnperm_mlflow.analysis.engine.table import CLUSTER, TableReader, read_schema, table_metadata
-from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_block_sizes
+from nnperm_mlflow.analysis.perturbation.donors import (
+    SHUFFLE_BLOCK_ROWS,
+    ShuffleBlock,
+    cycle_positions,
+    donor_positions,
+    other_positions,
+    shuffle_block_sizes,
+)
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
+from nnperm_mlflow.analysis.perturbation.sample import count_batches
 from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
 from nnperm_mlflow.analysis.uncertainty.variance import Dependence, Exchange
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
@@ -41,6 +50,7 @@ class Provenance(Tolerant):
     within: list[str] | None = None
     cluster: str | None = None
     donors: str | None = None
+    sampled_rows: Annotated[int, Field(gt=0)] | None = None
     shuffle_blocks: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=1)] | None = None
     perturbations: list[DisturbedColumn]
 
@@ -83,7 +93,9 @@ class KnownRows:
     repeats : list of int
         Numbers of the repeats.
     n_rows : int
-        Rows of the data.
+        Rows that were audited, or as many of these as are looked at.
+    all_rows : int
+        Rows that were audited.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,11 +106,12 @@ class KnownRows:
         self.repeats = self._table.repeats
         if not self.repeats:
             raise EvidenceError(f"{path.name} holds no rows. Audit the version again.")
-        self.n_rows = pq.read_metadata(path).num_rows // len(self.repeats)
-        sizes = told.shuffle_blocks or shuffle_block_sizes(self.n_rows)
-        if sum(sizes) != self.n_rows:
+        self.n_rows = self.all_rows = pq.read_metadata(path).num_rows // len(self.repeats)
+        self._sizes = told.shuffle_blocks or shuffle_block_sizes(self.n_rows)
+        if sum(self._sizes) != self.n_rows:
             raise EvidenceError(f"{path.name} tells of blocks that are not those of its rows. Audit the version again.")
-        self._known = self._dealt(sizes)
+        self.is_sample = told.sampled_rows is not None
+        self._known = self._dealt(self._sizes)
 
     def __enter__(self) -> KnownRows:
         return self
@@ -108,13 +121,28 @@ class KnownRows:
     ) -> None:
         self._table.__exit__(kind, error, trace)
 
+    def shorten(self, n_rows: int) -> None:
+        """Look at the first batches alone, which a smaller sample of the same rows has, too."""
+        self._sizes = self._sizes[: count_batches(self._sizes, n_rows)]
+        self.n_rows = sum(self._sizes)
+        self._known = self._dealt(self._sizes)
+
+    def statistics(self, perturbation: str) -> tuple[float, float]:
+        """Return mean and median of a perturbation's deviations over the rows that are looked at; NaN where none is."""
+        column = self._columns[perturbation]
+        values = np.concatenate([self._first(column, repeat, self.n_rows) for repeat in self.repeats])
+        kept = values[~np.isnan(values)].astype(np.float64)
+        return (float(kept.mean()), float(np.median(kept))) if len(kept) else (math.nan, math.nan)
+
     def rows(self, repeat: int) -> np.ndarray:
         """Return the positions in the data of these rows, as written for a repeat; shape (n_known,)."""
-        return self._first("row", repeat)
+        return self._first("row", repeat, self._known.n_rows)
 
     def deviations(self, perturbation: str) -> np.ndarray:
         """Return a perturbation's deviations, of shape (n_repeats, n_known), float32; NaN where a row is left out."""
-        return np.stack([self._first(self._columns[perturbation], repeat) for repeat in self.repeats])
+        return np.stack(
+            [self._first(self._columns[perturbation], repeat, self._known.n_rows) for repeat in self.repeats]
+        )
 
     def dependence(self, feature: str, way: str) -> Dependence:
         """Return which of these rows have to do with each other under a perturbation.
@@ -134,8 +162,15 @@ class KnownRows:
             return Exchange(None, self._known.clusters)
         if self.settings.get("within") != []:
             return UnknownDonors(self._known.clusters)
+        return self._known.dependence(lambda block, repeat: self._donors(block, feature, repeat), self.repeats)
+
+    def _donors(self, block: ShuffleBlock, feature: str, repeat: int) -> np.ndarray:
+        """Return the donors in a block without strata; a batch of a sample is one."""
         seed = self.settings["seed"]
-        return self._known.dependence(lambda block, repeat: donor_positions(block, seed, feature, repeat), self.repeats)
+        if not self.is_sample:
+            return donor_positions(block, seed, feature, repeat)
+        draw = cycle_positions if self.settings["donors"] == "cycles" else other_positions
+        return draw(block, seed, feature, repeat, np.zeros(len(block.rows), dtype=np.int64))
 
     def _blocks(self, sizes: list[int], rows: np.ndarray | None) -> Iterator[ShuffleBlock]:
         """Yield the shuffle blocks of rows as they are written; which these are matters to clusters alone."""
@@ -147,23 +182,25 @@ class KnownRows:
 
     def _dealt(self, sizes: list[int]) -> KnownBlocks:
         """Return the blocks on which variances are found, with the clusters of their rows, if the table holds these."""
+        most_rows = SHUFFLE_BLOCK_ROWS if self.is_sample else 0
         if self.settings.get("cluster") is None:
-            return KnownBlocks.of(self._blocks(sizes, None), None)
+            return KnownBlocks.of(self._blocks(sizes, None), None, most_rows)
         rows, clusters = (np.concatenate([*self._table.repeat(name, self.repeats[0])]) for name in ("row", CLUSTER))
-        if not np.array_equal(np.sort(rows), np.arange(self.n_rows)):
+        held = np.unique(rows)
+        if len(held) != self.all_rows or not (self.is_sample or np.array_equal(held, np.arange(self.all_rows))):
             raise EvidenceError("the deviation table does not hold each row once. Audit the version again.")
-        found = np.empty_like(clusters)
-        found[rows] = clusters
-        return KnownBlocks.of(self._blocks(sizes, rows), found)
+        found, places = np.empty_like(clusters), np.searchsorted(held, rows)
+        found[places] = clusters
+        return KnownBlocks.of(self._blocks(sizes, places), found, most_rows)
 
-    def _first(self, column: str, repeat: int) -> np.ndarray:
-        """Return what a column holds for these rows, which come first in each repeat."""
-        n_known, parts, filled = self._known.n_rows, [], 0
+    def _first(self, column: str, repeat: int, n_first: int) -> np.ndarray:
+        """Return what a column holds for the rows that come first in each repeat."""
+        parts, filled = [], 0
         for values in self._table.repeat(column, repeat):
-            parts.append(values[: n_known - filled])
+            parts.append(values[: n_first - filled])
             filled += len(parts[-1])
-            if filled == n_known:
+            if filled == n_first:
                 break
-        if filled < n_known:
+        if filled < n_first:
             raise EvidenceError(f"the deviation table lacks rows of repeat {repeat}. Audit the version again.")
         return np.concatenate(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,9 @@ def compare_tables(
     summary_a, summary_b : DataFrame
         See `analysis.statistics.summary.summarize`. Not modified.
     paired : bool
-        Compare row by row, for which both must have disturbed the same rows with the same donors. Otherwise the two are
-        taken to be independent of each other.
+        Compare row by row, for which both must have disturbed the same rows with the same donors; of two samples of
+        different sizes those rows are compared that both have. Otherwise the two are taken to be independent of each
+        other.
     statistic : "median" or "mean"
         What `rank_correlation` and `largest_shift` are of, and the order of the rows.
     order_by : str, optional
@@ -68,6 +70,7 @@ def compare_tables(
     both = summary_a.merge(summary_b, on=_SAME, suffixes=("_a", "_b"))
     with KnownRows(a) as audit_a, KnownRows(b) as audit_b:
         if paired:
+            _shorten_to_shared(audit_a, audit_b, both)
             _check_likeness(audit_a, audit_b)
         found = [_errors(audit_a, audit_b, row, paired) for row in both.to_dict("records")]
     errors = pd.DataFrame(found, columns=list(DIFFERENCE_OF))
@@ -86,7 +89,18 @@ def compare_tables(
         paired=paired,
         undefined=differences.loc[~defined, "perturbation"].tolist(),
         statistic=statistic,
+        shared_rows=min(audit_a.n_rows, audit_b.n_rows) if paired else None,
     )
+
+
+def _shorten_to_shared(a: KnownRows, b: KnownRows, both: pd.DataFrame) -> None:
+    """Look at the rows alone that two samples share, and put their statistics into the rows of both summaries."""
+    if not (a.is_sample and b.is_sample) or a.n_rows == b.n_rows:
+        return
+    larger, end, least = (a, "_a", b.n_rows) if a.n_rows > b.n_rows else (b, "_b", a.n_rows)
+    larger.shorten(least)
+    told = [larger.statistics(name) for name in both["perturbation"]]
+    both[f"mean_of_shared{end}"], both[f"median_of_shared{end}"] = zip(*told, strict=True)
 
 
 def comparable_statistic(order_by: str) -> Statistic:
@@ -126,14 +140,18 @@ def _errors(a: KnownRows, b: KnownRows, row: Mapping[str, Any], paired: bool) ->
 
 def _influences(audit: KnownRows, row: Mapping[str, Any], end: str, dependence: Dependence) -> Influences:
     median, low, high = (row[f"{name}{end}"] for name in ("median", "median_low", "median_high"))
-    return find_influences(audit.deviations(row["perturbation"]), median, (low, high), dependence, audit.n_rows)
+    found = find_influences(audit.deviations(row["perturbation"]), median, (low, high), dependence, audit.all_rows)
+    return replace(found, n_rows=audit.n_rows)  # how dense deviations are at the median, all rows tell best
 
 
 def _differences(both: pd.DataFrame, errors: pd.DataFrame, order_by: str) -> pd.DataFrame:
     """Return the table of differences, in the order of the first audit's summary."""
     found = both.rename(columns={"feature_a": "feature", "value_a": "value"})
+    for name in (f"{statistic}_{end}" for statistic in DIFFERENCE_OF for end in ("a", "b")):
+        statistic, _, end = name.partition("_")
+        found[name] = both.get(f"{statistic}_of_shared_{end}", both[name])
     for statistic, name in DIFFERENCE_OF.items():
-        found[name] = both[f"{statistic}_b"] - both[f"{statistic}_a"]
+        found[name] = found[f"{statistic}_b"] - found[f"{statistic}_a"]
         found[f"{name}_low"] = found[name] - np.array([each.below for each in errors[statistic]])
         found[f"{name}_high"] = found[name] + np.array([each.above for each in errors[statistic]])
     for end in ("_a", "_b"):

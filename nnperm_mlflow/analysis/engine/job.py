@@ -10,9 +10,10 @@ import numpy as np
 
 from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import Measure
-from nnperm_mlflow.analysis.perturbation.deal import Deal
-from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, step_orders
+from nnperm_mlflow.analysis.perturbation.deal import BATCH_ROWS, Deal
+from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS, ShuffleBlock, step_orders
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo, Shuffle
+from nnperm_mlflow.analysis.perturbation.sample import Sample
 from nnperm_mlflow.analysis.perturbation.strata import Strata
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.row_cache import row_bytes
@@ -59,6 +60,10 @@ class Job:
         Inputs of which the model takes no missing values; rows that hold some are left out.
     keeps_predictions : bool
         Give perturbed predictions on, beside the deviations.
+    in_batches : bool
+        Whether rows exchange values in batches, so that the first of these can be audited without the rest.
+    sample : Sample or None
+        Where not all rows are audited, which: `inputs`, `strata` and `clusters` are then those of these rows.
     """
 
     predictor: Predictor
@@ -76,6 +81,8 @@ class Job:
     skips_missing: bool = False
     void_inputs: frozenset[str] = frozenset()
     keeps_predictions: bool = False
+    in_batches: bool = False
+    sample: Sample | None = None
     _remembered: dict[tuple[object, ...], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     _deals: dict[tuple[object, ...], Deal] = field(default_factory=dict, repr=False, compare=False)
 
@@ -84,8 +91,33 @@ class Job:
         """Which rows exchange values with which; one for all jobs that share rows, seed, strata and clusters."""
         key = (self.inputs.n_rows, self.seed, id(self.strata), id(self.clusters), self.tests)
         if key not in self._deals:
-            self._deals[key] = Deal(self.inputs.n_rows, self.seed, self.strata, self.clusters, self.tests)
+            self._deals[key] = Deal(
+                self.inputs.n_rows,
+                self.seed,
+                self.strata,
+                self.clusters,
+                self.tests,
+                block_rows=BATCH_ROWS if self.in_batches else None,
+                chosen=None if self.sample is None else self.sample.blocks,
+            )
         return self._deals[key]
+
+    @property
+    def exchanging_rows(self) -> int:
+        """Most rows that exchange values among themselves, about."""
+        return min(self.inputs.n_rows, BATCH_ROWS if self.in_batches else SHUFFLE_BLOCK_ROWS)
+
+    def on_sample(self, sample: Sample, strata: Strata | None, clusters: np.ndarray | None) -> Job:
+        """Return the job of a sample of the rows, with their strata and clusters."""
+        return replace(
+            self,
+            inputs=self.inputs.take(sample.rows),
+            strata=strata,
+            clusters=clusters,
+            sample=sample,
+            _remembered={},
+            _deals={},
+        )
 
     def continued(self, repeats: int) -> Job:
         """Return the job of so many repeats more."""
@@ -110,7 +142,7 @@ class Job:
 
     def permutation(self, block: ShuffleBlock, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
         """Return the donors of a permutation test, by which a row may keep its value; see `Deal.permutation`."""
-        if self.strata is None or isinstance(perturbation, (Reorder, SetTo)):
+        if not self.deal.draws_others or isinstance(perturbation, (Reorder, SetTo)):
             return self.donors(block, perturbation, repeat)
         return self.deal.permutation(block, perturbation.feature, repeat)
 

@@ -68,6 +68,8 @@ class TableWriter:
         Numbers of the repeats that are written of each row.
     clusters : ndarray of shape (n_rows,), int64, or None
         All rows' clusters, for the column `CLUSTER`.
+    positions : ndarray of shape (n_rows,), int64, or None
+        Where the rows are some of the data, their positions there, for the column `row`.
     """
 
     def __init__(
@@ -80,11 +82,13 @@ class TableWriter:
         *,
         repeats: range = range(1),
         clusters: np.ndarray | None = None,
+        positions: np.ndarray | None = None,
     ) -> None:
         self._path = path
         self._partial = path.with_name(f"{path.name}.partial")
         self._row_ids = row_ids
         self._clusters = clusters
+        self._positions = positions
         self._columns = column_names(perturbations, baseline_names, has_clusters=clusters is not None)
         described = [
             {
@@ -137,7 +141,7 @@ class TableWriter:
         Parameters
         ----------
         rows : ndarray of shape (n_rows,), int64
-            Positions in the data.
+            Positions among all that are audited.
         repeat : int
         baseline : ndarray of shape (n_rows, n_baseline_names)
         deviations : ndarray of shape (n_perturbations, n_rows), float32
@@ -164,7 +168,7 @@ class TableWriter:
         if self._row_ids is not None:
             ids = [pa.array(_id_values(self._row_ids[rows]), type=self._schema.field("row_id").type)]
         arrays = [
-            pa.array(rows),
+            pa.array(rows if self._positions is None else self._positions[rows]),
             *ids,
             *([] if self._clusters is None else [pa.array(self._clusters[rows])]),
             pa.array(np.full(len(rows), repeat, dtype=np.int32)),

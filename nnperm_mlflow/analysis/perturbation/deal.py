@@ -67,6 +67,9 @@ class Deal:
     block_rows : int or None
         About how many rows a block has at most; None for the largest blocks. With `BATCH_ROWS` the first blocks are
         batches, to be audited before or without the rest.
+    chosen : tuple of ShuffleBlock or None
+        Blocks of a larger deal that are audited alone, as `sample.Sample` chooses them; strata and clusters are
+        those of their rows. None for all blocks.
     """
 
     n_rows: int
@@ -75,16 +78,22 @@ class Deal:
     clusters: np.ndarray | None = None
     tests: bool = False
     block_rows: int | None = None
+    chosen: tuple[ShuffleBlock, ...] | None = None
 
     @cached_property
     def sizes(self) -> list[int]:
         """Rows of each shuffle block, in the order of their numbers."""
+        if self.chosen is not None:
+            return [len(block.rows) for block in self.chosen]
         if self.is_plain:
             return shuffle_block_sizes(self.n_rows, self.block_rows)
         return np.bincount(self._numbers).tolist()
 
     def blocks(self) -> Iterator[ShuffleBlock]:
         """Yield the shuffle blocks: each row in exactly one, in ascending order; a single block holds all rows."""
+        if self.chosen is not None:
+            yield from self.chosen
+            return
         if self.is_plain:
             yield from shuffle_blocks(self.n_rows, self.seed, self.block_rows)
             return
@@ -136,8 +145,15 @@ class Deal:
         return np.zeros(len(block.rows), dtype=np.int64) if strata is None and self.block_rows is not None else strata
 
     @property
+    def draws_others(self) -> bool:
+        """Whether a row that keeps its value in a tested permutation receives another one beside it."""
+        return self.tests and (self.strata is not None or self.block_rows is not None)
+
+    @property
     def is_plain(self) -> bool:
         """Whether rows are dealt one by one or all lie in one block, as number and seed then tell."""
+        if self.chosen is not None:
+            return False
         return (self.strata is None and self.clusters is None) or self._least_blocks == 1
 
     @property

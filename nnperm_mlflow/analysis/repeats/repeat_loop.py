@@ -28,6 +28,7 @@ from nnperm_mlflow.analysis.statistics.order import MEAN, TOP, in_words
 from nnperm_mlflow.analysis.statistics.summary import summarize
 from nnperm_mlflow.analysis.statistics.summary_columns import SUMMARY_COLUMNS
 from nnperm_mlflow.analysis.statistics.tally import Tally
+from nnperm_mlflow.analysis.uncertainty.audited_rows import known_blocks
 from nnperm_mlflow.analysis.uncertainty.certainty import Certainties
 from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
 from nnperm_mlflow.basics.errors import name_list
@@ -90,7 +91,7 @@ def find(
     """
     told = {**(record or {}), **({} if job.deal.is_plain else {"shuffle_blocks": job.deal.sizes})}
     tally = Tally.empty(len(job.perturbations), job.measure.distance is None)
-    known = KnownBlocks.of(job.deal.blocks(), job.clusters)
+    known = known_blocks(job)
     marks = Marks(table.parent, job.inputs.n_rows if segmentations else known.n_rows)
     predictions = Predictions(table.parent) if job.keeps_predictions else None
     now = job if precision is None else replace(job, repeats=min(_FIRST_REPEATS, precision.most))
@@ -101,7 +102,14 @@ def find(
             parts.append(table.with_name(f"{table.name}.{len(parts)}"))
             names, repeats = job.measure.baseline_names, range(now.first_repeat, now.first_repeat + now.repeats)
             with TableWriter(
-                parts[-1], job.perturbations, names, row_ids, told, repeats=repeats, clusters=job.clusters
+                parts[-1],
+                job.perturbations,
+                names,
+                row_ids,
+                told,
+                repeats=repeats,
+                clusters=job.clusters,
+                positions=None if job.sample is None else job.sample.rows,
             ) as writer:
                 for result in reporting(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)

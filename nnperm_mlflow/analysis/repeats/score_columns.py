@@ -64,7 +64,7 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
         repeats = 1 if isinstance(perturbation, SetTo) else done.repeats  # a set value is the same in all
         perturbed = islice(found.predictions.of(number), repeats)
         donors = _donors(perturbation, done, blocks)
-        untouched = None if done.strata is None or not p_values else _untouched(perturbation, done, blocks)
+        untouched = None if not done.deal.draws_others else _untouched(perturbation, done, blocks)
         try:
             drops[perturbation.name] = score_drops(scores, before, perturbed, donors, untouched)
         except ConfigError as error:

@@ -49,6 +49,10 @@ class Scores:
         self._stand_ins = stand_ins or {}
         self._told: set[str] = set()
 
+    def take(self, rows: np.ndarray) -> Scores:
+        """Return the scorers with the labels of some rows."""
+        return Scores({name: (score, labels[rows]) for name, (score, labels) in self._scorers.items()}, self._stand_ins)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the scorers, as asked for."""

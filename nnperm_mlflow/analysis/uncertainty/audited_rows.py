@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+import nnperm_mlflow.analysis.perturbation.donors as shuffling
 from nnperm_mlflow.analysis.engine.deviation import Measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.table import TableReader
@@ -17,8 +18,13 @@ def dependence_of(job: Job, known: KnownBlocks, number: int) -> KnownDependence:
     return known.dependence(
         lambda block, repeat: job.donors(block, perturbation, repeat),
         range(job.repeats),
-        lambda block: job.deal.strata_of(block, perturbation.feature),
+        lambda block: None if job.strata is None else job.strata.of(perturbation.feature, block.rows),
     )
+
+
+def known_blocks(job: Job) -> KnownBlocks:
+    """Return the blocks on which the variances of a job are found; of batches as many as one large block has rows."""
+    return KnownBlocks.of(job.deal.blocks(), job.clusters, shuffling.SHUFFLE_BLOCK_ROWS if job.in_batches else 0)
 
 
 def span_of(measure: Measure, table: TableReader) -> float:

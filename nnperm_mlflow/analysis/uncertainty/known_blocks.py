@@ -37,7 +37,7 @@ class KnownBlocks:
     clusters: np.ndarray | None
 
     @classmethod
-    def of(cls, dealt: Iterable[ShuffleBlock], clusters: np.ndarray | None) -> KnownBlocks:
+    def of(cls, dealt: Iterable[ShuffleBlock], clusters: np.ndarray | None, most_rows: int = 0) -> KnownBlocks:
         """Choose the first block, or with clusters as many as hold 1,000 of them, or all.
 
         Parameters
@@ -46,18 +46,23 @@ class KnownBlocks:
             All shuffle blocks, in their order.
         clusters : ndarray of shape (n_rows,), int64, or None
             Number of each row's cluster.
+        most_rows : int
+            Of small blocks as many more are taken as have no more rows than that in all.
         """
         blocks: list[ShuffleBlock] = []
-        seen = np.empty(0, dtype=np.int64)
+        seen, n_rows = np.empty(0, dtype=np.int64), 0
         for block in dealt:
             blocks.append(block)
-            if clusters is None:
-                return cls(tuple(blocks), None)
-            seen = np.union1d(seen, clusters[block.rows])
-            if len(seen) >= ENOUGH_CLUSTERS:
+            n_rows += len(block.rows)
+            if clusters is not None:
+                seen = np.union1d(seen, clusters[block.rows])
+            is_enough = clusters is None or len(seen) >= ENOUGH_CLUSTERS
+            if is_enough and n_rows + len(block.rows) > most_rows:
                 break
+        if clusters is None:
+            return cls(tuple(blocks), None)
         rows = np.concatenate([block.rows for block in blocks])
-        return cls(tuple(blocks), None if clusters is None else np.searchsorted(seen, clusters[rows]))
+        return cls(tuple(blocks), np.searchsorted(seen, clusters[rows]))
 
     @property
     def n_rows(self) -> int:
@@ -79,8 +84,11 @@ class KnownBlocks:
         """
         drawn = (self._joined([draw(block, repeat) for block in self.blocks]) for repeat in repeats)
         donors = [positions for positions in drawn if positions is not None]
-        strata = strata_of(self.blocks[0]) if donors and self.clusters is None else None
-        return Exchange(donors or None, self.clusters) if strata is None else StratifiedExchange(donors, strata)
+        strata = [strata_of(block) for block in self.blocks] if donors and self.clusters is None else []
+        numbers = [each for each in strata if each is not None]  # a feature has strata in all blocks, or in none
+        if not numbers:
+            return Exchange(donors or None, self.clusters)
+        return StratifiedExchange(donors, np.concatenate(numbers))
 
     def _joined(self, donors: list[np.ndarray | None]) -> np.ndarray | None:
         """Return the positions of donors among the rows of all blocks, from those in each."""

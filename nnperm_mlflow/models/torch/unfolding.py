@@ -56,10 +56,11 @@ def unfold(program: Program, rows: Sequence[torch.Tensor]) -> Unfolded | None:
     dependent = input_dependent(program)
     if calls is None or is_by_chance(program) or any(_checks_values(call, dependent) for call in calls):
         return None
+    calls = needed_for(calls, program.outputs)
     shapes = {name: tuple(it.shape[1:]) for name, it in zip(program.inputs, rows, strict=True)}
+    free = FreeValues(program, list(shapes.values()), calls)
     calls, pieces = split_columns(calls, shapes, program.outputs)
     calls = needed_for(calls, program.outputs)
-    free = FreeValues(program, list(shapes.values()), calls)
     values: dict[str, Any] = dict(free.for_rows(len(rows[0])))
     for name, it in zip(program.inputs, rows, strict=True):
         cut = {piece.name: it[:, piece.start : piece.stop] for piece in pieces.get(name, ())}

@@ -128,7 +128,7 @@ def test_only_the_steps_from_the_window_on_are_run(monkeypatch):
     changes = [change for change in changes_of(base) if change.inputs == ("history",)][:3]  # windows of 4 of 12 steps
     list(block.predict(iter(changes)))
     steps = [shape[1] for shape in asked]
-    assert steps == [4, 8, 8, 4, 4, 4]  # for each window: up to its edge, the rows as they are, the rows as changed
+    assert sorted(steps) == [4, 4, 4, 4, 8, 8]  # for each window: up to its edge, the rows as they are and as changed
 
 
 def test_a_tail_that_gives_other_numbers_is_not_used(monkeypatch):

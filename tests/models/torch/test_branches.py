@@ -140,6 +140,32 @@ def test_outputs_of_a_dict_have_its_names_and_say_what_they_are(fitted):
     ]
 
 
+class Measuring(nn.Module):
+    """Begins with a state as wide as what a picked column became."""
+
+    def __init__(self):
+        super().__init__()
+        self.group, self.cell, self.last = nn.Embedding(6, 4), nn.GRUCell(3, 4), nn.Linear(8, 1)
+
+    def forward(self, codes, history):
+        grouped = self.group(codes[:, 2])
+        state = torch.zeros_like(grouped)
+        for step in range(2):
+            state = self.cell(history[:, step], state)
+        return self.last(torch.cat([grouped, state.view_as(grouped)], dim=1))
+
+
+def test_a_state_that_is_shaped_by_a_picked_column_does_not_depend_on_it():
+    names, data = ["codes", "history"], rows(64)
+    own = {name: data[name] for name in names}
+    module = made(Measuring)
+    fitted = predictor_of(module, names, own).fitted(own)
+    assert fitted.shares["codes"] < 0.3
+    change = Change((Slot("codes", (2,)),), (own["codes"][::-1, 2].copy(),))
+    found = next(fitted.begin([own])[0].predict([change]))
+    assert np.array_equal(found, given_to(module, names, {**own, **change.on(own)}))
+
+
 class Beside(nn.Module):
     """A network whose rows mix: it normalises over the rows of a call, as in training."""
 
