@@ -150,7 +150,13 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
         another file, or a needed package is missing.
     """
     refuse_other_flavour(files, reference)
-    flavour = next(flavour for flavour in _FLAVOURS if flavour.serves(files.mlmodel["flavors"]))
+    fitting = [flavour for flavour in _FLAVOURS if flavour.serves(files.mlmodel["flavors"])]
+    if len(fitting) > 2:  # the last is of whatever is left
+        raise ModelError(
+            f"the MLmodel file of {reference} has several flavours ({name_list(files.mlmodel['flavors'])}), each of "
+            "which may be what is served. Log each model in a directory of its own."
+        )
+    flavour = fitting[0]
     try:
         return flavour.load(files, reference, trust_model)
     except ImportError as error:

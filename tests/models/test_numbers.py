@@ -196,6 +196,11 @@ def test_rows_that_mix_show_in_every_other_row(function, mixes, values):
     assert rows_mix(Calling(function), {"x": values}) == mixes
 
 
+def test_rows_that_mix_with_the_first_alone_show():
+    assert rows_mix(Calling(lambda x: x - x[0]), {"x": np.arange(64.0)})
+    assert rows_mix(Calling(lambda x: x - x[0]), {"x": np.arange(2.0)})
+
+
 # Classes
 
 

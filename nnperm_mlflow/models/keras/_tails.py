@@ -193,4 +193,4 @@ def _is_of_a_mask(step: KerasStep) -> bool:
 
 def _is_elementwise(activation: Any) -> bool:  # noqa: ANN401
     """Tell whether an activation is one of Keras's own: it looks at one number, or at one step's channels."""
-    return getattr(keras.activations, activation.__name__, None) is activation
+    return getattr(keras.activations, getattr(activation, "__name__", ""), None) is activation

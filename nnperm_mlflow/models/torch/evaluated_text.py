@@ -54,7 +54,10 @@ def check_evaluated_text(program: Mapping[str, Any]) -> None:
     ------
     ForeignPartError
     """
-    for guard in program.get("guards_code") or []:
+    guards = program.get("guards_code") or []
+    if not isinstance(guards, list):
+        raise ForeignPartError("says in an unknown form what it guards")
+    for guard in guards:
         _check_expression(guard, _GUARD_NAMES, "a guard")
     for key, value in _pairs(program):
         if key == "expr_str":

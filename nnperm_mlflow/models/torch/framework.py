@@ -90,6 +90,7 @@ class TorchJointSteps:
         self.frontier = graph.frontier(inputs.values())
         self._borders = {name: graph.border(key) for name, key in inputs.items()}
         self._n_outputs = len(graph.outputs)
+        self._coarse = {key for key, (_, dtype) in graph.shapes.items() if dtype == str(torch.bfloat16)}
         self._run = _Run(graph.joint_steps(inputs.values()), [str(key) for key in (*graph.outputs, *keeps)], free)
 
     def __call__(self, borders: Mapping[str, Border], frontier: Sequence[Packed]) -> tuple[list[Any], list[Packed]]:
@@ -97,8 +98,15 @@ class TorchJointSteps:
         given = [*zip(self.frontier, frontier, strict=True)]
         for name, keys in self._borders.items():
             given += zip(keys, borders[name], strict=True)
-        found = self._run({str(key): _as_tensor(part) for key, (part,) in given})
+        found = self._run({str(key): self._as_tensor(key, part) for key, (part,) in given})
         return found[: self._n_outputs], [[part] for part in found[self._n_outputs :]]
+
+    def _as_tensor(self, key: Key, part: Any) -> torch.Tensor:  # noqa: ANN401
+        """Return a tensor, or what came from donors as an array, as the steps take it."""
+        if isinstance(part, torch.Tensor):
+            return part
+        tensor = torch.from_numpy(part)
+        return tensor.view(torch.bfloat16) if key in self._coarse else tensor
 
 
 class TorchFramework:
@@ -155,8 +163,9 @@ class TorchFramework:
         return guarded(lambda: [torch.cat([part] * copies) for part in each]) if copies > 1 else each
 
     def as_array(self, part: Any) -> np.ndarray:  # noqa: ANN401
-        """Return a tensor as an array."""
-        return as_array(part)
+        """Return a tensor as an array, of which rows are moved; of bfloat16, which NumPy does not know, the bits."""
+        is_coarse = isinstance(part, torch.Tensor) and part.dtype == torch.bfloat16
+        return as_array(part.view(torch.int16) if is_coarse else part)
 
     def n_bytes(self, part: torch.Tensor) -> int:
         """Return the memory of a tensor."""
@@ -169,7 +178,3 @@ class TorchFramework:
 
 def _torch_type(spec: InputSpec) -> torch.dtype:
     return torch.from_numpy(np.empty(0, dtype=spec.dtype)).dtype
-
-
-def _as_tensor(part: Any) -> torch.Tensor:  # noqa: ANN401 - a tensor, or an array that came from donors
-    return part if isinstance(part, torch.Tensor) else torch.from_numpy(part)

@@ -12,6 +12,7 @@ import torch
 from nnperm_mlflow.models.torch.archive import ForeignPartError, read_archive
 from nnperm_mlflow.models.torch.evaluated_text import check_evaluated_text
 from nnperm_mlflow.models.torch.network import Network
+from nnperm_mlflow.models.torch.operators import find_operator
 from nnperm_mlflow.models.torch.program import read_program
 from tests.support.torch_networks import Article, exported, made, members, packed, predicted, rows
 
@@ -287,3 +288,25 @@ def test_tied_weights_share_their_memory():
     memory = {it.untyped_storage().data_ptr() for it in program.constants.values() if it.dim() == 2}
     assert len(memory) == 1
     assert np.array_equal(Network(program)([torch.from_numpy(data)])[0].numpy(), predicted(network, data))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.ops.aten.add.__setattr__",
+        "torch.ops.aten.add.__class__",
+        "torch.ops.aten.add.overloads",
+        "torch.ops.aten.add_.op",
+        "torch.ops.aten.add._op",
+        "torch.ops.aten.add.nothing",
+    ],
+)
+def test_what_an_operator_has_beside_its_overloads_is_none(target):
+    """Some of it changes the operator for the whole process."""
+    assert find_operator("torch.ops.aten.add.Tensor") is torch.ops.aten.add.Tensor
+    assert find_operator(target) is None
+
+
+def test_guards_that_are_no_list_are_told_in_words(archive):
+    with pytest.raises(ForeignPartError, match="unknown form what it guards"):
+        program_of(changed(archive, GRAPH, lambda program: program.update(guards_code=5)))

@@ -242,3 +242,34 @@ def test_predicting_leaves_gradients_of_the_process_as_they_are(fitted):
     made_of[OneTensor][1].begin([{"row": data["row"]}])
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
+
+
+class Coarse(nn.Module):
+    """Computes in bfloat16, which NumPy does not know, and joins its inputs so."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.codes = nn.Linear(5, 1).bfloat16(), nn.Embedding(6, 1)
+        self.last = nn.Linear(2, 1).bfloat16()
+
+    def forward(self, numbers, codes):
+        own = self.one(numbers.bfloat16())
+        joined = own + self.codes(codes[:, 0])
+        return joined + self.last(torch.cat([own, self.codes(codes[:, 1]).bfloat16()], 1)).float()
+
+
+def test_what_comes_from_donors_keeps_its_type():
+    """A row that receives its own values predicts what it did before."""
+    data = rows(N_ROWS)
+    module, names = made(Coarse), ("numbers", "codes")
+    given = {name: data[name] for name in names}
+    branches = predictor_of(module, names, given).fitted({name: it[:64] for name, it in given.items()})
+    assert branches.reuses
+    block = branches.begin([given])[0]
+    donors = np.random.default_rng(0).permutation(N_ROWS)
+    for slot in (Slot("codes", (0,)), Slot("codes", (1,)), Slot("numbers")):
+        values = data[slot.input][(donors, *slot.index)].copy()
+        (found,) = block.predict([Change((slot,), (values,), donors)])
+        changed = data[slot.input].copy()
+        changed[(slice(None), *slot.index)] = values
+        assert np.array_equal(found, given_to(module, names, {**given, slot.input: changed})), slot
