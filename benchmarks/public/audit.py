@@ -1,7 +1,7 @@
 """Audits networks that nobody here designed, beside a plain loop of their own framework.
 
     pip install -e ".[cpu,torch,onnx]" -r benchmarks/public/requirements.txt      # into an environment of its own
-    python benchmarks/public/audit.py [NAME ...] --rows 500
+    python -m benchmarks.public.audit [NAME ...] --rows 500
 
 The plain loop calls the network itself, as a whole, once for each feature, with the very rows that the audit used. What
 is told: whether it needed trust, how many deviations are the same to the last bit, the largest difference as a share of
@@ -25,9 +25,9 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 import mlflow
 import numpy as np
 import pandas as pd
-from networks import NETWORKS, Arrays, Public
 
 import nnperm_mlflow
+from benchmarks.public.networks import NETWORKS, Arrays, Public
 from nnperm_mlflow.analysis.perturbation.donors import donor_positions, shuffle_blocks
 
 HEAD = ("network", "trust", "reuse", "features", "identical", "largest difference", "audit, s", "loop, s")
@@ -68,6 +68,11 @@ def audited(made: Public, folder: Path) -> Audited:
         table = pd.read_parquet(folder / "audit" / "deviations.parquet")
         reuse = run.data.metrics.get("nnperm/reuse", 0.0)
         return Audited(table, trusted, f"{reuse:.0%}", seconds)
+
+
+def features_of(table: pd.DataFrame) -> list[str]:
+    """Return the features of a deviation table."""
+    return [column for column in table if column not in ("row", "row_id", "repeat", "baseline")]
 
 
 def by_hand(made: Public, features: list[str]) -> tuple[dict[str, np.ndarray], float]:
@@ -111,19 +116,31 @@ def main() -> None:
             mlflow.set_experiment("public")
             made = NETWORKS[name](asked.rows)
             found = audited(made, Path(folder))
-            known = ("row", "row_id", "repeat", "baseline")
-            expected, own_seconds = by_hand(made, [column for column in found.table if column not in known])
+            expected, own_seconds = by_hand(made, features_of(found.table))
             print(told(name, found, expected, own_seconds), flush=True)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far deviations are those of the plain loop: the share that is the same, and the largest difference."""
+
+    identical: float
+    largest: float
+
+
+def agreement(table: pd.DataFrame, expected: dict[str, np.ndarray]) -> Agreement:
+    """Hold a deviation table against deviations made by hand; the largest difference as a share of the largest."""
+    ordered = table.sort_values("row")
+    found = np.stack([ordered[feature].to_numpy(np.float64) for feature in expected], axis=1)
+    wanted = np.stack([*expected.values()], axis=1)
+    same = (found == wanted.astype(np.float32)).mean()
+    return Agreement(float(same), float(np.abs(found - wanted).max() / wanted.max()))
 
 
 def told(name: str, found: Audited, expected: dict[str, np.ndarray], own_seconds: float) -> str:
     """Return a line of the table."""
-    table = found.table.sort_values("row")
-    deviations = np.stack([table[feature].to_numpy(np.float64) for feature in expected], axis=1)
-    wanted = np.stack([*expected.values()], axis=1)
-    same = (deviations == wanted.astype(np.float32)).mean()
-    largest = np.abs(deviations - wanted).max() / wanted.max()
-    numbers = (f"{same:.2%}", f"{largest:.1e}", f"{found.seconds:.1f}", f"{own_seconds:.1f}")
+    agreed = agreement(found.table, expected)
+    numbers = (f"{agreed.identical:.2%}", f"{agreed.largest:.1e}", f"{found.seconds:.1f}", f"{own_seconds:.1f}")
     cells = (name, "needed" if found.trusted else "none", found.reuse, str(len(expected)), *numbers)
     return f"| {' | '.join(cells)} |"
 

@@ -25,6 +25,14 @@ from nnperm_mlflow.models.torch.tensors import numpy_type
 logger = logging.getLogger(__name__)
 
 _ARCHIVE, _PICKLE = "model.pt2", "model.pth"
+_WHY_ONE = (
+    "torch.export fixes a length of one: log it again with an input_example of two or more rows (and a signature whose "
+    "first axis is -1)."
+)
+_WHY_SEVERAL = (
+    "Either its signature says so (its first axis has to be -1), or its own code makes a number of how many rows there "
+    "are, which torch.export then fixes: log such a network with serialization_format='pickle'."
+)
 
 
 def load_pytorch(files: ModelFiles, reference: ModelReference, trust_model: bool) -> Predictor:
@@ -121,8 +129,7 @@ def _specs(program: Program, files: ModelFiles, reference: ModelReference) -> li
         if isinstance(rows, int):
             raise ModelError(
                 f"the network of {reference} takes exactly {rows} row(s) as '{name}': so many had the example that it "
-                "was logged with, and torch.export fixes a length of one. Log it again with an input_example of two "
-                "or more rows (and a signature whose first axis is -1)."
+                f"was logged with. {_WHY_ONE if rows == 1 else _WHY_SEVERAL}"
             )
         shape = tuple(length if isinstance(length, int) else None for length in lengths)
         specs.append(InputSpec(name, shape, numpy_type(program.types[own])))
