@@ -41,7 +41,8 @@ _STATISTICS = [
 ]  # fmt: skip
 _OF_VERSION = ["version", "run_id", "unit", "verdict", "basis", "differs"]
 _GROUND = {"data": "data_digest", "unit": "unit", "seed": "seed"}  # parameters that tell of what they are called
-_OF_MEDIANS = ("within", "output", "missing", "predict")  # settings on which a median depends, whatever else is audited
+_OF_MEDIANS = ("within", "output", "missing", "predict", "donors")
+"""Settings on which a median depends, whatever else is audited."""
 
 
 @dataclass(frozen=True)
@@ -250,9 +251,9 @@ def _ground(record: AuditRecord) -> dict[str, str]:
     """Return what two audits must have in common for their medians to be compared."""
     ground = {name: record.params.get(key, "") for name, key in _GROUND.items()}
     try:
-        asked = record.config.disturbance()
+        asked = record.disturbance
     except AuditError as error:
         record.files.ask_server()
         logger.warning("%s is compared with no other: %s", record, error)
         return {**ground, "configuration": record.run_id}
-    return {**ground, "configuration": json.dumps([{key: asked[key] for key in _OF_MEDIANS}, record.donors])}
+    return {**ground, "configuration": json.dumps({key: asked[key] for key in _OF_MEDIANS})}

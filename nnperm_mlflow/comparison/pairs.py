@@ -95,7 +95,7 @@ def find_pair(
         complete = _alike_by_config if paired else _each_by_config
         pair = complete(archive, uris, audits, config, audit_now)
     first, second = pair
-    functions = [record.config.analysis.predict or "what MLflow serves" for record in pair]
+    functions = [record.function or "what MLflow serves" for record in pair]
     if functions[0] != functions[1]:
         raise EvidenceError(
             f"{first} tells deviations of {functions[0]}, {second} those of {functions[1]}, which are not compared. "
@@ -196,6 +196,9 @@ def _made_so(audits: Iterable[AuditRecord], config: AuditConfig, data_digest: st
     """Return the newest audit that was made by a configuration; of the unit it need not know."""
     for record in audits:
         repeats = record.repeats if config.analysis.repeats == "auto" else config.analysis.repeats
-        if not Basis(data_digest, repeats, record.unit, config.disturbance()).differences(record.basis):
+        disturbance = config.disturbance()
+        if record.config.analysis.predict == config.analysis.predict:  # then it calls what the audit called
+            disturbance["predict"] = record.function
+        if not Basis(data_digest, repeats, record.unit, disturbance).differences(record.basis):
             return record
     return None

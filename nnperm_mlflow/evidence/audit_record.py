@@ -225,6 +225,12 @@ class AuditRecord:
         return None if told is None else str(told)
 
     @property
+    def function(self) -> str | None:
+        """Function whose predictions were followed, whether it was asked for or served; None for plain `predict`."""
+        called = self.config.analysis.predict or self.predicted_by
+        return None if called == "predict" else called
+
+    @property
     def served_digest(self) -> str | None:
         """sha256 of those of the model's files that are served; None where the audit was made before it was told."""
         return self.params.get(SERVED_DIGEST)
@@ -238,8 +244,12 @@ class AuditRecord:
     @property
     def basis(self) -> Basis:
         """What the audit must have in common with another to be compared with it row by row."""
-        disturbance = {**self.config.disturbance(), "donors": self.donors}
-        return Basis(self.param("data_digest"), self.repeats, self.unit, disturbance)
+        return Basis(self.param("data_digest"), self.repeats, self.unit, self.disturbance)
+
+    @property
+    def disturbance(self) -> dict[str, object]:
+        """The settings on which donors, values and predictions depend, as they were found to be."""
+        return {**self.config.disturbance(), "donors": self.donors, "predict": self.function}
 
     @property
     def donors(self) -> str | None:

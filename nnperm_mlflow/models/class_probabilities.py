@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import NoSuchFunctionError, name_list
@@ -19,23 +20,34 @@ _FLAVOURS = ("sklearn", "xgboost", "lightgbm", "catboost")
 
 
 class ClassProbabilities:
-    """What a classifier gives for the rows of a table: the probability of each class, under its label.
+    """What a classifier gives for the rows of a table: the probability of each class, under its name.
+
+    One of several labels, any of which a row may bear, gives the probability of each as `label <number>`.
 
     Parameters
     ----------
     classifier : object
-        With `predict_proba`, and with the labels as `classes_`.
+        With `predict_proba`, and with the classes as `classes_`.
     """
 
     def __init__(self, classifier: Any) -> None:  # noqa: ANN401 - of whatever library
         self._classifier = classifier
+        self._has_labels: bool | None = None
 
     def predict(self, data: Any) -> pd.DataFrame | dict[str, Any]:  # noqa: ANN401 - whatever the classifier takes
         """Return a column for each class; of several outcomes at once, the probabilities of each by its position."""
-        predicted, labels = self._classifier.predict_proba(data), self._classifier.classes_
+        predicted = self._classifier.predict_proba(data)
         if isinstance(predicted, list):
             return {str(position): of_one for position, of_one in enumerate(predicted)}
-        return pd.DataFrame(predicted, columns=[str(label) for label in labels])
+        if self._has_labels is None:
+            self._has_labels = self._decides_each(data[:1], predicted.shape[1])
+        if self._has_labels:
+            return pd.DataFrame(predicted, columns=[f"label {number}" for number in range(predicted.shape[1])])
+        return pd.DataFrame(predicted, columns=[str(label) for label in self._classifier.classes_])
+
+    def _decides_each(self, row: Any, n_probabilities: int) -> bool:  # noqa: ANN401 - whatever the classifier takes
+        """Tell whether the classifier decides for each probability by itself: `classes_` is the same for both kinds."""
+        return n_probabilities > 1 and np.shape(self._classifier.predict(row)) == (1, n_probabilities)
 
 
 def has_classifiers(flavours: Mapping[str, Any]) -> bool:
@@ -51,9 +63,13 @@ def serves_labels(flavours: Mapping[str, Any]) -> bool:
 
 
 def function_of(files: ModelFiles) -> str | None:
-    """Return which function of a model is audited: the one that was asked for, or that MLflow says it serves."""
+    """Return which function of a model is audited: the one that was asked for, or that MLflow says it serves.
+
+    A model of scikit-learn alone says it: what stands there of another is read by nobody.
+    """
     served = files.mlmodel["flavors"].get("python_function")
-    told = served.get("predict_fn") if isinstance(served, dict) else None
+    is_read = isinstance(served, dict) and served.get("loader_module") == "mlflow.sklearn"
+    told = served.get("predict_fn") if is_read else None
     return files.asks_for or (None if told is None else str(told))
 
 

@@ -6,19 +6,21 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xgboost
 import yaml
 from mlflow.models import infer_signature
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neural_network import MLPClassifier
 
 from nnperm_mlflow import audit, compare, propose, write_config
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions
 from nnperm_mlflow.basics.audit_files import CARD_FILE
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, NoSuchFunctionError, PredictionError
 from nnperm_mlflow.config.audit_config import AuditConfig, parse_config
-from tests.support.stored import by_column, load, predicted
+from tests.support.stored import by_column, change_mlmodel, load, predicted
 
 N_ROWS = 150
 RNG = np.random.default_rng(5)
@@ -101,6 +103,32 @@ def test_the_probabilities_of_several_outcomes_are_told_apart_by_position(tmp_pa
     found = predicted(predictor.fitted(by_column(TABLE)), by_column(TABLE))
     np.testing.assert_array_equal(found, np.concatenate(model.predict_proba(TABLE), axis=1))
     assert predictor.outputs.names == ("0_0", "0_1", "0_2", "1_0", "1_1")
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("flavour", ["xgboost", "sklearn"])
+def test_labels_that_a_row_may_bear_together_are_called_labels(tmp_path, flavour, n_labels):
+    """Not classes of which one is right, though `classes_` numbers two of them the same way."""
+    model = xgboost.XGBClassifier(n_estimators=3) if flavour == "xgboost" else MLPClassifier((3,), random_state=0)
+    model.fit(TABLE, np.column_stack([KINDS > 0, KINDS > 1, KINDS == 1])[:, :n_labels].astype(int))
+    more = {"serialization_format": "cloudpickle"} if flavour == "sklearn" else {}
+    predictor = load(saved(tmp_path / "model", flavour, model, **more), trust_model=True, asks_for="predict_proba")
+    predictor = predictor.fitted(by_column(TABLE))
+    np.testing.assert_array_equal(predicted(predictor, by_column(TABLE)), model.predict_proba(TABLE))
+    assert predictor.outputs.names == ("label 0", "label 1", "label 2")[:n_labels]
+
+
+def test_a_function_that_nobody_reads_is_not_told(tmp_path, tracked):
+    """Of a network the forward pass is audited, whatever function stands beside it."""
+    rows = TABLE.to_numpy("float32")
+    path = tmp_path / "model"
+    mlflow.pytorch.save_model(
+        torch.nn.Linear(2, 1), str(path), input_example=rows[:4], signature=infer_signature(rows, rows[:, :1]),
+        pip_requirements=[],
+    )  # fmt: skip
+    change_mlmodel(path, lambda told: told["flavors"]["python_function"].update(predict_fn="predict_proba"))
+    result = audit({}, model_uri=str(path), data={"num_input": rows}, trust_model=True, isolate=False)
+    assert "predicted_by" not in tracked.get_run(result.run_id).data.params
 
 
 # What has no probabilities
@@ -204,3 +232,19 @@ def test_audits_by_different_functions_are_not_compared(version, tracked):
         compare(version, "models:/payers/2")
     with pytest.raises(EvidenceError, match="of predict_proba, run .* those of what MLflow serves, which are not comp"):
         compare(version, "models:/payers/2", paired=False)
+
+
+def test_a_function_is_the_same_whether_it_is_asked_for_or_served(store, tracked):
+    """One model, logged in two ways, has no difference row by row."""
+    mlflow.set_tracking_uri(store)
+    model = LogisticRegression().fit(TABLE, KINDS // 2)
+    for more in ({}, {"pyfunc_predict_fn": "predict_proba"}):
+        with mlflow.start_run():
+            mlflow.sklearn.log_model(
+                model, name="served", registered_model_name="served", signature=infer_signature(TABLE, np.ones(2)),
+                pip_requirements=["scikit-learn"], **more,
+            )  # fmt: skip
+    first, second = "models:/served/1", "models:/served/2"
+    audit({"analysis": {"predict": "predict_proba", "output": 1}}, model_uri=first, data=TABLE)
+    audit({"analysis": {"output": 1}}, model_uri=second, data=TABLE)
+    np.testing.assert_allclose(compare(first, second).table["difference"], 0, atol=1e-12)

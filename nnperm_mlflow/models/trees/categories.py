@@ -13,7 +13,7 @@ from nnperm_mlflow.inputs.specs import Domain, InputSpec
 from nnperm_mlflow.models.trees.readers import Categories, Table, TreeModel
 
 
-def categories_by_column(model: TreeModel, specs: Sequence[InputSpec]) -> dict[str, Sequence[Any]]:
+def categories_by_column(model: TreeModel, specs: Sequence[InputSpec]) -> dict[str, Sequence[Any]] | None:
     """Return the categories of each column that has some, by its name in the signature.
 
     Parameters
@@ -21,7 +21,14 @@ def categories_by_column(model: TreeModel, specs: Sequence[InputSpec]) -> dict[s
     model : TreeModel
     specs : sequence of InputSpec
         Of the signature, in the order of the model's features.
+
+    Returns
+    -------
+    dict of str to sequence, or None
+        None where it is not certain which columns have some.
     """
+    if model.unplaced is not None:
+        return model.unplaced.by_column(specs) if specs[0].is_column else {}
     by_name = dict(zip(model.names, specs, strict=False))
     return {by_name[name].name: known for name, known in model.categories.items() if name in by_name}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from nnperm_mlflow.basics.errors import ModelError, name_list
 from nnperm_mlflow.inputs.specs import InputSpec
@@ -41,7 +42,8 @@ def load_trees(files: ModelFiles, reference: ModelReference, trust_model: bool) 
     NoSuchFunctionError
         If it is asked for probabilities, and is no classifier.
     ModelError
-        If it has no signature, its columns are not the file's features, or the file cannot be read.
+        If it has no signature, its columns are not the file's features, it is not certain which of them are
+        categories, or the file cannot be read.
     """
     file = tree_file(files.path, files.mlmodel)
     if file is None:
@@ -51,7 +53,7 @@ def load_trees(files: ModelFiles, reference: ModelReference, trust_model: bool) 
         raise refuse_untrusted(reference, f"it lies in {what_is_read(files.path, files.mlmodel)}")
     model = _read(file, reference)
     _refuse_other_features(model, specs, file, reference)
-    categories = categories_by_column(model, specs)
+    categories = _certain_categories(model, specs, file, reference)
     specs = with_domains(specs, categories, f"the file of {file.flavour}")
     called = as_asked(model.estimator, model, files, reference)
     served, advice = Categorizing(called.predict, categories), advice_for(model.estimator)
@@ -95,6 +97,25 @@ def _refuse_other_features(
             f"{reference} has {model.n_features} features, as {file.path.name} says, and its signature has {told}. Log "
             "it again with infer_signature(X, ...) of what it was fitted to."
         )
+
+
+def _certain_categories(
+    model: TreeModel, specs: Sequence[InputSpec], file: TreeFile, reference: ModelReference
+) -> dict[str, Sequence[Any]]:
+    """Return the categories of each column that has some, or refuse a model of which these columns are not certain.
+
+    Raises
+    ------
+    ModelError
+    """
+    categories = categories_by_column(model, specs)
+    if categories is None:
+        raise ModelError(
+            f"{reference} was fitted to categories of pandas, and neither {file.path.name} nor the signature says for "
+            "certain which columns they are. Log it again fitted to categories of text, with infer_signature(X, ...) "
+            "of that table, or fitted to their codes and no categories of pandas."
+        )
+    return categories
 
 
 def _are_same(columns: Sequence[str], names: Sequence[str], flavour: str) -> bool:

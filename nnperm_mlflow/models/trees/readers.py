@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.models.formats import TreeFile
+from nnperm_mlflow.models.trees.unplaced_categories import Range, UnplacedCategories
 
 _OWN_NAME = re.compile(r"(Column_)?\d+")
 """How LightGBM and CatBoost call features of an array."""
+_NO_CODE = -1  # stands for what is missing among the values of a categorical feature, whether anything is or not
 
 Table = pd.DataFrame | np.ndarray
 Categories = Mapping[str, Sequence[Any]]
@@ -35,6 +37,8 @@ class TreeModel:
     n_features : int
     categories : mapping of str to sequence
         Of the features that are to come as categories of pandas.
+    unplaced : UnplacedCategories or None
+        Where the file holds categories in their order only, and does not say of which features.
     """
 
     estimator: Any
@@ -42,6 +46,7 @@ class TreeModel:
     names: tuple[str, ...]
     n_features: int
     categories: Categories = field(default_factory=dict)
+    unplaced: UnplacedCategories | None = None
 
 
 def read_trees(file: TreeFile) -> TreeModel:
@@ -100,15 +105,20 @@ def _read_lightgbm(file: TreeFile) -> TreeModel:
 
     booster = lightgbm.Booster(model_file=str(file.path))
     names = booster.feature_name()
-    places, categories = booster.params.get("categorical_feature") or [], booster.pandas_categorical or []
-    has_all = len(places) == len(categories)
-    return TreeModel(
-        booster,
-        booster.predict,
-        _given_names(names),
-        len(names),
-        {names[place]: known for place, known in zip(places, categories, strict=True)} if has_all else {},
-    )
+    known = booster.pandas_categorical or []
+    unplaced = UnplacedCategories(known, _ranges_of(booster, names)) if known else None
+    return TreeModel(booster, booster.predict, _given_names(names), len(names), unplaced=unplaced)
+
+
+def _ranges_of(booster: Any, names: Sequence[str]) -> list[Range | None]:  # noqa: ANN401 - LightGBM has no types for it
+    """Return within what the values of each feature lay; None of a feature that no tree could use."""
+    infos = booster.dump_model(num_iteration=1)["feature_infos"]
+    return [_range_of(infos[name]) if name in infos else None for name in names]
+
+
+def _range_of(info: Mapping[str, Any]) -> Range:
+    codes = [code for code in info["values"] if code != _NO_CODE]
+    return (min(codes), max(codes)) if codes else (info["min_value"], info["max_value"])
 
 
 def _read_catboost(file: TreeFile) -> TreeModel:

@@ -145,6 +145,65 @@ def test_numbers_are_none_of_the_categories_that_are_text(tmp_path):
     assert [domain.known for domain in city.domains] == [frozenset()]
 
 
+def with_sizes(table):
+    """An ordered category of numbers, an unordered one, and whole numbers in between that could be their codes."""
+    source = np.random.default_rng(2)
+    return table.assign(
+        size=pd.Categorical(source.integers(1, 5, N_ROWS), ordered=True),
+        kids=table["kids"],
+        kind=pd.Categorical(source.integers(1, 5, N_ROWS) * 10),
+    )
+
+
+def lightgbm_by_sizes(rows, score, asked):
+    settings = {"min_data_in_leaf": 2, "min_data_per_group": 2, "cat_smooth": 1, "verbose": -1}
+    score = score + rows.get("size", rows["kids"]).astype(int) + rows["kids"].isin([0, 3])
+    return lightgbm.train(settings, lightgbm.Dataset(rows, score, categorical_feature=asked), 6)
+
+
+@pytest.mark.parametrize(
+    ("columns", "asked"), [(["age", "size", "kids"], ["kids"]), (["age", "kids", "kind"], ["kids"])]
+)
+def test_categories_of_which_the_columns_are_not_certain_are_refused(tmp_path, columns, asked):
+    """As many as were asked for, but of another column: ordered ones, and those that were left out of the list."""
+    table, score = clients()
+    rows = with_sizes(table)[columns]
+    model = lightgbm_by_sizes(rows, score, asked)
+    path = saved("lightgbm", model, tmp_path / "model", rows.astype("int64"))
+    with pytest.raises(ModelError, match="neither model.lgb nor the signature says for certain which columns they are"):
+        load(path, trust_model=True)
+
+
+def test_a_column_of_text_is_certain_to_be_a_category_whatever_else_was_asked_for(tmp_path):
+    table, score = clients()
+    rows = with_sizes(table)[["age", "size", "kids"]]
+    named = rows.assign(size=rows["size"].cat.rename_categories(str))
+    model = lightgbm_by_sizes(named, score, ["kids"])
+    plain = named.assign(size=named["size"].astype(object))
+    predictor = load(saved("lightgbm", model, tmp_path / "model", plain), trust_model=True)
+    np.testing.assert_array_equal(predicted(predictor, by_column(plain))[:, 0], model.predict(named))
+    assert (model.predict(named) != model.predict(named.assign(size=named["size"].array[::-1]))).any()
+
+
+def test_numbers_that_are_no_codes_leave_one_column_for_an_ordered_category(tmp_path):
+    """The kids are codes of five categories, more than the four sizes; the ages are larger."""
+    table, score = clients()
+    rows = with_sizes(table)[["age", "size", "kids"]].assign(kids=np.arange(N_ROWS) % 5)
+    model = lightgbm_by_sizes(rows, score, ["kids"])
+    plain = rows.astype("int64")
+    predictor = load(saved("lightgbm", model, tmp_path / "model", plain), trust_model=True)
+    np.testing.assert_array_equal(predicted(predictor, by_column(plain))[:, 0], model.predict(rows))
+
+
+def test_columns_of_truths_are_no_categories_of_numbers(tmp_path):
+    table, score = clients()
+    rows = with_sizes(table)[["age", "kind"]].assign(is_new=np.arange(N_ROWS) % 3 == 0, kids=table["kids"] + 10)
+    model = lightgbm_by_sizes(rows, score, "auto")
+    plain = rows.assign(kind=rows["kind"].astype("int64"))
+    predictor = load(saved("lightgbm", model, tmp_path / "model", plain), trust_model=True)
+    np.testing.assert_array_equal(predicted(predictor, by_column(plain))[:, 0], model.predict(rows))
+
+
 # What does not fit
 
 
