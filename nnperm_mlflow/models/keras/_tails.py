@@ -158,7 +158,10 @@ def _goes_through(step: KerasStep) -> bool:
 
     Where steps are masked, its sequences need more: a masked step has the output of the last one that is not.
     """
-    layer, given = step.operation, _given(step, step.node.arguments.args, step.node.arguments.kwargs)
+    layer = step.operation
+    if not hasattr(layer, "inner_loop"):  # Keras 2 has none
+        return False
+    given = _given(step, step.node.arguments.args, step.node.arguments.kwargs)
     forwards = not (layer.go_backwards or layer.stateful or layer.unroll or layer.return_state)
     from_nothing = given.get("initial_state") is None and layer.compute_dtype == "float32"
     return forwards and from_nothing and not (layer.return_sequences and given.get("mask") is not None)
