@@ -16,7 +16,7 @@ from nnperm_mlflow.models.onnx.interface import Output, followed_outputs, input_
 from nnperm_mlflow.models.onnx.model_file import read_model
 from nnperm_mlflow.models.onnx.network_predictor import OnnxPredictor
 from nnperm_mlflow.models.onnx.safety import reaching_operators, unbounded_forests
-from nnperm_mlflow.models.onnx.sessions import FAILURES, HARMLESS_SETTINGS
+from nnperm_mlflow.models.onnx.sessions import FAILURES, HARMLESS_SETTINGS, SettingError
 from nnperm_mlflow.models.onnx.signature import named_by_signature
 from nnperm_mlflow.models.served_network import own_code
 
@@ -43,7 +43,7 @@ def load_onnx(files: ModelFiles, reference: ModelReference, trust_model: bool) -
     UntrustedModelError
         If it would reach further, and is not trusted.
     ModelError
-        If the file is no model that this ONNX Runtime runs, or MLflow would serve another.
+        If the file is no model that this ONNX Runtime runs, MLflow would serve another, or a setting is none.
     """
     conf = files.mlmodel["flavors"]["onnx"]
     path = _served_file(files, conf, reference)
@@ -59,6 +59,10 @@ def load_onnx(files: ModelFiles, reference: ModelReference, trust_model: bool) -
     _follow(model, outputs)
     try:
         predictor = OnnxPredictor(model, specs, outputs, conf)
+    except SettingError as error:
+        raise ModelError(
+            f"{reference} was logged with the setting {error}. Log it again with other onnx_session_options."
+        ) from error
     except FAILURES as error:
         raise _unreadable(model, reference, error) from error
     return predictor

@@ -74,6 +74,8 @@ class OnnxPredictor(WholeModelPredictor):
             return None
         try:
             graph = unfold(optimized(self._model, served_options(self._conf)), self.inputs, probe)
+            if not graph.is_kept_by_rows:
+                return None
             pieces = {name: [Piece(*part) for part in ranges] for name, ranges in graph.ranges.items()}
             branches = fit_branches(
                 OnnxFramework(graph),

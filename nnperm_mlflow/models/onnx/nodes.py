@@ -72,6 +72,8 @@ class OnnxGraph:
         For each input of the model of which the graph only picks columns, ranges of them, which are inputs instead.
     sizes : dict of str to (ndarray, ndarray)
         For what is taken of a tensor's shape: what it is for no rows, and what each row adds.
+    by_rows : frozenset of str
+        Tensors whose first axis is the rows, and no other, whatever values there are.
     """
 
     steps: Graph[OnnxStep]
@@ -79,6 +81,19 @@ class OnnxGraph:
     kinds: dict[str, int]
     ranges: dict[str, list[Range]]
     sizes: dict[str, tuple[np.ndarray, np.ndarray]]
+    by_rows: frozenset[str]
+
+    @property
+    def is_kept_by_rows(self) -> bool:
+        """Whether all that is kept between parts of the graph, repeated or taken from donors has its rows first."""
+        origins = self.steps.origins
+        crossing = {
+            name
+            for step in self.steps.steps
+            for name in step.takes
+            if origins[name] and origins[name] != origins[step.gives[0]]
+        }
+        return self.by_rows.issuperset([*crossing, *self.steps.outputs])
 
     def rows_axis(self, name: str) -> int | None:
         """Return along which axis a tensor has its rows, or None where it has none."""
@@ -118,7 +133,7 @@ def unfold(model: onnx.ModelProto, specs: Sequence[InputSpec], rows: Arrays) -> 
     whole.graph.initializer.extend([*model.graph.initializer, *picked.weights])
     whole.graph.sparse_initializer.extend(model.graph.sparse_initializer)
     inputs = tuple(spec.name for spec in range_specs(specs, picked.ranges))
-    steps = _steps(picked.nodes, _weights(whole), shapes, kinds, inputs)
+    steps, varying = _steps(picked.nodes, _weights(whole), shapes, kinds, inputs)
     graph = Graph(steps, inputs, tuple(value.name for value in model.graph.output),
                   {name: (shape, str(kinds.get(name))) for name, shape in shapes.items()})  # fmt: skip
     sizes = {
@@ -126,7 +141,8 @@ def unfold(model: onnx.ModelProto, specs: Sequence[InputSpec], rows: Arrays) -> 
         for step in steps
         if step.node.op_type in _SHAPES and not step.takes
     }
-    return OnnxGraph(graph, whole, kinds, picked.ranges, sizes)
+    by_rows = {name for name, array in few.items() if _has_rows_first(array, more[name])} | set(picked.like)
+    return OnnxGraph(graph, whole, kinds, picked.ranges, sizes, frozenset(by_rows - varying))
 
 
 def comes_apart(model: onnx.ModelProto, specs: Sequence[InputSpec]) -> bool:
@@ -168,6 +184,12 @@ def _shape(array: Any, other: Any) -> tuple[int | None, ...]:  # noqa: ANN401 - 
     return tuple(length if length == longer else None for length, longer in both)
 
 
+def _has_rows_first(array: Any, other: Any) -> bool:  # noqa: ANN401 - a sequence has no shape
+    """Tell whether the first axis of a tensor is the rows, and no other."""
+    shapes = [np.shape(it) if _has_kind(it) else () for it in (array, other)]
+    return [shape[:1] for shape in shapes] == [(n_rows,) for n_rows in _ROWS] and shapes[0][1:] == shapes[1][1:]
+
+
 def _has_kind(array: Any) -> bool:  # noqa: ANN401
     return isinstance(array, np.ndarray) and (array.dtype in KINDS or array.dtype.kind in "OU")
 
@@ -190,7 +212,8 @@ def _steps(
     shapes: Mapping[str, tuple[int | None, ...]],
     kinds: Mapping[str, int],
     inputs: Iterable[str],
-) -> tuple[OnnxStep, ...]:
+) -> tuple[tuple[OnnxStep, ...], set[str]]:
+    """Return the steps, and the tensors whose shape depends on values."""
     steps = []
     valued = set(inputs)  # tensors that depend on a value
     varying: set[str] = set()  # those whose shape does
@@ -206,7 +229,7 @@ def _steps(
                 varying.update(gives)
         n_bytes = sum(_row_size(shapes[name]) for name in gives if name in kinds)
         steps.append(OnnxStep(node, takes, gives, _cost(node, weights, shapes), 4 * n_bytes))
-    return tuple(steps)
+    return tuple(steps), varying
 
 
 _SHAPED = frozenset(

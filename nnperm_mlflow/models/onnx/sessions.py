@@ -36,6 +36,9 @@ HARMLESS_SETTINGS = re.compile(
 )
 """Further settings of a session that change how it computes, and nothing else: others name files and libraries."""
 
+_LONGEST_KEY = 1_024  # letters of a further setting's name that ONNX Runtime takes
+_MOST_SHOWN = 60  # letters of a setting in a message
+
 _SILENT = 4  # fatal errors alone: what ONNX Runtime tells of others holds values
 
 _CAUSES = {
@@ -43,6 +46,26 @@ _CAUSES = {
     re.compile("dimension|shape", re.IGNORECASE): "A series of another length than the network takes does that.",
 }
 """What ONNX Runtime says where a network fails, and what that comes from."""
+
+
+class SettingError(ValueError):
+    """A setting of a session is none that ONNX Runtime takes.
+
+    Parameters
+    ----------
+    name : str
+        As `onnx_session_options` have it.
+    told : object
+        What it is set to.
+    expected : str
+    """
+
+    def __init__(self, name: str, told: object, expected: str) -> None:
+        super().__init__(f"'{name}: {_shortened(told)}', where ONNX Runtime takes {expected}")
+
+
+def _shortened(told: object) -> str:
+    return told if isinstance(told, str) and len(told) <= _MOST_SHOWN else f"{told!r:.{_MOST_SHOWN}}"
 
 
 def describe_failure(error: Exception) -> str:
@@ -71,18 +94,36 @@ def served_options(conf: Mapping[str, Any]) -> onnxruntime.SessionOptions:
     -------
     onnxruntime.SessionOptions
 
+    Raises
+    ------
+    SettingError
+        If ONNX Runtime does not take a setting.
+
     References
     ----------
-    mlflow/onnx/__init__.py, `_OnnxModelWrapper`, of MLflow 3.17.
+    mlflow/onnx/__init__.py, `_OnnxModelWrapper`, of MLflow 3.17; it takes 0, [] and the like for no setting, too.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _SILENT
-    told = conf.get("onnx_session_options") or {}
+    told = _settings(conf, "onnx_session_options")
     if level := told.get("graph_optimization_level"):
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel(level)
-    for key, value in (told.get("extra_session_config") or {}).items():
+        try:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel(level)
+        except TypeError as error:
+            raise SettingError("graph_optimization_level", level, "1, 2, 3 or 99 (all of them)") from error
+    for key, value in _settings(told, "extra_session_config").items():
+        if not (isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY and isinstance(value, str)):
+            raise SettingError(f"extra_session_config: {key}", value, "a name and a value that are text, as '1'")
         options.add_session_config_entry(key, value)
     return options
+
+
+def _settings(conf: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return settings by name, or none where nothing is said."""
+    told = conf.get(name) or {}
+    if not isinstance(told, Mapping):
+        raise SettingError(name, told, "settings by name")
+    return told
 
 
 def open_session(

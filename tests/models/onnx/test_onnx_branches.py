@@ -275,6 +275,71 @@ def test_rows_along_another_axis_give_what_the_whole_model_gives(tmp_path):
         assert np.array_equal(found, whole(model, rows, change))
 
 
+def one_number_of_all_rows():
+    """Return operators, by what they are, that read one number off all rows of `x`, beside what `y` is bent to."""
+    arms = [
+        helper.make_graph([helper.make_node(kind, ["bent", "x"], [kind])], kind, [],
+                          [helper.make_tensor_value_info(kind, FLOAT, None)])
+        for kind in ("Add", "Sub")
+    ]  # fmt: skip
+    largest = helper.make_node("ReduceMax", ["x"], ["largest"], keepdims=0)
+    return {
+        "whether any is missing": [
+            helper.make_node("IsNaN", ["x"], ["missing"]),
+            helper.make_node("Cast", ["missing"], ["ones"], to=FLOAT),
+            helper.make_node("ReduceMax", ["ones"], ["any"], keepdims=0),
+            helper.make_node("Cast", ["any"], ["is_any"], to=TensorProto.BOOL),
+            helper.make_node("Where", ["is_any", "zero", "bent"], ["guarded"]),
+            helper.make_node("Mul", ["guarded", "x"], ["z"]),
+        ],
+        "without effect": [
+            largest,
+            helper.make_node("Mul", ["largest", "zero"], ["nothing"]),
+            helper.make_node("Add", ["bent", "nothing"], ["same"]),
+            helper.make_node("Mul", ["same", "x"], ["z"]),
+        ],
+        "what is run": [
+            largest,
+            helper.make_node("Greater", ["largest", "limit"], ["go"]),
+            helper.make_node("If", ["go"], ["z"], then_branch=arms[0], else_branch=arms[1]),
+        ],
+    }
+
+
+@pytest.mark.parametrize("kind", one_number_of_all_rows())
+def test_a_number_of_all_rows_is_not_taken_from_donors(tmp_path, kind):
+    """It belongs to no row: the model is called as a whole."""
+    own = [helper.make_node("Tanh", ["y"], ["bent"])]  # so that there is something to reuse
+    weights = {"zero": np.float32(0), "limit": np.float32(100)}
+    inputs = [(name, FLOAT, [3]) for name in "xy"]
+    model = model_of([*own, *one_number_of_all_rows()[kind]], inputs, [("z", FLOAT, [3])], weights)
+    rng = np.random.default_rng(0)
+    rows = {name: rng.normal(size=(30, 3)).astype("float32") for name in "xy"}
+    predictor = fitted(model, rows, tmp_path)
+    changes = [shuffled(rows, *slots) for slots in ([Slot("x")], [Slot("y")], [Slot("x", (0,))], [Slot("y", (1,))])]
+    for change, found in zip(changes, predictor.begin([rows])[0].predict(changes), strict=True):
+        assert np.array_equal(found, whole(model, rows, change))
+    assert isinstance(predictor, OnnxPredictor)
+
+
+def test_places_that_hang_on_values_are_no_rows():
+    """Where `x` is no zero: as many places as rows in what is tried, maybe fewer in others."""
+    nodes = [
+        helper.make_node("Tanh", ["y"], ["bent"]),
+        helper.make_node("NonZero", ["x"], ["axes"]),
+        helper.make_node("Transpose", ["axes"], ["places"], perm=[1, 0]),
+        helper.make_node("GatherND", ["bent", "places"], ["there"]),
+        helper.make_node("Neg", ["there"], ["turned"]),
+        helper.make_node("ScatterND", ["bent", "places", "turned"], ["z"]),
+    ]
+    model = model_of(nodes, [("x", FLOAT, [1]), ("y", FLOAT, [1])], [("z", FLOAT, [1])])
+    rows = {name: np.ones((5, 1), "f4") for name in "xy"}
+    graph = unfold(model, input_specs(model, "the model"), rows)
+    assert graph.steps.shapes["places"][0] == (None, 2)
+    assert graph.by_rows == {"x", "y", "bent"}
+    assert not graph.is_kept_by_rows
+
+
 def test_a_constant_that_depends_on_rows_alone_is_made_in_every_part(tmp_path):
     """Zeros for each row, of a shape that is taken of one input and meets another."""
     nodes = [

@@ -1,5 +1,6 @@
 """What an ONNX model may hold without trust; every file here is harmless, and refused before ONNX Runtime reads it."""
 
+import mlflow
 import numpy as np
 import onnx
 import onnxruntime
@@ -8,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nnperm_mlflow.basics.errors import ModelError, UntrustedModelError
 from nnperm_mlflow.models.onnx.safety import reaching_operators, unbounded_forests
+from nnperm_mlflow.models.onnx.sessions import served_options
 from tests.support.onnx_models import FLOAT, model_of, save, scaled
 from tests.support.stored import change_mlmodel, load, predicted
 
@@ -237,6 +239,43 @@ def test_settings_of_how_it_computes_need_none(tmp_path):
             "extra_session_config": {"session.set_denormal_as_zero": "1"}}  # fmt: skip
     path = save(scaled(), tmp_path / "model", onnx_session_options=told)
     assert np.array_equal(predicted(load(path), ROWS), DOUBLED)
+
+
+@pytest.mark.parametrize("trust_model", [False, True])
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"graph_optimization_level": "all"}, r"'graph_optimization_level: all', where .* takes 1, 2, 3 or 99"),
+        ({"graph_optimization_level": 1.5}, r"'graph_optimization_level: 1\.5'"),
+        ({"extra_session_config": {"session.set_denormal_as_zero": 1}},
+         r"'extra_session_config: session\.set_denormal_as_zero: 1', where .* a value that are text, as '1'"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_is_none_is_named(tmp_path, told, expected, trust_model):
+    path = save(scaled(), tmp_path / "model")
+    change_mlmodel(path, lambda mlmodel: mlmodel["flavors"]["onnx"].update(onnx_session_options=told))
+    with pytest.raises(ModelError, match=expected) as refused:
+        load(path, trust_model)
+    assert "Log it again with other onnx_session_options" in str(refused.value)
+    assert "IR version" not in str(refused.value)
+
+
+@pytest.mark.parametrize("told", ["fast", ["fast"]])
+def test_settings_without_names_are_told(tmp_path, told):
+    path = save(scaled(), tmp_path / "model")
+    change_mlmodel(path, lambda mlmodel: mlmodel["flavors"]["onnx"].update(onnx_session_options=told))
+    with pytest.raises(ModelError, match=r"setting 'onnx_session_options: .*fast.*', where .* takes settings by name"):
+        load(path, trust_model=True)
+
+
+@pytest.mark.parametrize("level", [None, 0, 1, 2, 99])
+def test_optimizations_are_those_that_mlflow_serves_with(tmp_path, level):
+    """Which takes level 0 for no setting."""
+    told = {} if level is None else {"graph_optimization_level": level}
+    path = save(scaled(), tmp_path / "model", onnx_session_options=told)
+    session = mlflow.pyfunc.load_model(str(path))._model_impl.rt
+    expected = session.get_session_options().graph_optimization_level
+    assert served_options({"onnx_session_options": told}).graph_optimization_level == expected
 
 
 @pytest.mark.parametrize("trust_model", [False, True])
