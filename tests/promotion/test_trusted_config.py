@@ -13,7 +13,8 @@ OTHER = {
     "set": {"age": [1]}, "groups": {"both": ["age", "income"]}, "associated_above": 0.5, "windows": 2, "order": True,
     "within": ["region"], "exclude": ["age"], "kinds": {"age": "category"}, "output": 1, "decision": 0.7,
     "missing": "skip", "profile": ["age"], "scores": ["accuracy"], "p_values": True, "segments": ["region"],
-    "order_by": "median", "unit": "euro", "exact": False, "random": True, "predict": "predict_proba", "rows": 100, "max_rows": 50,
+    "order_by": "median", "unit": "euro", "exact": False, "random": True, "predict": "predict_proba",
+    "rows": 100, "max_rows": 50,
 }  # fmt: skip
 """For each key of the analysis a value that is not its default."""
 
