@@ -29,6 +29,7 @@ from nnperm_mlflow.basics.audit_files import (
     TABLE_FILE,
     file_digest,
 )
+from nnperm_mlflow.evidence.audit_folder import FolderFiles
 from nnperm_mlflow.evidence.audit_record import (
     CONFIG_DIGEST,
     DIFFERENCES_DIGEST,
@@ -39,7 +40,6 @@ from nnperm_mlflow.evidence.audit_record import (
     SUMMARY_DIGEST,
     TABLE_DIGEST,
     AuditRecord,
-    FolderFiles,
 )
 from nnperm_mlflow.evidence.scores_file import write_own_scores
 from nnperm_mlflow.evidence.summary_file import write_table

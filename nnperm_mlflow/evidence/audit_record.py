@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 from pydantic import ValidationError
@@ -30,6 +30,7 @@ from nnperm_mlflow.basics.audit_files import (
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, name_list
 from nnperm_mlflow.config.audit_config import AuditConfig, load_config
+from nnperm_mlflow.evidence.audit_folder import Files
 from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.evidence.scores_file import read_own_scores
 from nnperm_mlflow.evidence.segments_file import read_segment_scores, read_segments
@@ -38,8 +39,9 @@ from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Subject
 
 TABLE_DIGEST, SUMMARY_DIGEST, CONFIG_DIGEST = "table_digest", "summary_digest", "config_file_digest"
-SERVED_DIGEST = "served_digest"
 """Parameters with the sha256 of the deviation table, the summary and the configuration as used."""
+SERVED_DIGEST = "served_digest"
+"""That of those of the model's files that are served, where the audit told it."""
 SCORES_DIGEST = "scores_digest"
 """That of the model's own scores, where the audit told them."""
 SEGMENTS_DIGEST, DIFFERENCES_DIGEST = "segments_digest", "segment_differences_digest"
@@ -53,54 +55,6 @@ _MOST_DIGITS = 30  # of a number, be it a seed
 _DONORS_BEFORE = "permutations with their own values"  # within strata, of audits that do not say it
 
 AnyTold = TypeVar("AnyTold", bound=Tolerant)
-
-
-class Files(Protocol):
-    """The files of an audit, by the names in `basics.audit_files`."""
-
-    def fetch(self, name: str, digest: str | None = None) -> Path:
-        """Return where a file lies on this machine; raises `EvidenceError` if it is not there.
-
-        Where its sha256 is given, another file that has it may stand for it.
-        """
-
-    def names_in(self, folder: str) -> list[str]:
-        """Return the paths of what a folder holds; "" is the root."""
-
-    def ask_server(self) -> None:
-        """Ask whether the server behind them answers; raises `TrackingError` if it does not."""
-
-
-@dataclass(frozen=True)
-class FolderFiles:
-    """Files that lie in a folder of this machine.
-
-    Attributes
-    ----------
-    folder : Path
-    """
-
-    folder: Path
-
-    def fetch(self, name: str, digest: str | None = None) -> Path:
-        """Return where a file lies.
-
-        Raises
-        ------
-        EvidenceError
-            If it is not there.
-        """
-        path = self.folder / name
-        if not path.is_file():
-            raise EvidenceError(f"there is no {name} in '{self.folder}': the audit is not whole. Audit again.")
-        return path
-
-    def names_in(self, folder: str) -> list[str]:
-        """Return the paths of what a folder holds; "" is the root."""
-        return sorted(path.relative_to(self.folder).as_posix() for path in (self.folder / folder).glob("*"))
-
-    def ask_server(self) -> None:
-        """Ask nobody: no server is behind a folder."""
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.basics.text import rows_in_words
-from nnperm_mlflow.config.data_config import DataConfig, TemporalConfig
+from nnperm_mlflow.config.data_config import DataConfig
 from nnperm_mlflow.inputs._row_sources import release, take_rows
-from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.cells import split_cells
 from nnperm_mlflow.inputs.series import Series
+from nnperm_mlflow.inputs.stored_series import checked_series, read_series
 from nnperm_mlflow.inputs.tables import Fetch, Table, column_values, read_table, read_written
 
 __all__ = ["Dataset", "Series", "dataset_from", "load_dataset", "row_chunks"]
@@ -181,7 +181,7 @@ def dataset_from(
         If a column is missing, the data are empty, or an array has another number of rows than the table.
     """
     columns = _columns(pd.DataFrame() if static is None else static)
-    temporal = {name: _checked_series(name, series) for name, series in (temporal or {}).items()}
+    temporal = {name: checked_series(name, series) for name, series in (temporal or {}).items()}
     found = Problems() if problems is None else problems
     roles = {"row_id": row_id, "label": label, "cluster": cluster}
     row_id, label, cluster = (_role(what, name, columns, found) for what, name in roles.items())
@@ -239,7 +239,7 @@ def load_dataset(
     """
     found = Problems() if problems is None else problems
     static, written = _read_static(config, fetch, as_written, found)
-    temporal = {name: _read_series(name, spec, fetch) for name, spec in config.temporal.items()}
+    temporal = {name: read_series(name, spec, fetch) for name, spec in config.temporal.items()}
     roles = [config.row_id, config.label, config.cluster]
     static, split, series = split_cells(static, [*config.text, *filter(None, roles)])
     for name in temporal.keys() & series.keys():
@@ -338,59 +338,6 @@ def _no_column(where: str, column: str, columns: Mapping[str, np.ndarray]) -> Da
     return DataError(
         f"{where} names the column '{column}', which the static table does not have. "
         f"It has {name_list(columns)}.{did_you_mean(column, columns)}"
-    )
-
-
-def _read_series(name: str, spec: TemporalConfig, fetch: Fetch) -> Series:
-    if spec.columns is not None:
-        columns = {channel: tuple(steps) for channel, steps in spec.columns.items()}
-        return Series(tuple(columns), columns=columns, model_channel_axis=spec.model_channel_axis)
-    array = read_array(name, str(spec.file), fetch)
-    channels = tuple(spec.channels or ())
-    return Series(channels, array, channel_axis=spec.channel_axis, model_channel_axis=spec.model_channel_axis)
-
-
-def _checked_series(name: str, series: Series) -> Series:
-    """Return temporal data with its channel axis found out, or say what is wrong with them."""
-    if len(set(series.channels)) < len(series.channels):
-        raise ConfigError(f"the channels of '{name}' are {name_list(series.channels)}; each needs a name of its own.")
-    if series.array is None:
-        lengths = {channel: len(columns) for channel, columns in series.columns.items()}
-        if len(set(lengths.values())) > 1:
-            listed = ", ".join(f"'{channel}' has {count}" for channel, count in lengths.items())
-            raise ConfigError(f"all channels of '{name}' need the same number of steps, but {listed}.")
-        return series
-    array = np.asanyarray(series.array)
-    if array.dtype.kind not in "iufb":
-        raise DataError(f"temporal data '{name}' hold {array.dtype}; expected numbers.")
-    if 0 in array.shape[1:]:
-        raise ShapeError(f"temporal data '{name}' of shape {array.shape} hold nothing in each row.")
-    return replace(series, array=array, channel_axis=_channel_axis(name, array, series.channels, series.channel_axis))
-
-
-def _channel_axis(name: str, array: np.ndarray, channels: tuple[str, ...], said: int | None) -> int | None:
-    """Return the axis that runs over the channels: as said and checked, or the only one that fits."""
-    if array.ndim == 2 and len(channels) == 1:
-        return None
-    if array.ndim != 3:
-        raise ShapeError(
-            f"temporal data '{name}' must have three axes (rows, steps and channels in either order), "
-            f"but the array has shape {array.shape}."
-        )
-    if said is not None:
-        if array.shape[said] != len(channels):
-            raise ShapeError(
-                f"temporal data '{name}' of shape {array.shape} has {array.shape[said]} entries along channel_axis "
-                f"{said}, but {len(channels)} channels are named: {name_list(channels)}."
-            )
-        return said
-    fitting = [axis for axis in (1, 2) if array.shape[axis] == len(channels)]
-    if len(fitting) == 1:
-        return fitting[0]
-    found = "both fit" if fitting else "neither fits"
-    raise ShapeError(
-        f"temporal data '{name}' of shape {array.shape} with {len(channels)} channels: which axis is the channels' "
-        f"cannot be told ({found}). Set channel_axis to 1 or 2, and channels to a name for each."
     )
 
 

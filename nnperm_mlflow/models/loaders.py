@@ -150,13 +150,13 @@ def load_predictor(files: ModelFiles, reference: ModelReference, trust_model: bo
         another file, or a needed package is missing.
     """
     refuse_other_flavour(files, reference)
-    fitting = [flavour for flavour in _FLAVOURS if flavour.serves(files.mlmodel["flavors"])]
-    if len(fitting) > 2:  # the last is of whatever is left
+    own = [flavour for flavour in _FLAVOURS if flavour.serves(files.mlmodel["flavors"])]
+    if len(own) > 1:
         raise ModelError(
-            f"the MLmodel file of {reference} has several flavours ({name_list(files.mlmodel['flavors'])}), each of "
-            "which may be what is served. Log each model in a directory of its own."
+            f"the MLmodel file of {reference} was expected to say which flavour is served, and has several "
+            f"({name_list(files.mlmodel['flavors'])}) that may be. Log each model in a directory of its own."
         )
-    flavour = fitting[0]
+    flavour = own[0] if own else _OTHER
     try:
         return flavour.load(files, reference, trust_model)
     except ImportError as error:
@@ -290,6 +290,8 @@ _FLAVOURS = (
     *(_Flavour(_is_served_by(name), _load_trees) for name in ("xgboost", "lightgbm", "catboost")),
     _Flavour(_is_served_by("pytorch"), _load_pytorch, "For PyTorch: pip install 'nnperm_mlflow[torch]'."),
     _Flavour(_is_served_by("onnx"), _load_onnx, "For ONNX: pip install 'nnperm_mlflow[onnx]'."),
-    _Flavour(lambda flavours: True, _load_pyfunc),
 )
-"""Each kind that is loaded in a way of its own (as by `_is_served_by("onnx")`); the first that fits loads a model."""
+"""Each kind that is loaded in a way of its own."""
+
+_OTHER = _Flavour(lambda flavours: True, _load_pyfunc)
+"""Whatever else MLflow serves."""

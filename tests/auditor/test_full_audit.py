@@ -16,7 +16,8 @@ from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
 from nnperm_mlflow.basics.text import as_text
 from nnperm_mlflow.cli.main import main
-from nnperm_mlflow.evidence.audit_record import AuditRecord, FolderFiles
+from nnperm_mlflow.evidence.audit_folder import FolderFiles
+from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.records import read_audit
 from tests.support.house import register
 

@@ -13,7 +13,7 @@ from nnperm_mlflow.approval.policy_check import check
 from nnperm_mlflow.basics.errors import CheckError, DataError, EvidenceError
 from nnperm_mlflow.cli.findings_text import describe
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.evidence.audit_record import FolderFiles
+from nnperm_mlflow.evidence.audit_folder import FolderFiles
 from nnperm_mlflow.registry.records import read_audit
 from tests.support.house import build_house, register
 

@@ -80,6 +80,17 @@ def test_a_pickle_of_a_flavour_that_has_files_of_its_own_is_one_of_pickles(tmp_p
         load(path)
 
 
+def test_a_model_of_two_flavours_of_which_none_is_said_to_be_served_is_refused(tmp_path):
+    """One of them would be audited, and the other be what somebody serves."""
+    path = tmp_path / "model"
+    path.mkdir()
+    flavours = {"pytorch": {"model_data": "data"}, "onnx": {"data": "model.onnx"}}
+    (path / "MLmodel").write_text(yaml.safe_dump({"flavors": flavours, "signature": {"inputs": COLUMN}}))
+    for trust_model in (False, True):
+        with pytest.raises(ModelError, match="expected to say which flavour is served, and has several .*pytorch"):
+            load(path, trust_model)
+
+
 def test_a_model_that_mlflow_does_not_serve_is_told_by_its_flavours(tmp_path):
     (tmp_path / "MLmodel").write_text(yaml.safe_dump({"flavors": {"diviner": {"model_data": "data"}}}))
     with pytest.raises(ModelError, match=r"none of the flavours keras.*but 'diviner'.*so that MLflow can serve it"):

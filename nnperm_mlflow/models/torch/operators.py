@@ -106,12 +106,9 @@ def find_operator(target: str) -> Callable[..., Any] | None:
     match = _TENSOR_OPERATOR.fullmatch(target)
     if match is None or not _is_known(match["name"]) or match["overload"].endswith("out"):
         return None
-    packet: Any = getattr(torch.ops.aten, match["name"], None)
-    is_packet = type(packet).__name__ == "OpOverloadPacket"
-    known: list[str] = packet.overloads() if is_packet else []
-    if match["overload"] not in known:
-        return None  # a packet has attributes beside its overloads, some of which change it for the whole process
-    return getattr(packet, match["overload"])
+    found = getattr(getattr(torch.ops.aten, match["name"], None), match["overload"], None)
+    # an operator has attributes beside its overloads, some of which change it for the whole process
+    return found if isinstance(found, torch._ops.OpOverload) else None
 
 
 def _is_known(name: str) -> bool:

@@ -57,6 +57,10 @@ OTHERWISE = {
         history, initial_state=[layers.Dense(8)(layers.Flatten()(history)) for _ in range(2)]
     ),
     "unrolled": layers.LSTM(8, unroll=True),
+    "scaled by steps": lambda history: layers.LSTM(8)(
+        layers.Rescaling(np.linspace(1, 2, N_STEPS, dtype=np.float32)[:, None])(history)
+    ),
+    "activated by a layer": lambda history: layers.LSTM(8)(layers.Activation(layers.LeakyReLU())(history)),
 }
 
 
