@@ -99,7 +99,8 @@ def find_pair(
     if functions[0] != functions[1]:
         raise EvidenceError(
             f"{first} tells deviations of {functions[0]}, {second} those of {functions[1]}, which are not compared. "
-            "Audit both versions with one 'analysis: predict'."
+            "Audit both versions again, with one 'analysis: predict'; audits by earlier versions of this package do "
+            "not say that a model served its probabilities."
         )
     units = first.unit, second.unit
     if units[0] != units[1]:

@@ -68,8 +68,9 @@ def load_pyfunc(files: ModelFiles, reference: ModelReference, trust_model: bool)
     conf = mlmodel["flavors"].get("python_function")
     if not isinstance(conf, dict):
         raise ModelError(
-            f"{reference} has none of the flavours keras, tensorflow and python_function, by which models are called, "
-            f"but {name_list(mlmodel['flavors'])}. Log it so that MLflow can serve it."
+            f"{reference} has none of the flavours keras, tensorflow, pytorch, onnx, xgboost, lightgbm, catboost and "
+            f"python_function, by which models are called, but {name_list(mlmodel['flavors'])}. Log it so that "
+            "MLflow can serve it."
         )
     specs = specs_from_signature(mlmodel, reference)
     refuse_fixed_rows(mlmodel, reference)
