@@ -16,15 +16,25 @@ for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "
 import mlflow
 import pytest
 
+STORE = pytest.StashKey[str]()
+
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory):
+def store(tmp_path_factory, request):
     """URI of an sqlite tracking store and registry; its schema takes seconds to make, so that there is one for all."""
     folder = tmp_path_factory.mktemp("store")
     uri = f"sqlite:///{folder}/mlflow.db"
     mlflow.set_tracking_uri(uri)
     mlflow.create_experiment("tests", artifact_location=(folder / "artifacts").as_uri())
+    request.config.stash[STORE] = uri
     return uri
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_store_of_others(request):
+    """No file of tests begins with MLflow speaking to a server of the file before, which has ended."""
+    if (uri := request.config.stash.get(STORE, None)) is not None:
+        mlflow.set_tracking_uri(uri)
 
 
 @pytest.fixture
