@@ -10,10 +10,12 @@ from pathlib import Path
 from nnperm_mlflow.analysis.engine.job import begins_together
 from nnperm_mlflow.analysis.engine.loop import audit_first_block, count_blocks
 from nnperm_mlflow.analysis.profiles.profile_grids import profile_job
+from nnperm_mlflow.analysis.profiles.value_intervals import accumulated_features, edges_job
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.sampling import looks, most_batches
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.text import some_of
+from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
 
 _MOST_NAMES = 12  # of inputs, in a line
 _STATUS = Path("/proc/self/status")
@@ -101,8 +103,10 @@ def forecast(asked: Plan) -> Forecast:
     calls = job.predictor.calls
     started = time.monotonic()
     first = audit_first_block(job, plan.block_rows)
-    if names := plan.used.analysis.profile:
+    if names := dependence_of(plan.used.analysis.profile):
         audit_first_block(profile_job(job, names), plan.block_rows)
+    if accumulated := accumulated_features(job, accumulated_of(plan.used.analysis.profile)):
+        audit_first_block(edges_job(job, accumulated), plan.block_rows)
     seconds = (time.monotonic() - started) * plan.dataset.n_rows / len(first.rows)
     n_blocks = count_blocks(job, plan.block_rows)
     exchanging = job.exchanging_rows

@@ -11,7 +11,9 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.progress import Progress, nobody
+from nnperm_mlflow.analysis.profiles.accumulated import find_effects
 from nnperm_mlflow.analysis.profiles.profiles import find_profiles
+from nnperm_mlflow.analysis.profiles.value_intervals import accumulated_features
 from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.analysis.repeats.score_columns import with_scores, with_segment_scores
@@ -22,6 +24,7 @@ from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.resources import check_room
 from nnperm_mlflow.auditor.sampling import looks
 from nnperm_mlflow.basics.errors import NonFinitePredictionError, name_list
+from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
 
 logger = logging.getLogger(__name__)
 
@@ -144,11 +147,31 @@ def profile(plan: Plan, progress: Progress = nobody, journal: Journal | None = N
     DataFrame or None
         As `analysis.profiles.profiles.find_profiles` returns it.
     """
-    names = plan.used.analysis.profile
+    names = dependence_of(plan.used.analysis.profile)
     if not names:
         return None
     logger.info("profiles of %s", name_list(names))
     return find_profiles(plan.job, plan.block_rows, names, progress, journal)
+
+
+def accumulate_effects(plan: Plan, progress: Progress = nobody, journal: Journal | None = None) -> pd.DataFrame | None:
+    """Tell how the prediction goes along the values of features (accumulated local effects); None where nobody asks.
+
+    Parameters
+    ----------
+    plan, progress, journal
+        As for `measure`.
+
+    Returns
+    -------
+    DataFrame or None
+        As `analysis.profiles.accumulated.find_effects` returns it.
+    """
+    features = accumulated_features(plan.job, accumulated_of(plan.used.analysis.profile))
+    if not features:
+        return None
+    logger.info("accumulated local effects of %s", name_list([feature.name for feature in features]))
+    return find_effects(plan.job, plan.block_rows, features, progress, journal)
 
 
 def _point_out(plan: Plan, found: Findings) -> None:

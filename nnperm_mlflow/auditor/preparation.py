@@ -21,6 +21,7 @@ from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import check_strata, stratify
 from nnperm_mlflow.analysis.profiles.profile_grids import check_profiles
+from nnperm_mlflow.analysis.profiles.value_intervals import accumulated_features
 from nnperm_mlflow.analysis.scores.scorers import Scores, choose_scorers
 from nnperm_mlflow.analysis.segments.segmentation import check_segments, part_rows
 from nnperm_mlflow.analysis.statistics.order import FLIPS, MEAN
@@ -35,6 +36,7 @@ from nnperm_mlflow.basics.errors import ConfigError, DataError
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, load_config, parse_config
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
+from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
 from nnperm_mlflow.config.segments_config import edges_of
 from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
@@ -211,7 +213,8 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
     noise = replace(noise, mixing=measure_mixing(predictor, inputs, min(block_rows, choose_block_rows(job, "auto"))))
     refuse_mixing(noise, uri, analysis.random)
     point_out_contradictions(job.deal)
-    check_profiles(analysis.profile, job)
+    check_profiles(dependence_of(analysis.profile), job)
+    accumulated_features(job, accumulated_of(analysis.profile))
     segmentations = part_rows(edges_of(analysis.segments), dataset.columns)
     found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
     used = config.without_secrets().model_copy(update=found)

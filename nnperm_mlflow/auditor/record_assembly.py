@@ -51,7 +51,14 @@ from nnperm_mlflow.registry.tags import AUDIT, DATA_TAG, KIND_TAG, MODEL_TAG, TA
 
 
 def gather(
-    plan: Plan, found: Findings, session: RunSession, folder: Folder, *, profiles: pd.DataFrame | None, calls: int
+    plan: Plan,
+    found: Findings,
+    session: RunSession,
+    folder: Folder,
+    *,
+    profiles: pd.DataFrame | None,
+    effects: pd.DataFrame | None,
+    calls: int,
 ) -> AuditResult:
     """Gather what was found, with what is drawn and told of it.
 
@@ -65,6 +72,8 @@ def gather(
         With the deviation table; the other files go there.
     profiles : DataFrame or None
         As `auditor.measurement.profile` returns it.
+    effects : DataFrame or None
+        As `auditor.measurement.accumulate_effects` returns it.
     calls : int
         Of the model, that the audit made.
     """
@@ -81,6 +90,7 @@ def gather(
         order_by=plan.order_by,
         windows=window_table(plan.job.perturbations, found.summary),
         profiles=profiles,
+        effects=effects,
         associations=plan.companions.pairs,
         strata=strata,
         own_scores=found.own_scores,

@@ -12,10 +12,12 @@ from nnperm_mlflow.analysis.engine.job import Job, begins_together, result_bytes
 from nnperm_mlflow.analysis.engine.loop import count_blocks
 from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS
 from nnperm_mlflow.analysis.profiles.profile_grids import GRID, MOST_CATEGORIES
+from nnperm_mlflow.analysis.profiles.value_intervals import accumulated_features
 from nnperm_mlflow.analysis.segments.segmentation import Segmentation
 from nnperm_mlflow.analysis.uncertainty.audited_rows import known_blocks
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import RoomError
+from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
 from nnperm_mlflow.inputs.row_cache import HELD_BYTES, row_bytes
 
 _COPIES = 3  # of a block's inputs: as they are, disturbed, and as the model takes them
@@ -128,7 +130,9 @@ def check_room(plan: Plan, table: Path, work: Path) -> None:
     RoomError
         The message says what takes most, how much there is, and what to change.
     """
-    most_repeats, profiles = None if plan.precision is None else plan.precision.most, plan.used.analysis.profile
+    most_repeats, asked = None if plan.precision is None else plan.precision.most, plan.used.analysis.profile
+    accumulated = [each.name for each in accumulated_features(plan.job, accumulated_of(asked))]
+    profiles = [*dependence_of(asked), *accumulated]
     needed = memory_bytes(plan.job, plan.block_rows, profiles, plan.segmentations, most_repeats)
     check_memory(needed, available_memory())
     of_table, of_work = disk_bytes(plan.job, plan.block_rows, most_repeats, profiles, segments=bool(plan.segmentations))

@@ -21,6 +21,8 @@ from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
     BOXPLOT_FILE,
+    EFFECTS_FILE,
+    EFFECTS_PICTURE,
     HEATMAP_FILE,
     PROFILES_FILE,
     PROFILES_PICTURE,
@@ -37,7 +39,7 @@ from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.report.boxplot import boxplot_figure
 from nnperm_mlflow.report.heatmap import heatmap_figure
-from nnperm_mlflow.report.profile_curves import profiles_figure
+from nnperm_mlflow.report.profile_curves import effects_figure, profiles_figure
 from nnperm_mlflow.report.segment_panels import segments_figure
 from nnperm_mlflow.verdict.verdict import Verdict
 
@@ -161,6 +163,8 @@ class AuditResult:
         `analysis.statistics.summary.window_table`.
     profiles : DataFrame or None
         The mean prediction over values of some features; see `analysis.profiles.profiles.find_profiles`.
+    effects : DataFrame or None
+        How the prediction goes along the values of some features; see `analysis.profiles.accumulated.find_effects`.
     associations : DataFrame
         Features that go together; see `analysis.perturbation.grouping.Companions`.
     strata : DataFrame or None
@@ -188,6 +192,7 @@ class AuditResult:
     order_by: str = MEAN
     windows: pd.DataFrame | None = None
     profiles: pd.DataFrame | None = None
+    effects: pd.DataFrame | None = None
     associations: pd.DataFrame = field(default_factory=pd.DataFrame)
     strata: pd.DataFrame | None = None
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
@@ -272,6 +277,7 @@ def write_findings(result: AuditResult) -> list[str]:
         ASSOCIATIONS_FILE: result.associations,
         WINDOWS_FILE: result.windows,
         PROFILES_FILE: result.profiles,
+        EFFECTS_FILE: result.effects,
         STRATA_FILE: result.strata,
     }
     pictures = {BOXPLOT_FILE: result.figure}
@@ -279,6 +285,8 @@ def write_findings(result: AuditResult) -> list[str]:
         pictures[HEATMAP_FILE] = heatmap_figure(result.windows, result.subtitle, result.unit, result.order_by)
     if result.profiles is not None:
         pictures[PROFILES_PICTURE] = profiles_figure(result.profiles, result.subtitle, result.unit)
+    if result.effects is not None and len(result.effects):
+        pictures[EFFECTS_PICTURE] = effects_figure(result.effects, result.subtitle, result.unit)
     if result.segments is not None:
         leading = result.summary["perturbation"].astype(str).tolist()
         pictures[SEGMENTS_PICTURE] = segments_figure(result.segments.segments, leading, result.subtitle, result.unit)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 import nnperm_mlflow
-from nnperm_mlflow.basics.audit_files import BOXPLOT_FILE, HEATMAP_FILE, PROFILES_PICTURE, SUMMARY_FILE, TABLE_FILE
+from nnperm_mlflow.basics.audit_files import (
+    BOXPLOT_FILE,
+    EFFECTS_PICTURE,
+    HEATMAP_FILE,
+    PROFILES_PICTURE,
+    SUMMARY_FILE,
+    TABLE_FILE,
+)
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.basics.text import four_decimals, in_a_cell, in_lines, rows_to_show
 from nnperm_mlflow.cli.common import files_lines, ui_command
@@ -80,7 +87,7 @@ def _table(rows: pd.DataFrame, columns: list[str], most: int, title: str = "pert
 def describe_places(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> list[str]:
     """Return lines that say where run, pictures and tables are."""
     where = result.address or ui_command(tracking_uri or "sqlite:///mlflow.db")
-    drawn = {HEATMAP_FILE: result.windows, PROFILES_PICTURE: result.profiles}
+    drawn = {HEATMAP_FILE: result.windows, PROFILES_PICTURE: result.profiles, EFFECTS_PICTURE: result.effects}
     pictures = [BOXPLOT_FILE, *(name for name, numbers in drawn.items() if numbers is not None)]
     return [
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",

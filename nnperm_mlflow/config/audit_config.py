@@ -17,6 +17,7 @@ from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.data_config import DataConfig, Names
 from nnperm_mlflow.config.policy import Policy, PolicyKeys
+from nnperm_mlflow.config.profile_config import Profile
 from nnperm_mlflow.config.segments_config import Segments
 
 Scalar = bool | int | float | str
@@ -84,8 +85,9 @@ class AnalysisConfig(Strict):
         0.5 for a probability and argmax for a softmax.
     missing : "error" or "skip"
         What happens where the model predicts NaN: the audit ends, or such rows are left out of that perturbation.
-    profile : list of str
-        Features for which the mean prediction is told over a grid of values: partial dependence.
+    profile : list of str or ProfileConfig
+        Features for which the mean prediction is told over a grid of values (partial dependence), or how it goes along
+        their values in the rows that hold these (`{kind: ale}`: accumulated local effects).
     scores : list of str
         scikit-learn scorers whose drop is told, where the data have labels: permutation importance.
     p_values : bool
@@ -130,7 +132,7 @@ class AnalysisConfig(Strict):
     output: Annotated[int, Field(ge=0)] | str | None = None
     decision: Annotated[float, Field(allow_inf_nan=False)] | Literal["argmax"] | None = None
     missing: Literal["error", "skip"] = "error"
-    profile: Names = []
+    profile: Profile = []
     scores: Names = []
     p_values: bool = False
     segments: Segments = []

@@ -1,11 +1,13 @@
-"""The profiles: what the model predicts on average once every row holds the same value of one feature."""
+"""The profiles: what the model predicts on average along the values of a feature, and how single rows go there."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -31,10 +33,10 @@ MOST_BESIDE = 3
 MOST_PANELS = 60
 """Features that are shown, the first of the table; of more the title tells how many there are."""
 
-_TITLE = "Partial dependence: mean prediction once all rows hold the value"
 _GRID_LINE = "#d9dee2"
 _MEAN: dict[str, Any] = {"color": "#2f6690", "marker": "o", "markersize": 4}
 _INTERVAL: dict[str, Any] = {"color": "#b3cfe0", "linewidth": 0}
+_ROWS: dict[str, Any] = {"color": "#e8cfa8", "linewidth": 0}
 _BASELINE: dict[str, Any] = {"color": "#7d868c", "linestyle": "--", "linewidth": 1.2}
 _DECILE: dict[str, Any] = {"color": MUTED, "marker": TICKUP, "markersize": 6, "linestyle": "none"}
 _PLAIN: dict[str, Any] = {"useOffset": False, "scilimits": (-4, 7)}
@@ -45,6 +47,36 @@ _LONGEST_VALUE = 24  # letters of a category
 _PANEL_INCHES, _NARROWEST_INCHES, _WIDEST_INCHES, _LEAST_WIDTH_INCHES = 3.4, 0.17, 20.0, 8.5
 _HEIGHT_INCHES, _AROUND_INCHES, _GAP_INCHES, _PAD_INCHES = 2.2, 0.5, 0.15, 0.1
 _HEAD_INCHES, _FOOT_INCHES, _SIDE_INCHES, _UNIT_INCHES = 1.0, 0.5, 1.0, 3.0
+_LEGEND_LINE_INCHES, _MOST_IN_LINE, _CHANGES_INCHES = 0.22, 3, 1.3
+
+
+@dataclass(frozen=True)
+class _Words:
+    """How a picture calls what it shows."""
+
+    title: str
+    axis: str
+    curve: str
+    baseline: str
+    value: str = "value"
+    rows: str = "nine in ten rows' change from the first value on (centred ICE)"
+    upper: str = "mean"
+    lower: str = "change of rows"
+
+
+_DEPENDENCE = _Words(
+    title="Partial dependence: mean prediction once all rows hold the value",
+    axis="mean prediction",
+    curve="mean prediction",
+    baseline="baseline: {}, rows as they are",
+)
+_EFFECTS = _Words(
+    title="Accumulated local effects along the values that rows hold",
+    axis="effect on the prediction",
+    curve="accumulated effect",
+    baseline="0: no effect",
+    value="value (of a window or series: the mean of its steps)",
+)
 
 
 def profiles_figure(profiles: pd.DataFrame, subtitle: str, unit: str) -> Figure:
@@ -55,8 +87,9 @@ def profiles_figure(profiles: pd.DataFrame, subtitle: str, unit: str) -> Figure:
     profiles : DataFrame
         One row per feature and value: `feature`, `kind` ("number" or "category"), `value`, `mean` (of the predictions
         once every row holds the value), `low` and `high` (its 95 % interval), `share` (of a category, the rows that
-        hold it; of a number, the rows at or below it; may be NaN), `baseline` (mean of the predictions as they are).
-        Not modified.
+        hold it; of a number, the rows at or below it; may be NaN), `baseline` (mean of the predictions as they are),
+        `change_q05` and `change_q95` (between which nine in ten rows change from the feature's first value on; may be
+        missing). Not modified.
     subtitle : str
         What was audited, on how many rows.
     unit : str
@@ -66,20 +99,49 @@ def profiles_figure(profiles: pd.DataFrame, subtitle: str, unit: str) -> Figure:
     -------
     matplotlib Figure
         Features and categories in the order of the table, numbers from the smallest to the largest. A tick stands at
-        the first value of the grid that 10 %, 20 %, ... of the rows do not exceed. Save it with `savefig`.
+        the first value of the grid that 10 %, 20 %, ... of the rows do not exceed. Under each panel a band
+        holds nine in ten rows' changes from the feature's first value on: where it opens and the mean does not move,
+        the feature counts by what else a row holds. Save it with `savefig`.
     """
+    return _figure(profiles, subtitle, unit, _DEPENDENCE)
+
+
+def effects_figure(effects: pd.DataFrame, subtitle: str, unit: str) -> Figure:
+    """Draw one panel per feature of accumulated local effects, all with the same scale.
+
+    Parameters
+    ----------
+    effects : DataFrame
+        One row per feature and end of an interval, see `analysis.profiles.accumulated.find_effects`. Not modified.
+    subtitle, unit : str
+        As for `profiles_figure`.
+    """
+    return _figure(effects.rename(columns={"effect": "mean"}).assign(baseline=0.0), subtitle, unit, _EFFECTS)
+
+
+def _figure(profiles: pd.DataFrame, subtitle: str, unit: str, words: _Words) -> Figure:
     every = [panel for _, panel in profiles.groupby("feature", sort=False)]
     panels = every[:MOST_PANELS]
     rows, width = _arrange(panels)
-    y_label = f"mean prediction ({fit(unit, _UNIT_INCHES, _AXIS_POINTS, 'bold')})"
-    figure = _empty_figure(rows, width, y_label)
-    grid = list(figure.subplots(len(rows), len(rows[0]), sharey=True, squeeze=False).flat)
-    for axes, panel in zip(grid, panels, strict=False):
+    y_label = f"{words.axis} ({fit(unit, _UNIT_INCHES, _AXIS_POINTS, 'bold')})"
+    legend, has_changes = _legend(profiles, words), _has_changes(profiles)
+    head = _HEAD_INCHES + _LEGEND_LINE_INCHES * (-(-len(legend) // _MOST_IN_LINE) - 1)
+    figure = _empty_figure(rows, width, y_label, head, _CHANGES_INCHES if has_changes else 0)
+    uppers, lowers = _empty_panels(figure, rows, has_changes)
+    for axes, panel in zip(uppers, panels, strict=False):
         _draw_panel(axes, panel, width)
-    for axes in grid[len(panels) :]:
+    for axes, panel in zip(lowers, panels, strict=False):
+        _draw_changes(axes, panel, width)
+    for axes in [*uppers[len(panels) :], *lowers[len(panels) :]]:
         axes.remove()
-    _label(figure, profiles, subtitle, y_label, len(every))
-    _explain(figure, profiles)
+    if has_changes:
+        for first, label in ((uppers[0], words.upper), (lowers[0], words.lower)):
+            first.set_ylabel(label, fontsize=_NAME_POINTS)
+    _label(figure, profiles, subtitle, words, len(every))
+    figure.supylabel(y_label, y=_place(figure, head)[1] / 2, fontsize=_AXIS_POINTS, fontweight="bold", parse_math=False)
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": _place(figure, 0.7)}
+    bare: dict[str, Any] = {"frameon": False, "borderaxespad": 0, "borderpad": 0}
+    figure.legend(handles=legend, ncols=_MOST_IN_LINE, fontsize=_LEGEND_POINTS, **place, **bare)
     return figure
 
 
@@ -91,14 +153,33 @@ def _arrange(panels: list[pd.DataFrame]) -> tuple[list[list[pd.DataFrame]], floa
     return rows, max(width, (_LEAST_WIDTH_INCHES - _SIDE_INCHES) / n_beside)
 
 
-def _empty_figure(rows: list[list[pd.DataFrame]], width: float, y_label: str) -> Figure:
-    """Return a figure high enough for every label, with room for its head."""
+def _empty_figure(rows: list[list[pd.DataFrame]], width: float, y_label: str, head: float, changes: float) -> Figure:
+    """Return a figure high enough for every label, with room for its head, and inches for changes under each panel."""
     below = sum(max(_below_inches(panel, width) for panel in row) for row in rows)
-    panels = _FOOT_INCHES + len(rows) * (_HEIGHT_INCHES + _AROUND_INCHES) + below
-    height = _HEAD_INCHES + max(panels, inches_of(y_label, _AXIS_POINTS, "bold") + 2 * _PAD_INCHES)
-    under_head = (0, 0, 1, 1 - _HEAD_INCHES / height)
+    panels = _FOOT_INCHES + len(rows) * (_HEIGHT_INCHES + _AROUND_INCHES + changes) + below
+    height = head + max(panels, inches_of(y_label, _AXIS_POINTS, "bold") + 2 * _PAD_INCHES)
+    under_head = (0, 0, 1, 1 - head / height)
     layout = ConstrainedLayoutEngine(w_pad=_PAD_INCHES, h_pad=_PAD_INCHES, rect=under_head)
     return Figure(figsize=(_SIDE_INCHES + len(rows[0]) * width, height), layout=layout)
+
+
+def _empty_panels(figure: Figure, rows: list[list[pd.DataFrame]], has_changes: bool) -> tuple[list[Axes], list[Axes]]:
+    """Return axes for the means, and under each one for changes; all means have one scale, and so have all changes."""
+    n_rows, n_beside = len(rows), len(rows[0])
+    if not has_changes:
+        return list(figure.subplots(n_rows, n_beside, sharey=True, squeeze=False).flat), []
+    heights = {"height_ratios": [_HEIGHT_INCHES, _CHANGES_INCHES] * n_rows}
+    grid = figure.subplots(2 * n_rows, n_beside, squeeze=False, gridspec_kw=heights)
+    uppers, lowers = list(grid[::2].flat), list(grid[1::2].flat)
+    for several in (uppers, lowers):
+        for place, axes in enumerate(several):
+            if place:
+                axes.sharey(several[0])
+            axes.tick_params(labelleft=place % n_beside == 0)
+    for upper, lower in zip(uppers, lowers, strict=True):
+        upper.sharex(lower)
+        upper.tick_params(labelbottom=False)
+    return uppers, lowers
 
 
 def _is_category(panel: pd.DataFrame) -> bool:
@@ -136,12 +217,16 @@ def _below_inches(panel: pd.DataFrame, width: float) -> float:
 def _draw_panel(axes: Axes, panel: pd.DataFrame, width: float) -> None:
     axes.axhline(panel["baseline"].iloc[0], **_BASELINE)
     if _is_category(panel):
-        _draw_categories(axes, panel, _is_upright(panel, width))
+        _draw_categories(axes, panel, width)
     else:
         numbers = panel.assign(value=panel["value"].astype(float)).sort_values("value", kind="stable")
         _draw_numbers(axes, numbers)
     name = fit(str(panel["feature"].iloc[0]), width - 4 * _GAP_INCHES, _NAME_POINTS, "bold")
     axes.set_title(name, loc="left", fontsize=_NAME_POINTS, fontweight="bold", parse_math=False)
+    _style(axes)
+
+
+def _style(axes: Axes) -> None:
     axes.tick_params(labelsize=_VALUE_POINTS)
     axes.ticklabel_format(axis="y", **_PLAIN)
     axes.margins(y=0.1)
@@ -150,11 +235,17 @@ def _draw_panel(axes: Axes, panel: pd.DataFrame, width: float) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_categories(axes: Axes, panel: pd.DataFrame, is_upright: bool) -> None:
+def _draw_categories(axes: Axes, panel: pd.DataFrame, width: float) -> None:
     places = np.arange(len(panel))
     axes.vlines(places, panel["low"], panel["high"], **{**_INTERVAL, "linewidth": 6}, zorder=1)
     axes.plot(places, panel["mean"], **_MEAN, linestyle="none")
-    axes.set_xticks(places, _values(panel, is_upright), rotation=90 if is_upright else 0, parse_math=False)
+    _name_categories(axes, panel, width)
+
+
+def _name_categories(axes: Axes, panel: pd.DataFrame, width: float) -> None:
+    is_upright = _is_upright(panel, width)
+    names = _values(panel, is_upright)
+    axes.set_xticks(np.arange(len(panel)), names, rotation=90 if is_upright else 0, parse_math=False)
     axes.set_xlim(-0.6, len(panel) - 0.4)
 
 
@@ -169,17 +260,38 @@ def _draw_numbers(axes: Axes, numbers: pd.DataFrame) -> None:
     axes.ticklabel_format(axis="x", **_PLAIN)
 
 
-def _label(figure: Figure, profiles: pd.DataFrame, subtitle: str, y_label: str, n_features: int) -> None:
-    title = _TITLE if n_features <= MOST_PANELS else f"{_TITLE} ({MOST_PANELS} of {n_features:,} features)"
+def _has_changes(profiles: pd.DataFrame) -> bool:
+    return "change_q05" in profiles and bool(profiles["change_q05"].notna().any())
+
+
+def _draw_changes(axes: Axes, panel: pd.DataFrame, width: float) -> None:
+    """Draw by how much nine in ten rows change from the first value on, and how much they do on average."""
+    axes.axhline(0, **_BASELINE)
+    if _is_category(panel):
+        places = np.arange(len(panel))
+        axes.vlines(places, panel["change_q05"], panel["change_q95"], **{**_ROWS, "linewidth": 10}, zorder=1)
+        axes.plot(places, panel["mean"] - panel["mean"].iloc[0], **_MEAN, linestyle="none")
+        _name_categories(axes, panel, width)
+    else:
+        numbers = panel.assign(value=panel["value"].astype(float)).sort_values("value", kind="stable")
+        axes.fill_between(numbers["value"], numbers["change_q05"], numbers["change_q95"], **_ROWS)
+        axes.plot(numbers["value"], numbers["mean"] - panel["mean"].iloc[0], **{**_MEAN, "marker": None})
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        axes.ticklabel_format(axis="x", **_PLAIN)
+    _style(axes)
+
+
+def _label(figure: Figure, profiles: pd.DataFrame, subtitle: str, words: _Words, n_features: int) -> None:
+    more = "" if n_features <= MOST_PANELS else f" ({MOST_PANELS} of {n_features:,} features)"
+    title = f"{words.title}{more}"
     figure.text(*_place(figure, 0.15), title, fontsize=TITLE_POINTS, fontweight="bold", va="top")
     inches = figure.get_figwidth() - 2 * _GAP_INCHES
     line = fit(subtitle, inches, SUBTITLE_POINTS, longest=LONGEST_LINE)
     figure.text(*_place(figure, 0.45), line, fontsize=SUBTITLE_POINTS, color=MUTED, va="top", parse_math=False)
     has_categories = (profiles["kind"] == "category").any()
+    is_level = profiles["kind"].isin(["series", "window"]).any()
     x_label = "value (in brackets: share of rows that hold it)" if has_categories else "value"
-    bold: dict[str, Any] = {"fontsize": _AXIS_POINTS, "fontweight": "bold"}
-    figure.supxlabel(x_label, **bold)
-    figure.supylabel(y_label, y=_place(figure, _HEAD_INCHES)[1] / 2, parse_math=False, **bold)
+    figure.supxlabel(words.value if is_level else x_label, fontsize=_AXIS_POINTS, fontweight="bold")
 
 
 def _place(figure: Figure, inches: float) -> tuple[float, float]:
@@ -188,15 +300,14 @@ def _place(figure: Figure, inches: float) -> tuple[float, float]:
     return _GAP_INCHES / width, 1 - inches / height
 
 
-def _explain(figure: Figure, profiles: pd.DataFrame) -> None:
-    baseline = three_digits(profiles["baseline"].iloc[0])
-    handles = [
-        Line2D([], [], label="mean prediction", **_MEAN),
+def _legend(profiles: pd.DataFrame, words: _Words) -> list[Artist]:
+    handles: list[Artist] = [
+        Line2D([], [], label=words.curve, **_MEAN),
         Patch(label="95 % interval", **_INTERVAL),
-        Line2D([], [], label=f"baseline: {baseline}, rows as they are", **_BASELINE),
+        Line2D([], [], label=words.baseline.format(three_digits(profiles["baseline"].iloc[0])), **_BASELINE),
     ]
-    if profiles.loc[profiles["kind"] == "number", "share"].notna().any():
+    if _has_changes(profiles):
+        handles.append(Patch(label=words.rows, **_ROWS))
+    if profiles.loc[profiles["kind"] != "category", "share"].notna().any():
         handles.append(Line2D([], [], label="ticks: tenths of the rows", **{**_DECILE, "marker": "|"}))
-    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": _place(figure, 0.7)}
-    bare: dict[str, Any] = {"frameon": False, "borderaxespad": 0, "borderpad": 0}
-    figure.legend(handles=handles, ncols=len(handles), fontsize=_LEGEND_POINTS, **place, **bare)
+    return handles

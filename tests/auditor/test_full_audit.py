@@ -16,6 +16,7 @@ from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
 from nnperm_mlflow.basics.text import as_text
 from nnperm_mlflow.cli.main import main
+from nnperm_mlflow.config.profile_config import ProfileConfig
 from nnperm_mlflow.evidence.audit_folder import FolderFiles
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry.records import read_audit
@@ -237,3 +238,24 @@ def test_the_command_line_shows_drops_and_flips(settings, store, tmp_path):
     head = next(line for line in done.output.splitlines() if "perturbation" in line)
     assert head.split()[-3:] == ["changed_share", "flipped_share", "roc_auc_drop"]
     assert re.search(r"^the model itself: roc_auc 0\.\d+ \(0\.\d+ to 0\.\d+\)$", done.output, re.MULTILINE)
+
+
+def test_accumulated_effects_are_told_beside_everything_else(house, tracked):
+    """Of all numbers and windows; of the network's own predictions with each row moved to the ends of its interval."""
+    settings = house.settings()
+    settings["analysis"] = {"windows": 2, "profile": {"kind": "ale"}, "exclude": ["income"]}
+    audited = audit(settings, model_uri="models:/house/1")
+    assert audited.profiles is None
+    windows = [f"{channel} steps {steps}" for channel in ("balance", "payment") for steps in ("1 to 3", "4 to 6")]
+    assert audited.effects["feature"].unique().tolist() == ["age", "flag", *windows]
+    files = {file.path for file in tracked.list_artifacts(audited.run_id)}
+    assert {"effects.csv", "effects.png"} <= files
+    flag = audited.effects[audited.effects["feature"] == "flag"]
+    ends = []
+    for value in flag["value"]:
+        numbers = house.inputs["num_input"].copy()
+        numbers[:, 2] = value
+        ends.append(house.network({**house.inputs, "num_input": numbers}, training=False).numpy()[:, 0].mean())
+    assert np.diff(flag["effect"]) == pytest.approx(np.diff(ends), abs=1e-6)
+    told = read_audit(tracked, audited.run_id, audited.directory / "again").config.analysis.profile
+    assert told == ProfileConfig(kind="ale")

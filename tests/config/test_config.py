@@ -363,6 +363,7 @@ def test_row_weights_are_refused_and_not_ignored():
         ({"windows": {"late": [3, 1]}}, "window 'late' ends before it begins"),
         ({"windows": {"late": [0, 2]}}, "'analysis: windows: late: 0': input should be greater than or equal to 1"),
         ({"set": {"a": "some"}}, "'analysis: set: a': input should be a valid list or input should be 'all'"),
+        ({"profile": {"kind": "pdp"}}, "'kind: pdp' needs 'features'"),
         ({"groups": "both"}, "'analysis: groups': input should be a valid dictionary or input should be 'auto'"),
     ],
 )

@@ -10,7 +10,7 @@ from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 
-from nnperm_mlflow.report.profile_curves import profiles_figure
+from nnperm_mlflow.report.profile_curves import effects_figure, profiles_figure
 from tests.report.test_boxplot import global_style
 from tests.report.test_heatmap import HOSTILE, assert_every_text_can_be_read, is_literal
 
@@ -222,6 +222,59 @@ def test_the_legend_explains_every_mark():
 
 def test_categories_alone_have_no_tenths_of_rows():
     assert "ticks: tenths of the rows" not in legend_of(drawn(category()))
+
+
+def with_changes(profile):
+    """A profile with what single rows do from its first value on."""
+    steps = np.arange(len(profile))
+    return profile.assign(change_q05=-0.1 * steps, change_q95=0.2 * steps)
+
+
+def test_what_single_rows_do_stands_under_each_panel_with_a_scale_of_its_own():
+    age, region = with_changes(number("age")), with_changes(category("region"))
+    figure = drawn(age, region)
+    means, of_regions, changes, of_their_rows = figure.axes
+    assert [name_of(axes) for axes in figure.axes] == ["age", "region", "", ""]
+    assert means.get_ylim() == of_regions.get_ylim() != changes.get_ylim() == of_their_rows.get_ylim()
+    (band,) = changes.collections
+    corners = {tuple(corner) for corner in band.get_paths()[0].vertices}
+    assert corners == {*zip(age["value"], age["change_q05"]), *zip(age["value"], age["change_q95"])}  # noqa: B905
+    (bars,) = of_their_rows.collections
+    assert [bar[:, 1].tolist() for bar in bars.get_segments()] == region[["change_q05", "change_q95"]].values.tolist()
+    (mean,) = [line for line in changes.lines if line.get_linestyle() == "-"]
+    assert mean.get_ydata() == pytest.approx(age["mean"] - age["mean"].iloc[0])
+    assert [axes.get_ylabel() for axes in figure.axes] == ["mean", "", "change of rows", ""]
+    assert legend_of(figure)["nine in ten rows' change from the first value on (centred ICE)"] is not None
+
+
+def test_values_stand_under_the_changes_and_not_between_them_and_the_means():
+    means, of_regions, changes, of_their_rows = drawn(with_changes(number()), with_changes(category())).axes
+    for upper, lower in ((means, changes), (of_regions, of_their_rows)):
+        assert upper.get_xlim() == lower.get_xlim()
+        assert not any(label.get_visible() for label in upper.get_xticklabels())
+        assert all(label.get_visible() for label in lower.get_xticklabels())
+
+
+def test_accumulated_effects_are_drawn_around_no_effect():
+    values = [1.0, 2.0, 4.0]
+    table = pd.DataFrame(
+        {
+            "feature": "PAY steps 1 to 3", "kind": "window", "value": values, "effect": [-0.2, 0.0, 0.3],
+            "low": [-0.3, -0.1, 0.2], "high": [-0.1, 0.1, 0.4], "share": [0.1, 0.5, 1.0], "rows": [0, 5, 5],
+        }
+    )  # fmt: skip
+    figure = effects_figure(table, SUBTITLE, UNIT)
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    assert line_of(axes).get_xdata().tolist() == values
+    assert line_of(axes).get_ydata().tolist() == table["effect"].tolist()
+    assert set(baseline_of(axes).get_ydata()) == {0}
+    assert list(legend_of(figure)) == [
+        "accumulated effect", "95 % interval", "0: no effect", "ticks: tenths of the rows"
+    ]  # fmt: skip
+    assert figure.get_supxlabel() == "value (of a window or series: the mean of its steps)"
+    assert figure.get_supylabel() == f"effect on the prediction ({UNIT})"
+    assert_every_text_can_be_read(figure)
 
 
 def test_an_interval_that_is_not_known_is_not_drawn():

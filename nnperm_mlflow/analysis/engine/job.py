@@ -12,7 +12,7 @@ from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import Measure
 from nnperm_mlflow.analysis.perturbation.deal import BATCH_ROWS, Deal
 from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS, ShuffleBlock, step_orders
-from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo, Shuffle
+from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo, Shuffle, ToEdge
 from nnperm_mlflow.analysis.perturbation.sample import Sample
 from nnperm_mlflow.analysis.perturbation.strata import Strata
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs
@@ -128,7 +128,7 @@ class Job:
 
         Donors are remembered as far as memory is set aside.
         """
-        if isinstance(perturbation, (Reorder, SetTo)):
+        if isinstance(perturbation, (Reorder, SetTo, ToEdge)):
             return None
         feature = perturbation.feature
         key = (self.seed, id(self.strata), block.number, len(block.rows), feature.name, repeat)
@@ -142,7 +142,7 @@ class Job:
 
     def permutation(self, block: ShuffleBlock, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
         """Return the donors of a permutation test, by which a row may keep its value; see `Deal.permutation`."""
-        if not self.deal.draws_others or isinstance(perturbation, (Reorder, SetTo)):
+        if not self.deal.draws_others or isinstance(perturbation, (Reorder, SetTo, ToEdge)):
             return self.donors(block, perturbation, repeat)
         return self.deal.permutation(block, perturbation.feature, repeat)
 

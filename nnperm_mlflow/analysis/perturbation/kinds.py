@@ -1,4 +1,4 @@
-"""What is done to the values of a feature: shuffled over the rows, put in another order of steps, set to one value."""
+"""What is done to the values of a feature: shuffled over rows, its steps reordered, set to a value, moved a little."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnperm_mlflow.analysis.perturbation.edges import at_edge
 from nnperm_mlflow.inputs.row_cache import HeldRows
 from nnperm_mlflow.inputs.slots import Change, Feature, in_all_rows
 
@@ -77,7 +78,45 @@ class SetTo:
         return f"'{self.feature.name}' was set to {value_name(self.value)}"
 
 
-Perturbation = Shuffle | Reorder | SetTo
+@dataclass(frozen=True)
+class ToEdge:
+    """Each row's value moves to an end of the interval that it lies in.
+
+    Attributes
+    ----------
+    feature : Feature
+        A number, or a series or window, whose level moves: the mean of its steps, all by as much.
+    edges : tuple of float
+        Ascending, in the unit of the model's input.
+    upper : bool
+        Whether to the upper end.
+
+    References
+    ----------
+    Apley and Zhu, "Visualizing the Effects of Predictor Variables in Black Box Supervised Learning Models", Journal of
+    the Royal Statistical Society B 82, 2020.
+    """
+
+    feature: Feature
+    edges: tuple[float, ...]
+    upper: bool
+    way = "edge"
+
+    @property
+    def value(self) -> str:
+        """What tells it from others of the feature."""
+        return f"{'upper' if self.upper else 'lower'} of {self.edges}"
+
+    @property
+    def name(self) -> str:
+        """Name in messages, as `age to the upper edge`."""
+        return f"{self.feature.name} to the {'upper' if self.upper else 'lower'} edge"
+
+    def __str__(self) -> str:
+        return f"'{self.feature.name}' was moved to an end of its interval"
+
+
+Perturbation = Shuffle | Reorder | SetTo | ToEdge
 
 
 def disturb(
@@ -87,7 +126,7 @@ def disturb(
 
     Parameters
     ----------
-    perturbation : Shuffle, Reorder or SetTo
+    perturbation : Shuffle, Reorder, SetTo or ToEdge
     held : HeldRows
         Rows that exchange values.
     block : mapping of str to ndarray of shape (n_rows, ...)
@@ -109,6 +148,9 @@ def disturb(
         after = [held.take(slot, np.asarray(drawn)) for slot in slots]
     elif isinstance(perturbation, Reorder):
         after = [np.take_along_axis(old, np.asarray(drawn), axis=1) for old in before]
+    elif isinstance(perturbation, ToEdge):
+        edges = np.array(perturbation.edges)
+        after = [at_edge(perturbation.feature, old, edges, perturbation.upper) for old in before]
     else:
         after = [_filled(old, perturbation.value) for old in before]
     moved = np.zeros(len(before[0]), dtype=bool)

@@ -12,6 +12,7 @@ from nnperm_mlflow.analysis.perturbation.set_values import values_to_set
 from nnperm_mlflow.basics.errors import ConfigError, UnknownFeatureError, did_you_mean, name_list
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.audit_config import AnalysisConfig
+from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.slots import Feature, count_steps, window_of
 
@@ -112,7 +113,8 @@ def _check_names(
         ("kinds", [key for key in analysis.kinds if not any(fnmatchcase(name, key) for name in static)], static),
         ("set", analysis.set, known),
         ("exclude", analysis.exclude, known),
-        ("profile", analysis.profile, own),
+        ("profile", dependence_of(analysis.profile), own),
+        ("profile", accumulated_of(analysis.profile) or [], known),
         *((f"groups: {name}", members, known) for name, members in groups.items()),
     ]
     if not isinstance(analysis.order, bool):
@@ -130,7 +132,8 @@ def _check_wishes(analysis: AnalysisConfig, groups: Groups, known: Mapping[str, 
     """Look for features that are left alone and disturbed as well, and for groups of a series and a part of it."""
     asked = [
         ("set", analysis.set),
-        ("profile", analysis.profile),
+        ("profile", dependence_of(analysis.profile)),
+        ("profile", accumulated_of(analysis.profile) or []),
         *((f"groups: {name}", groups[name]) for name in groups),
     ]
     if not isinstance(analysis.order, bool):

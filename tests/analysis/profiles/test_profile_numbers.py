@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.inspection import partial_dependence
 
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
@@ -85,6 +87,46 @@ def test_intervals_hold_the_mean_of_all_rows_there_might_be():
         row = found.iloc[7]
         held += row["low"] <= row["value"] + 1 <= row["high"]
     assert 0.88 * 300 <= held <= 0.99 * 300
+
+
+def test_changes_of_single_rows_are_their_centred_ice_curves():
+    """As Goldstein et al. define them: each row's curve less what it is at the feature's first value."""
+    found = find_profiles(job(), 37, ["dose", "region", "flag"])
+    for feature, profile in found.groupby("feature", sort=False):
+        first = expected(feature, profile["value"].iloc[0])
+        for row in profile.itertuples():
+            changes = expected(feature, row.value) - first
+            low, high = np.quantile(changes, [0.05, 0.95])
+            assert (row.change_q05, row.change_q95) == pytest.approx((low, high), rel=1e-5, abs=1e-6)
+
+
+def test_a_product_of_two_features_moves_single_rows_and_not_the_mean():
+    """Whose partial dependence alone looks like nothing."""
+    centred = TABLE.assign(age=TABLE["age"] - TABLE["age"].mean())
+    specs, inputs = bound(centred, numbers=["dose", "age"])
+    predictor = PlainPredictor(specs, lambda given: given["num_input"].prod(axis=1))
+    plan = plan_perturbations(inputs, "", AnalysisConfig())
+    found = find_profiles(Job(predictor, inputs, plan, choose_measure(None, 1, ()), ""), 1000, ["dose"])
+    assert np.abs(found["mean"]).max() < 1e-6
+    assert found["change_q95"].iloc[-1] - found["change_q05"].iloc[-1] > 5
+
+
+@pytest.mark.slow
+def test_means_and_changes_are_those_of_scikit_learn():
+    """Partial dependence by brute force, and its curves of single rows."""
+    table = TABLE[["dose", "age"]].round(0)
+    forest = RandomForestRegressor(n_estimators=20, random_state=0).fit(table.to_numpy(), table.prod(axis=1))
+    specs, inputs = bound(table, numbers=["dose", "age"])
+    plan = plan_perturbations(inputs, "", AnalysisConfig())
+    predictor = PlainPredictor(specs, lambda given: forest.predict(given["num_input"]))
+    found = find_profiles(Job(predictor, inputs, plan, choose_measure(None, 1, ()), ""), 1000, ["dose"])
+    both = partial_dependence(forest, table.to_numpy(), [0], kind="both", method="brute", grid_resolution=50)
+    (values,), (means,), (curves,) = both["grid_values"], both["average"], both["individual"]
+    assert found["value"].tolist() == values.tolist()
+    np.testing.assert_allclose(found["mean"], means, rtol=1e-6)
+    low, high = np.quantile(curves - curves[:, :1], [0.05, 0.95], axis=0)
+    np.testing.assert_allclose(found["change_q05"], low, atol=1e-6)
+    np.testing.assert_allclose(found["change_q95"], high, atol=1e-6)
 
 
 def test_what_has_no_mean_or_no_values_is_refused():
