@@ -14,6 +14,9 @@ format (an `UpgradedPolicy`). `audit` and `check` make a `Verdict` of it: `check
 policy to an audit on record, without running the model (a `CheckResult`). `promote` gives a version an alias once the
 evidence has been read again and bears it (a `Promotion`), and raises `RefusedError` otherwise.
 
+`explain` tells what the prediction of one observation rests on, beside those of others (an `Explanation`): in words for
+a letter, as numbers and as a picture.
+
 `compare` tells what changed between two versions, row by row (a `ComparisonResult`), `history` what happened to all
 versions of a model (a `History`), and `publish` writes results that a server could not take (a `PublishResult`).
 
@@ -65,6 +68,8 @@ if TYPE_CHECKING:
     from nnperm_mlflow.config.audit_config import AuditConfig, load_config
     from nnperm_mlflow.config.policy import Policy, load_policy
     from nnperm_mlflow.config.policy_upgrade import UpgradedPolicy, upgrade_policy
+    from nnperm_mlflow.explanation.explanation_result import Explanation
+    from nnperm_mlflow.explanation.observation_explanation import explain
     from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from
     from nnperm_mlflow.promotion.alias_promotion import promote
     from nnperm_mlflow.registry.aliases import Promotion
@@ -90,6 +95,8 @@ _HOME = {
     **dict.fromkeys(("Policy", "load_policy"), "config.policy"),
     **dict.fromkeys(("UpgradedPolicy", "upgrade_policy"), "config.policy_upgrade"),
     **dict.fromkeys(("Dataset", "Series", "dataset_from"), "inputs.dataset"),
+    "Explanation": "explanation.explanation_result",
+    "explain": "explanation.observation_explanation",
     "Promotion": "registry.aliases",
     "Verdict": "verdict.verdict",
     "promote": "promotion.alias_promotion",
@@ -110,6 +117,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "EvidenceError",
+    "Explanation",
     "Forecast",
     "History",
     "MissingBaselineError",
@@ -134,6 +142,7 @@ __all__ = [
     "check",
     "compare",
     "dataset_from",
+    "explain",
     "history",
     "load_config",
     "load_policy",

@@ -32,6 +32,9 @@ ROOMS = {
     "approval": ("basics config models analysis verdict evidence report registry", APART),
     "auditor": ("basics config inputs models analysis verdict evidence report registry approval", NETWORKS),
     "promotion": ("basics config inputs models analysis verdict evidence registry approval auditor", APART),
+    "explanation": (
+        "basics config inputs models analysis evidence report registry auditor promotion", NETWORKS
+    ),
     "comparison": ("basics config inputs models analysis verdict evidence report registry auditor", NETWORKS),
     "listening": ("basics config evidence registry", APART),
     "demo": ("basics registry", DRAWING),
@@ -196,6 +199,7 @@ def loaded_by(statement):
         ("import nnperm_mlflow.report.profile_curves", NETWORKS | TRACKING),
         ("import nnperm_mlflow.report.dumbbell, nnperm_mlflow.report.comparison_card", NETWORKS | TRACKING),
         ("import nnperm_mlflow.report.timeline", NETWORKS | TRACKING),
+        ("import nnperm_mlflow.report.reason_bars, nnperm_mlflow.report.reason_letter", NETWORKS | TRACKING),
         ("import nnperm_mlflow.registry.publisher, nnperm_mlflow.registry.version_link", NETWORKS | DRAWING),
         ("import nnperm_mlflow.cli.main", NETWORKS | TRACKING | DRAWING),
         ("import nnperm_mlflow.cli.listen_command", NETWORKS | TRACKING | DRAWING | {"fastapi", "uvicorn", "huey"}),
@@ -217,6 +221,7 @@ VERBS = {
     "promote": lambda promote: promote("models:/none/1", "champion"),
     "publish": lambda publish: publish("nowhere"),
     "compare": lambda compare: compare("models:/none/1", "models:/none/2"),
+    "explain": lambda explain: explain("0" * 32, row=1),
     "history": lambda history: history("models:/none"),
     "load_config": lambda load_config: load_config("nowhere.yaml"),
     "load_policy": lambda load_policy: load_policy("nowhere.yaml"),

@@ -18,6 +18,7 @@ ASSOCIATIONS_FILE, STRATA_FILE = "associations.csv", "strata.csv"
 CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER = "audit.md", "verdict.json", "verdicts"
 COMPARISON_FILE, COMPARISON_PICTURE = "comparison.csv", "comparison.png"
 COMPARISON_TABLE, COMPARISON_CARD = "comparison.json", "comparison.md"
+REASONS_FILE, REASONS_LETTER, REASONS_PICTURE = "reasons.csv", "reasons.txt", "reasons.png"
 PROMOTION_FILE = "promotion.json"
 PUBLICATION_FILE = "publication.json"
 

@@ -9,6 +9,7 @@ from nnperm_mlflow.cli.audit_command import audit_command
 from nnperm_mlflow.cli.check_command import check_command
 from nnperm_mlflow.cli.compare_command import compare_command
 from nnperm_mlflow.cli.demo_command import demo_command
+from nnperm_mlflow.cli.explain_command import explain_command
 from nnperm_mlflow.cli.history_command import history_command
 from nnperm_mlflow.cli.init_command import init_command
 from nnperm_mlflow.cli.listen_command import listen_command
@@ -30,6 +31,7 @@ main.add_command(init_command)
 main.add_command(audit_command)
 main.add_command(check_command)
 main.add_command(compare_command)
+main.add_command(explain_command)
 main.add_command(promote_command)
 main.add_command(history_command)
 main.add_command(policy_command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,7 +143,7 @@ def disturb(
         Rows in which the feature holds another value than before.
     """
     slots = perturbation.feature.slots
-    before = [block[slot.input][in_all_rows(slot.index)] for slot in slots]
+    before = _held(perturbation.feature, block)
     if isinstance(perturbation, Shuffle):
         after = [held.take(slot, np.asarray(drawn)) for slot in slots]
     elif isinstance(perturbation, Reorder):
@@ -153,10 +153,42 @@ def disturb(
         after = [at_edge(perturbation.feature, old, edges, perturbation.upper) for old in before]
     else:
         after = [_filled(old, perturbation.value) for old in before]
+    moved = _moved(before, after)
+    return Change(slots, tuple(after), drawn if isinstance(perturbation, Shuffle) else None), moved
+
+
+def held_by_others(
+    feature: Feature, values: Sequence[np.ndarray], block: Mapping[str, np.ndarray]
+) -> tuple[Change, np.ndarray]:
+    """Give a block of rows values of a feature that rows outside of it hold.
+
+    Parameters
+    ----------
+    feature : Feature
+    values : sequence of ndarray of shape (n_rows, ...)
+        For each of its slots.
+    block : mapping of str to ndarray of shape (n_rows, ...)
+        The rows as they are. Not modified.
+
+    Returns
+    -------
+    change, moved
+        As for `disturb`.
+    """
+    return Change(feature.slots, tuple(values)), _moved(_held(feature, block), values)
+
+
+def _held(feature: Feature, block: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Return what a feature's slots hold in a block of rows."""
+    return [block[slot.input][in_all_rows(slot.index)] for slot in feature.slots]
+
+
+def _moved(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> np.ndarray:
+    """Tell which rows hold another value than before in any slot, of shape (n_rows,), bool."""
     moved = np.zeros(len(before[0]), dtype=bool)
     for old, new in zip(before, after, strict=True):
         moved |= _differ(old, new).reshape(len(old), -1).any(axis=1)
-    return Change(slots, tuple(after), drawn if isinstance(perturbation, Shuffle) else None), moved
+    return moved
 
 
 def value_name(value: Value) -> str:

@@ -1,0 +1,1 @@
+"""Reasons: what the prediction of one observation rests on, beside others."""
