@@ -199,7 +199,11 @@ def loaded_by(statement):
         ("import nnperm_mlflow.report.profile_curves", NETWORKS | TRACKING),
         ("import nnperm_mlflow.report.dumbbell, nnperm_mlflow.report.comparison_card", NETWORKS | TRACKING),
         ("import nnperm_mlflow.report.timeline", NETWORKS | TRACKING),
-        ("import nnperm_mlflow.report.reason_bars, nnperm_mlflow.report.reason_letter", NETWORKS | TRACKING),
+        (
+            "import nnperm_mlflow.report.reason_bars, nnperm_mlflow.report.reason_letter, "
+            "nnperm_mlflow.report.interaction_matrix",
+            NETWORKS | TRACKING,
+        ),
         ("import nnperm_mlflow.registry.publisher, nnperm_mlflow.registry.version_link", NETWORKS | DRAWING),
         ("import nnperm_mlflow.cli.main", NETWORKS | TRACKING | DRAWING),
         ("import nnperm_mlflow.cli.listen_command", NETWORKS | TRACKING | DRAWING | {"fastapi", "uvicorn", "huey"}),

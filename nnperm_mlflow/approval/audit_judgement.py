@@ -178,6 +178,7 @@ def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictCo
         address=address,
         own_scores=record.own_scores,
         segments=record.segments,
+        interactions=record.interactions,
         predicted_by=record.predicted_by,
     )
     return verdict_content(verdict, card, when), link_of(record, when, verdict)

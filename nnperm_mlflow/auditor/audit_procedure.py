@@ -11,7 +11,7 @@ from pathlib import Path
 from nnperm_mlflow.approval.audit_judgement import try_to_judge
 from nnperm_mlflow.approval.baselines import pin_baselines, refuse_itself
 from nnperm_mlflow.auditor.forecast import Forecast, forecast
-from nnperm_mlflow.auditor.measurement import accumulate_effects, measure, profile
+from nnperm_mlflow.auditor.measurement import accumulate_effects, measure, profile, with_interactions
 from nnperm_mlflow.auditor.memory import AnyRows, Names, Rows, rows_given
 from nnperm_mlflow.auditor.outbox import kept_until_published, publish_audit, refuse_overwriting
 from nnperm_mlflow.auditor.preparation import prepare, what_was_asked, with_policy
@@ -144,6 +144,7 @@ def audit(
         plan, found = measure(plan, folder.path / TABLE_FILE, tell, state.journal)
         profiles = profile(plan, tell, state.journal)
         effects = accumulate_effects(plan, tell, state.journal)
+        found = with_interactions(plan, found, tell, state.journal)
         plan.close()  # its memory is free for what is drawn, and for audits of baselines
         calls = plan.job.predictor.calls - calls
         result = gather(plan, found, session, folder, profiles=profiles, effects=effects, calls=calls)

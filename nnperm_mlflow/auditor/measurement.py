@@ -11,6 +11,7 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.progress import Progress, nobody
+from nnperm_mlflow.analysis.interactions.interactions import find_interactions
 from nnperm_mlflow.analysis.profiles.accumulated import find_effects
 from nnperm_mlflow.analysis.profiles.profiles import find_profiles
 from nnperm_mlflow.analysis.profiles.value_intervals import accumulated_features
@@ -24,6 +25,7 @@ from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.resources import check_room
 from nnperm_mlflow.auditor.sampling import looks
 from nnperm_mlflow.basics.errors import NonFinitePredictionError, name_list
+from nnperm_mlflow.config.interactions_config import interactions_of
 from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
 
 logger = logging.getLogger(__name__)
@@ -172,6 +174,31 @@ def accumulate_effects(plan: Plan, progress: Progress = nobody, journal: Journal
         return None
     logger.info("accumulated local effects of %s", name_list([feature.name for feature in features]))
     return find_effects(plan.job, plan.block_rows, features, progress, journal)
+
+
+def with_interactions(
+    plan: Plan, found: Findings, progress: Progress = nobody, journal: Journal | None = None
+) -> Findings:
+    """Add what pairs of features do together, where the configuration asks for it.
+
+    Parameters
+    ----------
+    plan : Plan
+    found : Findings
+        Of its rows.
+    progress, journal
+        As for `measure`.
+    """
+    asked = interactions_of(plan.used.analysis.interactions)
+    if asked is None:
+        return found
+    logger.info("interactions of %s", "all pairs" if asked.pairs == "auto" else f"{len(asked.pairs)} pairs")
+    order = [str(name) for name in found.summary["perturbation"]]
+    told = find_interactions(plan.job, asked, plan.block_rows, order=order, progress=progress, journal=journal)
+    skipped = int(told["skipped"].max()) if len(told) else 0
+    if skipped:
+        logger.warning("pairs were told of without rows that have no prediction, or no logit: up to %d", skipped)
+    return replace(found, interactions=told)
 
 
 def _point_out(plan: Plan, found: Findings) -> None:

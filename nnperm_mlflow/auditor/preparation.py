@@ -15,6 +15,7 @@ from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows, count_outp
 from nnperm_mlflow.analysis.engine.missing import find_void_inputs
 from nnperm_mlflow.analysis.engine.row_independence import measure_mixing
 from nnperm_mlflow.analysis.engine.self_noise import measure_noise
+from nnperm_mlflow.analysis.interactions.pair_choice import check_interactions
 from nnperm_mlflow.analysis.perturbation.deal import point_out_contradictions
 from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_companions, point_out
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
@@ -35,6 +36,7 @@ from nnperm_mlflow.auditor.trial_terms import refuse_other_design, under_trial
 from nnperm_mlflow.basics.errors import ConfigError, DataError
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, load_config, parse_config
+from nnperm_mlflow.config.interactions_config import interactions_of
 from nnperm_mlflow.config.policy import AnyPolicy, Policy, load_policy
 from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
 from nnperm_mlflow.config.segments_config import edges_of
@@ -215,6 +217,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
     point_out_contradictions(job.deal)
     check_profiles(dependence_of(analysis.profile), job)
     accumulated_features(job, accumulated_of(analysis.profile))
+    check_interactions(interactions_of(analysis.interactions), job)
     segmentations = part_rows(edges_of(analysis.segments), dataset.columns)
     found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
     used = config.without_secrets().model_copy(update=found)

@@ -19,6 +19,7 @@ from nnperm_mlflow.auditor.result import AuditResult, Folder, write_findings
 from nnperm_mlflow.basics.audit_files import (
     CONFIG_FILE,
     DIFFERENCES_FILE,
+    INTERACTIONS_FILE,
     MEDIANS_FILE,
     NAMES_FILE,
     SCORE_DIFFERENCES_FILE,
@@ -33,6 +34,7 @@ from nnperm_mlflow.evidence.audit_folder import FolderFiles
 from nnperm_mlflow.evidence.audit_record import (
     CONFIG_DIGEST,
     DIFFERENCES_DIGEST,
+    INTERACTIONS_DIGEST,
     SCORE_DIFFERENCES_DIGEST,
     SCORES_DIGEST,
     SEGMENT_SCORES_DIGEST,
@@ -95,6 +97,7 @@ def gather(
         strata=strata,
         own_scores=found.own_scores,
         segments=found.segments,
+        interactions=found.interactions,
         metrics=metrics_of(
             found.summary,
             _aggregates(plan, found, strata, calls),
@@ -122,6 +125,8 @@ def record_of(plan: Plan, found: Findings, folder: Path, run_id: str, experiment
         digests |= {SEGMENTS_DIGEST: SEGMENTS_FILE, DIFFERENCES_DIGEST: DIFFERENCES_FILE}
         if found.segments.scores is not None:
             digests |= {SEGMENT_SCORES_DIGEST: SEGMENT_SCORES_FILE, SCORE_DIFFERENCES_DIGEST: SCORE_DIFFERENCES_FILE}
+    if found.interactions is not None:
+        digests[INTERACTIONS_DIGEST] = INTERACTIONS_FILE
     told = {
         **plan.record,
         "repeats_made": found.repeats,
@@ -206,6 +211,8 @@ def write_evidence(plan: Plan, found: Findings, folder: Path) -> list[str]:
         of_scores = found.segments.scores
         if of_scores is not None:
             tables |= {SEGMENT_SCORES_FILE: of_scores.scores, SCORE_DIFFERENCES_FILE: of_scores.differences}
+    if found.interactions is not None:
+        tables[INTERACTIONS_FILE] = found.interactions
     for name, table in tables.items():
         write_table(table, folder / name)
     (folder / CONFIG_FILE).write_text(plan.used.to_yaml(), encoding="utf-8")

@@ -10,6 +10,7 @@ import psutil
 
 from nnperm_mlflow.analysis.engine.job import Job, begins_together, result_bytes
 from nnperm_mlflow.analysis.engine.loop import count_blocks
+from nnperm_mlflow.analysis.interactions.pair_choice import TOP
 from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS
 from nnperm_mlflow.analysis.profiles.profile_grids import GRID, MOST_CATEGORIES
 from nnperm_mlflow.analysis.profiles.value_intervals import accumulated_features
@@ -17,6 +18,7 @@ from nnperm_mlflow.analysis.segments.segmentation import Segmentation
 from nnperm_mlflow.analysis.uncertainty.audited_rows import known_blocks
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import RoomError
+from nnperm_mlflow.config.interactions_config import interactions_of
 from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
 from nnperm_mlflow.inputs.row_cache import HELD_BYTES, row_bytes
 
@@ -29,6 +31,7 @@ _PREDICTION_BYTES = 8
 _FIXED_BYTES = 1 << 28  # of the table's row groups, tallies and pictures: 256 MiB
 
 
+_PAIR_BYTES = 8  # of a row of a pair of features
 _SEGMENT_BYTES = 40  # of a row in a repeat, of the perturbation whose segments are told of: deviations and marks,
 _ERROR_BYTES, _CLUSTER_BYTES = 60, 220  # and besides where errors are found, of a row and of one in a cluster,
 _UNIT_BYTES = 5  # and of such a row in each segment
@@ -41,6 +44,8 @@ def memory_bytes(
     profiles: Sequence[str] = (),
     segmentations: Sequence[Segmentation] = (),
     most_repeats: int | None = None,
+    *,
+    n_pairs: int = 0,
 ) -> dict[str, int]:
     """Return about how many bytes of memory an audit takes beyond what has been loaded, by what takes them.
 
@@ -55,6 +60,8 @@ def memory_bytes(
         What parts the rows into segments.
     most_repeats : int, optional
         As for `disk_bytes`.
+    n_pairs : int
+        Pairs of features that are followed.
     """
     n_rows, sources = job.inputs.n_rows, job.inputs.sources
     block, exchanging = min(block_rows, n_rows), job.exchanging_rows
@@ -65,6 +72,7 @@ def memory_bytes(
         + (job.predictor.kept_bytes * exchanging if begins_together(job, exchanging) else 0),
         "segments (analysis: segments)": _segment_bytes(job, segmentations, most_repeats or job.repeats),
         "profiles (analysis: profile)": 4 * n_rows * GRID * len(profiles),
+        "interactions (analysis: interactions)": _PAIR_BYTES * n_rows * n_pairs,
         "tables and pictures": _FIXED_BYTES,
     }
 
@@ -133,10 +141,26 @@ def check_room(plan: Plan, table: Path, work: Path) -> None:
     most_repeats, asked = None if plan.precision is None else plan.precision.most, plan.used.analysis.profile
     accumulated = [each.name for each in accumulated_features(plan.job, accumulated_of(asked))]
     profiles = [*dependence_of(asked), *accumulated]
-    needed = memory_bytes(plan.job, plan.block_rows, profiles, plan.segmentations, most_repeats)
+    n_pairs = _count_pairs(plan)
+    needed = memory_bytes(plan.job, plan.block_rows, profiles, plan.segmentations, most_repeats, n_pairs=n_pairs)
     check_memory(needed, available_memory())
     of_table, of_work = disk_bytes(plan.job, plan.block_rows, most_repeats, profiles, segments=bool(plan.segmentations))
+    of_work += _pair_disk_bytes(plan, n_pairs)
     check_disk([(table, of_table), (work, of_work)])
+
+
+def _count_pairs(plan: Plan) -> int:
+    """Return how many pairs of features are followed on all rows, at most."""
+    asked = interactions_of(plan.used.analysis.interactions)
+    if asked is None:
+        return 0
+    return TOP if asked.pairs == "auto" else len(asked.pairs)
+
+
+def _pair_disk_bytes(plan: Plan, n_pairs: int) -> int:
+    """Return about how many bytes are kept of pairs until the audit is finished: of both alone, and together."""
+    outputs = _PREDICTION_BYTES * max(1, len(plan.job.predictor.outputs.names))
+    return (_SHEET_BYTES + outputs) * plan.job.inputs.n_rows * 3 * n_pairs
 
 
 def check_memory(needed: dict[str, int], available: int) -> None:

@@ -24,6 +24,7 @@ from nnperm_mlflow.basics.audit_files import (
     EFFECTS_FILE,
     EFFECTS_PICTURE,
     HEATMAP_FILE,
+    INTERACTIONS_PICTURE,
     PROFILES_FILE,
     PROFILES_PICTURE,
     SEGMENTS_PICTURE,
@@ -39,6 +40,7 @@ from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.report.boxplot import boxplot_figure
 from nnperm_mlflow.report.heatmap import heatmap_figure
+from nnperm_mlflow.report.interaction_matrix import interactions_figure
 from nnperm_mlflow.report.profile_curves import effects_figure, profiles_figure
 from nnperm_mlflow.report.segment_panels import segments_figure
 from nnperm_mlflow.verdict.verdict import Verdict
@@ -171,6 +173,8 @@ class AuditResult:
         Which rows could exchange values, where not all could; see `analysis.perturbation.strata.Strata.sizes`.
     own_scores : mapping of str to OwnScore
         What scorers say of the model as it is, where there are labels.
+    interactions : DataFrame or None
+        What pairs of features do together; see `analysis.interactions.interactions.find_interactions`.
     segments : SegmentTables or None
         What is told of segments, where these were asked for.
     metrics : dict of str to float
@@ -197,6 +201,7 @@ class AuditResult:
     strata: pd.DataFrame | None = None
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
     segments: SegmentTables | None = None
+    interactions: pd.DataFrame | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
     not_linked: list[str] = field(default_factory=list)
@@ -287,6 +292,8 @@ def write_findings(result: AuditResult) -> list[str]:
         pictures[PROFILES_PICTURE] = profiles_figure(result.profiles, result.subtitle, result.unit)
     if result.effects is not None and len(result.effects):
         pictures[EFFECTS_PICTURE] = effects_figure(result.effects, result.subtitle, result.unit)
+    if result.interactions is not None and len(result.interactions):
+        pictures[INTERACTIONS_PICTURE] = interactions_figure(result.interactions, result.subtitle, result.unit)
     if result.segments is not None:
         leading = result.summary["perturbation"].astype(str).tolist()
         pictures[SEGMENTS_PICTURE] = segments_figure(result.segments.segments, leading, result.subtitle, result.unit)

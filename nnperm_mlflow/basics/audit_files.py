@@ -14,6 +14,7 @@ SEGMENT_SCORES_FILE, SCORE_DIFFERENCES_FILE = "segment_scores.csv", "segment_sco
 WINDOWS_FILE, HEATMAP_FILE = "windows.csv", "heatmap.png"
 PROFILES_FILE, PROFILES_PICTURE = "profiles.csv", "profiles.png"
 EFFECTS_FILE, EFFECTS_PICTURE = "effects.csv", "effects.png"
+INTERACTIONS_FILE, INTERACTIONS_PICTURE = "interactions.csv", "interactions.png"
 ASSOCIATIONS_FILE, STRATA_FILE = "associations.csv", "strata.csv"
 CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER = "audit.md", "verdict.json", "verdicts"
 COMPARISON_FILE, COMPARISON_PICTURE = "comparison.csv", "comparison.png"

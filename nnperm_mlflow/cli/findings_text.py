@@ -9,6 +9,7 @@ from nnperm_mlflow.basics.audit_files import (
     BOXPLOT_FILE,
     EFFECTS_PICTURE,
     HEATMAP_FILE,
+    INTERACTIONS_PICTURE,
     PROFILES_PICTURE,
     SUMMARY_FILE,
     TABLE_FILE,
@@ -87,7 +88,12 @@ def _table(rows: pd.DataFrame, columns: list[str], most: int, title: str = "pert
 def describe_places(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> list[str]:
     """Return lines that say where run, pictures and tables are."""
     where = result.address or ui_command(tracking_uri or "sqlite:///mlflow.db")
-    drawn = {HEATMAP_FILE: result.windows, PROFILES_PICTURE: result.profiles, EFFECTS_PICTURE: result.effects}
+    drawn = {
+        HEATMAP_FILE: result.windows,
+        PROFILES_PICTURE: result.profiles,
+        EFFECTS_PICTURE: result.effects,
+        INTERACTIONS_PICTURE: result.interactions,
+    }
     pictures = [BOXPLOT_FILE, *(name for name, numbers in drawn.items() if numbers is not None)]
     return [
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",

@@ -16,6 +16,7 @@ from nnperm_mlflow.basics.errors import ConfigError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.data_config import DataConfig, Names
+from nnperm_mlflow.config.interactions_config import Interactions
 from nnperm_mlflow.config.policy import Policy, PolicyKeys
 from nnperm_mlflow.config.profile_config import Profile
 from nnperm_mlflow.config.segments_config import Segments
@@ -27,7 +28,7 @@ _ORDERS = ("mean", "median", "flipped_share")
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
 _LEFT_TO_TRIALS = ("seed", "repeats", "precision", "max_repeats", "block_rows", "order_by")
-_LATER_KEYS = {"segments", "predict", "rows", "max_rows"}
+_LATER_KEYS = {"segments", "predict", "rows", "max_rows", "interactions"}
 _DISTURBANCE = {
     "seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing",
 }  # fmt: skip
@@ -88,6 +89,9 @@ class AnalysisConfig(Strict):
     profile : list of str or ProfileConfig
         Features for which the mean prediction is told over a grid of values (partial dependence), or how it goes along
         their values in the rows that hold these (`{kind: ale}`: accumulated local effects).
+    interactions : "auto", list of pairs of str, InteractionsConfig or None
+        Pairs of features of which it is told what they do together beyond what each does alone; "auto" ranks all pairs
+        on a few rows, and follows the first 20 on all.
     scores : list of str
         scikit-learn scorers whose drop is told, where the data have labels: permutation importance.
     p_values : bool
@@ -133,6 +137,7 @@ class AnalysisConfig(Strict):
     decision: Annotated[float, Field(allow_inf_nan=False)] | Literal["argmax"] | None = None
     missing: Literal["error", "skip"] = "error"
     profile: Profile = []
+    interactions: Interactions | None = None
     scores: Names = []
     p_values: bool = False
     segments: Segments = []

@@ -12,12 +12,14 @@ from typing import TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
+from nnperm_mlflow.analysis.interactions.interaction_columns import INTERACTION_COLUMNS
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
 from nnperm_mlflow.analysis.statistics.order import BEFORE
 from nnperm_mlflow.basics.audit_files import (
     CONFIG_FILE,
     DIFFERENCES_FILE,
+    INTERACTIONS_FILE,
     SCORE_DIFFERENCES_FILE,
     SCORES_FILE,
     SEGMENT_SCORES_FILE,
@@ -34,7 +36,7 @@ from nnperm_mlflow.evidence.audit_folder import Files
 from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.evidence.scores_file import read_own_scores
 from nnperm_mlflow.evidence.segments_file import read_segment_scores, read_segments
-from nnperm_mlflow.evidence.summary_file import read_summary
+from nnperm_mlflow.evidence.summary_file import read_summary, read_table
 from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Subject
 
@@ -49,6 +51,9 @@ SEGMENTS_DIGEST, DIFFERENCES_DIGEST = "segments_digest", "segment_differences_di
 
 SEGMENT_SCORES_DIGEST, SCORE_DIFFERENCES_DIGEST = "segment_scores_digest", "segment_score_differences_digest"
 """Those of what scorers say of segments, where the audit tells it."""
+
+INTERACTIONS_DIGEST = "interactions_digest"
+"""That of what pairs of features do together, where the audit was asked for it."""
 
 _MOST_DIGITS = 30  # of a number, be it a seed
 
@@ -231,7 +236,7 @@ class AuditRecord:
             If something of it is missing, is not what an audit writes, or has been changed.
         """
         try:
-            _ = self.subject, self.unit, self.config, self.own_scores, self.segments
+            _ = self.subject, self.unit, self.config, self.own_scores, self.segments, self.interactions
             if self.order_by not in self.summary:
                 raise EvidenceError(f"summary.csv has no '{self.order_by}', which is said to lead.")
         except (EvidenceError, ConfigError) as error:
@@ -271,6 +276,15 @@ class AuditRecord:
             return tables
         of_scores = {SEGMENT_SCORES_FILE: SEGMENT_SCORES_DIGEST, SCORE_DIFFERENCES_FILE: SCORE_DIFFERENCES_DIGEST}
         return replace(tables, scores=read_segment_scores(*self._both(of_scores)))
+
+    @cached_property
+    def interactions(self) -> pd.DataFrame | None:
+        """What pairs of features do together, the file's digest checked; None where the audit was not asked for it."""
+        if INTERACTIONS_DIGEST not in self.params:
+            return None
+        return read_table(
+            self._fetch(INTERACTIONS_FILE, INTERACTIONS_DIGEST), ("first", "second", "scale"), INTERACTION_COLUMNS
+        )
 
     @cached_property
     def config(self) -> AuditConfig:

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 _NOT_NEEDED: dict[str, object] = {
     "repeats": 1, "precision": None, "max_repeats": None, "rows": None, "max_rows": None, "scores": [],
-    "order_by": None, "p_values": False, "segments": [], "profile": [], "set": {},
+    "order_by": None, "p_values": False, "segments": [], "profile": [], "interactions": None, "set": {},
     "rare_below": 0.0, "groups": {}, "windows": None, "order": False, "block_rows": "auto",
 }  # fmt: skip
 """Settings of an audit that change nothing of what its features are, and how the model is asked."""

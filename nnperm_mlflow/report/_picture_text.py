@@ -22,6 +22,8 @@ TITLE_POINTS, SUBTITLE_POINTS, MUTED = 14, 10, "#5b6770"
 
 _UNDRAWABLE = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of a pair, separators of lines and paragraphs
 _POINTS_PER_INCH = 72
+_DARKEST_UNDER_BLACK = 0.18  # relative luminance at which black and white letters can be read equally well
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of linear red, green and blue: ITU-R BT.709
 _HINTED = 1.05  # letters of an image are moved to whole pixels, which makes a line that much wider
 
 
@@ -79,6 +81,13 @@ def three_digits(number: float) -> str:
     if number == 0 or 1e-4 <= abs(number) < 1e6:
         return np.format_float_positional(number, precision=3, unique=False, fractional=False, trim="-")
     return f"{number:.2e}"
+
+
+def letter_colour(cell_colour: np.ndarray) -> str:
+    """Return the colour of letters that can be read on red, green and blue between 0 and 1."""
+    rgb = cell_colour[:3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)  # sRGB's definition
+    return "black" if linear @ _LUMINANCE > _DARKEST_UNDER_BLACK else "white"
 
 
 def write_title(axes: Axes, title: str, subtitle: str) -> None:

@@ -42,6 +42,7 @@ def audit_card(
     address: str | None = None,
     own_scores: Mapping[str, OwnScore] | None = None,
     segments: SegmentTables | None = None,
+    interactions: pd.DataFrame | None = None,
     predicted_by: str | None = None,
 ) -> str:
     """Return an audit and its verdict as Markdown.
@@ -68,6 +69,8 @@ def audit_card(
         Of the undisturbed predictions, where there are labels.
     segments : SegmentTables, optional
         What is told of segments, where these were asked for.
+    interactions : DataFrame, optional
+        What pairs of features do together, where that was asked for.
     predicted_by : str, optional
         Function of the model that was called, where it is known.
     """
@@ -91,6 +94,7 @@ def audit_card(
         *_set_lines(set_values(summary), _columns_of(summary, order_by)),
         *_silent_lines(summary),
         *_precision_lines(too_wide),
+        *_interaction_lines(interactions),
         *_segment_lines(segments),
         "## What this stands on",
         "",
@@ -251,6 +255,37 @@ def _segment_lines(tables: SegmentTables | None) -> Iterator[str]:
         yield f"Fewer than {FEWEST_ROWS} rows (or clusters), so counted and not judged: {named}."
         yield ""
     yield from ("All segments are in segments.csv.", "")
+
+
+def _interaction_lines(pairs: pd.DataFrame | None) -> Iterator[str]:
+    """Tell what pairs of features do together beyond what each does alone."""
+    if pairs is None:
+        return
+    yield from ("## What features do together", "")
+    shown = pairs[pairs["interacts"].astype(bool)]
+    if len(shown):
+        logit = " All of it before the activation, in log-odds." if (pairs["scale"] == "logit").all() else ""
+        yield (
+            "How far the prediction moves with two features from another row beyond what each moves it alone (the mean "
+            "size), and the mean square of that over 4, as a share of the variance of the predictions; in brackets "
+            f"the 95 % interval.{logit}"
+        )
+        yield ""
+        head = shown.head(rows_to_show(len(shown), _TOP))
+        rows = [
+            (row["first"], row["second"], *(_number(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in
+             ("mean", "share")), "" if math.isnan(row["h"]) else f"{row['h']:.3g}")
+            for row in head.to_dict("records")
+        ]  # fmt: skip
+        yield from as_table(["feature", "with", "beyond both", "share of the variance", "H"], rows)
+        yield ""
+    silent = len(pairs) - len(shown)
+    if silent:
+        yield from (
+            f"Of {_count(silent, 'pair')} no more than rounding was seen beyond what each feature does alone.",
+            "",
+        )
+    yield from ("All pairs that were followed are in interactions.csv.", "")
 
 
 def _number(value: float, low: float, high: float) -> str:

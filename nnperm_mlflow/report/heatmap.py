@@ -21,6 +21,7 @@ from nnperm_mlflow.report._picture_text import (
     SUBTITLE_POINTS,
     TITLE_POINTS,
     inches_of,
+    letter_colour,
     shorten,
     three_digits,
     write_title,
@@ -38,8 +39,6 @@ MOST_NAMED = 80
 _COLOURS = colormaps["Blues"]  # one hue, ever darker: safe for colour-blind readers and on grey prints
 _NOT_MEASURED: dict[str, Any] = {"facecolor": "#e9ebed", "edgecolor": "#b4bac0", "hatch": "////", "linewidth": 0}
 _GRID_LINE = "#d9dee2"
-_DARKEST_UNDER_BLACK = 0.18  # relative luminance at which black and white letters can be read equally well
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of linear red, green and blue: ITU-R BT.709
 _LABEL_POINTS, _NUMBER_POINTS = 10, 9
 _ROW_INCHES, _NARROWEST_INCHES, _WIDEST_LABEL_INCHES, _LINE_INCHES = 0.34, 0.3, 1.3, 0.18
 _BAR_INCHES, _BAR_LENGTH_INCHES, _BAR_GAP_INCHES = 0.14, 3.6, 0.6
@@ -185,15 +184,8 @@ def _write_numbers(axes: Axes, mesh: QuadMesh, cells: np.ndarray) -> None:
     centred: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": _NUMBER_POINTS}
     for (row, column), cell in np.ndenumerate(cells):
         if np.isfinite(cell):
-            colour = _letter_colour(np.asarray(mesh.to_rgba(cell)))
+            colour = letter_colour(np.asarray(mesh.to_rgba(cell)))
             axes.text(column + 0.5, row + 0.5, three_digits(cell), color=colour, **centred)
-
-
-def _letter_colour(cell_colour: np.ndarray) -> str:
-    """Return the colour of letters that can be read on red, green and blue between 0 and 1."""
-    rgb = cell_colour[:3]
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)  # sRGB's definition
-    return "black" if linear @ _LUMINANCE > _DARKEST_UNDER_BLACK else "white"
 
 
 def _label(axes: Axes, grid: _Grid, subtitle: str) -> None:

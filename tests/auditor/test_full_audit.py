@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from sklearn.metrics import log_loss, roc_auc_score
 
 from nnperm_mlflow import audit, history
-from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, other_positions
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, other_positions
 from nnperm_mlflow.basics.audit_files import file_digest
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
 from nnperm_mlflow.basics.text import as_text
@@ -259,3 +259,42 @@ def test_accumulated_effects_are_told_beside_everything_else(house, tracked):
     assert np.diff(flag["effect"]) == pytest.approx(np.diff(ends), abs=1e-6)
     told = read_audit(tracked, audited.run_id, audited.directory / "again").config.analysis.profile
     assert told == ProfileConfig(kind="ale")
+
+
+def test_interactions_are_told_on_record_in_the_card_and_in_a_picture(house, tracked):
+    """By the network itself, with the donors that all pairs have in common."""
+    settings = house.settings()
+    settings["analysis"] |= {"interactions": [["age", "region"], ["income", "payment"]], "repeats": 2}
+    audited = audit(settings, model_uri="models:/house/1")
+    files = {file.path for file in tracked.list_artifacts(audited.run_id)}
+    assert {"interactions.csv", "interactions.png"} <= files
+    record = read_audit(tracked, audited.run_id, audited.directory / "again")
+    pd.testing.assert_frame_equal(record.interactions, audited.interactions)
+    card = (audited.directory / "audit.md").read_text()
+    assert "## What features do together" in card
+    assert "| age | region | " in card
+    plain = audit({**settings, "analysis": {"repeats": 2, "seed": 3}}, model_uri="models:/house/1")
+    pd.testing.assert_frame_equal(plain.summary, audited.summary)
+    assert plain.interactions is None
+    assert read_audit(tracked, plain.run_id, plain.directory / "again").interactions is None
+    donors = donor_positions(ShuffleBlock(0, np.arange(400)), 3, "the donors that features share", 0)
+    numbers = house.inputs["num_input"].copy()
+    numbers[:, 0] = numbers[donors, 0]
+    both, one, other = (
+        house.network({**house.inputs, **changed}, training=False).numpy()[:, 0].astype(float)
+        for changed in (
+            {"num_input": numbers, "region_input": house.inputs["region_input"][donors]},
+            {"num_input": numbers},
+            {"region_input": house.inputs["region_input"][donors]},
+        )
+    )
+    before = house.network(house.inputs, training=False).numpy()[:, 0].astype(float)
+    told = audited.interactions.set_index(["first", "second"]).loc[("age", "region")]
+    assert told["mean"] == pytest.approx(np.abs(both - one - other + before).mean(), abs=1e-6)
+
+
+def test_interactions_that_were_changed_on_record_are_refused(house, tracked, tmp_path):
+    record = AuditRecord("run", "0", {"interactions_digest": "0" * 64}, FolderFiles(tmp_path), {})
+    (tmp_path / "interactions.csv").write_text("first,second\n")
+    with pytest.raises(EvidenceError, match="interactions.csv of run run has been changed"):
+        record.interactions  # noqa: B018

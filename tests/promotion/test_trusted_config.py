@@ -12,13 +12,14 @@ OTHER = {
     "repeats": 2, "precision": 0.1, "max_repeats": 7, "seed": 1, "block_rows": 50, "rare_below": 0.01,
     "set": {"age": [1]}, "groups": {"both": ["age", "income"]}, "associated_above": 0.5, "windows": 2, "order": True,
     "within": ["region"], "exclude": ["age"], "kinds": {"age": "category"}, "output": 1, "decision": 0.7,
-    "missing": "skip", "profile": ["age"], "scores": ["accuracy"], "p_values": True, "segments": ["region"],
+    "missing": "skip", "profile": ["age"], "interactions": "auto", "scores": ["accuracy"], "p_values": True,
+    "segments": ["region"],
     "order_by": "median", "unit": "euro", "exact": False, "random": True, "predict": "predict_proba",
     "rows": 100, "max_rows": 50,
 }  # fmt: skip
 """For each key of the analysis a value that is not its default."""
 
-FREE = {"block_rows", "profile", "associated_above", "order_by"}
+FREE = {"block_rows", "profile", "interactions", "associated_above", "order_by"}
 """Keys on which nothing depends that is judged; of the last two only where nothing is found out by them."""
 
 

@@ -100,3 +100,18 @@ def test_the_segments_that_differ_most_are_told_and_those_too_small_are_named():
     assert row_of(lines, "REGION")[1:] == ["PAY_0", "REGION=1", "REGION=0", "0.1 (0.08 to 0.12)", "1", "yes"]
     assert "Fewer than 30 rows (or clusters), so counted and not judged: REGION=2." in lines
     assert not [line for line in lines_of() if "Parts of the rows" in line]
+
+
+def test_pairs_that_do_more_together_are_told_and_of_the_others_their_number():
+    pairs = pd.DataFrame(
+        {
+            "first": ["PAY", "AGE"], "second": ["LIMIT_BAL", "SEX"], "mean": [0.21, 1e-9], "mean_low": [0.2, 0.0],
+            "mean_high": [0.22, 1e-8], "share": [0.12, 0.0], "share_low": [0.1, 0.0], "share_high": [0.14, 0.0],
+            "interacts": [True, False], "h": [0.5, np.nan], "scale": "logit",
+        }
+    )  # fmt: skip
+    told = lines_of(interactions=pairs)
+    assert "| PAY | LIMIT_BAL | 0.21 (0.2 to 0.22) | 0.12 (0.1 to 0.14) | 0.5 |" in told
+    assert "Of 1 pair no more than rounding was seen beyond what each feature does alone." in told
+    assert any(line.endswith("All of it before the activation, in log-odds.") for line in told)
+    assert "## What features do together" not in lines_of()

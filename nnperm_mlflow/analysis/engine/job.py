@@ -130,7 +130,7 @@ class Job:
         """
         if isinstance(perturbation, (Reorder, SetTo, ToEdge)):
             return None
-        feature = perturbation.feature
+        feature = perturbation.drawn_as
         key = (self.seed, id(self.strata), block.number, len(block.rows), feature.name, repeat)
         found = self._remembered.pop(key, None)
         if found is None:
@@ -144,7 +144,7 @@ class Job:
         """Return the donors of a permutation test, by which a row may keep its value; see `Deal.permutation`."""
         if not self.deal.draws_others or isinstance(perturbation, (Reorder, SetTo, ToEdge)):
             return self.donors(block, perturbation, repeat)
-        return self.deal.permutation(block, perturbation.feature, repeat)
+        return self.deal.permutation(block, perturbation.drawn_as, repeat)
 
     def alone(
         self, block: ShuffleBlock, part: slice, perturbation: Perturbation, drawn: np.ndarray | None
@@ -167,7 +167,7 @@ class Job:
         rows = np.arange(part.start, part.stop)
         if self.strata is None or not isinstance(perturbation, Shuffle):
             return np.zeros(len(rows), dtype=bool)
-        if drawn is None or self.strata.of(perturbation.feature, block.rows) is None:
+        if drawn is None or self.strata.of(perturbation.drawn_as, block.rows) is None:
             return np.zeros(len(rows), dtype=bool)
         return np.equal(drawn, rows)  # within strata no other row is its own donor
 

@@ -11,6 +11,8 @@ from nnperm_mlflow.analysis.perturbation.edges import at_edge
 from nnperm_mlflow.inputs.row_cache import HeldRows
 from nnperm_mlflow.inputs.slots import Change, Feature, in_all_rows
 
+_SHARED = "the donors that features share"
+
 Value = bool | int | float | str
 """What a feature can be set to, in the unit of the model's input."""
 
@@ -28,8 +30,28 @@ class Shuffle:
         """Name in tables and pictures: the feature's own."""
         return self.feature.name
 
+    @property
+    def drawn_as(self) -> Feature:
+        """The feature by whose name donors are drawn: itself."""
+        return self.feature
+
     def __str__(self) -> str:
         return f"'{self.name}' was shuffled"
+
+
+@dataclass(frozen=True)
+class SharedShuffle(Shuffle):
+    """A shuffle that has its donors in common with all others of this kind, whatever the feature.
+
+    So what two features do together can be told from what each does with the values of the same row.
+    """
+
+    way = "shared"
+
+    @property
+    def drawn_as(self) -> Feature:
+        """What donors are drawn by: one name for all."""
+        return Feature(_SHARED, self.feature.slots, "group")
 
 
 @dataclass(frozen=True)

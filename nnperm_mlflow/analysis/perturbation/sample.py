@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnperm_mlflow.analysis.perturbation._keyed_numbers import key_of
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
 
 
@@ -35,6 +36,27 @@ class Sample:
         blocks = list(first)
         rows = np.sort(np.concatenate([block.rows for block in blocks]))
         return cls(rows, tuple(ShuffleBlock(each.number, np.searchsorted(rows, each.rows)) for each in blocks))
+
+
+def drawn_rows(n_rows: int, most: int, seed: int, what: str) -> np.ndarray:
+    """Return a few rows that are drawn by the seed alone, for what takes too long on all.
+
+    Parameters
+    ----------
+    n_rows, most : int
+        Rows that there are, and how many to draw; all where there are no more.
+    seed : int
+        Seed of the audit.
+    what : str
+        What they are for; each purpose has its own draw.
+
+    Returns
+    -------
+    ndarray of shape (n_drawn,), int64
+        Positions, ascending.
+    """
+    words = np.random.Philox(key=key_of(seed, what)).random_raw(n_rows)
+    return np.sort(np.argsort(words, kind="stable")[:most])
 
 
 def count_batches(sizes: Sequence[int], n_rows: int) -> int:

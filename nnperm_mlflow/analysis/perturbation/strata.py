@@ -53,6 +53,10 @@ class Strata:
         names = tuple(name for name in self._codes if name not in own)
         return self._numbers(names)[rows] if names else None
 
+    def holds(self, feature: Feature) -> bool:
+        """Tell whether a feature is one of the columns, or a group with one of them."""
+        return not {feature.name, *feature.members}.isdisjoint(self._codes)
+
     @property
     def full(self) -> np.ndarray:
         """The stratum of each row for a feature that is none of the columns, from 0; of shape (n_rows,), int64."""

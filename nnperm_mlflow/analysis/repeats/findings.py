@@ -37,6 +37,8 @@ class Findings:
         Of the undisturbed predictions, where there are labels.
     segments : SegmentTables or None
         What is told of segments, where these are asked for.
+    interactions : DataFrame or None
+        What pairs of features do together, where that is asked for.
     """
 
     summary: pd.DataFrame
@@ -47,6 +49,7 @@ class Findings:
     watched: Watched = frozenset()
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
     segments: SegmentTables | None = None
+    interactions: pd.DataFrame | None = None
 
     @property
     def widths(self) -> pd.DataFrame:

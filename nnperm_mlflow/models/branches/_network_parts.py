@@ -90,6 +90,7 @@ class NetworkParts:
         frontiers += [shortcut.frontier for shortcut in self.shortcuts.values()]
         self._kept_keys = tuple(dict.fromkeys(key for it in frontiers for key in it if key not in borders))
         self.joint[self.every] = framework.joint_steps(keys, self._kept_keys)
+        self._keys = keys
         self._cluster_of = dict.fromkeys(clusters[0], self.every)
         self._cluster_of |= {name: cluster for cluster in clusters[1:] for name in cluster}
         self._joint_costs = {cluster: graph.joint_cost(keys[name] for name in cluster) for cluster in self.joint}
@@ -110,6 +111,17 @@ class NetworkParts:
         """Return the inputs whose joint steps are run when the named ones change."""
         clusters = {self._cluster_of[name] for name in names}
         return clusters.pop() if len(clusters) == 1 else self.every
+
+    def separates(self, first: Iterable[str], second: Iterable[str], before_activation: bool) -> bool:
+        """Tell whether no step that is not affine depends on inputs of both kinds, see `models.separability`."""
+        one, other = ({self._keys[name] for name in names} for names in (first, second))
+        origins = self.framework.graph.origins
+        meeting = [
+            step
+            for step in self.framework.graph.steps
+            if not (one.isdisjoint(origins[step.gives[0]]) or other.isdisjoint(origins[step.gives[0]]))
+        ]
+        return all(self.framework.is_affine(step, before_activation) for step in meeting)
 
     def cost(self, route: Route) -> float:
         """Return the multiplications a row of a call, about."""

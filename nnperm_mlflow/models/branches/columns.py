@@ -112,6 +112,10 @@ class ColumnPredictor:
         """Have the fastest predictor found that gives the same numbers."""
         return ColumnPredictor(self.inputs, self._pieces, self._inner.fitted(self.cut(probe), exact))
 
+    def separates(self, first: Iterable[str], second: Iterable[str], before_activation: bool) -> bool:
+        """Tell nothing of inputs that are cut: columns of one may meet where their pieces do not."""
+        return False
+
     def cut(self, rows: Arrays) -> dict[str, np.ndarray]:
         """Return rows by piece; views, nothing is copied."""
         found = {}

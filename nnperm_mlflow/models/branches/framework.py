@@ -125,6 +125,12 @@ class Framework(Protocol):
     def find_tails(self, inputs: Mapping[str, Key], specs: Mapping[str, InputSpec]) -> Mapping[str, Tail]:
         """Return what runs series from any of their steps on, by the input's name."""
 
+    def is_affine(self, step: Any, before_activation: bool) -> bool:  # noqa: ANN401
+        """Tell whether a step is known to be affine in all that it takes together; unknown ones are not.
+
+        With `before_activation` a layer that gives an output counts as what it is before its sigmoid.
+        """
+
     def most_rows(self, row_bytes: int, cost: float) -> int:
         """Return how many rows a call shall get, for activations and multiplications a row; 1 stacks no changes."""
 

@@ -135,18 +135,19 @@ def affine_tensors(reached: Sequence[KerasStep], key: Key) -> set[Key]:
     touched, affine = {key}, {key}
     for step in reached:
         touched.update(step.gives)
-        if _is_affine(step) and affine.issuperset(touched.intersection(step.takes)):
+        if is_affine(step) and affine.issuperset(touched.intersection(step.takes)):
             affine.update(step.gives)
     return affine
 
 
-def _is_affine(step: KerasStep) -> bool:
-    return step.kind in _AFFINE or (_is_dense(step) and _is_linear(step.operation.activation))
+def is_affine(step: KerasStep, activations: Sequence[str] = ("linear",)) -> bool:
+    """Tell whether a step is affine in all that it takes, or, of a dense layer, becomes so without an activation."""
+    return step.kind in _AFFINE or (_is_dense(step) and _is_one_of(step.operation.activation, activations))
 
 
-def _is_linear(activation: Any) -> bool:  # noqa: ANN401
-    """Tell whether an activation is Keras's own that changes nothing."""
-    return activation.__module__.partition(".")[0] in ("keras", "tf_keras") and activation.__name__ == "linear"
+def _is_one_of(activation: Any, names: Sequence[str]) -> bool:  # noqa: ANN401
+    """Tell whether an activation is Keras's own of one of these names; "linear" changes nothing."""
+    return activation.__module__.partition(".")[0] in ("keras", "tf_keras") and activation.__name__ in names
 
 
 def _is_dense(step: KerasStep) -> bool:

@@ -11,11 +11,11 @@ import numpy as np
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.branches.framework import Packed
 from nnperm_mlflow.models.graph import Key
-from nnperm_mlflow.models.keras._affine import find_exits
+from nnperm_mlflow.models.keras._affine import find_exits, is_affine
 from nnperm_mlflow.models.keras._compiled_steps import JointSteps, OwnSteps
 from nnperm_mlflow.models.keras._shortcut import Shortcut
 from nnperm_mlflow.models.keras._tails import Tail, find_tails
-from nnperm_mlflow.models.keras.nodes import KerasGraph, repeated
+from nnperm_mlflow.models.keras.nodes import KerasGraph, KerasStep, repeated
 from nnperm_mlflow.models.tensor_outputs import to_columns
 from nnperm_mlflow.models.tensors import WORKERS, lend_tensor, to_tensor
 
@@ -63,6 +63,14 @@ class KerasFramework:
     def find_tails(self, inputs: Mapping[str, Key], specs: Mapping[str, InputSpec]) -> Mapping[str, Tail]:
         """Return what runs series from any of their steps on, where recurrent layers read them."""
         return find_tails(self.graph, inputs, specs)
+
+    def is_affine(self, step: KerasStep, before_activation: bool) -> bool:
+        """Tell whether a step is one of Keras's own layers that are affine in what they take."""
+        return is_affine(step) or (
+            before_activation
+            and step.gives == self.graph.outputs
+            and is_affine(step, activations=("linear", "sigmoid"))
+        )
 
     def most_rows(self, row_bytes: int, cost: float) -> int:
         """Return how many rows a call shall get, so that it pays and all that run together fit into memory."""

@@ -161,6 +161,10 @@ class OnnxFramework:
         """Return none: a series is run from its first step on."""
         return {}
 
+    def is_affine(self, step: Any, before_activation: bool) -> bool:  # noqa: ANN401
+        """Tell of no step that it is affine: operators are many, and a call is always right."""
+        return False
+
     def most_rows(self, row_bytes: int, cost: float) -> int:
         """Return how many rows a call shall get, so that all that run together fit into memory."""
         return min(_MOST_ROWS, _RUNNING_BYTES // max(1, row_bytes * self.workers))

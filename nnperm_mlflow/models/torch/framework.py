@@ -146,6 +146,10 @@ class TorchFramework:
         """Return none: a recurrent layer of PyTorch is one operator over all steps."""
         return {}
 
+    def is_affine(self, step: Any, before_activation: bool) -> bool:  # noqa: ANN401
+        """Tell of no step that it is affine: operators are many, and a call is always right."""
+        return False
+
     def most_rows(self, row_bytes: int, cost: float) -> int:
         """Return that changes are not stacked: more rows in a call round some of them otherwise."""
         return 1

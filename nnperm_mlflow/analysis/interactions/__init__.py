@@ -1,0 +1,1 @@
+"""Interactions: what two features do together beyond what each does alone."""
