@@ -36,6 +36,7 @@ def identify(
     model_code: ModelCode,
     training: TrainingOverlap | None,
     predicted_by: str | None = None,
+    subgroups: str | None = None,
 ) -> dict[str, object]:
     """Return what identifies an audit, as its run and its deviation table tell it.
 
@@ -57,6 +58,8 @@ def identify(
         Where the policy asks whether the model was fitted to these rows.
     predicted_by : str or None
         Function of the model that was called, as far as anybody has said so.
+    subgroups : str or None
+        sha256 of who may give to whom in conditional shuffles, where there are such.
     """
     return {
         "model": used.model,
@@ -70,7 +73,8 @@ def identify(
         "seed": used.analysis.seed,
         "repeats": used.analysis.repeats,
         "within": used.analysis.within,
-        **({} if used.analysis.donors is None else {"donors": used.analysis.donors}),
+        **({} if used.analysis.drawing is None else {"donors": used.analysis.drawing}),
+        **({} if subgroups is None else {"subgroups": subgroups}),
         **({} if used.data.cluster is None else {"cluster": used.data.cluster}),
         "rows": dataset.n_rows,
         **counts_of(dataset),

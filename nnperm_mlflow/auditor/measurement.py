@@ -19,6 +19,7 @@ from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.analysis.repeats.score_columns import with_scores, with_segment_scores
 from nnperm_mlflow.analysis.repeats.stopping_rule import named
+from nnperm_mlflow.analysis.repeats.subgroup_sizes import with_subgroups
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.auditor.plan import Plan
@@ -123,6 +124,7 @@ def _find_out(plan: Plan, table: Path, progress: Progress = nobody, journal: Jou
     found.summary["tested"] = found.summary["changed_share"] != 0
     if scored is not None and not in_each_pass:
         found = scored(found)
+    found = with_subgroups(found, job)
     if found.segments is not None and plan.scores is not None:
         found = with_segment_scores(found, job, plan.scores, plan.segmentations)
     return found

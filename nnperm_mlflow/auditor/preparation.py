@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
 from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.engine.decisions import Decision, choose_decision
@@ -16,6 +17,7 @@ from nnperm_mlflow.analysis.engine.missing import find_void_inputs
 from nnperm_mlflow.analysis.engine.row_independence import measure_mixing
 from nnperm_mlflow.analysis.engine.self_noise import measure_noise
 from nnperm_mlflow.analysis.interactions.pair_choice import check_interactions
+from nnperm_mlflow.analysis.perturbation.conditional_list import digest_of, with_conditionals
 from nnperm_mlflow.analysis.perturbation.deal import point_out_contradictions
 from nnperm_mlflow.analysis.perturbation.grouping import Companions, find_companions, point_out
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
@@ -182,7 +184,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
     dataset = loaded.dataset
     analysis, uri = config.analysis, loaded.reference.uri
     inputs = loaded.inputs.with_kinds(analysis.kinds)
-    companions, perturbations = _choose_perturbations(inputs, analysis, uri)
+    companions, perturbations = _choose_perturbations(inputs, analysis, uri, dataset.clusters)
     void = find_void_inputs(loaded.predictor, inputs, uri, analysis.missing == "skip")
     predictor = loaded.predictor.fitted(inputs.read(probe_rows(dataset.n_rows)), analysis.exact)
     n_outputs = count_outputs(predictor, inputs)
@@ -238,6 +240,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
             model_code=access.code,
             training=loaded.training,
             predicted_by=loaded.predicted_by,
+            subgroups=digest_of(perturbations),
         ),
         noise=noise,
         companions=companions,
@@ -327,12 +330,13 @@ def _with_its_clusters(config: AuditConfig, data: Dataset) -> AuditConfig:
 
 
 def _choose_perturbations(
-    inputs: BoundInputs, analysis: AnalysisConfig, model: str
+    inputs: BoundInputs, analysis: AnalysisConfig, model: str, clusters: np.ndarray | None
 ) -> tuple[Companions, list[Perturbation]]:
     """Return which features go together, and what is done to the data."""
     companions = find_companions(inputs, analysis.exclude, analysis.associated_above)
     groups = companions.groups if analysis.groups == "auto" else analysis.groups
     perturbations = plan_perturbations(inputs, model, analysis, groups)
+    perturbations = with_conditionals(perturbations, inputs, analysis, clusters)
     point_out(companions, groups)
     return companions, perturbations
 

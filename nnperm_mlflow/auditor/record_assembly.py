@@ -95,6 +95,7 @@ def gather(
         effects=effects,
         associations=plan.companions.pairs,
         strata=strata,
+        subgroups=found.subgroups,
         own_scores=found.own_scores,
         segments=found.segments,
         interactions=found.interactions,

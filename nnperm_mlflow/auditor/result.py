@@ -16,7 +16,17 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
-from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, in_words, most_in_words, moved, set_values, shuffles
+from nnperm_mlflow.analysis.statistics.order import (
+    MEAN,
+    MEDIAN,
+    conditionals,
+    in_words,
+    most_in_words,
+    moved,
+    plain,
+    set_values,
+    shuffles,
+)
 from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
@@ -29,6 +39,7 @@ from nnperm_mlflow.basics.audit_files import (
     PROFILES_PICTURE,
     SEGMENTS_PICTURE,
     STRATA_FILE,
+    SUBGROUPS_FILE,
     TABLE_FILE,
     WINDOWS_FILE,
 )
@@ -171,6 +182,9 @@ class AuditResult:
         Features that go together; see `analysis.perturbation.grouping.Companions`.
     strata : DataFrame or None
         Which rows could exchange values, where not all could; see `analysis.perturbation.strata.Strata.sizes`.
+    subgroups : DataFrame or None
+        Which rows could exchange values in conditional shuffles, in words, where there are such; see
+        `analysis.repeats.subgroup_sizes.with_subgroups`.
     own_scores : mapping of str to OwnScore
         What scorers say of the model as it is, where there are labels.
     interactions : DataFrame or None
@@ -199,6 +213,7 @@ class AuditResult:
     effects: pd.DataFrame | None = None
     associations: pd.DataFrame = field(default_factory=pd.DataFrame)
     strata: pd.DataFrame | None = None
+    subgroups: pd.DataFrame | None = None
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
     segments: SegmentTables | None = None
     interactions: pd.DataFrame | None = None
@@ -225,6 +240,16 @@ class AuditResult:
     def moved(self) -> pd.DataFrame:
         """Those rows of the summary in which a feature kept its values, and was given them in another order."""
         return moved(self.summary)
+
+    @property
+    def plain(self) -> pd.DataFrame:
+        """Those rows of `moved` whose donors come from all rows, or from strata that were named."""
+        return plain(self.summary)
+
+    @property
+    def conditionals(self) -> pd.DataFrame:
+        """Those rows of the summary in which a feature was shuffled among rows that are alike in what it goes with."""
+        return conditionals(self.summary)
 
     @property
     def set_values(self) -> pd.DataFrame:
@@ -275,7 +300,7 @@ def write_findings(result: AuditResult) -> list[str]:
     Returns
     -------
     list of str
-        Their names: tables as CSV and pictures as PNG; of windows, profiles, strata and segments only where
+        Their names: tables as CSV and pictures as PNG; of windows, profiles, strata, subgroups and segments only where
         there are such.
     """
     tables = {
@@ -284,6 +309,7 @@ def write_findings(result: AuditResult) -> list[str]:
         PROFILES_FILE: result.profiles,
         EFFECTS_FILE: result.effects,
         STRATA_FILE: result.strata,
+        SUBGROUPS_FILE: result.subgroups,
     }
     pictures = {BOXPLOT_FILE: result.figure}
     if result.windows is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN_ROWS = 15
+_ALIKE = "conditional"  # as the column `way` has it
 
 
 @click.command("compare", cls=WithSwitches)
@@ -70,6 +71,7 @@ def describe(result: nnperm_mlflow.ComparisonResult, tracking_uri: str | None) -
     comparison = result.comparison
     first, second = result.names
     correlation, shift = comparison.rank_correlation, comparison.largest_shift
+    alike = comparison.by_way[_ALIKE].rank_correlation if _ALIKE in comparison.by_way else None
     shown = comparison.differences.head(rows_to_show(len(comparison.differences), _SHOWN_ROWS))
     statistic, difference = comparison.statistic, comparison.difference_column
     titles = {
@@ -93,6 +95,7 @@ def describe(result: nnperm_mlflow.ComparisonResult, tracking_uri: str | None) -
         *([f"... and {more} more in comparison.csv"] if more > 0 else []),
         "",
         f"rank correlation  {_number(correlation.value, correlation.low, correlation.high)}",
+        *([f"of conditional shuffles alone  {_number(alike.value, alike.low, alike.high)}"] if alike else []),
         f"largest shift     {_number(shift.value, shift.low, shift.high)}",
         *[f"{name} of the models themselves, difference  {_number(*it)}" for name, it in result.own_scores.items()],
         *([f"only in {first}: {name_list(comparison.only_a)}"] if comparison.only_a else []),

@@ -37,13 +37,15 @@ def describe_findings(result: nnperm_mlflow.AuditResult) -> list[str]:
     """Return lines on the features that count, and on the verdict."""
     columns = columns_to_show(result.summary, result.order_by)
     set_to = result.set_values.drop(columns="way").astype({"held": "Int64"})
+    alike = result.conditionals.drop(columns="way")
     told_scores = ", ".join(f"{name} {score}" for name, score in result.own_scores.items())
     untested = result.summary.loc[~result.summary["tested"], "perturbation"]
     silent = result.summary.loc[~result.summary["measurable"] & result.summary["tested"], "perturbation"]
     return [
         "",
         f"{result.subtitle}: deviation of the prediction ({result.unit})",
-        *_table(result.moved, columns, _SHOWN_ROWS),
+        *_table(result.plain, columns, _SHOWN_ROWS),
+        *(_table(alike, ["donors", *columns], _SHOWN_ROWS, "among alike rows") if len(alike) else []),
         *(_table(set_to, ["held", *columns], _SHOWN_SET_VALUES, "set for everybody") if len(set_to) else []),
         *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
         *([f"not tested, since no row's value changed: {name_list(untested)}"] if len(untested) else []),

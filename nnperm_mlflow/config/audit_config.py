@@ -27,8 +27,10 @@ MOST_SHUFFLES = 100_000
 _ORDERS = ("mean", "median", "flipped_share")
 ALL: Literal["all"] = "all"
 """Stands for every value that a feature holds."""
+CONDITIONAL: Literal["conditional"] = "conditional"
+"""Stands for donors that are alike in what a feature goes with, for every feature."""
 _LEFT_TO_TRIALS = ("seed", "repeats", "precision", "max_repeats", "block_rows", "order_by")
-_LATER_KEYS = {"segments", "predict", "rows", "max_rows", "interactions"}
+_LATER_KEYS = {"segments", "predict", "rows", "max_rows", "interactions", "donors"}
 _DISTURBANCE = {
     "seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing",
 }  # fmt: skip
@@ -75,6 +77,9 @@ class AnalysisConfig(Strict):
         Series, or all of them, whose steps are also put in another order.
     within : list of str
         Columns of the static table; a row's donor has the same values there, as in a conditional importance.
+    donors : "conditional", dict or None
+        Shuffle features also among rows that are alike in what they go with, beside the plain shuffle; of all that is
+        shuffled, or for each feature that is named the features that rows are told apart by.
     exclude : list of str
         Features not to disturb.
     kinds : dict
@@ -131,6 +136,9 @@ class AnalysisConfig(Strict):
     ) = None
     order: bool | Names = False
     within: Names = []
+    donors: (
+        Literal["conditional"] | Annotated[dict[str, Annotated[Names, Field(min_length=1)]], Field(min_length=1)] | None
+    ) = None
     exclude: Names = []
     kinds: dict[str, Literal["number", "category"]] = {}
     output: Annotated[int, Field(ge=0)] | str | None = None
@@ -193,9 +201,9 @@ class AnalysisConfig(Strict):
         return self
 
     @property
-    def donors(self) -> Literal["cycles", "permutations"] | None:
-        """How donors are drawn within strata and batches, which is otherwise where shuffles are tested; else None."""
-        if not self.within and self.rows is None:
+    def drawing(self) -> Literal["cycles", "permutations"] | None:
+        """How donors are drawn in strata, batches and subgroups, which is otherwise where shuffles are tested."""
+        if not self.within and self.rows is None and self.donors is None:
             return None
         return "permutations" if self.p_values else "cycles"
 
@@ -255,8 +263,8 @@ class AuditConfig(PolicyKeys, _Work):
         """Return what two audits must have in common for their deviations to be compared row by row."""
         asked = self.analysis.model_dump(mode="json", include=_DISTURBANCE)
         is_sample = self.analysis.rows is not None  # whose donors come from their batch
-        also = {"cluster": self.data.cluster, "donors": self.analysis.donors, "predict": self.analysis.predict}
-        return {**asked, **also, "sample": is_sample}
+        also = {"cluster": self.data.cluster, "donors": self.analysis.drawing, "predict": self.analysis.predict}
+        return {**asked, **also, "sample": is_sample, "conditional": self.analysis.donors}
 
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of what is done: analysis, inputs and histories, wherever the files are.

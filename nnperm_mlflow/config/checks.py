@@ -21,7 +21,10 @@ SHARE: Literal["share"] = "share"
 ALIASES = {"median_changed": "changed_median"}
 """Other names of columns of the summary."""
 
-Way = Literal["shuffle", "set", "order"]
+Way = Literal["shuffle", "conditional", "set", "order"]
+ShuffleWay = Literal["shuffle", "conditional"]
+"""Ways that have places: with donors from all rows, and from rows that are alike in what the feature goes with."""
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -128,6 +131,7 @@ class RankCheck(_Check):
 
     feature: Features
     statistic: Statistic = "median"
+    way: ShuffleWay | None = None
     rank_at_most: Annotated[int, Field(ge=1)] | None = None
     rank_at_least: Annotated[int, Field(ge=1)] | None = None
 
@@ -146,7 +150,7 @@ class RankCheck(_Check):
     def statement(self) -> str:
         """What the check asks for, in words."""
         bound = "at most" if self.rank_at_most is not None else "at least"
-        return f"rank of {_named(self.feature)} by {self.statistic} is {bound} {self.limit}"
+        return f"{_among(self.way)}rank of {_named(self.feature)} by {self.statistic} is {bound} {self.limit}"
 
     @property
     def why_vacuous(self) -> str | None:
@@ -173,6 +177,7 @@ class AgainstCheck(_Check):
 
     against: Annotated[str, Field(min_length=1)]
     statistic: Literal["median", "mean"] = "median"
+    way: ShuffleWay | None = None
     min_rank_correlation: Annotated[Number, Field(ge=-1, le=1)] | None = None
     max_shift: Annotated[Number, Field(ge=0)] | None = None
     allow_missing: bool = False
@@ -191,7 +196,7 @@ class AgainstCheck(_Check):
             asked.append(f"the rank correlation of the {self.statistic}s is at least {self.min_rank_correlation:g}")
         if self.max_shift is not None:
             asked.append(f"no feature's {self.statistic} has shifted by more than {self.max_shift:g}")
-        return f"against {self.against}, {' and '.join(asked)}"
+        return f"against {self.against}, {_among(self.way)}{' and '.join(asked)}"
 
     @property
     def why_vacuous(self) -> str | None:
@@ -315,6 +320,11 @@ def names_of(feature: Features | None) -> tuple[str, ...]:
     if feature is None:
         return ()
     return (feature,) if isinstance(feature, str) else tuple(feature)
+
+
+def _among(way: ShuffleWay | None) -> str:
+    """Return what stands before a statement on one way; nothing where it goes without saying."""
+    return "" if way is None else f"of {way} donors, " if way == "conditional" else "of plain shuffles, "
 
 
 def _named(feature: Features | None) -> str:

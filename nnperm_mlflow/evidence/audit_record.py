@@ -213,7 +213,7 @@ class AuditRecord:
     @property
     def donors(self) -> str | None:
         """How donors were drawn within strata or batches; None where all rows could exchange values."""
-        return None if self.config.analysis.donors is None else self.params.get("donors", _DONORS_BEFORE)
+        return None if self.config.analysis.drawing is None else self.params.get("donors", _DONORS_BEFORE)
 
     def param(self, name: str) -> str:
         """Return a parameter of the run.

@@ -70,10 +70,10 @@ def audit_again(plan: Plan, record: AuditRecord, folder: Path) -> AuditRecord:
     EvidenceError
         If a number, a text or a column is another one.
     """
-    if record.donors != plan.used.analysis.donors:
+    if record.donors != plan.used.analysis.drawing:
         raise EvidenceError(
             f"{record} drew donors within strata as {record.donors}, and they are drawn as "
-            f"{plan.used.analysis.donors} now, so that its numbers do not come again. Audit the version again."
+            f"{plan.used.analysis.drawing} now, so that its numbers do not come again. Audit the version again."
         )
     again = audit_anew(plan, record, folder)
     wrong = [name for name in _FACTS if name in record.params and record.params[name] != again.params.get(name)]

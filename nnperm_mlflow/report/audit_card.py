@@ -10,7 +10,16 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
-from nnperm_mlflow.analysis.statistics.order import FEW_HELD, MEAN, in_words, moved, other_leaders, set_values
+from nnperm_mlflow.analysis.statistics.order import (
+    FEW_HELD,
+    MEAN,
+    conditionals,
+    in_words,
+    other_leaders,
+    plain,
+    set_values,
+)
+from nnperm_mlflow.analysis.statistics.summary_columns import DONORS
 from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.basics.errors import name_list
@@ -88,9 +97,10 @@ def audit_card(
         f"How far the prediction of an observation moves ({as_text(unit)}) when one feature is disturbed, all else as "
         f"it is; in brackets the 95 % interval. The largest {in_words(order_by)} comes first.",
         "",
-        *_table_lines(moved(summary), _columns_of(summary, order_by)),
+        *_table_lines(plain(summary), _columns_of(summary, order_by)),
         "",
         *_order_lines(summary, order_by),
+        *_conditional_lines(conditionals(summary), _columns_of(summary, order_by)),
         *_set_lines(set_values(summary), _columns_of(summary, order_by)),
         *_silent_lines(summary),
         *_precision_lines(too_wide),
@@ -180,12 +190,12 @@ def _columns_of(summary: pd.DataFrame, order_by: str) -> dict[str, str]:
     return {column: title for column, title in columns.items() if summary[column].notna().any()}
 
 
-def _table_lines(rows: pd.DataFrame, columns: Mapping[str, str], held: str | None = None) -> list[str]:
-    """Return a table of the first rows; `held` is the title of a column with the rows that held a set value."""
-    shown = rows.head(rows_to_show(len(rows), _TOP))
-    told = [shown["perturbation"], *([shown["held"].map("{:,.0f}".format)] if held else [])]
+def _table_lines(rows: pd.DataFrame, columns: Mapping[str, str], counts: Mapping[str, str] | None = None) -> list[str]:
+    """Return a table of the first rows; `counts` are columns with numbers of rows, by their titles."""
+    shown, counted = rows.head(rows_to_show(len(rows), _TOP)), counts or {}
+    told = [shown["perturbation"], *(shown[column].map("{:,.0f}".format) for column in counted.values())]
     told += [_numbers(shown, column, is_first=place == 0) for place, column in enumerate(columns)]
-    table = as_table(["feature", *([held] if held else []), *columns.values()], zip(*told, strict=True))
+    table = as_table(["feature", *counted, *columns.values()], zip(*told, strict=True))
     more = len(rows) - len(shown)
     return [*table, *(["", f"{_count(more, 'more')} in summary.csv."] if more > 0 else [])]
 
@@ -206,6 +216,21 @@ def _order_lines(summary: pd.DataFrame, order_by: str) -> list[str]:
     return [f"Other orders have others among the first five: {told}.", ""]
 
 
+def _conditional_lines(rows: pd.DataFrame, columns: Mapping[str, str]) -> list[str]:
+    """Tell what features add to the others, apart from what predictions rest on."""
+    if rows.empty:
+        return []
+    return [
+        "### Among rows that are alike in what the feature goes with",
+        "",
+        "What the feature tells beyond the others: each row received the value of one that is like it in these "
+        "(subgroups.csv). What moves predictions above and not here, others of the features tell as well.",
+        "",
+        *_table_lines(rows, columns, {"rows that could give": DONORS} if DONORS in rows else None),
+        "",
+    ]
+
+
 def _set_lines(rows: pd.DataFrame, columns: Mapping[str, str]) -> list[str]:
     """Tell what happens if everybody has one value, apart from what predictions rest on."""
     if rows.empty:
@@ -215,7 +240,7 @@ def _set_lines(rows: pd.DataFrame, columns: Mapping[str, str]) -> list[str]:
     return [
         "### If everybody had one value",
         "",
-        *_table_lines(rows, columns, "rows that held it" if "held" in rows else None),
+        *_table_lines(rows, columns, {"rows that held it": "held"} if "held" in rows else None),
         "",
         *([f"Fewer than {FEW_HELD} rows held {named}: the model may never have seen what it was asked.", ""] if len(few)
           else []),

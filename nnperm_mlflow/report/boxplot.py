@@ -12,15 +12,28 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from nnperm_mlflow.analysis.statistics.order import FEW_HELD, MEAN, TOP, in_words, moved, ordered, set_values
+from nnperm_mlflow.analysis.statistics.order import (
+    FEW_HELD,
+    MEAN,
+    TOP,
+    conditionals,
+    in_words,
+    ordered,
+    plain,
+    set_values,
+)
 from nnperm_mlflow.report._picture_text import LONGEST_LINE, MUTED, TITLE_POINTS, fit, inches_of, shorten
 
 MOST, MOST_SET = 60, 20
 """Perturbations that are shown, those that lead, and how many set values among them where there are more of all; of
 others it is said how many are left."""
 
-_COLOURS = {"shuffle": "#7aa6c2", "set": "#e0a458", "order": "#a596c8"}
-_WAYS = {"shuffle": "shuffled", "set": "all rows set to the value (rows that held it)", "order": "steps reordered"}
+_COLOURS = {"shuffle": "#7aa6c2", "conditional": "#6fae8e", "set": "#e0a458", "order": "#a596c8"}
+_WAYS = {
+    "shuffle": "shuffled", "conditional": "shuffled among alike rows",
+    "set": "all rows set to the value (rows that held it)", "order": "steps reordered",
+}  # fmt: skip
+_ALIKE, _EVERYBODY = "AMONG ROWS THAT ARE ALIKE IN WHAT THE FEATURE GOES WITH", "IF EVERYBODY HAD ONE VALUE"
 _PALE, _PALE_EDGE, _PALE_WORDS = "#f6e6d0", "#b9ada0", f"held by fewer than {FEW_HELD} rows"
 _UNTESTED = "not tested: no row's value changed"
 _WHISKER, _EDGE, _GROUND = "#5b6770", "#37474f", "#eef3f6"
@@ -45,6 +58,7 @@ class _Part(NamedTuple):
     """Boxes below each other."""
 
     rows: pd.DataFrame
+    heading: str  # "" for none; it stands in the line above the first box
     first: int  # line of the first box, from the top
     n_left: int  # boxes that are not shown
 
@@ -87,14 +101,18 @@ def boxplot_figure(summary: pd.DataFrame, subtitle: str, unit: str, order_by: st
 
 
 def _parts_of(summary: pd.DataFrame, order_by: str) -> list[_Part]:
-    """Return the rows to show: what was moved, and below a line for a heading what was set to a value."""
+    """Return the rows to show: what was moved, and below lines for headings conditional shuffles, and set values."""
     in_order = ordered(summary, order_by)
-    above, below = moved(in_order), set_values(in_order)
-    n_above = min(len(above), MOST - min(len(below), MOST_SET))
-    n_below = min(len(below), MOST - n_above)
-    first = _Part(above.head(n_above), 0, len(above) - n_above)
-    parts = [first, _Part(below.head(n_below), first.end + 1, len(below) - n_below)]
-    return [part for part in parts if len(part.rows)]
+    of_parts = {"": plain(in_order), _ALIKE: conditionals(in_order), _EVERYBODY: set_values(in_order)}
+    least = {heading: min(len(rows), MOST_SET if heading else MOST) for heading, rows in of_parts.items()}
+    parts, line, room = list[_Part](), 0, MOST
+    for heading, rows in of_parts.items():
+        del least[heading]  # what is left are the parts below
+        n_shown = max(0, min(len(rows), room - sum(least.values())))
+        if n_shown:
+            parts.append(_Part(rows.head(n_shown), heading, line + bool(heading), len(rows) - n_shown))
+            line, room = parts[-1].end, room - n_shown
+    return parts
 
 
 def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str, order_by: str = MEAN) -> Axes:
@@ -128,8 +146,9 @@ def draw_boxplot(axes: Axes, summary: pd.DataFrame, subtitle: str, unit: str, or
         if part.n_left:
             words = f"and {part.n_left:,} more, none with a larger {in_words(order_by)} (summary.csv)"
             _write_line(axes, part.places.stop, words)
-    if parts[-1].first:
-        _head_set_values(axes, parts[-1].first - 1)
+    for part in parts:
+        if part.heading:
+            _head_part(axes, part.first - 1, part.heading)
     axes.set_ylim(parts[-1].end - 0.4, -0.6)
     if len(parts[0].rows) > TOP:
         _mark_top(axes)
@@ -242,10 +261,10 @@ def _mark_top(axes: Axes) -> None:
     axes.tick_params(labeltop=True, top=True)
 
 
-def _head_set_values(axes: Axes, line: int) -> None:
-    """Set what is set to a value off from what was shuffled, with a heading: the two are not to be ranked together."""
+def _head_part(axes: Axes, line: int, heading: str) -> None:
+    """Set off what answers another question than what was shuffled: the two are not to be ranked together."""
     axes.axhline(line - 0.5, color=_EDGE, linewidth=0.8)
-    _write_line(axes, line, "IF EVERYBODY HAD ONE VALUE", fontsize=10, fontweight="bold")
+    _write_line(axes, line, heading, fontsize=10, fontweight="bold")
 
 
 def _write_line(axes: Axes, line: int, words: str, **style: Any) -> None:  # noqa: ANN401 - of matplotlib's texts

@@ -81,9 +81,9 @@ Estimates = dict[str, Estimate]
 """For each perturbation its number."""
 
 
-def single_shuffles(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the summary for features of the model's own, shuffled: no groups, windows or set values."""
-    return summary[(summary["way"] == "shuffle") & ~summary["kind"].isin(COMPOSED)]
+def single_shuffles(summary: pd.DataFrame, way: str = "shuffle") -> pd.DataFrame:
+    """Return the rows of the summary for features of the model's own, shuffled in a way: no groups or windows."""
+    return summary[(summary["way"] == way) & ~summary["kind"].isin(COMPOSED)]
 
 
 def own_features(summary: pd.DataFrame) -> pd.DataFrame:
@@ -158,10 +158,10 @@ def rank_of(
 ) -> Estimate:
     """Return the place of a feature among the model's features by a statistic, 1 being the largest.
 
-    Features that are equal are ordered by mean. The interval goes from the place it has if all that may be smaller are
-    to the one it has if they are larger. Of p features p - 1 differences have to be right for that at once, so that
-    each goes as far as one of p - 1 numbers may lie off (Mogstad, Romano, Shaikh and Wilhelm, "Inference for Ranks",
-    Review of Economic Studies, 2024).
+    Places are among features that were shuffled in the same way. Features that are equal are ordered by mean. The
+    interval goes from the place it has if all that may be smaller are to the one it has if they are larger. Of p
+    features p - 1 differences have to be right for that at once, so that each goes as far as one of p - 1 numbers may
+    lie off (Mogstad, Romano, Shaikh and Wilhelm, "Inference for Ranks", Review of Economic Studies, 2024).
 
     Parameters
     ----------
@@ -178,7 +178,8 @@ def rank_of(
     estimates = estimates_of(summary, statistic)
     means = dict(zip(summary["perturbation"], summary["mean"], strict=True))
     own = estimates[name]
-    others = [other for other in single_shuffles(summary)["perturbation"] if other != name]
+    way = str(summary.loc[summary["perturbation"] == name, "way"].iloc[0])
+    others = [other for other in single_shuffles(summary, way)["perturbation"] if other != name]
     if not all(estimates[other].is_defined for other in [name, *others]):
         return Estimate(math.nan, math.nan, math.nan)
     n = max(1, len(others)) * among

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from nnperm_mlflow.analysis.scores.p_values import SIGNIFICANT, repeats_for
-from nnperm_mlflow.analysis.statistics.order import DROP
+from nnperm_mlflow.analysis.statistics.order import CONDITIONAL, DROP
 from nnperm_mlflow.analysis.statistics.summary_columns import QUANTILES
 from nnperm_mlflow.analysis.uncertainty.intervals import REACH
 from nnperm_mlflow.basics.errors import CheckError, name_list
@@ -106,7 +106,7 @@ def refuse_any_place(check: RankCheck, summary: pd.DataFrame, names: Iterable[st
     ------
     CheckError
     """
-    singles = set(single_shuffles(summary)["perturbation"])
+    singles = set(single_shuffles(summary, check.way or "shuffle")["perturbation"])
     n_places = min(len(singles | {name}) for name in names)
     if check.rank_at_most is not None and check.rank_at_most >= n_places:
         raise CheckError(
@@ -154,7 +154,9 @@ def refuse_unreachable(check: LimitCheck, summary: pd.DataFrame, names: Iterable
     rows = summary.set_index("perturbation")
     tested = int(rows[f"{score}_p"].notna().sum()) if f"{score}_p" in rows else 0
     empty = [
-        name for name in names if math.isnan(rows.loc[name, check.statistic]) and rows.loc[name, "way"] == "shuffle"
+        name
+        for name in names
+        if math.isnan(rows.loc[name, check.statistic]) and rows.loc[name, "way"] in ("shuffle", CONDITIONAL)
     ]
     if empty:
         raise CheckError(

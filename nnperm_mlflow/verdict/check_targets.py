@@ -117,7 +117,8 @@ def rests_on(policy: Policy, summary: pd.DataFrame, model: str) -> Watched:
             meant = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
             is_share = check.statistic == SHARE
             if is_share or isinstance(check, RankCheck):
-                meant += [str(name) for name in single_shuffles(summary)["perturbation"]]
+                way = check.way if isinstance(check, RankCheck) else None
+                meant += [str(name) for name in single_shuffles(summary, way or "shuffle")["perturbation"]]
             found |= {Number(name, "mean" if is_share else check.statistic) for name in meant}
         elif isinstance(check, (SegmentCheck, SegmentDifferenceCheck)):
             meant = choose(names_of(check.feature), asked_of(check, summary), model, check.title)
@@ -130,7 +131,7 @@ def asked_of(
     check: LimitCheck | RankCheck | SegmentCheck | SegmentDifferenceCheck, summary: pd.DataFrame
 ) -> pd.DataFrame:
     """Return the rows of a summary that a check can mean."""
-    way = "shuffle" if isinstance(check, RankCheck) else check.way
+    way = check.way or "shuffle" if isinstance(check, RankCheck) else check.way
     of_way = summary if way is None else summary[summary["way"] == way]
     is_share = isinstance(check, (LimitCheck, RankCheck)) and check.statistic == SHARE
     return single_shuffles(of_way) if is_share else of_way

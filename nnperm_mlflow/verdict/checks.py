@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import singledispatch
 
-from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Comparison
+from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_OF, Agreement, Comparison
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.uncertainty.families import PairErrors
 from nnperm_mlflow.basics.errors import CheckError, MissingBaselineError, name_list
@@ -93,7 +93,7 @@ def _(check: RankCheck, evidence: Evidence) -> list[Finding]:
     refuse_p_values(check, evidence.summary)
     refuse_any_place(check, evidence.summary, named)
     statistic = "mean" if check.statistic == SHARE else check.statistic  # whose order is the same
-    differences = _differences(evidence, statistic, named)
+    differences = _differences(evidence, statistic, named, check.way or "shuffle")
 
     def rank(name: str, among: int) -> Estimate:
         return rank_of(evidence.summary, statistic, name, differences, among=among)
@@ -140,9 +140,10 @@ def _(check: AgainstCheck, evidence: Evidence) -> list[Finding]:
     comparison = baseline.comparisons[check.statistic]
     _check_comparable(check, baseline, comparison, evidence.model)
     _refuse_untold(evidence, check.statistic, comparison.differences["perturbation"], check.title)
+    agreement = _agreement(check, comparison)
     asked = [
-        ("rank correlation", comparison.rank_correlation, check.min_rank_correlation, False),
-        (_SHIFT, comparison.largest_shift, check.max_shift, True),
+        ("rank correlation", agreement.rank_correlation, check.min_rank_correlation, False),
+        (_SHIFT, agreement.largest_shift, check.max_shift, True),
     ]
     found = []
     for what, number, limit, at_most in asked:
@@ -150,7 +151,7 @@ def _(check: AgainstCheck, evidence: Evidence) -> list[Finding]:
             pair = _pair(Estimate(number.value, number.low, number.high), evidence)
             label = f"{what} of the {check.statistic}s against {baseline.uri}"
             if what == _SHIFT and number.value:
-                label += f", that of {_shifted_most(comparison, check.statistic)},"
+                label += f", that of {_shifted_most(comparison, check)},"
             found.append(_worst({label: pair}, limit, at_most, "", check.title))
     return found
 
@@ -234,12 +235,12 @@ def _baseline_of(check: AgainstCheck | ScoreAgainstCheck, baselines: Mapping[str
     return baselines[check.against]
 
 
-def _differences(evidence: Evidence, statistic: str, names: list[str]) -> PairErrors | None:
+def _differences(evidence: Evidence, statistic: str, names: list[str], way: str) -> PairErrors | None:
     """Return how the differences err that the places of features rest on, where the deviation table tells."""
     of_table: dict[str, Statistic] = {"median": "median", "mean": "mean"}
     if evidence.differences is None or statistic not in of_table:
         return None
-    others = single_shuffles(evidence.summary)["perturbation"].astype(str).tolist()
+    others = single_shuffles(evidence.summary, way)["perturbation"].astype(str).tolist()
     return evidence.differences(of_table[statistic], names, others)
 
 
@@ -258,9 +259,24 @@ def _check_comparable(check: AgainstCheck, baseline: Baseline, comparison: Compa
         )
 
 
-def _shifted_most(comparison: Comparison, statistic: Statistic) -> str:
-    differences = comparison.differences[DIFFERENCE_OF[statistic]].abs()
-    return str(comparison.differences["perturbation"].iloc[int(differences.argmax())])
+def _agreement(check: AgainstCheck, comparison: Comparison) -> Comparison | Agreement:
+    """Return how far two versions agree: in all that was done, or in one way of shuffling."""
+    if check.way is None:
+        return comparison
+    if check.way not in comparison.by_way:
+        raise CheckError(
+            f"check '{check.title}': nothing was shuffled in the way '{check.way}' in both audits. Audit both with "
+            "'analysis: {donors: conditional}'."
+        )
+    return comparison.by_way[check.way]
+
+
+def _shifted_most(comparison: Comparison, check: AgainstCheck) -> str:
+    differences = comparison.differences
+    if check.way is not None:
+        differences = differences[differences["way"] == check.way]
+    sizes = differences[DIFFERENCE_OF[check.statistic]].abs()
+    return str(differences["perturbation"].iloc[int(sizes.argmax())])
 
 
 def _refuse_undefined(numbers: Mapping[str, Estimate], what: str, title: str) -> None:

@@ -22,7 +22,7 @@ from nnperm_mlflow.cli.main import main
 CANARY = re.compile("CANARY|98765|TOKEN|PASSWORD")
 """What stands in the data as values and row ids, and in URIs as secrets; messages may not hold it."""
 NUMBER, CODE = 987654.321, 98765
-HOLD_VALUES = {"profiles.csv", "profiles.png", "strata.csv", "deviations.parquet"}
+HOLD_VALUES = {"profiles.csv", "profiles.png", "strata.csv", "subgroups.csv", "deviations.parquet"}
 """Files that hold values or row ids, as the documents say."""
 
 

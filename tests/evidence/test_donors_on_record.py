@@ -15,7 +15,7 @@ def basis(config, donors=None):
 
 
 def test_donors_within_strata_are_cycles_and_for_tests_permutations():
-    assert (WITHIN.analysis.donors, TESTED.analysis.donors, AuditConfig().analysis.donors) == (
+    assert (WITHIN.analysis.drawing, TESTED.analysis.drawing, AuditConfig().analysis.drawing) == (
         "cycles", "permutations", None,
     )  # fmt: skip
 

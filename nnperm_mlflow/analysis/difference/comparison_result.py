@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -23,6 +24,19 @@ DIFFERENCE_OF: dict[Statistic, str] = {"median": "difference", "mean": "mean_dif
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """How far two audits agree in one way of shuffling; see `Comparison`.
+
+    Attributes
+    ----------
+    rank_correlation, largest_shift : Interval
+    """
+
+    rank_correlation: Interval
+    largest_shift: Interval
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What changed from an audit `a` to an audit `b`.
 
@@ -32,8 +46,8 @@ class Comparison:
         A row for each perturbation of both with the columns `DIFFERENCE_COLUMNS`, ordered by how far apart the
         statistics are, largest first, and set values behind all else. `difference` is the median of b less that of a
         and lies between `difference_low` and `difference_high` with 95 % confidence; so does `mean_difference`.
-        `rank_a` and `rank_b` are the places among the shuffles of both by what leads, 1 being the largest; missing for
-        all else.
+        `rank_a` and `rank_b` are the places among the shuffles of both by what leads, 1 being the largest, those of
+        conditional ones among these; missing for all else.
     only_a, only_b : list of str
         Perturbations that only one of the two has.
     rank_correlation : Interval
@@ -49,6 +63,8 @@ class Comparison:
         What `rank_correlation` and `largest_shift` are of, and the order of the rows.
     shared_rows : int or None
         Rows that were compared one by one, of which medians and means are; None where none were.
+    by_way : mapping of str to Agreement
+        The same two numbers for each way of shuffling by itself: "shuffle", and "conditional" where there are such.
     """
 
     differences: pd.DataFrame
@@ -60,6 +76,7 @@ class Comparison:
     undefined: list[str]
     statistic: Statistic = "mean"
     shared_rows: int | None = None
+    by_way: Mapping[str, Agreement] = field(default_factory=dict)
 
     @property
     def difference_column(self) -> str:

@@ -16,7 +16,6 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.difference.influences import Statistic, find_influences
 from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
-from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
 from nnperm_mlflow.analysis.uncertainty.families import PairErrors
 from nnperm_mlflow.analysis.uncertainty.variance import Exchange, UnitSums
 
@@ -85,13 +84,13 @@ def pair_errors(
     Returns
     -------
     PairErrors or None
-        None where the table does not tell who gave a value to whom: within strata.
+        None where the table does not tell who gave a value to whom: within strata, and in subgroups.
     """
     rows = summary.set_index("perturbation")
     with KnownRows(table) as audit:
 
         def influences(name: str) -> FeatureInfluences | None:
-            exchange = audit.dependence(str(rows.loc[name, "feature"]), Shuffle.way)
+            exchange = audit.dependence(str(rows.loc[name, "feature"]), str(rows.loc[name, "way"]))
             if not isinstance(exchange, Exchange):
                 return None
             median, low, high = (float(rows.loc[name, f"median{end}"]) for end in ("", "_low", "_high"))

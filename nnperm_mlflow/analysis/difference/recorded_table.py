@@ -23,7 +23,7 @@ from nnperm_mlflow.analysis.perturbation.donors import (
     other_positions,
     shuffle_block_sizes,
 )
-from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
+from nnperm_mlflow.analysis.perturbation.kinds import Conditional, Shuffle
 from nnperm_mlflow.analysis.perturbation.sample import count_batches
 from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
 from nnperm_mlflow.analysis.uncertainty.variance import Dependence, Exchange
@@ -50,6 +50,7 @@ class Provenance(Tolerant):
     within: list[str] | None = None
     cluster: str | None = None
     donors: str | None = None
+    subgroups: str | None = None
     sampled_rows: Annotated[int, Field(gt=0)] | None = None
     shuffle_blocks: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=1)] | None = None
     perturbations: list[DisturbedColumn]
@@ -151,16 +152,16 @@ class KnownRows:
         ----------
         feature : str
         way : str
-            What is done to it: only a shuffle has donors. Those within strata are not known, since the table does not
-            hold the columns that make them.
+            What is done to it: only a shuffle has donors. Those within strata and subgroups are not known, since the
+            table does not hold the columns that make them.
 
         Returns
         -------
         Dependence
         """
-        if way != Shuffle.way:
+        if way not in (Shuffle.way, Conditional.way):
             return Exchange(None, self._known.clusters)
-        if self.settings.get("within") != []:
+        if self.settings.get("within") != [] or way == Conditional.way:
             return UnknownDonors(self._known.clusters)
         return self._known.dependence(lambda block, repeat: self._donors(block, feature, repeat), self.repeats)
 

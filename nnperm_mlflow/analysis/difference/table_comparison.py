@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.difference._agreement import largest_shift, rank_correlation
-from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_COLUMNS, DIFFERENCE_OF, Comparison
+from nnperm_mlflow.analysis.difference._agreement import NOTHING, Interval, largest_shift, rank_correlation
+from nnperm_mlflow.analysis.difference.comparison_result import DIFFERENCE_COLUMNS, DIFFERENCE_OF, Agreement, Comparison
 from nnperm_mlflow.analysis.difference.influences import (
     Errors,
     Influences,
@@ -21,8 +21,8 @@ from nnperm_mlflow.analysis.difference.influences import (
     unpaired_errors,
 )
 from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
-from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
-from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, places, set_values_last
+from nnperm_mlflow.analysis.perturbation.kinds import Conditional, Shuffle
+from nnperm_mlflow.analysis.statistics.order import MEAN, MEDIAN, in_parts, places
 from nnperm_mlflow.analysis.statistics.summary_columns import COMPOSED
 from nnperm_mlflow.analysis.uncertainty.variance import Dependence
 from nnperm_mlflow.basics.errors import ConfigError
@@ -77,19 +77,29 @@ def compare_tables(
     has_order = order_by is not None and {f"{order_by}_a", f"{order_by}_b"} <= set(both)
     differences = _differences(both, errors, order_by if order_by is not None and has_order else statistic)
     defined, name = differences["difference"].notna(), DIFFERENCE_OF[statistic]
-    single = (differences["way"] == Shuffle.way) & ~both["kind_a"].isin(COMPOSED) & defined
-    first, second = (differences.loc[single, f"{statistic}{end}"].to_numpy(float) for end in ("_a", "_b"))
-    shifts = [differences.loc[defined, f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high")]
+    own = defined & ~both["kind_a"].isin(COMPOSED)
+
+    def correlation(way: str) -> Interval:
+        single = own & (differences["way"] == way)
+        first, second = (differences.loc[single, f"{statistic}{end}"].to_numpy(float) for end in ("_a", "_b"))
+        return rank_correlation(first, second, errors.loc[single, statistic].tolist())
+
+    def shift(among: pd.Series) -> Interval:
+        return largest_shift(*(differences.loc[among, f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high")))
+
+    ways = [way for way in (Shuffle.way, Conditional.way) if (defined & (differences["way"] == way)).any()]
+    by_way = {way: Agreement(correlation(way), shift(defined & (differences["way"] == way))) for way in ways}
     return Comparison(
         differences=_ordered(differences, name),
         only_a=_only(summary_a, summary_b),
         only_b=_only(summary_b, summary_a),
-        rank_correlation=rank_correlation(first, second, errors.loc[single, statistic].tolist()),
-        largest_shift=largest_shift(*shifts),
+        rank_correlation=by_way[Shuffle.way].rank_correlation if Shuffle.way in by_way else NOTHING,
+        largest_shift=shift(defined),
         paired=paired,
         undefined=differences.loc[~defined, "perturbation"].tolist(),
         statistic=statistic,
         shared_rows=min(audit_a.n_rows, audit_b.n_rows) if paired else None,
+        by_way=by_way,
     )
 
 
@@ -118,6 +128,7 @@ def _check_likeness(a: KnownRows, b: KnownRows) -> None:
         "within": (a.settings.get("within"), b.settings.get("within")),
         "cluster": (a.settings.get("cluster"), b.settings.get("cluster")),
         "donors": (a.settings.get("donors"), b.settings.get("donors")),
+        "subgroups": tuple(str(audit.settings.get("subgroups"))[:_SHOWN] for audit in (a, b)),
     }
     apart = [f"{name} ({one} and {other})" for name, (one, other) in told.items() if one != other]
     if not apart and not all(np.array_equal(a.rows(repeat), b.rows(repeat)) for repeat in a.repeats):
@@ -163,7 +174,7 @@ def _differences(both: pd.DataFrame, errors: pd.DataFrame, order_by: str) -> pd.
 def _ordered(differences: pd.DataFrame, first: str) -> pd.DataFrame:
     sizes = differences[list(DIFFERENCE_OF.values())].abs()
     order = sizes.sort_values([first, *sizes.columns.drop(first)], ascending=False, kind="stable").index
-    return set_values_last(differences.loc[order])
+    return in_parts(differences.loc[order])
 
 
 def _only(summary: pd.DataFrame, other: pd.DataFrame) -> list[str]:

@@ -10,11 +10,12 @@ import numpy as np
 
 from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import Measure
-from nnperm_mlflow.analysis.perturbation.deal import BATCH_ROWS, Deal
+from nnperm_mlflow.analysis.perturbation.deal import BATCH_ROWS, Deal, joined
 from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS, ShuffleBlock, step_orders
-from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, Reorder, SetTo, Shuffle, ToEdge
+from nnperm_mlflow.analysis.perturbation.kinds import Conditional, Perturbation, Reorder, SetTo, Shuffle, ToEdge
 from nnperm_mlflow.analysis.perturbation.sample import Sample
 from nnperm_mlflow.analysis.perturbation.strata import Strata
+from nnperm_mlflow.analysis.perturbation.subgroups.columns import ColumnReader
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.row_cache import row_bytes
 from nnperm_mlflow.inputs.slots import count_steps
@@ -85,6 +86,7 @@ class Job:
     sample: Sample | None = None
     _remembered: dict[tuple[object, ...], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     _deals: dict[tuple[object, ...], Deal] = field(default_factory=dict, repr=False, compare=False)
+    _readers: dict[int, ColumnReader] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def deal(self) -> Deal:
@@ -117,6 +119,7 @@ class Job:
             sample=sample,
             _remembered={},
             _deals={},
+            _readers={},
         )
 
     def continued(self, repeats: int) -> Job:
@@ -131,10 +134,11 @@ class Job:
         if isinstance(perturbation, (Reorder, SetTo, ToEdge)):
             return None
         feature = perturbation.drawn_as
-        key = (self.seed, id(self.strata), block.number, len(block.rows), feature.name, repeat)
+        name = perturbation.name if isinstance(perturbation, Conditional) else feature.name
+        key = (self.seed, id(self.strata), block.number, len(block.rows), name, repeat)
         found = self._remembered.pop(key, None)
         if found is None:
-            found = self.deal.donors(block, feature, repeat)
+            found = self.deal.donors(block, feature, repeat, self.subgroups(block, perturbation))
         self._remembered[key] = found
         while len(self._remembered) > 1 and len(self._remembered) * found.nbytes > _DONOR_BYTES:
             self._remembered.pop(next(iter(self._remembered)))
@@ -142,14 +146,41 @@ class Job:
 
     def permutation(self, block: ShuffleBlock, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
         """Return the donors of a permutation test, by which a row may keep its value; see `Deal.permutation`."""
-        if not self.deal.draws_others or isinstance(perturbation, (Reorder, SetTo, ToEdge)):
+        if isinstance(perturbation, (Reorder, SetTo, ToEdge)) or not self.draws_others(perturbation):
             return self.donors(block, perturbation, repeat)
-        return self.deal.permutation(block, perturbation.drawn_as, repeat)
+        return self.deal.permutation(block, perturbation.drawn_as, repeat, self.subgroups(block, perturbation))
+
+    def draws_others(self, perturbation: Perturbation) -> bool:
+        """Tell whether a row that keeps its value in a tested permutation receives another one beside it."""
+        return self.deal.draws_others(in_subgroups=isinstance(perturbation, Conditional))
+
+    def subgroups(self, block: ShuffleBlock, perturbation: Perturbation) -> np.ndarray | None:
+        """Return for each row of a shuffle block the number of its subgroup; None where donors come from no such.
+
+        What describes the rows of the last block is kept, since most features are described by the same.
+        """
+        if not isinstance(perturbation, Conditional):
+            return None
+        reader = self._readers.get(block.number)
+        if reader is None or not np.array_equal(reader.rows, block.rows):
+            self._readers.clear()
+            reader = self._readers[block.number] = ColumnReader(self.inputs.sources, block.rows)
+        positions = block.rows if self.sample is None else self.sample.rows[block.rows]
+        return perturbation.subgroups.of(reader, positions)
+
+    def strata_of(self, block: ShuffleBlock, perturbation: Perturbation) -> np.ndarray | None:
+        """Return for each row of a shuffle block the number of the part that its donor comes from; None for all rows.
+
+        That is its stratum, its subgroup, or what the two have in common.
+        """
+        feature = perturbation.drawn_as if isinstance(perturbation, Shuffle) else perturbation.feature
+        strata = None if self.strata is None else self.strata.of(feature, block.rows)
+        return joined(strata, self.subgroups(block, perturbation))
 
     def alone(
         self, block: ShuffleBlock, part: slice, perturbation: Perturbation, drawn: np.ndarray | None
     ) -> np.ndarray:
-        """Tell which rows have no other row in their stratum whose values they could receive.
+        """Tell which rows have no other row in their stratum, or subgroup, whose values they could receive.
 
         Parameters
         ----------
@@ -165,11 +196,12 @@ class Job:
         ndarray of shape (n_rows,), bool
         """
         rows = np.arange(part.start, part.stop)
-        if self.strata is None or not isinstance(perturbation, Shuffle):
+        if drawn is None or not isinstance(perturbation, Shuffle):
             return np.zeros(len(rows), dtype=bool)
-        if drawn is None or self.strata.of(perturbation.drawn_as, block.rows) is None:
+        has_strata = self.strata is not None and self.strata.of(perturbation.drawn_as, block.rows) is not None
+        if not has_strata and not isinstance(perturbation, Conditional):
             return np.zeros(len(rows), dtype=bool)
-        return np.equal(drawn, rows)  # within strata no other row is its own donor
+        return np.equal(drawn, rows)  # within strata and subgroups no other row is its own donor
 
     def drawn(self, block: ShuffleBlock, part: slice, perturbation: Perturbation, repeat: int) -> np.ndarray | None:
         """Return what a perturbation draws for some rows of a shuffle block: donors, orders of steps, or nothing."""

@@ -22,7 +22,7 @@ import numpy as np
 
 from nnperm_mlflow.analysis.engine.block_result import Filling, Kept, Place, pack, places, unpack
 from nnperm_mlflow.analysis.engine.job import Job
-from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, SetTo
+from nnperm_mlflow.analysis.perturbation.kinds import Conditional, Perturbation, SetTo
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +184,8 @@ def _key(job: Job, place: Place) -> Key:
 
 def _said(perturbation: Perturbation) -> str:
     slots = [[slot.input, repr(slot.index)] for slot in perturbation.feature.slots]
-    return json.dumps([perturbation.way, perturbation.feature.name, slots, repr(perturbation.value)])
+    alike = [perturbation.subgroups.digest] if isinstance(perturbation, Conditional) else []
+    return json.dumps([perturbation.way, perturbation.feature.name, slots, repr(perturbation.value), *alike])
 
 
 def _write_whole(folder: Path, name: str, content: bytes) -> None:

@@ -44,6 +44,13 @@ def dealt(ranks: np.ndarray, n_cards: int, key: int) -> np.ndarray:
     return found.astype(np.int64)
 
 
+def coins(numbers: np.ndarray, key: int) -> np.ndarray:
+    """Return 0 or 1 for each number, as a fair coin that is thrown for it by the key; shape (n,), int64."""
+    first, second = np.random.Philox(key=key).random_raw(2)
+    words = _mix(_mix(numbers.astype(np.uint64) ^ first) ^ second)
+    return (words >> np.uint64(63)).astype(np.int64)
+
+
 def _feistel(numbers: np.ndarray, half_bits: int, round_keys: np.ndarray) -> np.ndarray:
     """Permute unsigned numbers of `2 * half_bits` bits."""
     shift, mask = np.uint64(half_bits), np.uint64((1 << half_bits) - 1)

@@ -105,7 +105,9 @@ class Deal:
         """Yield so many of the first blocks: a random sample of the rows, with the same donors as in the whole."""
         return islice(self.blocks(), n_blocks)
 
-    def donors(self, block: ShuffleBlock, feature: Feature, repeat: int) -> np.ndarray:
+    def donors(
+        self, block: ShuffleBlock, feature: Feature, repeat: int, subgroups: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return the position in a shuffle block of each row's donor.
 
         Parameters
@@ -114,40 +116,49 @@ class Deal:
         feature : Feature
         repeat : int
             Number of the repeat, from 0.
+        subgroups : ndarray of shape (n_rows,), int64, optional
+            For each row of the block the number of its subgroup, where donors come from these: a draw with a key of its
+            own.
 
         Returns
         -------
         ndarray of shape (n_rows,), uint16
-            Without strata a uniform permutation. Within strata, and in batches, no row is its own donor but one that is
-            alone there.
+            Without strata a uniform permutation. Within strata, in batches and in subgroups, no row is its own donor
+            but one that is alone there.
         """
-        strata, key = self.strata_of(block, feature), (block, self.seed, feature.name, repeat)
+        strata = self.strata_of(block, feature, subgroups)
+        key = (block, self.seed, _name_of(feature, subgroups), repeat)
         if strata is None:
             return donor_positions(*key)
         return other_positions(*key, strata) if self.tests else cycle_positions(*key, strata)
 
-    def permutation(self, block: ShuffleBlock, feature: Feature, repeat: int) -> np.ndarray:
+    def permutation(
+        self, block: ShuffleBlock, feature: Feature, repeat: int, subgroups: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return the donors of a permutation test: a uniform permutation, by which a row may keep its value.
 
         Where shuffles are tested, they are those of `donors` but for rows that keep their value here and receive
         another there.
         """
         if not self.tests:
-            return self.donors(block, feature, repeat)
-        return donor_positions(block, self.seed, feature.name, repeat, self.strata_of(block, feature))
+            return self.donors(block, feature, repeat, subgroups)
+        strata = self.strata_of(block, feature, subgroups)
+        return donor_positions(block, self.seed, _name_of(feature, subgroups), repeat, strata)
 
-    def strata_of(self, block: ShuffleBlock, feature: Feature) -> np.ndarray | None:
+    def strata_of(
+        self, block: ShuffleBlock, feature: Feature, subgroups: np.ndarray | None = None
+    ) -> np.ndarray | None:
         """Return for each row of a shuffle block the number of its stratum; None where all may exchange values.
 
         A batch is a stratum where there are no others: in so few rows it tells when some are their own donors.
         """
         strata = None if self.strata is None else self.strata.of(feature, block.rows)
+        strata = joined(strata, subgroups)
         return np.zeros(len(block.rows), dtype=np.int64) if strata is None and self.block_rows is not None else strata
 
-    @property
-    def draws_others(self) -> bool:
-        """Whether a row that keeps its value in a tested permutation receives another one beside it."""
-        return self.tests and (self.strata is not None or self.block_rows is not None)
+    def draws_others(self, *, in_subgroups: bool) -> bool:
+        """Tell whether a row that keeps its value in a tested permutation receives another one beside it."""
+        return self.tests and (self.strata is not None or self.block_rows is not None or in_subgroups)
 
     @property
     def is_plain(self) -> bool:
@@ -178,6 +189,22 @@ class Deal:
         # which block is packed first says what lies in it, and must not say when it is audited
         named = dealt(np.arange(len(filled)), len(filled), key_of(self.seed, _NUMBERS))
         return named[numbers[items]]
+
+
+def _name_of(feature: Feature, subgroups: np.ndarray | None) -> str:
+    """Return what a draw of donors is called: as what it is for."""
+    return feature.name if subgroups is None else f"{feature.name} conditional"
+
+
+def joined(strata: np.ndarray | None, subgroups: np.ndarray | None) -> np.ndarray | None:
+    """Return the numbers of what rows have in common that lie in one stratum and in one subgroup; None of neither.
+
+    >>> joined(np.array([0, 0, 1]), np.array([0, 1, 0]))
+    array([0, 1, 2])
+    """
+    if strata is None or subgroups is None:
+        return subgroups if strata is None else strata
+    return np.unique(strata * (subgroups.max(initial=0) + 1) + subgroups, return_inverse=True)[1]
 
 
 def point_out_contradictions(deal: Deal) -> None:

@@ -1,20 +1,20 @@
-"""What is done to the values of a feature: shuffled over rows, its steps reordered, set to a value, moved a little."""
+"""What is done to a feature's values: shuffled over all or alike rows, its steps reordered, set, moved a little."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from nnperm_mlflow.analysis.perturbation.edges import at_edge
+from nnperm_mlflow.analysis.perturbation.subgroups.columns import ColumnReader
+from nnperm_mlflow.analysis.perturbation.value_names import Value, value_name
 from nnperm_mlflow.inputs.row_cache import HeldRows
 from nnperm_mlflow.inputs.slots import Change, Feature, in_all_rows
 
 _SHARED = "the donors that features share"
-
-Value = bool | int | float | str
-"""What a feature can be set to, in the unit of the model's input."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,51 @@ class Shuffle:
 
     def __str__(self) -> str:
         return f"'{self.name}' was shuffled"
+
+
+class Subgroups(Protocol):
+    """Rows that are alike in what a feature goes with, see `subgroups.subgroups.LearnedSubgroups`."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 (64 hex digits) of all that a row's subgroup depends on."""
+
+    @property
+    def n_subgroups(self) -> int:
+        """How many there are."""
+
+    def of(self, reader: ColumnReader, positions: np.ndarray) -> np.ndarray:
+        """Return for rows, and where they stand in the data, the numbers of their subgroups."""
+
+    def in_words(self) -> Iterator[tuple[int, int, str]]:
+        """Yield each subgroup: its number, its half, and which rows it holds."""
+
+
+@dataclass(frozen=True)
+class Conditional(Shuffle):
+    """Each row receives the values of a donor that is like it in what the feature goes with.
+
+    Attributes
+    ----------
+    subgroups : Subgroups
+        Which rows are alike.
+
+    References
+    ----------
+    Molnar, Koenig, Bischl and Casalicchio, "Model-agnostic feature importance and effects with dependent features: a
+    conditional subgroup approach", Data Mining and Knowledge Discovery, 2024.
+    """
+
+    subgroups: Subgroups
+    way = "conditional"
+
+    @property
+    def name(self) -> str:
+        """Name in tables and pictures, as `PAY conditional`."""
+        return f"{self.feature.name} conditional"
+
+    def __str__(self) -> str:
+        return f"'{self.feature.name}' was shuffled among rows that are alike in what it goes with"
 
 
 @dataclass(frozen=True)
@@ -138,7 +183,7 @@ class ToEdge:
         return f"'{self.feature.name}' was moved to an end of its interval"
 
 
-Perturbation = Shuffle | Reorder | SetTo | ToEdge
+Perturbation = Shuffle | Conditional | Reorder | SetTo | ToEdge
 
 
 def disturb(
@@ -211,17 +256,6 @@ def _moved(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> np.ndar
     for old, new in zip(before, after, strict=True):
         moved |= _differ(old, new).reshape(len(old), -1).any(axis=1)
     return moved
-
-
-def value_name(value: Value) -> str:
-    """Return a value as it stands in names: `1` for 1.0, `0.5`, `yes`.
-
-    >>> value_name(1.0), value_name(0.5), value_name("yes"), value_name(True)
-    ('1', '0.5', 'yes', 'True')
-    """
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return str(value)
 
 
 def _filled(before: np.ndarray, value: Value) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
@@ -45,11 +45,8 @@ def plan_perturbations(
     """
     if groups is None:
         groups = analysis.groups if isinstance(analysis.groups, dict) else {}
-    windows = {
-        name: [] if name in analysis.exclude else _windows(feature, inputs, analysis)
-        for name, feature in inputs.features.items()
-    }
-    known = {**inputs.features, **{window.name: window for each in windows.values() for window in each}}
+    windows = _windows_of(inputs, analysis)
+    known = _known(inputs, windows)
     problems = Problems()
     _check_names(analysis, groups, inputs.features, known, model, problems=problems)
     problems.settle()
@@ -71,6 +68,22 @@ def plan_perturbations(
         perturbations.append(Shuffle(Feature(name, slots, "group", tuple(members))))
     _check_plan(perturbations, model)
     return perturbations
+
+
+def known_features(inputs: BoundInputs, analysis: AnalysisConfig) -> dict[str, Feature]:
+    """Return the model's features, and the windows of those that are not excluded, by name."""
+    return _known(inputs, _windows_of(inputs, analysis))
+
+
+def _known(inputs: BoundInputs, windows: Mapping[str, Sequence[Feature]]) -> dict[str, Feature]:
+    return {**inputs.features, **{window.name: window for each in windows.values() for window in each}}
+
+
+def _windows_of(inputs: BoundInputs, analysis: AnalysisConfig) -> dict[str, list[Feature]]:
+    return {
+        name: [] if name in analysis.exclude else _windows(feature, inputs, analysis)
+        for name, feature in inputs.features.items()
+    }
 
 
 def _windows(feature: Feature, inputs: BoundInputs, analysis: AnalysisConfig) -> list[Feature]:
@@ -116,6 +129,7 @@ def _check_names(
         ("profile", dependence_of(analysis.profile), own),
         ("profile", accumulated_of(analysis.profile) or [], known),
         *((f"groups: {name}", members, known) for name, members in groups.items()),
+        *_donors_named(analysis, known, groups),
     ]
     if not isinstance(analysis.order, bool):
         series = {name: feature for name, feature in own.items() if feature.kind == "series"}
@@ -128,6 +142,15 @@ def _check_names(
                 problems.add(UnknownFeatureError(f"{told}{did_you_mean(name, among)}"))
 
 
+def _donors_named(
+    analysis: AnalysisConfig, known: Mapping[str, Feature], groups: Groups
+) -> Iterator[tuple[str, Iterable[str], Mapping[str, Feature]]]:
+    """Yield the names under `donors`, and among which they have to be: groups are shuffled, and no rows told apart."""
+    if isinstance(analysis.donors, dict):
+        yield "donors", analysis.donors, {**known, **{name: Feature(name, (), "group") for name in groups}}
+        yield from ((f"donors: {name}", given, known) for name, given in analysis.donors.items())
+
+
 def _check_wishes(analysis: AnalysisConfig, groups: Groups, known: Mapping[str, Feature], problems: Problems) -> None:
     """Look for features that are left alone and disturbed as well, and for groups of a series and a part of it."""
     asked = [
@@ -138,17 +161,43 @@ def _check_wishes(analysis: AnalysisConfig, groups: Groups, known: Mapping[str, 
     ]
     if not isinstance(analysis.order, bool):
         asked.append(("order", analysis.order))
+    if isinstance(analysis.donors, dict):
+        asked.append(("donors", analysis.donors))
     for where, names in asked:
         for name in names:
             if name in analysis.exclude:
                 told = f"analysis: '{name}' is both excluded and under '{where}'; take it out of one of the two."
                 problems.add(ConfigError(told))
+    if isinstance(analysis.donors, dict):
+        for name, given in analysis.donors.items():
+            _check_given(name, given, groups, known, problems)
     for group, members in groups.items():
         for name in members:
             channel = known[name].members[0] if known[name].kind == "window" else ""
             if channel in members:
                 told = f"analysis: groups: {group}: '{name}' is a part of '{channel}', which is in the group as well"
                 problems.add(ConfigError(f"{told}; take one of the two out."))
+
+
+def _check_given(
+    name: str, given: Sequence[str], groups: Groups, known: Mapping[str, Feature], problems: Problems
+) -> None:
+    """Look for features that rows shall be told apart by, and that are shuffled themselves."""
+    shuffled = [known[part] for part in groups.get(name, [name])]
+    own = [other for other in given if any(_overlap(known[other], part) for part in shuffled)]
+    if own:
+        told = (
+            f"analysis: donors: {name}: {name_list(own)} would be shuffled with it, and cannot tell its donors apart."
+        )
+        problems.add(ConfigError(f"{told} Name other features."))
+
+
+def _overlap(one: Feature, other: Feature) -> bool:
+    """Tell whether two features, each the model's own or a window, hold something in common."""
+    channels = [feature.members[0] if feature.steps else feature.name for feature in (one, other)]
+    if one.steps is None or other.steps is None or channels[0] != channels[1]:
+        return channels[0] == channels[1]
+    return one.steps[0] <= other.steps[1] and other.steps[0] <= one.steps[1]
 
 
 def _check_plan(perturbations: list[Perturbation], model: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.perturbation.kinds import Value, value_name
+from nnperm_mlflow.analysis.perturbation.value_names import Value, value_name
 from nnperm_mlflow.basics.errors import ConfigError, DataError
 from nnperm_mlflow.config.audit_config import ALL, AnalysisConfig
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from nnperm_mlflow.analysis.engine.job import Job
-from nnperm_mlflow.analysis.perturbation.kinds import SetTo, Value
+from nnperm_mlflow.analysis.perturbation.kinds import SetTo
 from nnperm_mlflow.analysis.perturbation.set_values import distinct_values, shortest
+from nnperm_mlflow.analysis.perturbation.value_names import Value
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.slots import Feature, read_slot

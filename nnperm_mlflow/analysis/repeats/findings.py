@@ -39,6 +39,8 @@ class Findings:
         What is told of segments, where these are asked for.
     interactions : DataFrame or None
         What pairs of features do together, where that is asked for.
+    subgroups : DataFrame or None
+        Which rows are alike in conditional shuffles, where there are such; see `subgroup_sizes.with_subgroups`.
     """
 
     summary: pd.DataFrame
@@ -50,6 +52,7 @@ class Findings:
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
     segments: SegmentTables | None = None
     interactions: pd.DataFrame | None = None
+    subgroups: pd.DataFrame | None = None
 
     @property
     def widths(self) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from nnperm_mlflow.analysis.scores.score_drops import NO_DROP, p_value, score_dr
 from nnperm_mlflow.analysis.scores.scorers import Scores
 from nnperm_mlflow.analysis.segments.segment_scores import score_segments
 from nnperm_mlflow.analysis.segments.segmentation import Segmentation
-from nnperm_mlflow.analysis.statistics.order import ordered
+from nnperm_mlflow.analysis.statistics.order import CONDITIONAL, ordered
 from nnperm_mlflow.analysis.uncertainty.intervals import REACH
 from nnperm_mlflow.basics.errors import ConfigError
 
@@ -64,7 +64,7 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
         repeats = 1 if isinstance(perturbation, SetTo) else done.repeats  # a set value is the same in all
         perturbed = islice(found.predictions.of(number), repeats)
         donors = _donors(perturbation, done, blocks)
-        untouched = None if not done.deal.draws_others else _untouched(perturbation, done, blocks)
+        untouched = _untouched(perturbation, done, blocks) if done.draws_others(perturbation) else None
         try:
             drops[perturbation.name] = score_drops(scores, before, perturbed, donors, untouched)
         except ConfigError as error:
@@ -83,7 +83,9 @@ def with_scores(found: Findings, job: Job, scores: Scores, p_values: bool) -> Fi
             tested = at_random & summary[f"{score}_drop"].notna()
             summary[f"{score}_p"] = np.where(tested, found_p, np.nan)
             adjusted = pd.Series(np.nan, index=summary.index)
-            adjusted[tested] = _adjusted(score, found_p[tested], found.repeats)
+            for of_way in (summary["way"] != CONDITIONAL, summary["way"] == CONDITIONAL):  # two questions
+                family = tested & of_way
+                adjusted[family] = _adjusted(score, found_p[family], found.repeats)
             summary[f"{score}_q"] = adjusted
     return replace(found, summary=ordered(summary, found.order_by), own_scores=own)
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.perturbation.kinds import value_name
+from nnperm_mlflow.analysis.perturbation.value_names import value_name
 from nnperm_mlflow.basics.errors import ConfigError, DataError, did_you_mean, name_list
 from nnperm_mlflow.basics.problems import Problems
 

@@ -15,6 +15,9 @@ TOP = 20
 FEW_HELD = 100
 """Rows that hold a value below which a network that is asked for it has hardly seen it."""
 
+CONDITIONAL = "conditional"
+"""What the column `way` says of a shuffle among rows that are alike."""
+
 _SHUFFLE, _SET = "shuffle", "set"  # as the column `way` has them
 _FIRST = 5  # shuffles on which orders are held against each other
 _IN_WORDS = {MEAN: "mean deviation", MEDIAN: "median deviation", FLIPS: "share of decisions flipped"}
@@ -41,10 +44,11 @@ def most_in_words(order_by: str) -> str:
 
 
 def ordered(summary: pd.DataFrame, order_by: str) -> pd.DataFrame:
-    """Return the rows with the largest first: what was shuffled or reordered, and behind it what was set to a value.
+    """Return the rows with the largest first: what was moved, then conditional shuffles, then what was set to a value.
 
-    A shuffle asks what the model does with the feature on data as they are, a set value what it would do if everybody
-    were like some, perhaps few, rows. These are two questions, and a place among the answers to both says nothing.
+    A shuffle asks what the model does with the feature on data as they are, one among alike rows what the feature adds
+    to the others, a set value what the model would do if everybody were like some, perhaps few, rows. These are
+    different questions, and a place among the answers to several says nothing.
 
     Parameters
     ----------
@@ -54,12 +58,23 @@ def ordered(summary: pd.DataFrame, order_by: str) -> pd.DataFrame:
         One of its columns. Ties are ordered by mean; what is NaN comes last in its part.
     """
     by_number = summary.sort_values([order_by, MEAN], ascending=False, kind="stable", na_position="last")
-    return set_values_last(by_number)
+    return in_parts(by_number)
 
 
-def set_values_last(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows as they are ordered, what was set to a value behind all else."""
-    return rows.loc[[*moved(rows).index, *set_values(rows).index]].reset_index(drop=True)
+def in_parts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows as they are ordered, conditional shuffles behind plain ones, what was set to a value behind all."""
+    parts = (plain(rows), conditionals(rows), set_values(rows))
+    return rows.loc[[place for part in parts for place in part.index]].reset_index(drop=True)
+
+
+def plain(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of what was shuffled or reordered with donors from all rows, or from strata that were named."""
+    return summary[~summary["way"].isin([CONDITIONAL, _SET])]
+
+
+def conditionals(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of what was shuffled among rows that are alike in what it goes with."""
+    return summary[summary["way"] == CONDITIONAL]
 
 
 def moved(summary: pd.DataFrame) -> pd.DataFrame:
@@ -78,7 +93,7 @@ def shuffles(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def places(summary: pd.DataFrame, order_by: str) -> pd.Series:
-    """Return for each row its place among the shuffles, 1 being the largest; missing without a number.
+    """Return for each row its place among the shuffles of its way, 1 being the largest; missing without a number.
 
     Parameters
     ----------
@@ -86,9 +101,12 @@ def places(summary: pd.DataFrame, order_by: str) -> pd.Series:
         Not modified.
     order_by : str
     """
-    placed = shuffles(summary).dropna(subset=[order_by])
-    order = placed.sort_values([order_by, MEAN], ascending=False, kind="stable").index
-    return pd.Series(range(1, len(order) + 1), index=order, dtype="Int64").reindex(summary.index)
+    found = pd.Series(pd.NA, index=summary.index, dtype="Int64")
+    for of_way in (shuffles(summary), conditionals(summary)):
+        placed = of_way.dropna(subset=[order_by])
+        order = placed.sort_values([order_by, MEAN], ascending=False, kind="stable").index
+        found[order] = range(1, len(order) + 1)
+    return found
 
 
 def other_leaders(summary: pd.DataFrame, order_by: str) -> dict[str, list[str]]:
@@ -113,6 +131,6 @@ def other_leaders(summary: pd.DataFrame, order_by: str) -> dict[str, list[str]]:
 
 
 def _first(summary: pd.DataFrame, order_by: str) -> list[str]:
-    place = places(summary, order_by)
+    place = places(shuffles(summary), order_by).reindex(summary.index)
     leading = summary.loc[place[place <= _FIRST].sort_values().index, "perturbation"]
     return [str(name) for name in leading]

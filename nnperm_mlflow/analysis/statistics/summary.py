@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
-from nnperm_mlflow.analysis.statistics.order import DROP, FLIPS, MEAN, MEDIAN, ordered
+from nnperm_mlflow.analysis.statistics.order import CONDITIONAL, DROP, FLIPS, MEAN, MEDIAN, ordered
 from nnperm_mlflow.analysis.statistics.summary_columns import (
     QUANTILES,
     SUMMARY_COLUMNS,
@@ -184,7 +184,7 @@ def window_table(perturbations: Sequence[Perturbation], summary: pd.DataFrame) -
     rows = []
     for perturbation in perturbations:
         feature = perturbation.feature
-        if feature.kind == "window" and feature.steps is not None:
+        if feature.kind == "window" and feature.steps is not None and perturbation.way != CONDITIONAL:
             (channel,), (first, last) = feature.members, feature.steps
             label = feature.name.removeprefix(channel).strip()
             rows.append((channel, label, first, last, *found.loc[perturbation.name]))

@@ -13,6 +13,9 @@ SURE_QUANTILES = ("median", "q95")
 SURE = (*SURE_QUANTILES, "changed_median", "mean", "shift", "flipped_share")
 """Statistics of which is told how sure they are, in the columns `<statistic>_low` and `<statistic>_high`."""
 
+DONORS = "donors"
+"""How many other rows could give a row their value, in a summary with conditional shuffles; of the others NaN."""
+
 SUMMARY_COLUMNS = (
     "perturbation", "feature", "kind", "way", "value", "rows", "skipped", "held", "median", "median_low", "median_high",
     "median_spread", "mean", "mean_low", "mean_high", "shift", "shift_low", "shift_high", "q05", "q25", "q75", "q95",

@@ -18,7 +18,7 @@ def dependence_of(job: Job, known: KnownBlocks, number: int) -> KnownDependence:
     return known.dependence(
         lambda block, repeat: job.donors(block, perturbation, repeat),
         range(job.repeats),
-        lambda block: None if job.strata is None else job.strata.of(perturbation.feature, block.rows),
+        lambda block: job.strata_of(block, perturbation),
     )
 
 

@@ -1,0 +1,83 @@
+"""Growing a tree whose leaves hold rows in which a feature hardly varies with what it goes with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.tree import DecisionTreeRegressor
+
+from nnperm_mlflow.analysis.perturbation.subgroups.columns import Described
+from nnperm_mlflow.analysis.perturbation.subgroups.tree import LEAF, Tree
+
+FEWEST_OF_A_LEAF = 8
+"""Learning rows that a leaf holds at least."""
+
+
+def grow(columns: Sequence[Described], values: np.ndarray, targets: np.ndarray) -> Tree:
+    """Grow a tree and cut back what is no more than noise.
+
+    Parameters
+    ----------
+    columns : sequence of Column or WeightedSum
+        What rows may be told apart by.
+    values : ndarray of shape (n_rows, n_columns), float32
+        Those of the learning rows.
+    targets : ndarray of shape (n_rows, n_targets)
+        What shall vary as little as possible inside the leaves: the sum of the variances of these.
+
+    Returns
+    -------
+    Tree
+        The smallest tree with the least cost. A leaf costs about what the best split of noise among so many columns
+        brings: twice the logarithm of their number, in the variance that is left per row.
+
+    References
+    ----------
+    Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees", 1984: chapter 3.
+    """
+    if not len(columns) or len(values) < 2 * FEWEST_OF_A_LEAF:
+        return _only_root()
+    fitted = DecisionTreeRegressor(min_samples_leaf=FEWEST_OF_A_LEAF, random_state=0).fit(values, targets).tree_
+    return _cut_back(columns, fitted)
+
+
+def _cut_back(columns: Sequence[Described], fitted: object) -> Tree:
+    """Return the nodes of scikit-learn's tree that are worth their leaves, in their order."""
+    below, above, column, threshold, rows, variance = (
+        np.array(getattr(fitted, name))
+        for name in ("children_left", "children_right", "feature", "threshold", "weighted_n_node_samples", "impurity")
+    )
+    cost, is_leaf = rows * variance, below == LEAF
+    least = cost + 2 * math.log(1 + len(columns)) * cost[is_leaf].sum() / rows[0]
+    for node in range(len(below) - 1, -1, -1):  # children come behind their parents
+        if not is_leaf[node]:
+            split = least[below[node]] + least[above[node]]
+            is_leaf[node] = least[node] <= split
+            least[node] = min(least[node], split)
+    kept = _reached(below, above, is_leaf)
+    place = np.cumsum(kept) - 1
+    inner = kept & ~is_leaf
+    used = np.unique(column[inner])
+    new = {
+        "column": np.where(is_leaf, LEAF, np.searchsorted(used, column))[kept],
+        "threshold": np.where(is_leaf, 0.0, threshold)[kept],
+        "below": np.where(is_leaf, LEAF, place[below])[kept],
+        "above": np.where(is_leaf, LEAF, place[above])[kept],
+    }
+    return Tree(tuple(columns[number] for number in used), **new)
+
+
+def _reached(below: np.ndarray, above: np.ndarray, is_leaf: np.ndarray) -> np.ndarray:
+    reached = np.zeros(len(below), dtype=bool)
+    reached[0] = True
+    for node in range(len(below)):
+        if reached[node] and not is_leaf[node]:
+            reached[[below[node], above[node]]] = True
+    return reached
+
+
+def _only_root() -> Tree:
+    nothing = np.array([LEAF])
+    return Tree((), nothing, np.zeros(1), nothing, nothing)
