@@ -83,8 +83,8 @@ class Explanation:
     @property
     def figure(self) -> Figure:
         """The reasons as bars, drawn anew."""
-        subtitle = f"{self.subject}, beside {self.reference}"
-        return reasons_figure(self.features, reasons_title(self.prediction, self.others), subtitle, self.unit)
+        lines = (self.subject, f"beside {self.reference}")
+        return reasons_figure(self.features, reasons_title(self.prediction, self.others), lines, self.unit)
 
     def write(self, output: str | Path) -> list[Path]:
         """Write letter, numbers and picture into a directory, which is made where it is not there; return the paths.

@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 
 _NOT_NEEDED: dict[str, object] = {
     "repeats": 1, "precision": None, "max_repeats": None, "rows": None, "max_rows": None, "scores": [],
-    "order_by": None, "p_values": False, "segments": [], "profile": [], "interactions": None, "set": {},
-    "rare_below": 0.0, "groups": {}, "windows": None, "order": False, "block_rows": "auto",
+    "order_by": None, "p_values": False, "segments": [], "profile": [], "interactions": None, "donors": None,
+    "set": {}, "rare_below": 0.0, "groups": {}, "windows": None, "order": False, "block_rows": "auto",
 }  # fmt: skip
 """Settings of an audit that change nothing of what its features are, and how the model is asked."""
 
@@ -217,7 +217,7 @@ def _reference(plan: Plan, record: AuditRecord, among: str | None) -> _Group:
     donors = spaced(rows, predictions)
     words = f"the {len(rows):,} rows of the audit{'' if among is None else f' in which {among}'}"
     if len(rows) > MOST_DONORS:
-        words += f", for which {len(donors):,} stand that lie evenly over their predictions"
+        words += f" ({len(donors):,} of them stand for all)"
     return _Group(rows, donors, float(np.nanmean(predictions)), words)
 
 

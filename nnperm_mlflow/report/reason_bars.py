@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,11 @@ _LOWERS: dict[str, Any] = {"color": "#7fa6c4"}
 _INTERVAL: dict[str, Any] = {"color": "#37474f", "linewidth": 1.4}
 _GRID_LINE = "#d9dee2"
 _NAME_POINTS, _AXIS_POINTS, _NOTE_POINTS, _UNIT_INCHES = 10, 11, 9, 3.0
-_ROW_INCHES, _PLOT_INCHES, _HEAD_INCHES, _FOOT_INCHES, _LEAST_WIDTH_INCHES = 0.34, 5.2, 1.25, 0.6, 8.5
-_GAP_INCHES = 0.15
+_ROW_INCHES, _PLOT_INCHES, _HEAD_INCHES, _FOOT_INCHES, _LEAST_WIDTH_INCHES = 0.34, 5.2, 1.45, 0.6, 9.0
+_GAP_INCHES, _LINE_INCHES, _WIDEST_INCHES = 0.15, 0.2, 13.0
 
 
-def reasons_figure(features: pd.DataFrame, title: str, subtitle: str, unit: str) -> Figure:
+def reasons_figure(features: pd.DataFrame, title: str, subtitle: Sequence[str], unit: str) -> Figure:
     """Draw a bar for each feature, what raises the prediction most on top.
 
     Parameters
@@ -44,9 +45,8 @@ def reasons_figure(features: pd.DataFrame, title: str, subtitle: str, unit: str)
         See `analysis.reasons.observation_reasons.Reasons`: `place`, `feature`, `effect`, `low`, `high`, `turned`. Not
         modified.
     title : str
-        What was explained.
-    subtitle : str
-        With what it was compared.
+    subtitle : sequence of str
+        Lines: what was explained, and with what it was compared.
     unit : str
         Unit of the prediction.
 
@@ -57,7 +57,9 @@ def reasons_figure(features: pd.DataFrame, title: str, subtitle: str, unit: str)
     """
     shown = features.loc[features["size"].sort_values(ascending=False, kind="stable").index[:MOST_BARS]].sort_index()
     labels = [f"{shorten(str(name))}  {place}" for name, place in zip(shown["feature"], shown["place"], strict=True)]
-    width = max(_LEAST_WIDTH_INCHES, _PLOT_INCHES + max(inches_of(label, _NAME_POINTS) for label in labels))
+    heads = [inches_of(shorten(line, 2 * LONGEST_LINE), SUBTITLE_POINTS) + 2 * _GAP_INCHES for line in subtitle]
+    bars = _PLOT_INCHES + max(inches_of(label, _NAME_POINTS) for label in labels)
+    width = max(_LEAST_WIDTH_INCHES, bars, min(_WIDEST_INCHES, max(heads)))
     height = _HEAD_INCHES + _FOOT_INCHES + _ROW_INCHES * len(shown)
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, rect=(0, 0, 1, 1 - _HEAD_INCHES / height))
     figure = Figure(figsize=(width, height), layout=layout)
@@ -93,13 +95,15 @@ def _write_turned(axes: Any, rows: np.ndarray, shown: pd.DataFrame) -> None:  # 
             axes.annotate(text, (1, row), textcoords="offset points", fontsize=_NOTE_POINTS, color=MUTED, **place)
 
 
-def _write_head(figure: Figure, title: str, subtitle: str, shown: pd.DataFrame) -> None:
+def _write_head(figure: Figure, title: str, subtitle: Sequence[str], shown: pd.DataFrame) -> None:
     width, height = figure.get_size_inches()
     left, inches = _GAP_INCHES / width, width - 2 * _GAP_INCHES
     head = fit(title, inches, TITLE_POINTS, "bold", longest=LONGEST_LINE)
     figure.text(left, 1 - 0.15 / height, head, fontsize=TITLE_POINTS, fontweight="bold", va="top", parse_math=False)
-    line = fit(subtitle, inches, SUBTITLE_POINTS, longest=LONGEST_LINE + 20)
-    figure.text(left, 1 - 0.48 / height, line, fontsize=SUBTITLE_POINTS, color=MUTED, va="top", parse_math=False)
+    small: dict[str, Any] = {"fontsize": SUBTITLE_POINTS, "color": MUTED, "va": "top", "parse_math": False}
+    for number, line in enumerate(subtitle):
+        told = fit(line, inches, SUBTITLE_POINTS, longest=2 * LONGEST_LINE)
+        figure.text(left, 1 - (0.48 + _LINE_INCHES * number) / height, told, **small)
     handles: list[Any] = [
         Patch(label="raises the prediction", **_RAISES),
         Patch(label="lowers it", **_LOWERS),
@@ -108,9 +112,8 @@ def _write_head(figure: Figure, title: str, subtitle: str, shown: pd.DataFrame) 
     if (shown["turned"] > 0).any():
         handles.append(Line2D([], [], linestyle="none", label="right: others' values that turn the decision"))
     bare: dict[str, Any] = {"frameon": False, "borderaxespad": 0, "borderpad": 0, "fontsize": _NOTE_POINTS}
-    figure.legend(
-        handles=handles, ncols=len(handles), loc="upper left", bbox_to_anchor=(left, 1 - 0.8 / height), **bare
-    )
+    place = (left, 1 - (0.6 + _LINE_INCHES * len(subtitle)) / height)
+    figure.legend(handles=handles, ncols=len(handles), loc="upper left", bbox_to_anchor=place, **bare)
 
 
 def reasons_title(prediction: float, others: float) -> str:

@@ -82,7 +82,7 @@ def test_a_sample_is_compared_with_the_rows_that_were_audited(house, tracked, tm
     sampled = audit(settings, model_uri="models:/house/1")
     audited_rows = np.sort(sampled.table["row"].unique())
     found = explain(sampled.run_id, 7)
-    assert found.reference.startswith(f"the {len(audited_rows):,} rows of the audit, for which 2,000 stand")
+    assert found.reference.startswith(f"the {len(audited_rows):,} rows of the audit (2,000 of them stand for all)")
     assert set(found.features["donors"]) == {2_000}
     baseline = predict(house, house.inputs)[audited_rows % len(house.table)]
     assert found.others == pytest.approx(baseline.mean(), abs=1e-6)

@@ -33,7 +33,7 @@ def letter(features=FEATURES, **said):
     return reason_letter(features, prediction=0.62, others=0.2, unit="probability", **told)
 
 
-def drawn(features=FEATURES, title="Why", subtitle="beside others", unit="probability"):
+def drawn(features=FEATURES, title="Why", subtitle=("observation 8002", "beside others"), unit="probability"):
     figure = reasons_figure(features, title, subtitle, unit)
     FigureCanvasAgg(figure).draw()
     return figure
@@ -117,5 +117,13 @@ def test_of_very_many_features_those_that_count_are_drawn_and_the_title_says_so(
 
 @pytest.mark.parametrize("name", ["n" * 300, "$x^2$ & co", "PAY"])
 def test_every_text_can_be_read(name):
-    figure = drawn(FEATURES.assign(feature=name), title=name, subtitle=name, unit=name)
+    figure = drawn(FEATURES.assign(feature=name), title=name, subtitle=(name, name), unit=name)
     assert_every_text_can_be_read(figure)
+
+
+def test_the_head_says_what_was_explained_and_with_what_it_was_compared():
+    """Neither pushes the other out, however long the condition of the reference group is."""
+    texts = [
+        text.get_text() for text in drawn(subtitle=("observation 8002, models:/risk/4", f"beside {REFERENCE}")).texts
+    ]
+    assert {"observation 8002, models:/risk/4", f"beside {REFERENCE}"} <= set(texts)

@@ -23,16 +23,14 @@ from nnperm_mlflow.analysis.interactions.interaction_columns import INTERACTION_
 from nnperm_mlflow.analysis.interactions.interaction_numbers import tell_pairs
 from nnperm_mlflow.analysis.interactions.pair_choice import (
     TOP,
-    all_pairs,
     check_interactions,
     leading_features,
     pairable,
-    ranking_job,
 )
+from nnperm_mlflow.analysis.interactions.pair_ranking import rank_pairs
 from nnperm_mlflow.analysis.interactions.pairs import Pair, SecondDifferences, shared_job
 from nnperm_mlflow.analysis.interactions.scales import on_scale, rounding_on
 from nnperm_mlflow.config.interactions_config import InteractionsConfig, Scale
-from nnperm_mlflow.inputs.slots import Feature
 from nnperm_mlflow.models.separability import never_interact
 
 
@@ -91,30 +89,6 @@ def find_interactions(
         )
     table = pd.DataFrame(rows, columns=list(INTERACTION_COLUMNS))
     return table.sort_values("mean", ascending=False, kind="stable").reset_index(drop=True)
-
-
-def rank_pairs(job: Job, features: Sequence[Feature], scale: Scale) -> list[tuple[Pair, float]]:
-    """Rank all pairs of some features by their mean |D| on 128 rows, which the seed alone draws.
-
-    Parameters
-    ----------
-    job : Job
-    features : sequence of Feature
-    scale : {"prediction", "logit"}
-
-    Returns
-    -------
-    list of ((Feature, Feature), float)
-        All pairs that may interact, the largest mean |D| first.
-    """
-    few = ranking_job(job)
-    pairs = all_pairs(job, features, scale)
-    if not pairs:
-        return []
-    found = second_differences(few, pairs, few.inputs.n_rows, scale)
-    means = [float(np.nanmean(np.abs(each))) if np.isfinite(each).any() else 0.0 for each in found.values]
-    order = sorted(range(len(pairs)), key=lambda number: -means[number])
-    return [(pairs[number], means[number]) for number in order]
 
 
 def second_differences(

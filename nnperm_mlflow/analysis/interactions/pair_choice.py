@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +11,6 @@ import numpy as np
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.interactions.pairs import Pair
 from nnperm_mlflow.analysis.perturbation.kinds import Shuffle
-from nnperm_mlflow.analysis.perturbation.sample import drawn_rows
 from nnperm_mlflow.basics.errors import ConfigError, UnknownFeatureError, did_you_mean, name_list
 from nnperm_mlflow.config.interactions_config import InteractionsConfig, Scale
 from nnperm_mlflow.inputs.slots import Feature
@@ -23,13 +21,9 @@ logger = logging.getLogger(__name__)
 TOP = 20
 """Pairs that are followed on all rows, where all are ranked."""
 
-RANKING_ROWS = 128
-"""Rows on which all pairs are ranked."""
-
 MOST_FEATURES = 200
 """Features whose pairs are ranked, those that lead by themselves; of more there are too many pairs."""
 
-_RANKING = "the rows on which pairs are ranked"
 _KINDS = ("number", "category", "series")
 
 
@@ -84,21 +78,6 @@ def pairable(job: Job) -> list[Feature]:
     """Return the features of which all pairs are ranked: the columns and channels that a job shuffles."""
     shuffled = [each.feature for each in job.perturbations if each.way == Shuffle.way]
     return [each for each in shuffled if each.kind in _KINDS and not _is_held(job, each)]
-
-
-def ranking_job(job: Job) -> Job:
-    """Return the job on the 128 rows, which the seed alone draws, on which all pairs are ranked."""
-    return replace(
-        job,
-        inputs=job.inputs.take(drawn_rows(job.inputs.n_rows, RANKING_ROWS, job.seed, _RANKING)),
-        strata=None,
-        clusters=None,
-        sample=None,
-        in_batches=False,
-        tests=False,
-        _remembered={},
-        _deals={},
-    )
 
 
 def all_pairs(job: Job, features: Sequence[Feature], scale: Scale) -> list[Pair]:

@@ -10,8 +10,9 @@ import pytest
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.interactions.interaction_columns import INTERACTION_COLUMNS
-from nnperm_mlflow.analysis.interactions.interactions import find_interactions, rank_pairs, second_differences
+from nnperm_mlflow.analysis.interactions.interactions import find_interactions, second_differences
 from nnperm_mlflow.analysis.interactions.pair_choice import TOP, check_interactions, leading_features
+from nnperm_mlflow.analysis.interactions.pair_ranking import RANKING_ROWS, rank_pairs
 from nnperm_mlflow.analysis.interactions.pairs import shared_job
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.perturbation.strata import Strata
@@ -164,6 +165,23 @@ def test_all_pairs_are_ranked_on_a_few_rows_and_the_first_are_followed_on_all():
     assert len(few) == 6
     assert {each.name for each in few[0][0]} == {"a", "b"}
     assert told.set_index(["first", "second"])["ranked_by"][("a", "b")] == pytest.approx(few[0][1])
+
+
+def test_ranks_are_by_the_mean_second_difference_of_the_drawn_rows_however_many_go_into_a_call(monkeypatch):
+    job = job_on(mixed)
+    features = [each.feature for each in job.perturbations if each.feature.kind in ("number", "category", "series")]
+    ranked = rank_pairs(job, features, "prediction")
+    assert len(ranked) == 21
+    assert [mean for _, mean in ranked] == sorted((mean for _, mean in ranked), reverse=True)
+    monkeypatch.setattr("nnperm_mlflow.analysis.engine.job._MOST_BLOCK_ROWS", RANKING_ROWS)
+    alone = rank_pairs(job, features, "prediction")
+    assert [(first.name, second.name) for (first, second), _ in alone] == [
+        (first.name, second.name) for (first, second), _ in ranked
+    ]
+    assert [mean for _, mean in alone] == pytest.approx([mean for _, mean in ranked], abs=1e-12)
+    of_pairs = {frozenset((first.name, second.name)): mean for (first, second), mean in ranked}
+    assert of_pairs[frozenset("ab")] == pytest.approx(4 / np.pi, rel=0.35)
+    assert of_pairs[frozenset("cd")] == pytest.approx(0, abs=1e-12)
 
 
 def test_of_too_many_features_those_that_lead_are_paired(monkeypatch):
