@@ -9,6 +9,8 @@ import pytest
 
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
+from nnperm_mlflow.analysis.engine.journal import Journal
+from nnperm_mlflow.analysis.engine.loop import run_blocks
 from nnperm_mlflow.analysis.interactions.interaction_columns import INTERACTION_COLUMNS
 from nnperm_mlflow.analysis.interactions.interactions import find_interactions, second_differences
 from nnperm_mlflow.analysis.interactions.pair_choice import TOP, check_interactions, leading_features
@@ -97,6 +99,19 @@ def test_numbers_hang_on_neither_the_block_size_nor_what_else_is_asked():
     together = interactions(job, [["PAY", "code"], ["a", "b"], ["c", "d"]], block_rows=37)
     again = together[together["first"] == "a"].reset_index(drop=True)
     pd.testing.assert_frame_equal(again, alone, rtol=1e-12)
+
+
+def test_what_was_found_of_pairs_goes_on_from_the_journal_of_the_audit_and_is_none_of_its_shuffles(tmp_path):
+    job, journal = job_on(mixed), Journal(tmp_path)
+    pairs = check_interactions(InteractionsConfig(pairs=[["a", "b"], ["c", "code"]]), job)
+    expected = second_differences(job, pairs, 100, "prediction")
+    list(run_blocks(job, 100, journal))  # the audit's own shuffles of the same features
+    found = second_differences(job, pairs, 100, "prediction", journal=journal)
+    np.testing.assert_array_equal(found.values, expected.values)
+    calls = job.predictor.calls
+    again = second_differences(job, pairs, 100, "prediction", journal=journal)
+    assert job.predictor.calls == calls
+    np.testing.assert_array_equal(again.values, expected.values)
 
 
 def test_what_adds_up_is_no_interaction_and_what_is_added_before_the_activation_is_none_on_its_scale():
