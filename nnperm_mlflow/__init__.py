@@ -18,7 +18,8 @@ evidence has been read again and bears it (a `Promotion`), and raises `RefusedEr
 a letter, as numbers and as a picture.
 
 `compare` tells what changed between two versions, row by row (a `ComparisonResult`), `history` what happened to all
-versions of a model (a `History`), and `publish` writes results that a server could not take (a `PublishResult`).
+versions of a model (a `History`), `write_report` writes the page of an audit on record, and `publish` writes results
+that a server could not take (a `PublishResult`).
 
 Whatever hinders one of them is an `AuditError`, whose message says what was expected, what came and what to do:
 
@@ -38,6 +39,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nnperm_mlflow.approval.policy_check import CheckResult, check
+    from nnperm_mlflow.approval.report_file import write_report
     from nnperm_mlflow.auditor.audit_procedure import audit, plan_audit
     from nnperm_mlflow.auditor.forecast import Forecast
     from nnperm_mlflow.auditor.outbox import PublishResult, publish
@@ -85,6 +87,7 @@ _ERRORS = (
 _HOME = {
     **dict.fromkeys(_ERRORS, "basics.errors"),
     **dict.fromkeys(("CheckResult", "check"), "approval.policy_check"),
+    "write_report": "approval.report_file",
     **dict.fromkeys(("audit", "plan_audit"), "auditor.audit_procedure"),
     "AuditResult": "auditor.result",
     "Forecast": "auditor.forecast",
@@ -152,6 +155,7 @@ __all__ = [
     "publish",
     "upgrade_policy",
     "write_config",
+    "write_report",
 ]
 
 

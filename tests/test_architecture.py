@@ -204,6 +204,7 @@ def loaded_by(statement):
             "nnperm_mlflow.report.interaction_matrix",
             NETWORKS | TRACKING,
         ),
+        ("import nnperm_mlflow.report.page.audit_page", NETWORKS | TRACKING | DRAWING),
         ("import nnperm_mlflow.registry.publisher, nnperm_mlflow.registry.version_link", NETWORKS | DRAWING),
         ("import nnperm_mlflow.cli.main", NETWORKS | TRACKING | DRAWING),
         ("import nnperm_mlflow.cli.listen_command", NETWORKS | TRACKING | DRAWING | {"fastapi", "uvicorn", "huey"}),
@@ -231,6 +232,7 @@ VERBS = {
     "load_policy": lambda load_policy: load_policy("nowhere.yaml"),
     "upgrade_policy": lambda upgrade_policy: upgrade_policy("nowhere.yaml"),
     "propose": lambda propose: propose("models:/none/1"),
+    "write_report": lambda write_report: write_report("models:/none/1", run_id="both"),
     "write_config": lambda write_config: write_config(None, __file__),
     "dataset_from": lambda dataset_from: dataset_from({"age": [[1]]}),
 }

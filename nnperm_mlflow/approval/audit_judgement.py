@@ -1,31 +1,24 @@
-"""A policy applied to an audit: the verdict, and what is told of it in the run and on the version."""
+"""A policy applied to an audit: the verdict, and what stands in its way."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.difference.feature_order import pair_errors
 from nnperm_mlflow.analysis.difference.influences import Statistic
-from nnperm_mlflow.analysis.repeats.stopping_rule import named, widths_that_matter
 from nnperm_mlflow.analysis.uncertainty.families import PairErrors
 from nnperm_mlflow.approval.attempts import attempts_of
 from nnperm_mlflow.approval.baselines import AuditNow, compare_with, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
-from nnperm_mlflow.registry.connection import command, run_address
+from nnperm_mlflow.registry.connection import command
 from nnperm_mlflow.registry.error_explanation import explained
-from nnperm_mlflow.registry.publication import VerdictContent, VersionLink
-from nnperm_mlflow.registry.verdicts import verdict_content
-from nnperm_mlflow.registry.version_link import link_of
-from nnperm_mlflow.report.audit_card import audit_card
 from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
-from nnperm_mlflow.verdict.check_targets import rests_on
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Verdict
 
@@ -151,34 +144,3 @@ def try_to_judge(
     except AuditError as error:
         return Judgement(record.run_id, problem=error)
     return Judgement(record.run_id, verdict)
-
-
-def _too_wide(record: AuditRecord) -> list[str]:
-    """Return which of the numbers that matter stayed less precise than the audit was asked for."""
-    config = record.config
-    if config.analysis.precision is None:
-        return []
-    watched = rests_on(config.policy, record.summary, record.model)
-    widths = widths_that_matter(record.summary, record.order_by, watched, record.segments)
-    return named(widths[widths["width"] > config.analysis.precision])
-
-
-def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictContent, VersionLink]:
-    """Return what the run, and what the version shall tell of an audit and its verdict."""
-    when = datetime.now(timezone.utc)
-    address = run_address(record.experiment_id, record.run_id)
-    card = audit_card(
-        record.summary,
-        record.subject,
-        unit=record.unit,
-        when=when,
-        order_by=record.order_by,
-        too_wide=_too_wide(record),
-        verdict=verdict,
-        address=address,
-        own_scores=record.own_scores,
-        segments=record.segments,
-        interactions=record.interactions,
-        predicted_by=record.predicted_by,
-    )
-    return verdict_content(verdict, card, when), link_of(record, when, verdict)

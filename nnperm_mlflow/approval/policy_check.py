@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.approval.audit_judgement import contents_of, judge_audit
+from nnperm_mlflow.approval.audit_contents import contents_of
+from nnperm_mlflow.approval.audit_judgement import judge_audit
 from nnperm_mlflow.approval.baselines import pin_baselines
 from nnperm_mlflow.basics.display import in_a_line
 from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError, name_list

@@ -149,7 +149,9 @@ def audit(
         calls = plan.job.predictor.calls - calls
         result = gather(plan, found, session, folder, profiles=profiles, effects=effects, calls=calls)
         files = write_files(plan, found, result)
-        record = record_of(plan, found, folder.path, session.run_id, session.experiment_id)
+        record = record_of(
+            plan, found, folder.path, session.run_id, session.experiment_id, start_time=session.start_time
+        )
         publication = publication_of(
             plan,
             record,

@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from nnperm_mlflow.approval.audit_judgement import Judgement, contents_of
+from nnperm_mlflow.approval.audit_contents import contents_of
+from nnperm_mlflow.approval.audit_judgement import Judgement
 from nnperm_mlflow.auditor.result import Folder
 from nnperm_mlflow.auditor.workspace import State, Workspace
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, TrackingError, says_missing

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from nnperm_mlflow.analysis.engine.table import columns_by_perturbation
 from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.statistics.summary import window_table
-from nnperm_mlflow.approval.audit_judgement import contents_of
+from nnperm_mlflow.approval.audit_contents import contents_of
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.result import AuditResult, Folder, write_findings
 from nnperm_mlflow.basics.audit_files import (
@@ -47,6 +47,7 @@ from nnperm_mlflow.evidence.scores_file import write_own_scores
 from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.registry.connection import run_address
 from nnperm_mlflow.registry.publication import Publication, RunContent
+from nnperm_mlflow.registry.records import moment_of
 from nnperm_mlflow.registry.run_content import POLICY_PARAM, describe_dataset, describe_names, metrics_of, write_medians
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.registry.tags import AUDIT, DATA_TAG, KIND_TAG, MODEL_TAG, TABLE_TAG
@@ -107,7 +108,9 @@ def gather(
     )
 
 
-def record_of(plan: Plan, found: Findings, folder: Path, run_id: str, experiment_id: str) -> AuditRecord:
+def record_of(
+    plan: Plan, found: Findings, folder: Path, run_id: str, experiment_id: str, *, start_time: int | None = None
+) -> AuditRecord:
     """Return the record of an audit whose evidence has been written, see `write_evidence`.
 
     Parameters
@@ -118,6 +121,8 @@ def record_of(plan: Plan, found: Findings, folder: Path, run_id: str, experiment
         With the deviation table and what else was written.
     run_id, experiment_id : str
         The run that holds the audit, or shall hold it.
+    start_time : int or None
+        When it began, in milliseconds since 1970.
     """
     digests = {TABLE_DIGEST: TABLE_FILE, SUMMARY_DIGEST: SUMMARY_FILE, CONFIG_DIGEST: CONFIG_FILE}
     if found.own_scores:
@@ -139,7 +144,8 @@ def record_of(plan: Plan, found: Findings, folder: Path, run_id: str, experiment
     params = {key: str(value) for key, value in told.items()}
     tags = {KIND_TAG: AUDIT, MODEL_TAG: plan.reference.uri, DATA_TAG: params["data_digest"]}
     dataset = describe_dataset(plan.dataset.source, params["data_digest"], plan.rows)
-    return AuditRecord(run_id, experiment_id, params, FolderFiles(folder), tags, dataset=dataset)
+    begun_at = moment_of(start_time)
+    return AuditRecord(run_id, experiment_id, params, FolderFiles(folder), tags, begun_at, dataset=dataset)
 
 
 def publication_of(

@@ -16,6 +16,7 @@ from nnperm_mlflow.cli.listen_command import listen_command
 from nnperm_mlflow.cli.policy_command import policy_command
 from nnperm_mlflow.cli.promote_command import promote_command
 from nnperm_mlflow.cli.publish_command import publish_command
+from nnperm_mlflow.cli.report_command import report_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,6 +35,7 @@ main.add_command(compare_command)
 main.add_command(explain_command)
 main.add_command(promote_command)
 main.add_command(history_command)
+main.add_command(report_command)
 main.add_command(policy_command)
 main.add_command(demo_command)
 main.add_command(listen_command)

@@ -76,8 +76,8 @@ class AuditRecord:
         In the run, or in a folder.
     tags : mapping of str to str
         Of the run.
-    ended_at : datetime or None
-        When the run ended, in UTC.
+    begun_at, ended_at : datetime or None
+        When the run began and ended, in UTC.
     dataset : mapping of str to str
         The data as MLflow describes a data set; empty where the run does not tell.
     own_table : Path or None
@@ -91,6 +91,7 @@ class AuditRecord:
     params: Mapping[str, str]
     files: Files
     tags: Mapping[str, str]
+    begun_at: datetime | None = None
     ended_at: datetime | None = None
     dataset: Mapping[str, str] = field(default_factory=dict)
     own_table: Path | None = None

@@ -147,6 +147,7 @@ def record_in(run: Run, files: RunFiles, table: Path | None = None) -> AuditReco
         params=run.data.params,
         files=files,
         tags=run.data.tags,
+        begun_at=moment_of(run.info.start_time),
         ended_at=moment_of(run.info.end_time),
         dataset={key: value for key, value in datasets[0].dataset if value is not None} if datasets else {},
         own_table=table,

@@ -55,6 +55,12 @@ class RunSession:
         self.experiment_id = self._experiment_of(run_id) if run_id else ""
 
     @property
+    def start_time(self) -> int | None:
+        """When the run began: milliseconds since 1970."""
+        run = self.begun or self._client.get_run(self.run_id)
+        return None if run.info.start_time is None else int(run.info.start_time)
+
+    @property
     def run_id(self) -> str:
         """Id of the run."""
         if self._run_id is None:

@@ -23,6 +23,7 @@ from nnperm_mlflow.analysis.statistics.order import (
     set_values,
 )
 from nnperm_mlflow.report._picture_text import LONGEST_LINE, MUTED, TITLE_POINTS, fit, inches_of, shorten
+from nnperm_mlflow.report.axis_end import axis_end
 
 MOST, MOST_SET = 60, 20
 """Perturbations that are shown, those that lead, and how many set values among them where there are more of all; of
@@ -50,8 +51,6 @@ _ROW_INCHES, _MARGIN_INCHES, _WIDTH_INCHES = 0.3, 2.0, 10.0
 _BOXES_INCHES = 7.6  # width of the axes, or a little less
 _HEAD_POINTS, _AXIS_POINTS = 12, 11
 _LEGEND_COLUMNS = 5
-_ROUNDING = 1e-4  # by which a deviation may exceed the axis's end, which has room for it
-_SMALLEST_PROBABILITY = 0.01  # end of the shortest axis: what moves less is small, and shall look small
 
 
 class _Part(NamedTuple):
@@ -297,16 +296,4 @@ def _explain(axes: Axes, shown: pd.DataFrame) -> None:
 
 
 def _axis_end(shown: pd.DataFrame, unit: str) -> float:
-    """Return a round number (1, 2 or 5 times a power of ten) that the largest deviation does not exceed.
-
-    Versions that are alike share it, so that their boxes can be compared by eye. Below a hundredth, all probabilities
-    do.
-    """
-    largest = float(shown["max"].max())
-    if "probability" in unit:
-        largest = max(largest, _SMALLEST_PROBABILITY)
-    if largest <= 0:
-        return 1.0
-    power = math.floor(math.log10(largest))
-    ends = (float(f"{digit}e{power}") for digit in (1, 2, 5, 10))
-    return next(end for end in ends if largest <= end * (1 + _ROUNDING))
+    return axis_end(float(shown["max"].max()), unit)

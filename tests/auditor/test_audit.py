@@ -24,7 +24,7 @@ from tests.support.house import register
 
 FILES = {
     "deviations.parquet", "summary.csv", "associations.csv", "medians.json", "boxplot.png", "config.yaml", "audit.md",
-    "names.json",
+    "names.json", "report.html",
 }  # fmt: skip
 PERTURBATIONS = {"age", "income", "flag", "flag=1", "region", "balance", "payment"}
 

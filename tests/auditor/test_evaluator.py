@@ -29,7 +29,7 @@ CHANNELS = {
 SEED = {"analysis": {"seed": 3}}
 FILES = {
     "associations.csv", "audit.md", "boxplot.png", "config.yaml", "deviations.parquet", "medians.json", "names.json",
-    "summary.csv"
+    "summary.csv", "report.html"
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import mlflow
 import pytest
 from click.testing import CliRunner
 
-from nnperm_mlflow.approval.audit_judgement import contents_of
+from nnperm_mlflow.approval.audit_contents import contents_of
 from nnperm_mlflow.approval.policy_check import check
 from nnperm_mlflow.basics.errors import CheckError, ConfigError, RefusedError
 from nnperm_mlflow.cli.main import main

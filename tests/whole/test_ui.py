@@ -178,6 +178,27 @@ def test_the_page_of_a_version_tells_of_its_audit_and_leads_to_the_run(page, aud
     expect(run).to_have_url(re.compile(f"/experiments/{audited.experiment_id}/runs/{audited.run_ids[2]}$"))
 
 
+def test_the_report_opens_in_the_pane_of_artifacts(page, audited, pictures):
+    """In a frame that may run scripts and nothing else: the table can be sorted, links lead down the page."""
+    page.set_viewport_size({"width": 1600, "height": 950})
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    result = audited.results[2]
+    page.goto(f"/#/experiments/{audited.experiment_id}/runs/{result.run_id}/artifacts/report.html")
+    (frame,) = [page.frame_locator("iframe")]
+    expect(frame.get_by_role("heading", level=1)).to_have_text(f"What the predictions of {NAME} 3 rest on")
+    expect(frame.get_by_text("policy not kept")).to_be_visible()
+    keep_picture(page, pictures / "ui_report.png")
+    names = frame.locator("table.boxes").first.locator("tbody th b")
+    assert names.all_inner_texts() == result.moved["perturbation"].tolist()
+    frame.get_by_role("button", name="feature", exact=True).first.click()
+    assert names.all_inner_texts() == sorted(result.moved["perturbation"], key=str.casefold)
+    frame.get_by_role("link", name="Method and limits").click()
+    expect(frame.get_by_role("heading", name="Method and limits")).to_be_in_viewport()
+    ours = [problem for problem in problems if "localStorage" not in problem]  # which the reader's habits are kept in
+    assert ours == []
+
+
 def test_the_page_of_a_run_shows_its_metrics_and_the_registered_model(page, audited, pictures):
     page.set_viewport_size({"width": 1440, "height": 900})
     result = audited.results[2]

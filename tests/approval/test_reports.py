@@ -1,0 +1,150 @@
+"""The report of real audits: in every run, the same again from the same run, and of the verdict that holds now."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from nnperm_mlflow import audit, check, write_report
+from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
+from nnperm_mlflow.cli.main import main
+from nnperm_mlflow.config.policy import Policy
+from tests.support.house import build_house, register
+from tests.support.pages import read_page
+from tests.support.recorded import copied_audit, made_audit
+
+KEPT = {"name": "no reliance on region", "feature": "region", "statistic": "mean", "max": 0.9}
+MISSED = {"name": "age is no driver", "feature": "age", "statistic": "mean", "max": 1e-6}
+TOWNS = ["Hollabrunn", "Mistelbach", "Zwettl"]
+
+
+@pytest.fixture(scope="module")
+def audited(store, tmp_path_factory):
+    """An audit that was asked for everything, with a policy, on data with unmistakable values."""
+    mlflow.set_tracking_uri(store)
+    folder = tmp_path_factory.mktemp("reports")
+    house = build_house(folder, "reported")
+    register(house)
+    settings = house.settings()
+    table = house.table.assign(
+        town=[TOWNS[row % 3] for row in range(len(house.table))],
+        income=np.where(np.arange(len(house.table)) % 2, house.table["income"] * 1000 + 123_456, house.table["income"]),
+    )
+    table.to_parquet(folder / "towns.parquet")
+    settings["data"]["static"] = str(folder / "towns.parquet")
+    settings["analysis"] |= {
+        "windows": 2, "profile": ["income", "region"], "segments": ["town", {"age": [0]}], "within": ["town"],
+        "scores": ["roc_auc"], "groups": {"both": ["age", "income"]}, "exclude": ["flag"],
+    }  # fmt: skip
+    return audit(
+        {**settings, "checks": [KEPT]}, model_uri="models:/reported/1", output=folder / "output", experiment="tests"
+    )
+
+
+def logged(run_id, name="report.html"):
+    return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name)).read_bytes()
+
+
+def test_every_audit_has_its_report_in_the_run_and_beside_its_other_files(audited, tracked):
+    page = logged(audited.run_id)
+    assert (audited.directory / "report.html").read_bytes() == page
+    text = read_page(page.decode()).by_id("summary").text
+    assert "What the predictions of reported 1 rest on" in text
+    assert str(audited.moved["perturbation"].iloc[0]) in text
+    assert "Pass: 1 of 1 checks are kept." in text
+    assert "400 rows of towns.parquet" in text
+
+
+def test_made_again_from_the_run_it_is_the_same_to_the_last_byte(audited, store, tmp_path):
+    command = ["report", "--run", audited.run_id, "--output", str(tmp_path), "--tracking-uri", store]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"report: {tmp_path / 'report.html'}\n"
+    assert (tmp_path / "report.html").read_bytes() == logged(audited.run_id)
+    of_version = write_report("models:/reported/1", output=tmp_path / "of_version.html")
+    assert of_version.read_bytes() == logged(audited.run_id)
+
+
+def test_what_was_asked_for_is_there_and_values_of_the_data_only_with_that_word(audited, tracked, tmp_path):
+    page = logged(audited.run_id).decode()
+    root = read_page(page)
+    assert {"windows", "profiles", "segments", "associations", "checks", "provenance", "method"} <= {
+        each.attributes.get("id") for each in root.all("section")
+    }
+    assert "Rows exchanged values only with rows like them: alike in town, in 3 strata" in root.by_id("method").text
+    assert "Not disturbed, as was asked: flag." in root.by_id("method").text
+    assert "both (age, income)" in root.by_id("method").text
+    assert "age &lt;0" in page
+    assert not [town for town in TOWNS if town in page]
+    told = write_report(run_id=audited.run_id, output=tmp_path / "told.html", with_values=True).read_text()
+    assert [town for town in TOWNS if f"town={town}" in told] == TOWNS
+    largest = audited.profiles.loc[audited.profiles["feature"] == "income", "value"].astype(float).max()
+    marks = [each.text for each in read_page(told).by_id("profiles").all("text")[:3]]
+    assert marks[-1] == f"{largest:,.0f}"
+    assert marks[-1] not in page
+
+
+def test_it_tells_of_the_verdict_that_holds_now(audited, tracked, tmp_path):
+    """A check of the same audit by another policy, and back."""
+    run_id = copied_audit(tracked, audited.run_id)
+    before = write_report(run_id=run_id, output=tmp_path / "before.html").read_bytes()
+    verdict = check(run_id=run_id, policy=Policy(checks=[MISSED])).verdict
+    assert verdict.status == "fail"
+    page = read_page(logged(run_id).decode())
+    assert "Fail: 1 of 1 checks are not kept: 'age is no driver'." in page.by_id("summary").text
+    assert [each.all("h3")[0].text for each in page.all("div", **{"class": "check"})] == ["not kept age is no driver"]
+    assert write_report(run_id=run_id, output=tmp_path / "again.html").read_bytes() == logged(run_id) != before
+
+
+def test_an_audit_of_before_that_lacks_files_has_a_report_without_them(audited, tracked, tmp_path):
+    lacking = ["report.html", "associations.csv", "windows.csv", "profiles.csv", "strata.csv"]
+    run_id = copied_audit(tracked, audited.run_id, files=dict.fromkeys(lacking))
+    page = read_page(write_report(run_id=run_id, output=tmp_path / "report.html").read_text())
+    assert "Not told by this audit." in page.by_id("associations").text
+    assert {"windows", "profiles"}.isdisjoint(each.attributes.get("id") for each in page.all("section"))
+
+
+def test_an_audit_of_the_first_days_has_a_report(tracked, tmp_path):
+    run_id = made_audit(tracked, "models:/made/1", policy="9" * 64)
+    page = read_page(write_report(run_id=run_id, output=tmp_path).read_text())
+    assert "Pass: made up." in page.by_id("summary").text
+
+
+def test_a_report_of_files_that_were_changed_is_refused(audited, tracked, tmp_path):
+    summary = logged(audited.run_id, "summary.csv").decode()
+    changed = copied_audit(tracked, audited.run_id, files={"summary.csv": summary.replace("age", "AGE")})
+    tracked.log_text(changed, summary, "summary.csv")
+    with pytest.raises(EvidenceError, match=r"summary\.csv of run .* has been changed"):
+        write_report(run_id=changed, output=tmp_path)
+
+
+def test_a_report_cannot_be_written_where_there_is_no_folder(audited, tracked, tmp_path):
+    with pytest.raises(ConfigError, match="cannot be written: No such file or directory"):
+        write_report(run_id=audited.run_id, output=tmp_path / "nowhere" / "report.html")
+
+
+def test_files_that_an_earlier_audit_left_in_the_folder_are_not_told(audited, tracked, tmp_path):
+    """Without windows there is no windows.csv, whatever lies there."""
+    (tmp_path / "windows.csv").write_bytes(logged(audited.run_id, "windows.csv"))
+    settings = yaml.safe_load(logged(audited.run_id, "config.yaml"))
+    settings["analysis"] |= {"windows": None, "profile": [], "segments": [], "within": []}
+    result = audit({**settings, "checks": []}, output=tmp_path, experiment="tests")
+    again = write_report(run_id=result.run_id, output=tmp_path / "again.html")
+    assert again.read_bytes() == logged(result.run_id) == (tmp_path / "report.html").read_bytes()
+    page = read_page(again.read_text())
+    assert {"windows", "profiles", "segments"}.isdisjoint(each.attributes.get("id") for each in page.all("section"))
+    assert "no verdict" in page.by_id("summary").text
+
+
+def test_a_report_kept_for_later_is_published_with_the_rest(audited):
+    """It is one of the texts that go with a verdict, so that whoever writes these writes it."""
+    from nnperm_mlflow.approval.audit_contents import contents_of
+    from nnperm_mlflow.registry.records import read_audit
+
+    record = read_audit(mlflow.MlflowClient(), audited.run_id, audited.directory / "copy")
+    content, _ = contents_of(record, audited.verdict)
+    assert json.loads(json.dumps(dict(content.texts)))["report.html"].startswith("<!doctype html>")
