@@ -12,6 +12,7 @@ import pandas as pd
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.progress import Progress, nobody
 from nnperm_mlflow.analysis.interactions.interactions import find_interactions
+from nnperm_mlflow.analysis.out_of_data.disturbed_rows import with_out_of_data
 from nnperm_mlflow.analysis.profiles.accumulated import find_effects
 from nnperm_mlflow.analysis.profiles.profiles import find_profiles
 from nnperm_mlflow.analysis.profiles.value_intervals import accumulated_features
@@ -21,6 +22,7 @@ from nnperm_mlflow.analysis.repeats.score_columns import with_scores, with_segme
 from nnperm_mlflow.analysis.repeats.stopping_rule import named
 from nnperm_mlflow.analysis.repeats.subgroup_sizes import with_subgroups
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
+from nnperm_mlflow.analysis.statistics.order import FAR, out_of_data
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.resources import check_room
@@ -84,6 +86,8 @@ def measure(
         logger.info("%s: intervals are up to %.3g wide", look.dataset.in_words, wide["width"].max())
     else:
         _tell_wide(look, wide)
+    if look.used.analysis.out_of_data:
+        found = with_out_of_data(found, look.job)
     _point_out(look, found)
     return look, found
 
@@ -250,6 +254,14 @@ def _point_out_numbers(found: Findings, noise: float) -> None:
             summary["rows"][0],
             name_list(skipped),
         )
+    far = out_of_data(summary)
+    if len(far):
+        logger.warning(
+            "most of what the model was asked cannot occur, since a learner tells these disturbed rows from the data "
+            "(out_of_data above %g): %s. Look at conditional shuffles as well (analysis: {donors: conditional}), or "
+            "shuffle features that go together as a group",
+            FAR, name_list(far["perturbation"]),
+        )  # fmt: skip
     few = summary["mean_high"] - summary["mean"] > _FEW_ROWS * (summary["mean"] - summary["mean_low"])
     few &= summary["mean"] > 0
     if few.any():

@@ -28,6 +28,7 @@ from nnperm_mlflow.analysis.profiles.value_intervals import accumulated_features
 from nnperm_mlflow.analysis.scores.scorers import Scores, choose_scorers
 from nnperm_mlflow.analysis.segments.segmentation import check_segments, part_rows
 from nnperm_mlflow.analysis.statistics.order import FLIPS, MEAN
+from nnperm_mlflow.analysis.statistics.summary_columns import DONORS, OUT_OF_DATA
 from nnperm_mlflow.auditor.identification import identify
 from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.noise import refuse_mixing, refuse_random
@@ -252,6 +253,10 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
             uri,
             {each.column: each.names for each in segmentations},
             p_values=analysis.p_values,
+            also=[
+                *([DONORS] if analysis.donors is not None else []),
+                *([OUT_OF_DATA] if analysis.out_of_data else []),
+            ],
         ),
         outputs=outputs,
         segmentations=segmentations,

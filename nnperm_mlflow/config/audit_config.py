@@ -30,7 +30,7 @@ ALL: Literal["all"] = "all"
 CONDITIONAL: Literal["conditional"] = "conditional"
 """Stands for donors that are alike in what a feature goes with, for every feature."""
 _LEFT_TO_TRIALS = ("seed", "repeats", "precision", "max_repeats", "block_rows", "order_by")
-_LATER_KEYS = {"segments", "predict", "rows", "max_rows", "interactions", "donors"}
+_LATER_KEYS = {"segments", "predict", "rows", "max_rows", "interactions", "donors", "out_of_data"}
 _DISTURBANCE = {
     "seed", "rare_below", "set", "kinds", "groups", "windows", "order", "within", "output", "missing",
 }  # fmt: skip
@@ -101,6 +101,8 @@ class AnalysisConfig(Strict):
         scikit-learn scorers whose drop is told, where the data have labels: permutation importance.
     p_values : bool
         Test whether the drop of each score is more than chance.
+    out_of_data : bool
+        Tell how well a learner tells disturbed rows from the data: how far they lie outside of these.
     segments : list of str or dict
         Columns whose values, or bins between edges (`{AGE: [30, 45, 60]}`), part the rows; of each part all is told by
         itself.
@@ -148,6 +150,7 @@ class AnalysisConfig(Strict):
     interactions: Interactions | None = None
     scores: Names = []
     p_values: bool = False
+    out_of_data: bool = False
     segments: Segments = []
     order_by: str | None = None
     unit: str | None = None

@@ -10,7 +10,7 @@ Range = tuple[float, float]
 _ANY: Range = (-math.inf, math.inf)
 _FROM_ZERO: Range = (0.0, math.inf)
 _OF_ONE: Range = (0.0, 1.0)
-_SHARES = ("share", "flipped_share")
+_SHARES = ("share", "flipped_share", "out_of_data")
 _ENDS_OF_P = ("_p", "_q")
 _DROP = "_drop"
 

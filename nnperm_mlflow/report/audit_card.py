@@ -11,15 +11,17 @@ import pandas as pd
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
 from nnperm_mlflow.analysis.statistics.order import (
+    FAR,
     FEW_HELD,
     MEAN,
     conditionals,
     in_words,
     other_leaders,
+    out_of_data,
     plain,
     set_values,
 )
-from nnperm_mlflow.analysis.statistics.summary_columns import DONORS
+from nnperm_mlflow.analysis.statistics.summary_columns import DONORS, OUT_OF_DATA
 from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.basics.errors import name_list
@@ -101,6 +103,7 @@ def audit_card(
         "",
         *_order_lines(summary, order_by),
         *_conditional_lines(conditionals(summary), _columns_of(summary, order_by)),
+        *_far_lines(summary),
         *_set_lines(set_values(summary), _columns_of(summary, order_by)),
         *_silent_lines(summary),
         *_precision_lines(too_wide),
@@ -227,6 +230,25 @@ def _conditional_lines(rows: pd.DataFrame, columns: Mapping[str, str]) -> list[s
         "(subgroups.csv). What moves predictions above and not here, others of the features tell as well.",
         "",
         *_table_lines(rows, columns, {"rows that could give": DONORS} if DONORS in rows else None),
+        "",
+    ]
+
+
+def _far_lines(summary: pd.DataFrame) -> list[str]:
+    """Say which disturbed rows are unlike the data, where that was asked for."""
+    if OUT_OF_DATA not in summary:
+        return []
+    far = out_of_data(summary)
+    told = zip(far["perturbation"], far[OUT_OF_DATA], strict=True)
+    named = some_of([f"{as_text(name)} ({area:.2f})" for name, area in told], _MOST_SILENT)
+    if far.empty:
+        return ["### Rows that cannot occur", "", f"No disturbed rows are told from the data by more than {FAR:g}.", ""]
+    return [
+        "### Rows that cannot occur",
+        "",
+        "A learner tells disturbed rows from the data (area under the ROC curve, 0.5 where it cannot), so that most of "
+        f"what the model was asked there it has never seen: {named}. A conditional shuffle asks on rows that occur; "
+        "features that go together can be shuffled as a group.",
         "",
     ]
 

@@ -13,15 +13,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from nnperm_mlflow.analysis.statistics.order import (
+    FAR,
     FEW_HELD,
     MEAN,
     TOP,
     conditionals,
     in_words,
     ordered,
+    out_of_data,
     plain,
     set_values,
 )
+from nnperm_mlflow.analysis.statistics.summary_columns import OUT_OF_DATA
 from nnperm_mlflow.report._picture_text import LONGEST_LINE, MUTED, TITLE_POINTS, fit, inches_of, shorten
 from nnperm_mlflow.report.axis_end import axis_end
 
@@ -36,6 +39,7 @@ _WAYS = {
 }  # fmt: skip
 _ALIKE, _EVERYBODY = "AMONG ROWS THAT ARE ALIKE IN WHAT THE FEATURE GOES WITH", "IF EVERYBODY HAD ONE VALUE"
 _PALE, _PALE_EDGE, _PALE_WORDS = "#f6e6d0", "#b9ada0", f"held by fewer than {FEW_HELD} rows"
+_FAR_MARK, _FAR_WORDS = "*", "* disturbed rows are unlike the data"
 _UNTESTED = "not tested: no row's value changed"
 _WHISKER, _EDGE, _GROUND = "#5b6770", "#37474f", "#eef3f6"
 _MEAN_MARK: dict[str, Any] = {
@@ -194,8 +198,10 @@ def _box(row: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _label_of(row: dict[Any, Any]) -> str:
-    """Return a perturbation's name, and behind a set value how many rows held it."""
+    """Return a perturbation's name, behind a set value how many rows held it, and a mark where rows cannot occur."""
     name, held = shorten(str(row["perturbation"]), _LONGEST_NAME), row.get("held", math.nan)
+    if row.get(OUT_OF_DATA, math.nan) > FAR:
+        return f"{name} {_FAR_MARK}"
     return name if math.isnan(held) else f"{name} ({held:,.0f})"
 
 
@@ -285,6 +291,7 @@ def _explain(axes: Axes, shown: pd.DataFrame) -> None:
     handles = [
         *[Patch(facecolor=_COLOURS[way], edgecolor=_EDGE, label=_WAYS[way]) for way in _COLOURS if way in ways],
         *pale,
+        *([Line2D([], [], linestyle="none", label=_FAR_WORDS)] if len(out_of_data(shown)) else []),
         Line2D([], [], linestyle="none", label="mean", **_MEAN_MARK),
         Line2D([], [], linestyle="none", label="largest", **_LARGEST_MARK),
         Line2D([], [], color=_WHISKER, label="whiskers: 5 % to 95 %"),

@@ -39,6 +39,7 @@ def watch(
     segments: Mapping[str, Sequence[str]] | None = None,
     *,
     p_values: bool = False,
+    also: Sequence[str] = (),
 ) -> Watched:
     """Return what a policy rests on; refuse one that asks for what an audit will not tell.
 
@@ -55,6 +56,8 @@ def watch(
         Names of the segments of each column that will be told of.
     p_values : bool
         Whether these drops will be tested.
+    also : sequence of str
+        Other columns that the summary will have.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def watch(
         columns=["perturbation", "feature", "kind", "way"],
     )
     of_scores = ("drop", "p", "q") if p_values else ("drop",)
-    statistics = [*NUMBERS, *(f"{score}_{end}" for score in scores for end in of_scores)]
+    statistics = [*NUMBERS, *also, *(f"{score}_{end}" for score in scores for end in of_scores)]
     watched = rests_on(policy, planned, model)
     for check in policy.checks if policy.applies else ():
         if isinstance(check, (LimitCheck, RankCheck)):

@@ -121,3 +121,22 @@ def test_the_record_says_who_may_give_to_whom_and_the_audit_can_be_made_again(au
     again = audit(audited.directory / "config.yaml", output=tmp_path / "again")
     pd.testing.assert_frame_equal(again.summary, audited.summary, check_exact=True)
     assert tracked.get_run(again.run_id).data.params["subgroups"] == record.params["subgroups"]
+
+
+def test_rows_that_cannot_occur_are_told_in_the_summary_and_may_be_limited(settings, tracked, caplog):
+    asked = {"seed": 3, "rare_below": 0, "out_of_data": True, "donors": {"income": ["age"]}, "exclude": ["region"]}
+    checks = [
+        {"name": "conditional", "any": True, "way": "conditional", "statistic": "out_of_data", "max": 0.7},
+        {"name": "plain", "feature": "income", "way": "shuffle", "statistic": "out_of_data", "max": 0.53},
+    ]
+    found = audit({**settings, "analysis": asked, "checks": checks}, model_uri="models:/house/1")
+    by_name = found.summary.set_index("perturbation")["out_of_data"]
+    assert by_name["income"] > 0.6  # of 400 rows; more would show it better
+    assert by_name["income conditional"] < 0.6
+    assert {outcome.check: outcome.passed for outcome in found.verdict.outcomes} == {
+        "conditional": True,
+        "plain": False,
+    }
+    assert "### Rows that cannot occur" in (found.directory / "audit.md").read_text()
+    with pytest.raises(CheckError, match="'out_of_data' is no statistic of this audit"):
+        audit({**settings, "analysis": {"seed": 3}, "checks": checks[1:]}, model_uri="models:/house/1")

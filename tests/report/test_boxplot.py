@@ -396,3 +396,24 @@ def test_the_module_does_not_load_pyplot():
     """Which would choose a backend for the whole process of whoever imports it."""
     code = "import sys, nnperm_mlflow.report.boxplot; sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_disturbed_rows_so_that_they_cannot_occur_is_marked_and_the_mark_explained():
+    summary = summary_of(3).assign(out_of_data=[0.95, 0.6, np.nan])
+    axes = drawn(summary)
+    assert {text for text in labels_from_the_top(axes) if text.endswith(" *")} == {"feature 0 *"}
+    words = "* disturbed rows are unlike the data"
+    assert text_with(axes, words)
+    assert words not in {text.get_text() for text in texts_of(drawn(summary_of(3)))}
+
+
+def test_conditional_shuffles_stand_in_a_part_of_their_own_below_the_plain_ones():
+    summary = summary_of(6, ways=("shuffle", "conditional"))
+    axes = drawn(summary)
+    plain, alike = (
+        summary[summary["way"] == way].sort_values("mean", ascending=False)["perturbation"].tolist()
+        for way in ("shuffle", "conditional")
+    )
+    assert labels_from_the_top(axes) == [*plain, *alike]
+    assert text_with(axes, "AMONG ROWS THAT ARE ALIKE IN WHAT THE FEATURE GOES WITH")
+    assert text_with(axes, "shuffled among alike rows")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from nnperm_mlflow.analysis.statistics.summary_columns import OUT_OF_DATA
+
 MEAN, MEDIAN, FLIPS, DROP = "mean", "median", "flipped_share", "_drop"
 
 BEFORE = MEDIAN
@@ -17,6 +19,9 @@ FEW_HELD = 100
 
 CONDITIONAL = "conditional"
 """What the column `way` says of a shuffle among rows that are alike."""
+
+FAR = 0.9
+"""Area under the ROC curve beyond which disturbed rows are told of as unlike the data."""
 
 _SHUFFLE, _SET = "shuffle", "set"  # as the column `way` has them
 _FIRST = 5  # shuffles on which orders are held against each other
@@ -85,6 +90,11 @@ def moved(summary: pd.DataFrame) -> pd.DataFrame:
 def set_values(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of what was set to one value for everybody."""
     return summary[summary["way"] == _SET]
+
+
+def out_of_data(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of what disturbed rows so that a learner tells them from the data, where that was asked for."""
+    return summary[summary[OUT_OF_DATA] > FAR] if OUT_OF_DATA in summary else summary.head(0)
 
 
 def shuffles(summary: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,9 @@ SURE = (*SURE_QUANTILES, "changed_median", "mean", "shift", "flipped_share")
 DONORS = "donors"
 """How many other rows could give a row their value, in a summary with conditional shuffles; of the others NaN."""
 
+OUT_OF_DATA = "out_of_data"
+"""How well disturbed rows are told from the data, with `_low` and `_high`, in a summary where that is asked for."""
+
 SUMMARY_COLUMNS = (
     "perturbation", "feature", "kind", "way", "value", "rows", "skipped", "held", "median", "median_low", "median_high",
     "median_spread", "mean", "mean_low", "mean_high", "shift", "shift_low", "shift_high", "q05", "q25", "q75", "q95",
