@@ -40,15 +40,16 @@ _NUMBERS = ("value", "mean", "first", "last")  # what may be summed up
 
 @dataclass(frozen=True)
 class _Half:
-    """Learning rows, with what describes each feature on them."""
+    """Learning rows, with what describes each feature on them: its columns, their scores, these with their squares."""
 
     reader: ColumnReader
     columns: dict[str, list[Column]]
     scores: dict[str, np.ndarray]
+    wide: dict[str, np.ndarray]
 
     @classmethod
     def of(cls, inputs: BoundInputs, rows: np.ndarray) -> _Half:
-        half = cls(ColumnReader(inputs.sources, rows), {}, {})
+        half = cls(ColumnReader(inputs.sources, rows), {}, {}, {})
         for feature in inputs.features.values():
             half.describe(feature)
         return half
@@ -58,6 +59,7 @@ class _Half:
         if feature.name not in self.columns:
             self.columns[feature.name] = columns_of(feature, self.reader)
             self.scores[feature.name] = _scores([self.reader.read(each) for each in self.columns[feature.name]])
+            self.wide[feature.name] = _with_squares(self.scores[feature.name])
 
 
 class SubgroupLearner:
@@ -158,10 +160,9 @@ def _strongest(half: _Half, parts: Sequence[Feature], others: Sequence[Feature])
 
     What may well go with nothing, as among so many correlations, is none of them.
     """
-    own = _with_squares(np.concatenate([half.scores[part.name] for part in parts], axis=1))
-    wide = {other.name: _with_squares(half.scores[other.name]) for other in others}
-    found = {other.name: _association(own, wide[other.name]) for other in others}
-    n_compared = max(1, own.shape[1] * sum(each.shape[1] for each in wide.values()))
+    own = np.concatenate([half.wide[part.name] for part in parts], axis=1)
+    found = {other.name: _association(own, half.wide[other.name]) for other in others}
+    n_compared = max(1, own.shape[1] * sum(half.wide[other.name].shape[1] for other in others))
     least = ndtri(1 - _BY_CHANCE / (2 * n_compared)) / np.sqrt(max(1, len(own)))
     going = [other for other in others if found[other.name] >= least]
     return sorted(going, key=lambda other: (-found[other.name], other.name))[:MOST_GIVEN]
