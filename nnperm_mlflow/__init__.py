@@ -21,6 +21,11 @@ a letter, as numbers and as a picture.
 versions of a model (a `History`), `write_report` writes the page of an audit on record, and `publish` writes results
 that a server could not take (a `PublishResult`).
 
+Where more than the server is to be relied on, `sign` puts signatures under an audit and its verdict (a `SignedAudit`),
+`bundle` packs both (a `WrittenBundle`), and `verify` reads that without any server (a `VerifiedBundle`). People
+`request` an alias for a version, `approve` or `refuse` it (a `Decision`), `promote` carries out what enough of them
+have signed, and `guard` tells whether an alias is where its promotions have put it (a `GuardReport`).
+
 Whatever hinders one of them is an `AuditError`, whose message says what was expected, what came and what to do:
 
     import nnperm_mlflow
@@ -38,8 +43,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nnperm_mlflow.approval.audit_bundle import WrittenBundle, bundle
+    from nnperm_mlflow.approval.decisions import Decision, approve, refuse, request
     from nnperm_mlflow.approval.policy_check import CheckResult, check
     from nnperm_mlflow.approval.report_file import write_report
+    from nnperm_mlflow.approval.signed_audit import SignedAudit, sign
+    from nnperm_mlflow.attestation.bundle_verification import VerifiedBundle, verify
     from nnperm_mlflow.auditor.audit_procedure import audit, plan_audit
     from nnperm_mlflow.auditor.forecast import Forecast
     from nnperm_mlflow.auditor.outbox import PublishResult, publish
@@ -73,6 +82,7 @@ if TYPE_CHECKING:
     from nnperm_mlflow.explanation.explanation_result import Explanation
     from nnperm_mlflow.explanation.observation_explanation import explain
     from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from
+    from nnperm_mlflow.promotion.alias_guard import GuardReport, guard
     from nnperm_mlflow.promotion.alias_promotion import promote
     from nnperm_mlflow.registry.aliases import Promotion
     from nnperm_mlflow.verdict.verdict import Verdict
@@ -87,6 +97,10 @@ _ERRORS = (
 _HOME = {
     **dict.fromkeys(_ERRORS, "basics.errors"),
     **dict.fromkeys(("CheckResult", "check"), "approval.policy_check"),
+    **dict.fromkeys(("Decision", "request", "approve", "refuse"), "approval.decisions"),
+    **dict.fromkeys(("SignedAudit", "sign"), "approval.signed_audit"),
+    **dict.fromkeys(("WrittenBundle", "bundle"), "approval.audit_bundle"),
+    **dict.fromkeys(("VerifiedBundle", "verify"), "attestation.bundle_verification"),
     "write_report": "approval.report_file",
     **dict.fromkeys(("audit", "plan_audit"), "auditor.audit_procedure"),
     "AuditResult": "auditor.result",
@@ -103,6 +117,7 @@ _HOME = {
     "Promotion": "registry.aliases",
     "Verdict": "verdict.verdict",
     "promote": "promotion.alias_promotion",
+    **dict.fromkeys(("GuardReport", "guard"), "promotion.alias_guard"),
     "Proposal": "auditor.proposal.result",
     "propose": "auditor.proposal.config_proposal",
     "write_config": "auditor.proposal.document",
@@ -119,9 +134,11 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Dataset",
+    "Decision",
     "EvidenceError",
     "Explanation",
     "Forecast",
+    "GuardReport",
     "History",
     "MissingBaselineError",
     "ModelError",
@@ -136,16 +153,22 @@ __all__ = [
     "RoomError",
     "Series",
     "ShapeError",
+    "SignedAudit",
     "TrackingError",
     "UnknownFeatureError",
     "UntrustedModelError",
     "UpgradedPolicy",
     "Verdict",
+    "VerifiedBundle",
+    "WrittenBundle",
+    "approve",
     "audit",
+    "bundle",
     "check",
     "compare",
     "dataset_from",
     "explain",
+    "guard",
     "history",
     "load_config",
     "load_policy",
@@ -153,7 +176,11 @@ __all__ = [
     "promote",
     "propose",
     "publish",
+    "refuse",
+    "request",
+    "sign",
     "upgrade_policy",
+    "verify",
     "write_config",
     "write_report",
 ]

@@ -27,18 +27,19 @@ ROOMS = {
     "analysis": ("basics config inputs models", NETWORKS | TRACKING | DRAWING),
     "verdict": ("basics config analysis", NETWORKS | TRACKING | DRAWING),
     "evidence": ("basics config analysis verdict", NETWORKS | TRACKING | DRAWING),
+    "attestation": ("basics config inputs analysis verdict evidence", NETWORKS | TRACKING | DRAWING),
     "report": ("basics config analysis verdict", NETWORKS | TRACKING),
-    "registry": ("basics models analysis verdict evidence", APART),
-    "approval": ("basics config models analysis verdict evidence report registry", APART),
+    "registry": ("basics models analysis verdict evidence attestation", APART),
+    "approval": ("basics config models analysis verdict evidence attestation report registry", APART),
     "auditor": ("basics config inputs models analysis verdict evidence report registry approval", NETWORKS),
-    "promotion": ("basics config inputs models analysis verdict evidence registry approval auditor", APART),
+    "promotion": ("basics config inputs models analysis verdict evidence attestation registry approval auditor", APART),
     "explanation": (
         "basics config inputs models analysis evidence report registry auditor promotion", NETWORKS
     ),
     "comparison": ("basics config inputs models analysis verdict evidence report registry auditor", NETWORKS),
     "listening": ("basics config evidence registry", APART),
     "demo": ("basics registry", DRAWING),
-    "cli": ("basics models registry report auditor listening demo", APART),
+    "cli": ("basics models attestation registry report auditor listening demo", APART),
 }  # fmt: skip
 """For each room those that it builds on, and the libraries that are others' business; a room stands below all that it
 builds on. What `demo` and `cli` do they do through the front door, as a user would: `nnperm_mlflow.audit`."""
@@ -210,6 +211,10 @@ def loaded_by(statement):
         ("import nnperm_mlflow.cli.listen_command", NETWORKS | TRACKING | DRAWING | {"fastapi", "uvicorn", "huey"}),
         ("import nnperm_mlflow.evaluator", NETWORKS | DRAWING),
         ("import nnperm_mlflow.auditor.proposal.document", NETWORKS | DRAWING),
+        ("from nnperm_mlflow import verify", NETWORKS | TRACKING | DRAWING),
+        ("from nnperm_mlflow import sign, bundle", NETWORKS | DRAWING),
+        ("from nnperm_mlflow import promote, audit", {"securesystemslib"}),
+        ("import nnperm_mlflow.cli.main", {"securesystemslib", "cryptography"}),
     ],
     ids=lambda value: value.removeprefix("import ") if isinstance(value, str) else "",
 )
@@ -219,6 +224,7 @@ def test_what_is_heavy_is_not_loaded_by(statement, stays_out):
     assert not loaded & stays_out
 
 
+NOBODY = {"key": "nowhere", "password": "", "trust": "nowhere"}
 VERBS = {
     "audit": lambda audit: audit({"modell": "models:/none/1"}),
     "plan_audit": lambda plan_audit: plan_audit({"modell": "models:/none/1"}),
@@ -232,6 +238,13 @@ VERBS = {
     "load_policy": lambda load_policy: load_policy("nowhere.yaml"),
     "upgrade_policy": lambda upgrade_policy: upgrade_policy("nowhere.yaml"),
     "propose": lambda propose: propose("models:/none/1"),
+    "sign": lambda sign: sign("none", key="nowhere", password="", trust="nowhere"),
+    "request": lambda request: request("models:/none/1", "champion", reason="", **NOBODY),
+    "approve": lambda approve: approve("models:/none/1", "champion", reason="", **NOBODY),
+    "refuse": lambda refuse: refuse("models:/none/1", "champion", reason="", **NOBODY),
+    "guard": lambda guard: guard("models:/none", "champion", trust="nowhere"),
+    "bundle": lambda bundle: bundle("none", __file__),
+    "verify": lambda verify: verify("nowhere", trust="nowhere"),
     "write_report": lambda write_report: write_report("models:/none/1", run_id="both"),
     "write_config": lambda write_config: write_config(None, __file__),
     "dataset_from": lambda dataset_from: dataset_from({"age": [[1]]}),

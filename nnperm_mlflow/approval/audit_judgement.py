@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.feature_order import pair_errors
-from nnperm_mlflow.analysis.difference.influences import Statistic
-from nnperm_mlflow.analysis.uncertainty.families import PairErrors
 from nnperm_mlflow.approval.attempts import attempts_of
 from nnperm_mlflow.approval.baselines import AuditNow, compare_with, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.evidence.judged_evidence import evidence_of
 from nnperm_mlflow.registry.connection import command
 from nnperm_mlflow.registry.error_explanation import explained
-from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Verdict
 
@@ -71,30 +68,6 @@ def judge_audit(
         served=record.served_digest,
     )
     return replace(verdict, attempts=attempts)
-
-
-def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evidence:
-    """Return what a policy is applied to; the deviation table is fetched only where a check rests on it."""
-
-    def differences(statistic: Statistic, names: Sequence[str], others: Sequence[str]) -> PairErrors | None:
-        return pair_errors(record.table, record.summary, statistic, names, others)
-
-    groups = record.config.analysis.groups
-    kept_out = record.lacks_table and record.own_table is None
-    return Evidence(
-        record.subject,
-        record.summary,
-        baselines,
-        differences=None if kept_out else differences,
-        excluded=tuple(record.config.analysis.exclude),
-        training=record.training,
-        model_code=record.model_code,
-        rows_mix=record.rows_mix,
-        own_scores=record.own_scores,
-        segments=record.segments,
-        design=record.config.design_digest(),
-        groups=groups if isinstance(groups, dict) else {},  # features that do not vary go together with none
-    )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 TABLE_FILE, SUMMARY_FILE, MEDIANS_FILE, CONFIG_FILE = "deviations.parquet", "summary.csv", "medians.json", "config.yaml"
@@ -21,9 +22,13 @@ CARD_FILE, VERDICT_FILE, VERDICTS_FOLDER = "audit.md", "verdict.json", "verdicts
 COMPARISON_FILE, COMPARISON_PICTURE = "comparison.csv", "comparison.png"
 COMPARISON_TABLE, COMPARISON_CARD = "comparison.json", "comparison.md"
 REASONS_FILE, REASONS_LETTER, REASONS_PICTURE = "reasons.csv", "reasons.txt", "reasons.png"
-PROMOTION_FILE = "promotion.json"
+PROMOTION_FILE, DECISION_FILE = "promotion.json", "decision.json"
 PUBLICATION_FILE = "publication.json"
+RECORD_FILE = "record.json"
+STATEMENTS_FOLDER = "statements"
 
+ADDED_BY_DOWNLOAD = "registered_model_meta"
+"""A file that MLflow puts beside those of a model that it fetches."""
 
 _PIECE_BYTES = 1 << 20
 
@@ -35,3 +40,20 @@ def file_digest(path: Path) -> str:
         for piece in iter(lambda: stream.read(_PIECE_BYTES), b""):
             sha.update(piece)
     return sha.hexdigest()
+
+
+def listing_digest(root: Path, files: Iterable[Path]) -> str:
+    """Return the sha256 (64 hex digits) of a listing of files below `root`, ordered by their paths.
+
+    A line for each: its path below `root`, a blank, its sha256, a line feed.
+    """
+    sha = hashlib.sha256()
+    for path, file in sorted((file.relative_to(root).as_posix(), file) for file in files):
+        sha.update(f"{path} {file_digest(file)}\n".encode())
+    return sha.hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """Return the sha256 (64 hex digits) of a model's files as its folder holds them: names and contents of all."""
+    files = {file for file in folder.rglob("*") if file.is_file()} - {folder / ADDED_BY_DOWNLOAD}
+    return listing_digest(folder, files)

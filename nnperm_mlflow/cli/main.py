@@ -6,12 +6,16 @@ import click
 
 from nnperm_mlflow import __version__
 from nnperm_mlflow.cli.audit_command import audit_command
+from nnperm_mlflow.cli.bundle_commands import bundle_command, verify_command
 from nnperm_mlflow.cli.check_command import check_command
 from nnperm_mlflow.cli.compare_command import compare_command
+from nnperm_mlflow.cli.decision_commands import approve_command, refuse_command, request_command
 from nnperm_mlflow.cli.demo_command import demo_command
 from nnperm_mlflow.cli.explain_command import explain_command
+from nnperm_mlflow.cli.guard_command import guard_command
 from nnperm_mlflow.cli.history_command import history_command
 from nnperm_mlflow.cli.init_command import init_command
+from nnperm_mlflow.cli.key_commands import keys_command, sign_command
 from nnperm_mlflow.cli.listen_command import listen_command
 from nnperm_mlflow.cli.policy_command import policy_command
 from nnperm_mlflow.cli.promote_command import promote_command
@@ -40,3 +44,11 @@ main.add_command(policy_command)
 main.add_command(demo_command)
 main.add_command(listen_command)
 main.add_command(publish_command)
+main.add_command(keys_command)
+main.add_command(sign_command)
+main.add_command(request_command)
+main.add_command(approve_command)
+main.add_command(refuse_command)
+main.add_command(guard_command)
+main.add_command(bundle_command)
+main.add_command(verify_command)

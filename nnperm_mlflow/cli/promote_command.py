@@ -11,6 +11,7 @@ import nnperm_mlflow
 from nnperm_mlflow.basics.errors import RefusedError, name_list
 from nnperm_mlflow.basics.text import in_lines, printable
 from nnperm_mlflow.cli.common import EXIT_FAIL, WithSwitches, prepared, tracking_options
+from nnperm_mlflow.cli.key_commands import key_password
 from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
 
 
@@ -37,6 +38,8 @@ from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
 )
 @click.option("--waive", "waiver", metavar="REASON", help="Promote in spite of other attempts, and write down why.")
 @click.option("--seed-secret", metavar="FILE", help="With --recompute: audit with a seed that this secret gives.")
+@click.option("--trust", help="A trust file: carry out what people have signed (nnperm request, approve), and sign it.")
+@click.option("--key", help="With --trust: file of the promoter's key; its password is asked for.")
 @click.option("--no-data", is_flag=True, help="Do not read the data again; rely on their digest on record.")
 @click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
 @format_option
@@ -53,6 +56,8 @@ def promote_command(
     allow_data: tuple[str, ...],
     waiver: str | None,
     seed_secret: str | None,
+    trust: str | None,
+    key: str | None,
     no_data: bool,
     table: str | None,
     form: str,
@@ -78,6 +83,9 @@ def promote_command(
                     allow_data=allow_data,
                     waiver=waiver,
                     seed_secret=seed_secret or None,
+                    trust=trust or None,
+                    key=key or None,
+                    password=key_password() if trust and key else None,
                 )
         except RefusedError as error:
             click.echo(printable(f"refused: {error}"), err=True)
@@ -89,8 +97,23 @@ def promote_command(
         by_name = [f"not listed under 'inputs:' of --config: {_receipts(done)}"] if done.found_by_name else []
         others = [f"another attempt: {attempt.in_words}" for attempt in done.attempts]
         if output.is_text:
-            click.echo(in_lines([now, *on_trust, *by_name, *waived, *others]))
+            click.echo(in_lines([now, *_signed(done), *on_trust, *by_name, *waived, *others]))
         output.tell_promotion(alias, "; ".join([now, *on_trust]), {"promotion": asdict(done)})
+
+
+def _signed(done: nnperm_mlflow.Promotion) -> list[str]:
+    """Return who has signed and decided, and what remains open."""
+    told = done.signed
+    if told is None:
+        return []
+    approved = f"approved by {name_list(told.approved_by)}"
+    refused = f", refused by {name_list(told.refused_by)}" if told.refused_by else ""
+    return [
+        f"signed as promotion {told.number} by '{told.by}': audited by {name_list(told.audited_by)}, asked for by "
+        f"'{told.requested_by}' ({told.reason}), {approved}{refused}",
+        *(f"condition: {condition}" for condition in told.conditions),
+        *(f"open, and waived: {check}" for check in told.open_findings),
+    ]
 
 
 def _receipts(done: nnperm_mlflow.Promotion) -> str:

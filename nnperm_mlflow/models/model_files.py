@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from nnperm_mlflow.basics.audit_files import file_digest
+from nnperm_mlflow.basics.audit_files import ADDED_BY_DOWNLOAD, listing_digest
 from nnperm_mlflow.basics.errors import ModelError, UntrustedModelError, name_list
 from nnperm_mlflow.models.model_uri import ModelReference
 
@@ -17,7 +16,6 @@ ModelCode = Literal["none", "isolated", "in process"]
 """Where code that came with a model ran: nowhere, in a process of its own, in the one that measures."""
 
 TRUST_SWITCH = "--trust-model (in Python: trust_model=True)"
-_ADDED_BY_DOWNLOAD = "registered_model_meta"
 _PATH_KEYS = ("data", "model_data", "model_path", "pickled_model", "python_model", "saved_model_dir", "code", "path")
 """Under which a flavour of MLflow names a file of the model."""
 
@@ -50,12 +48,8 @@ class ModelFiles:
 
     def digest_of(self, *parts: Path) -> str:
         """Return the sha256 of the names and contents of some files, or of all files in some of the directories."""
-        sha = hashlib.sha256()
         found = {file for part in parts for file in (part, *part.rglob("*")) if file.is_file()}
-        found.discard(self.path / _ADDED_BY_DOWNLOAD)
-        for file in sorted(found, key=lambda file: file.relative_to(self.path).as_posix()):
-            sha.update(f"{file.relative_to(self.path).as_posix()} {file_digest(file)}\n".encode())
-        return sha.hexdigest()
+        return listing_digest(self.path, found - {self.path / ADDED_BY_DOWNLOAD})
 
 
 def refuse_untrusted(reference: ModelReference, why: str) -> UntrustedModelError:

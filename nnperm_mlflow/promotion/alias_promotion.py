@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
 
@@ -18,7 +19,7 @@ from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.promotion.rereading import confirm, confirm_files
 from nnperm_mlflow.promotion.terms import Terms
 from nnperm_mlflow.promotion.verdict_confirmation import confirm_verdict, judge_against
-from nnperm_mlflow.registry.aliases import Promotion, holder_of, is_set_on_record, move_alias
+from nnperm_mlflow.registry.aliases import Promotion, SignedPromotion, holder_of, is_set_on_record, move_alias
 from nnperm_mlflow.registry.audits import only_experiment
 from nnperm_mlflow.registry.connection import connected, current_user
 from nnperm_mlflow.registry.copies import audits_of
@@ -28,6 +29,9 @@ from nnperm_mlflow.registry.tags import RUN_TAG
 from nnperm_mlflow.registry.version_tags import read_tags
 from nnperm_mlflow.verdict.attempt import Attempt
 from nnperm_mlflow.verdict.verdict import Verdict, stamp
+
+if TYPE_CHECKING:
+    from nnperm_mlflow.promotion.signed_promotion import Promoter
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +51,9 @@ def promote(
     allow_data: Sequence[str] = (),
     waiver: str | None = None,
     seed_secret: str | Path | None = None,
+    trust: str | Path | None = None,
+    key: str | Path | None = None,
+    password: str | None = None,
 ) -> Promotion:
     """Give a version an alias, if the evidence bears the verdict that it passes.
 
@@ -83,6 +90,11 @@ def promote(
     seed_secret : str or Path, optional
         A file with a secret of at least 16 bytes. With `recompute` the audits are made with a seed that follows from
         it, the policy and the data, which nobody else can tell beforehand, and what comes out is judged.
+    trust : str or Path, optional
+        A trust file: then the promotion carries out what people have signed (`request`, `approve`), of an audit and a
+        verdict that were signed, and is signed itself.
+    key, password : str or Path, str, optional
+        With `trust`, file of the promoter's key and its password.
 
     Returns
     -------
@@ -92,10 +104,10 @@ def promote(
     ------
     RefusedError
         If the evidence does not bear it: no finished audit, another verdict or policy, another configuration, other
-        model files or data, changed files, an alias that has moved meanwhile. The message says which. Nothing is
-        changed then.
+        model files or data, changed files, an alias that has moved meanwhile; with `trust` what is unsigned, or not
+        approved. The message says which. Nothing is changed then.
     ConfigError
-        If a file that is given cannot be read, or there is no such experiment.
+        If a file that is given cannot be read, a key is not one that counts, or there is no such experiment.
     TrackingError
         If somebody else moved the alias at the very same time.
     """
@@ -110,6 +122,7 @@ def promote(
         table=table,
         waiver=waiver,
         secret_file=seed_secret,
+        pins=trust is not None,
     )
     terms.read()
     with connected() as (client, scratch):
@@ -120,6 +133,7 @@ def promote(
             raise ConfigError(
                 f"{model_uri} is no registered version, so that no alias can name it: give models:/name/4."
             )
+        promoter = None if trust is None else _promoter(trust, key, password, reference.name, alias=alias)
         holder = holder_of(client, reference.name, alias)
         try:
             record = _find_evidence(client, reference, scratch, run_id=run_id, terms=terms)
@@ -127,12 +141,18 @@ def promote(
             used.refuse_expired(datetime.now(timezone.utc).date())
             attempts = _attempts(client, record, scratch, terms=terms, policy=used)
             verdict = _decide(client, record, reference, scratch / "confirmed", terms=terms, policy=used)
+            agreed = (
+                None
+                if promoter is None
+                else _agreed(client, record, reference, verdict, promoter=promoter, folder=scratch)
+            )
         except AuditError as error:
             raise RefusedError(f"{reference} does not become '{alias}': {error}") from error
-        if verdict.blocks:
+        if verdict.blocks and agreed is None:
             raise RefusedError(f"{reference} does not become '{alias}': {verdict.in_words}.", verdict)
         if verdict.status == "fail":
             logger.warning("%s fails its policy, which is a dry run: it is promoted all the same", reference)
+        signed, texts = (None, None) if agreed is None else agreed(holder)
         promotion = Promotion(
             model=reference.name,
             version=reference.version,
@@ -156,9 +176,33 @@ def promote(
             seed_is_secret=terms.secret is not None,
             model_digest=record.param("model_digest"),
             found_by_name=terms.found_by_name(record),
+            signed=signed,
         )
-        move_alias(client, promotion, reference)
+        move_alias(client, promotion, reference, texts)
     return promotion
+
+
+def _promoter(trust: str | Path, key: str | Path | None, password: str | None, name: str, *, alias: str) -> Promoter:
+    """Return who promotes by a trust file; only here the libraries of signatures are needed."""
+    from nnperm_mlflow.promotion.signed_promotion import promoter_of  # noqa: PLC0415
+
+    return promoter_of(trust, key, password, name, alias)
+
+
+def _agreed(
+    client: MlflowClient,
+    record: AuditRecord,
+    reference: ModelReference,
+    verdict: Verdict,
+    *,
+    promoter: Promoter,
+    folder: Path,
+) -> Callable[[str | None], tuple[SignedPromotion, dict[str, str]]]:
+    """Return what signs the promotion, given the version that it replaces, if people have agreed to it."""
+    from nnperm_mlflow.promotion.signed_promotion import find_agreed, sign_promotion  # noqa: PLC0415
+
+    agreed = find_agreed(client, record, reference, verdict, promoter=promoter, folder=folder / "signed")
+    return lambda replaced: sign_promotion(agreed, promoter, replaced)
 
 
 def _find_evidence(

@@ -44,6 +44,8 @@ class Terms:
         Why a version is promoted although the attempts of its trial speak against it.
     secret_file : str or Path, optional
         Holds the secret that the seed of audits follows from, which are made again.
+    pins : bool
+        Whether a trust file says by their digests which policy, configuration and data count.
     """
 
     policy: AnyPolicy = None
@@ -57,6 +59,7 @@ class Terms:
     repeats: int | None = None
     waiver: str | None = None
     secret_file: str | Path | None = None
+    pins: bool = False
 
     def __post_init__(self) -> None:
         if self.binds_again and not self.reads_data:
@@ -66,6 +69,11 @@ class Terms:
             )
         if self.secret_file is not None and not self.recomputes:
             raise ConfigError("a seed of your own (--seed-secret) is that of audits made again: add --recompute.")
+        if self.pins and self.trust_model:
+            raise ConfigError(
+                "code that came with the model (--trust-model) never runs beside a key (--trust, --key), which it "
+                "could use. Promote without it: what it computes, the service that audits has signed."
+            )
         if self.waiver is not None and not self.waiver.strip():
             raise ConfigError("a waiver (--waive) needs a reason, which is written down.")
         if not all(self.allowed):
@@ -144,8 +152,8 @@ class Terms:
         """Return in words what nobody has computed, read or given again."""
         said = {
             "the numbers on record (no --recompute)": not self.recomputes,
-            "the audit's own configuration (no --config)": self.config_file is None,
-            "the policy that the audit's author wrote (no --policy)": not self.gives_policy,
+            "the audit's own configuration (no --config)": self.config_file is None and not self.pins,
+            "the policy that the audit's author wrote (no --policy)": not self.gives_policy and not self.pins,
             "that the data are still those audited (--no-data)": not self.reads_data,
             "the code that came with the model (--trust-model)": self.trust_model and self.binds_again,
         }

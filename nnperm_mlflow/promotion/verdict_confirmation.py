@@ -8,12 +8,12 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.approval.audit_judgement import evidence_of
 from nnperm_mlflow.approval.baselines import compare_with, find_baselines, pin_baselines
 from nnperm_mlflow.basics.audit_files import VERDICT_FILE
 from nnperm_mlflow.basics.errors import EvidenceError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.evidence.judged_evidence import evidence_of
 from nnperm_mlflow.promotion.terms import Terms
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Verdict

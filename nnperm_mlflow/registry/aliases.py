@@ -27,10 +27,46 @@ from nnperm_mlflow.registry.tags import (
     REPLACED_TAG,
     VERDICT_TAGS,
 )
+from nnperm_mlflow.registry.verdicts import log_texts
 from nnperm_mlflow.registry.version_tags import version_key
 from nnperm_mlflow.verdict.attempt import Attempt
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SignedPromotion:
+    """Whose signatures a promotion rests on, as the trust file of who promoted has it.
+
+    Attributes
+    ----------
+    by : str
+        Who signed the promotion.
+    number : int
+        Of the alias; rises by one.
+    statement : str
+        sha256 of what was signed.
+    audited_by : tuple of str
+    requested_by : str
+    reason : str
+        Of the request.
+    approved_by, refused_by : tuple of str
+    conditions : tuple of str
+        Under which it was approved.
+    open_findings : tuple of str
+        Checks that are not kept, and that the approvals have waived by name.
+    """
+
+    by: str
+    number: int
+    statement: str
+    audited_by: tuple[str, ...]
+    requested_by: str
+    reason: str
+    approved_by: tuple[str, ...]
+    refused_by: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    open_findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +111,8 @@ class Promotion:
         sha256 of the names and contents of the model's files that were promoted.
     found_by_name : mapping of str to str or list of str
         What inputs of the model receive that the given configuration does not list, though it lists others.
+    signed : SignedPromotion or None
+        Who has signed and decided, where it was carried out by a trust file.
     """
 
     model: str
@@ -99,6 +137,7 @@ class Promotion:
     seed_is_secret: bool = False
     model_digest: str = ""
     found_by_name: Mapping[str, str | list[str]] = field(default_factory=dict)
+    signed: SignedPromotion | None = None
 
     def __repr__(self) -> str:
         before = f" instead of version {self.replaced}" if self.replaced else ""
@@ -119,6 +158,7 @@ class Promotion:
             "taken on trust": ", ".join(self.taken_on_trust) or "nothing",
             **({"found by name": name_list(self.found_by_name)} if self.found_by_name else {}),
             **({} if self.waiver is None else {"waived": self.waiver}),
+            **({} if self.signed is None else {"approved by": name_list(self.signed.approved_by)}),
         }
         return as_html(f"version {self.version} of {self.model} is '{self.alias}'", facts=facts.items())
 
@@ -140,7 +180,9 @@ def is_set_on_record(client: MlflowClient, name: str, alias: str, version: str) 
     return next((number for of, _, number in versions if of == f"models:/{name}"), None) == version
 
 
-def move_alias(client: MlflowClient, promotion: Promotion, reference: ModelReference) -> str:
+def move_alias(
+    client: MlflowClient, promotion: Promotion, reference: ModelReference, texts: Mapping[str, str] | None = None
+) -> str:
     """Give a version an alias; return the run that records it, which is begun before the alias moves.
 
     Parameters
@@ -149,6 +191,8 @@ def move_alias(client: MlflowClient, promotion: Promotion, reference: ModelRefer
     promotion : Promotion
     reference : ModelReference
         The version.
+    texts : mapping of str to str, optional
+        What else the run shall hold, by the paths of the files: the signed statement.
 
     Raises
     ------
@@ -163,6 +207,8 @@ def move_alias(client: MlflowClient, promotion: Promotion, reference: ModelRefer
         session.start(reference, None, run_name=run_name, tags=_tags(promotion, reference))
         run_id = session.run_id
         client.log_text(run_id, json.dumps(asdict(promotion), indent=2) + "\n", PROMOTION_FILE)
+        if texts:
+            log_texts(client, client.get_run(run_id), texts)
         if reference.model_id:
             client.log_inputs(run_id, models=[LoggedModelInput(reference.model_id)])
         holder = holder_of(client, name, alias)

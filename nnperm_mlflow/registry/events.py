@@ -1,4 +1,4 @@
-"""What happened to a version, as its runs tell it: audits, verdicts, promotions."""
+"""What happened to a version, as its runs tell it: audits, verdicts, decisions, promotions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from typing import Literal
 from mlflow.entities import Run
 
 from nnperm_mlflow.analysis.statistics.order import BEFORE, most_in_words, shuffles
-from nnperm_mlflow.basics.audit_files import PROMOTION_FILE, VERDICTS_FOLDER
+from nnperm_mlflow.basics.audit_files import DECISION_FILE, PROMOTION_FILE, VERDICTS_FOLDER
 from nnperm_mlflow.basics.documents import Tolerant
-from nnperm_mlflow.basics.errors import AuditError, EvidenceError
+from nnperm_mlflow.basics.errors import AuditError, EvidenceError, name_list
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.registry._metric_keys import METRIC_PREFIXES, is_of_set_value
 from nnperm_mlflow.registry.audits import holds_audit, status_of
 from nnperm_mlflow.registry.records import RunFiles, moment_of, record_in
 from nnperm_mlflow.registry.tags import (
     ALIAS_TAG,
+    DECISION,
     DIGEST_TAG,
     ERROR_TAG,
     KIND_TAG,
@@ -32,11 +33,13 @@ from nnperm_mlflow.verdict.verdict import PastVerdict, Status, stamp
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["audit", "verdict", "promotion"]
-KINDS: tuple[Kind, ...] = ("audit", "verdict", "promotion")
+Kind = Literal["audit", "verdict", "decision", "promotion"]
+KINDS: tuple[Kind, ...] = ("audit", "verdict", "decision", "promotion")
 """In the order in which they happen where the clock does not tell them apart."""
 
+_KINDS_OF_RUNS: dict[str, Kind] = {PROMOTION: "promotion", DECISION: "decision"}
 _NO_MOMENT = datetime.fromtimestamp(0, timezone.utc)
+_ACTS = {"request": "asks for", "approve": "approves", "refuse": "refuses"}
 _GIVEN_AT, _IN_FILE_NAME = "%Y-%m-%dT%H:%M:%S%z", "%Y%m%dT%H%M%S.%f%z"
 
 
@@ -46,9 +49,9 @@ class Event:
 
     Attributes
     ----------
-    kind : {"audit", "verdict", "promotion"}
+    kind : {"audit", "verdict", "decision", "promotion"}
     when : str
-        In UTC, to the millisecond: when the audit or the promotion began, or the verdict was given.
+        In UTC, to the millisecond: when the run of an audit, a decision or a promotion began, or the verdict was given.
     version : str
     in_registry : bool
         Whether the version is still there.
@@ -69,7 +72,7 @@ class Event:
     top_feature : str or None
         What moved predictions most in an audit.
     alias, replaced : str or None
-        Of a promotion: the alias, and the version that had it before.
+        Of a decision or a promotion: the alias; of a promotion the version that had it before.
     model_digest : str or None
         Of a promotion: the sha256 of the model's files that were promoted; promotions of before do not tell it.
     doubt : str
@@ -108,6 +111,13 @@ class Event:
         return replace(self, doubt=doubt, in_words=f"{self.in_words}; doubtful: {doubt}") if doubt else self
 
 
+class _ToldSignatures(Tolerant):
+    """Whose signatures a promotion rests on, as its run tells it."""
+
+    number: int
+    approved_by: list[str]
+
+
 class _ToldPromotion(Tolerant):
     """A promotion as its run holds it."""
 
@@ -117,10 +127,22 @@ class _ToldPromotion(Tolerant):
     verdict: Status
     policy_digest: str
     model_digest: str | None = None
+    signed: _ToldSignatures | None = None
+
+
+class _ToldDecision(Tolerant):
+    """A decision as its run holds it; whether it counts, a trust file tells, and no run."""
+
+    act: str
+    alias: str
+    person: str
+    reason: str
+    conditions: tuple[str, ...] = ()
+    waives: tuple[str, ...] = ()
 
 
 def events_of(run: Run, files: RunFiles, version: str, in_registry: bool) -> list[Event]:
-    """Return what a run tells: an audit with its verdicts, or a promotion.
+    """Return what a run tells: an audit with its verdicts, a decision, or a promotion.
 
     Parameters
     ----------
@@ -139,13 +161,16 @@ def events_of(run: Run, files: RunFiles, version: str, in_registry: bool) -> lis
     record, event = record_in(run, files), _blank(run, version, in_registry)
     if event.kind == "promotion":
         return [_told(record, event, lambda: _promotion(record, event))]
+    if event.kind == "decision":
+        return [_told(record, event, lambda: _decision(record, event))]
     verdicts = _verdicts(record, event)
     return [_told(record, event, lambda: _audit(record, event, bool(verdicts))), *verdicts]
 
 
 def tells_itself(run: Run) -> bool:
-    """Tell whether what a search finds of a run says enough: of promotions of before it does not say the alias."""
-    return run.data.tags.get(KIND_TAG) != PROMOTION or ALIAS_TAG in run.data.tags
+    """Tell whether what a search finds of a run says enough: not of decisions, nor of promotions without an alias."""
+    kind = run.data.tags.get(KIND_TAG)
+    return kind != DECISION and (kind != PROMOTION or ALIAS_TAG in run.data.tags)
 
 
 def events_as_told(run: Run, version: str, in_registry: bool) -> list[Event]:
@@ -192,7 +217,7 @@ def _blank(run: Run, version: str, in_registry: bool) -> Event:
     """Return what every run tells of what it is."""
     info, tags = run.info, run.data.tags
     return Event(
-        kind="promotion" if tags.get(KIND_TAG) == PROMOTION else "audit",
+        kind=_KINDS_OF_RUNS.get(tags.get(KIND_TAG, ""), "audit"),
         when=_iso(moment_of(info.start_time) or moment_of(info.end_time) or _NO_MOMENT),
         version=version,
         in_registry=in_registry,
@@ -284,8 +309,25 @@ def _promotion(record: AuditRecord, event: Event) -> Event:
         alias=told.alias,
         replaced=told.replaced,
         model_digest=told.model_digest,
-        in_words=_moved(event, record.tags, told.alias, told.replaced),
+        in_words=_moved(event, record.tags, told.alias, told.replaced) + _signatures(told),
     )
+
+
+def _signatures(told: _ToldPromotion) -> str:
+    """Tell on whose signatures a promotion says that it rests."""
+    if told.signed is None:
+        return ""
+    return f"; signed as number {told.signed.number}, approved by {name_list(told.signed.approved_by)}"
+
+
+def _decision(record: AuditRecord, event: Event) -> Event:
+    """Tell what a person has asked for or decided."""
+    told = record.read(DECISION_FILE, _ToldDecision)
+    also = [f"condition: {each}" for each in told.conditions] + [f"waives '{each}'" for each in told.waives]
+    words = f"{_ACTS.get(told.act, told.act)} '{told.alias}': {'; '.join([told.reason, *also])}"
+    if event.status != "FINISHED":
+        words = f"{words} ({_broken(record.tags, event)})"
+    return replace(event, who=told.person, alias=told.alias, in_words=words)
 
 
 def _moved(event: Event, tags: Mapping[str, str], alias: str | None, replaced: str | None) -> str:

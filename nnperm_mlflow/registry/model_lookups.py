@@ -13,7 +13,7 @@ from nnperm_mlflow.basics.errors import ModelNotFoundError, did_you_mean, name_l
 from nnperm_mlflow.basics.text import beginning_with, named
 from nnperm_mlflow.models.model_uri import asked_store, is_in_unity_catalog
 from nnperm_mlflow.registry.audits import find_runs
-from nnperm_mlflow.registry.tags import AUDIT, KIND_TAG, MODEL_TAG, PROMOTION
+from nnperm_mlflow.registry.tags import AUDIT, DECISION, KIND_TAG, MODEL_TAG, PROMOTION
 
 _PAGE, _PAGE_OF_UNITY_CATALOG = 1000, 100
 _MOST_NAMED = 200
@@ -43,11 +43,11 @@ def aliases_of(client: MlflowClient, name: str) -> dict[str, str] | None:
 
 
 def runs_of(client: MlflowClient, name: str) -> list[tuple[Run, str]]:
-    """Return the runs of audits and promotions of a model, finished or not, with the version each is of."""
+    """Return the runs of audits, decisions and promotions of a model, finished or not, with the version each is of."""
     found = find_runs(client, beginning_with(f"tags.`{MODEL_TAG}`", f"models:/{name}/"), finished=False)
     uri = re.compile(rf"models:/{re.escape(name)}/(\d{{1,9}})")
     matches = [(run, uri.fullmatch(run.data.tags[MODEL_TAG])) for run in found]
-    wanted = (AUDIT, PROMOTION)
+    wanted = (AUDIT, PROMOTION, DECISION)
     return [(run, match[1]) for run, match in matches if match and run.data.tags.get(KIND_TAG) in wanted]
 
 

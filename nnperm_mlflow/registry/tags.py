@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-AUDIT, COMPARISON, PROMOTION = "audit", "comparison", "promotion"
+AUDIT, COMPARISON, PROMOTION, DECISION = "audit", "comparison", "promotion", "decision"
 """What a run of ours is, as its tag `nnperm.kind` says."""
 
 KIND_TAG, MODEL_TAG, DATA_TAG = "nnperm.kind", "nnperm.model", "nnperm.data_digest"
@@ -20,6 +20,9 @@ ERROR_TAG = "nnperm.error"
 
 ALIAS_TAG, REPLACED_TAG = "nnperm.alias", "nnperm.replaced"
 """Tags of a promotion's run: the alias, and the version that had it before."""
+
+ACT_TAG = "nnperm.act"
+"""Tag of a decision's run: request, approve or refuse."""
 
 DIGEST_TAG = "nnperm.model_digest"
 """Tag of a promotion's run: sha256 of the model's files that were promoted."""

@@ -60,7 +60,7 @@ def log_verdict(client: MlflowClient, run: Run, content: VerdictContent) -> list
     """
     run_id = str(run.info.run_id)
     try:
-        _log_texts(client, run, content.texts)
+        log_texts(client, run, content.texts)
         if content.tags:
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in content.tags.items()])
         if VERDICT_FILE in content.texts:
@@ -72,7 +72,7 @@ def log_verdict(client: MlflowClient, run: Run, content: VerdictContent) -> list
     return []
 
 
-def _log_texts(client: MlflowClient, run: Run, texts: Mapping[str, str]) -> None:
+def log_texts(client: MlflowClient, run: Run, texts: Mapping[str, str]) -> None:
     """Write texts into a run, each under its path there."""
     repository = repository_of(client, run)
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:

@@ -1,0 +1,1 @@
+"""What is signed, by whom, and whether that counts: keys, statements, envelopes, the trust file, bundles."""

@@ -1,0 +1,200 @@
+"""An alias that is moved past `promote` is reported, and moved back where that is asked for."""
+
+import os
+import random
+from datetime import date, timedelta
+
+import mlflow
+import pytest
+from click.testing import CliRunner
+from mlflow import MlflowClient
+
+from nnperm_mlflow import guard
+from nnperm_mlflow.attestation.envelopes import seal
+from nnperm_mlflow.attestation.statements import (
+    OnDecisions,
+    PromotionPredicate,
+    PromotionStatement,
+    digest_of,
+    resource,
+    stamp_now,
+)
+from nnperm_mlflow.basics.audit_files import folder_digest
+from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.cli.main import main
+from nnperm_mlflow.promotion.alias_guard import MOST_MOVES
+from nnperm_mlflow.registry.statement_files import log_statement
+from tests.support.signers import REGISTRY, ROLES, TrustFile, key_of
+
+MOVES = 100 if os.environ.get("NNPERM_FULL_SIMULATIONS") else 12
+TERMS = {
+    "policy": "1" * 64, "config": "2" * 64, "data": "3" * 64, "auditors": ["service"], "promoters": ["deploy"],
+    "approvals": {"of": ["anna", "ben"], "at_least": 2},
+}  # fmt: skip
+
+
+class Post:
+    """A model with some versions, and its alias as it is promoted and moved."""
+
+    def __init__(self, client: MlflowClient, name, folder):
+        self.client, self.name, self.folder = client, name, folder
+        self.last, self.number, self.digests, self.runs = None, 0, {}, []
+        client.create_registered_model(name)
+        self.trust = TrustFile({"expires": _far(), "registry": REGISTRY, "keys": {}})
+        for person, roles in ROLES.items():
+            self.trust.add(person, roles)
+        self.trust.content["aliases"] = {f"models:/{name}@champion": TERMS}
+        self.trust_file = self.trust.write(folder / "trust.yaml")
+        for number in range(1, 5):
+            self.register(number)
+
+    def register(self, number):
+        source = self.folder / f"model{number}"
+        source.mkdir()
+        (source / "MLmodel").write_text("flavors: {python_function: {}}\n")
+        (source / "weights").write_text(str(number))
+        self.digests[str(number)] = folder_digest(source)
+        self.client.create_model_version(self.name, str(source))
+
+    def promote(self, version, by="deploy", *, moves=True):
+        """As `promote --trust` does, but for the evidence."""
+        self.number += 1
+        predicate = PromotionPredicate(
+            registry=REGISTRY, model=self.name, version=version, at=stamp_now(), alias="champion", number=self.number,
+            predecessor=self.last, rests_on=OnDecisions(audit="4" * 64, verdict="5" * 64),
+        )  # fmt: skip
+        subject = (resource(f"models:/{self.name}/{version}", self.digests[version]),)
+        payload = PromotionStatement(subject=subject, predicate=predicate).encode()
+        tags = {
+            "nnperm.kind": "promotion",
+            "nnperm.model": f"models:/{self.name}/{version}",
+            "nnperm.alias": "champion",
+        }
+        run = self.client.create_run(self.client.get_experiment_by_name("tests").experiment_id, tags=tags)
+        log_statement(self.client, run, "promotion", seal(payload, key_of(by)))
+        self.client.set_terminated(run.info.run_id)
+        self.last = digest_of(payload)
+        self.runs.append(run.info.run_id)
+        if moves:
+            self.move(version)
+
+    def move(self, version):
+        if version is None:
+            self.client.delete_registered_model_alias(self.name, "champion")
+        else:
+            self.client.set_registered_model_alias(self.name, "champion", version)
+
+    def champion(self):
+        held = self.client.get_registered_model(self.name).aliases.get("champion")
+        return None if held is None else str(held)
+
+    def look(self, state="state", **more):
+        return guard(self.name, "champion", trust=self.trust_file, state_dir=self.folder / state, **more)
+
+
+def _far():
+    return date.today() + timedelta(days=30)
+
+
+@pytest.fixture
+def post(tracked, tmp_path, request):
+    return Post(tracked, request.node.name, tmp_path)
+
+
+def test_promotions_and_roll_backs_are_not_undone(post):
+    assert post.look().state == "unpromoted"
+    post.promote("1")
+    assert post.look(move_back=True).state == "kept"
+    post.promote("2")
+    found = post.look(move_back=True)
+    assert (found.state, found.number, found.is_kept) == ("kept", 2, True)
+    post.move("1")
+    found = post.look(move_back=True)
+    assert (found.state, found.holder, found.promoted, found.moved_back) == ("rolled back", "1", "2", False)
+    assert post.champion() == "1"
+    assert '"state": "rolled back"' in post.client.get_model_version(post.name, "1").tags["nnperm.guard.champion"]
+    post.promote("1")
+    assert post.look(move_back=True).state == "kept"
+
+
+@pytest.mark.slow
+def test_every_move_past_promote_is_reported_and_moved_back_where_asked(post, tmp_path):
+    post.promote("1")
+    post.promote("2")
+    post.look()
+    rng = random.Random(3)
+    for number in range(MOVES):
+        elsewhere = rng.choice(["3", "4", None])
+        post.move(elsewhere)
+        found = post.look()
+        assert (found.state, found.holder, found.moved_back, post.champion()) == ("moved", elsewhere, False, elsewhere)
+        back = post.look(f"hour {number // MOST_MOVES}", move_back=True)
+        assert (back.state, back.moved_back, post.champion()) == ("moved", True, "2")
+        assert post.look().state == "kept"
+
+
+def test_an_alias_that_somebody_moves_on_purpose_is_moved_back_three_times_an_hour(post):
+    post.promote("1")
+    for number in range(MOST_MOVES + 1):
+        post.move("3")
+        assert post.look(move_back=True).moved_back is (number < MOST_MOVES)
+    assert post.champion() == "3"
+    assert "not moved back, which was done 3 times within an hour" in post.look(move_back=True).in_words
+
+
+def test_a_promotion_that_was_hidden_is_noticed(post):
+    post.promote("1")
+    post.promote("2")
+    assert post.look().state == "kept"
+    post.client.set_tag(post.runs[-1], "nnperm.kind", "something else")
+    post.move("1")
+    found = post.look(move_back=True)
+    assert (found.state, post.champion()) == ("promotions missing", "1")
+    assert "2 promotions were seen, and now there are 1" in found.in_words
+    assert post.look("the state of somebody who has not seen it").state == "kept"
+
+
+def test_a_deleted_run_hides_no_promotion(post):
+    post.promote("1")
+    post.promote("2")
+    post.client.delete_run(post.runs[-1])
+    assert post.look().state == "kept"
+
+
+def test_promotions_that_do_not_count_put_an_alias_nowhere(post):
+    post.promote("1")
+    for stranger in ("anna", "a stranger"):
+        last, number = post.last, post.number
+        post.promote("3", by=stranger)
+        post.last, post.number = last, number
+        found = post.look()
+        assert (found.state, found.promoted) == ("moved", "1")
+
+
+def test_other_files_under_the_same_version_are_noticed(post):
+    post.promote("1")
+    (post.folder / "model1" / "weights").write_text("others")
+    found = post.look(move_back=True)
+    assert (found.state, found.is_kept) == ("other files", False)
+
+
+def test_the_command_says_so_by_its_exit_status(post):
+    post.promote("1")
+    arguments = ["guard", f"models:/{post.name}", "--alias", "champion", "--trust", str(post.trust_file), "--once"]
+    arguments += ["--state-dir", str(post.folder / "state"), "--tracking-uri", mlflow.get_tracking_uri()]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    post.move("3")
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 1
+    assert "moved: version 3 has it, which no promotion gave it; promotion 1 gave it to 1" in done.stdout
+    done = CliRunner().invoke(main, [*arguments, "--move-back"])
+    assert (done.exit_code, post.champion()) == (0, "1")
+
+
+def test_what_the_guard_remembers_cannot_be_lost_unnoticed(post):
+    post.promote("1")
+    post.look()
+    (file,) = (post.folder / "state").iterdir()
+    file.write_text("{}x")
+    with pytest.raises(ConfigError, match="what the guard remembers cannot be read"):
+        post.look()
