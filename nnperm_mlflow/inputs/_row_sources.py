@@ -90,6 +90,30 @@ class PartOfRows:
         return self._source.take(self._rows[rows], index)
 
 
+class RowsAt:
+    """Some rows of a model input, addressed by their positions in the data.
+
+    Parameters
+    ----------
+    source : RowSource
+        These rows and no others.
+    positions : ndarray of shape (n_rows,), int64
+        Where each of them stands in the data, ascending.
+    """
+
+    def __init__(self, source: RowSource, positions: np.ndarray) -> None:
+        self._source = source
+        self._positions = positions
+        self.dtype = source.dtype
+
+    def take(self, rows: np.ndarray, index: Index = ()) -> np.ndarray:
+        """Return the cells at `index` for `rows`, as the source does; raises `LookupError` for rows not held."""
+        places = np.minimum(np.searchsorted(self._positions, rows), len(self._positions) - 1)
+        if not np.array_equal(self._positions[places], rows):
+            raise LookupError(f"{np.count_nonzero(self._positions[places] != rows)} rows are not held here")
+        return self._source.take(places, index)
+
+
 def take_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return some rows of an array as a new one; of a mapped array, piece by piece."""
     if getattr(array, "_mmap", None) is None:

@@ -80,14 +80,43 @@ Places = dict[str, tuple[Slot, Kind]]
 """For each column or channel that an input takes, where it sits there, and what it is."""
 
 
+def fill_inputs(specs: Sequence[InputSpec], dataset: Dataset, wanted: Wanted) -> dict[str, RowSource]:
+    """Fill every input of a model from some of the rows on which it has been found out which data feed which input.
+
+    Parameters
+    ----------
+    specs : sequence of InputSpec
+    dataset : Dataset
+    wanted : mapping
+        For each input what it receives, as `BoundInputs.wanted` tells.
+
+    Raises
+    ------
+    AuditError
+        If the rows do not hold what an input takes.
+    """
+    problems = Problems()
+    sources = {spec.name: _source(spec, wanted[spec.name], dataset, [], problems)[0] for spec in specs}
+    problems.settle()
+    return sources
+
+
+def _source(
+    spec: InputSpec, target: Target, dataset: Dataset, gaps: list[Gap], problems: Problems
+) -> tuple[RowSource, dict[str, Index]]:
+    """Return the rows of an input, and where each column or channel sits in it."""
+    if isinstance(target, str) and target in dataset.temporal:
+        return _bind_series(spec, target, dataset, gaps, problems)
+    return _bind_columns(spec, target, dataset, gaps, problems)
+
+
 def _bind(
     spec: InputSpec, target: Target, dataset: Dataset, gaps: list[Gap], problems: Problems
 ) -> tuple[RowSource, Places]:
     """Return the rows of an input, and the features in it."""
+    source, slots = _source(spec, target, dataset, gaps, problems)
     if isinstance(target, str) and target in dataset.temporal:
-        source, slots = _bind_series(spec, target, dataset, gaps, problems)
         return source, {name: (Slot(spec.name, index), "series") for name, index in slots.items()}
-    source, slots = _bind_columns(spec, target, dataset, gaps, problems)
     places: Places = {}
     for place, (name, index) in enumerate(slots.items()):
         is_looked_up = any(domain.places is None or place in domain.places for domain in spec.domains)

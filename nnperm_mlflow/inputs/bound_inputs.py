@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.inputs._row_sources import PartOfRows
+from nnperm_mlflow.inputs._row_sources import PartOfRows, RowsAt
 from nnperm_mlflow.inputs.row_cache import HeldRows, read_rows
 from nnperm_mlflow.inputs.slots import Feature, RowSource
 from nnperm_mlflow.inputs.specs import Domain
@@ -67,6 +67,24 @@ class BoundInputs:
     wanted: Wanted
     gaps: tuple[Gap, ...] = ()
     domains: Mapping[str, tuple[Domain, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def holding(
+        cls, positions: np.ndarray, sources: Mapping[str, RowSource], wanted: Wanted, n_rows: int
+    ) -> BoundInputs:
+        """Return the inputs of data of which some rows are held, without features.
+
+        Parameters
+        ----------
+        positions : ndarray of shape (n_held,), int64
+            Where these rows stand in the data, ascending; to ask for others is a `LookupError`.
+        sources : mapping of str to RowSource
+            Of these rows.
+        wanted : mapping
+        n_rows : int
+            Rows of the data.
+        """
+        return cls(n_rows, {name: RowsAt(source, positions) for name, source in sources.items()}, {}, wanted)
 
     def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return all inputs for the given rows: for each name an array of shape (n_rows, ...)."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.kinds import SetTo
 from nnperm_mlflow.basics.errors import NonFinitePredictionError
@@ -48,6 +49,11 @@ class BlockResult:
     flipped: np.ndarray
     predictions: list[list[np.ndarray]] | None
     all_outputs: np.ndarray
+
+    def decided_by(self, decision: Decision) -> list[int]:
+        """Return what is decided of the rows as they are, each once; rows that are left out decide nothing."""
+        known = self.all_outputs[np.isfinite(self.all_outputs).all(axis=1)]
+        return [int(found) for found in np.unique(decision.decide(known))]
 
 
 @dataclass(frozen=True)

@@ -51,18 +51,34 @@ def run_blocks(job: Job, block_rows: int, journal: Journal | None = None) -> Ite
         If the model fails, or predicts NaN; the message names the perturbation and counts the rows.
     """
     for shuffle_block in job.deal.blocks():
-        yield from _audit_shuffle_block(job, shuffle_block, block_rows, journal)
+        yield from audit_shuffle_block(job, shuffle_block, block_rows, journal)
 
 
 def audit_first_block(job: Job, block_rows: int) -> BlockResult:
     """Audit the first rows as if there were no others, to see how long a block takes."""
     part = _parts(job.deal.sizes[0], block_rows)[0]
-    return next(_audit_shuffle_block(job, ShuffleBlock(0, np.arange(part.stop)), block_rows, None))
+    return next(audit_shuffle_block(job, ShuffleBlock(0, np.arange(part.stop)), block_rows, None))
 
 
-def _audit_shuffle_block(
+def audit_shuffle_block(
     job: Job, shuffle_block: ShuffleBlock, block_rows: int, journal: Journal | None
 ) -> Iterator[BlockResult]:
+    """Audit the rows of one shuffle block, which need no others.
+
+    Parameters
+    ----------
+    job : Job
+        Its inputs need hold no other rows.
+    shuffle_block : ShuffleBlock
+    block_rows : int
+        Most rows of one block.
+    journal : Journal or None
+
+    Yields
+    ------
+    BlockResult
+        Each row once, in the order of the shuffle block.
+    """
     parts = _parts(len(shuffle_block.rows), block_rows)
     begun: _Begun | None = None
     for number, part in enumerate(parts):

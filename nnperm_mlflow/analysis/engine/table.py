@@ -100,7 +100,7 @@ class TableWriter:
             }
             for column, done in zip(self._columns, perturbations, strict=True)
         ]
-        ids = [] if row_ids is None else [pa.field("row_id", _id_type(row_ids))]
+        ids = [] if row_ids is None else [pa.field("row_id", id_type(row_ids))]
         self._schema = pa.schema(
             [
                 pa.field("row", pa.int64()),
@@ -166,7 +166,7 @@ class TableWriter:
         rows, baseline, deviations = piece
         ids = []
         if self._row_ids is not None:
-            ids = [pa.array(_id_values(self._row_ids[rows]), type=self._schema.field("row_id").type)]
+            ids = [pa.array(id_values(self._row_ids[rows]), type=self._schema.field("row_id").type)]
         arrays = [
             pa.array(rows if self._positions is None else self._positions[rows]),
             *ids,
@@ -301,11 +301,12 @@ def _refused() -> Iterator[None]:
         ) from error
 
 
-def _id_type(row_ids: np.ndarray) -> pa.DataType:
+def id_type(row_ids: np.ndarray) -> pa.DataType:
+    """Return the type of the column of row ids: their own, or text."""
     return pa.from_numpy_dtype(row_ids.dtype) if row_ids.dtype.kind in "iufbM" else pa.string()
 
 
-def _id_values(row_ids: np.ndarray) -> np.ndarray | list[str | None]:
+def id_values(row_ids: np.ndarray) -> np.ndarray | list[str | None]:
     """Return row ids as numbers or dates where they are such, else as text."""
     if row_ids.dtype.kind in "iufbM":
         return row_ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -34,12 +35,37 @@ def dealt(ranks: np.ndarray, n_cards: int, key: int) -> np.ndarray:
     -------
     ndarray of shape (n,), int64
     """
+    return _walked(_feistel, ranks, n_cards, key)
+
+
+def ranks_of(numbers: np.ndarray, n_cards: int, key: int) -> np.ndarray:
+    """Return at which ranks `dealt` puts some numbers: the same bijection, the other way.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n,), int64
+        Some of 0..n_cards-1.
+    n_cards, key : int
+        As for `dealt`.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+    """
+    return _walked(_feistel_back, numbers, n_cards, key)
+
+
+Rounds = Callable[[np.ndarray, int, np.ndarray], np.ndarray]
+
+
+def _walked(permute: Rounds, numbers: np.ndarray, n_cards: int, key: int) -> np.ndarray:
+    """Permute numbers until each falls inside of 0..n_cards-1."""
     half_bits = -(-max(2, (n_cards - 1).bit_length()) // 2)
     round_keys = np.random.Philox(key=key).random_raw(_ROUNDS)
-    found = _feistel(ranks.astype(np.uint64), half_bits, round_keys)
+    found = permute(numbers.astype(np.uint64), half_bits, round_keys)
     outside = np.flatnonzero(found >= n_cards)
     while outside.size:
-        found[outside] = _feistel(found[outside], half_bits, round_keys)
+        found[outside] = permute(found[outside], half_bits, round_keys)
         outside = outside[found[outside] >= n_cards]
     return found.astype(np.int64)
 
@@ -57,6 +83,15 @@ def _feistel(numbers: np.ndarray, half_bits: int, round_keys: np.ndarray) -> np.
     left, right = numbers >> shift, numbers & mask
     for key in round_keys:
         left, right = right, left ^ (_mix(right ^ key) & mask)
+    return (left << shift) | right
+
+
+def _feistel_back(numbers: np.ndarray, half_bits: int, round_keys: np.ndarray) -> np.ndarray:
+    """Return what `_feistel` sends to some numbers: its rounds from the last to the first."""
+    shift, mask = np.uint64(half_bits), np.uint64((1 << half_bits) - 1)
+    left, right = numbers >> shift, numbers & mask
+    for key in round_keys[::-1]:
+        left, right = right ^ (_mix(left ^ key) & mask), left
     return (left << shift) | right
 
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nnperm_mlflow.analysis.perturbation._keyed_numbers import dealt, key_of
+from nnperm_mlflow.analysis.perturbation._keyed_numbers import dealt, key_of, ranks_of
 
 SHUFFLE_BLOCK_ROWS = 65_536
 """Most rows of a shuffle block; a donor's position in it fits 16 bits."""
@@ -68,6 +68,37 @@ def shuffle_blocks(n_rows: int, seed: int, block_rows: int | None = None) -> Ite
     for number, size in enumerate(sizes):
         yield ShuffleBlock(number, np.sort(dealt(np.arange(start, start + size), n_rows, deal_key(seed))))
         start += size
+
+
+def shuffle_block(number: int, n_rows: int, seed: int) -> ShuffleBlock:
+    """Return one of the blocks that `shuffle_blocks` deals, without the others."""
+    sizes = shuffle_block_sizes(n_rows)
+    if len(sizes) == 1:
+        return ShuffleBlock(0, np.arange(n_rows))
+    start = sum(sizes[:number])
+    return ShuffleBlock(number, np.sort(dealt(np.arange(start, start + sizes[number]), n_rows, deal_key(seed))))
+
+
+def block_numbers(rows: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
+    """Return in which shuffle block some rows lie, each told by itself: the inverse of `shuffle_blocks`.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n,), int64
+        Positions in the data, in any order.
+    n_rows : int
+        Rows of the data.
+    seed : int
+        Seed of the audit.
+
+    Returns
+    -------
+    ndarray of shape (n,), int32
+    """
+    ends = np.cumsum(shuffle_block_sizes(n_rows))
+    if len(ends) == 1:
+        return np.zeros(len(rows), dtype=np.int32)
+    return np.searchsorted(ends, ranks_of(rows, n_rows, deal_key(seed)), side="right").astype(np.int32)
 
 
 def shuffle_block_sizes(n_rows: int, block_rows: int | None = None) -> list[int]:

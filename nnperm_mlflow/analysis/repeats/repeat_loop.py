@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.engine.block_result import BlockResult
-from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.job import Job, most_repeats
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.kept_predictions import Predictions
@@ -28,8 +27,8 @@ from nnperm_mlflow.analysis.statistics.order import MEAN, TOP, in_words
 from nnperm_mlflow.analysis.statistics.summary import summarize
 from nnperm_mlflow.analysis.statistics.summary_columns import SUMMARY_COLUMNS
 from nnperm_mlflow.analysis.statistics.tally import Tally
-from nnperm_mlflow.analysis.uncertainty.audited_rows import known_blocks
-from nnperm_mlflow.analysis.uncertainty.certainty import Certainties
+from nnperm_mlflow.analysis.uncertainty.audited_rows import known_blocks, span_of
+from nnperm_mlflow.analysis.uncertainty.certainty import Certainties, TableValues
 from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
 from nnperm_mlflow.basics.errors import name_list
 
@@ -114,7 +113,7 @@ def find(
                 for result in reporting(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)
                     if job.decision is not None:
-                        tally.decided.update(_decisions(job.decision, result))
+                        tally.decided.update(result.decided_by(job.decision))
                     marks.add(result, repeats)
                     if predictions is not None:
                         predictions.add(result, job.inputs.n_rows, repeats)
@@ -149,12 +148,6 @@ def add_result(result: BlockResult, repeats: range, tally: Tally, table: TableWr
         tally.add(deviations, result.moved[number], result.fell[number], result.flipped[number])
 
 
-def _decisions(decision: Decision, result: BlockResult) -> list[int]:
-    """Return what is decided of the rows of a block as they are, each once; rows that are left out decide nothing."""
-    known = result.all_outputs[np.isfinite(result.all_outputs).all(axis=1)]
-    return [int(found) for found in np.unique(decision.decide(known))]
-
-
 def _described(
     job: Job, tally: Tally, marks: Marks, known: KnownBlocks, parts: Sequence[Path], *, order_by: str
 ) -> pd.DataFrame:
@@ -168,7 +161,14 @@ def _described(
             tally,
             lambda number: reader.column(columns[number]),
             job.inputs.n_rows,
-            certainty=Certainties(job, reader, columns, tally, marks=marks, known=known),
+            certainty=Certainties(
+                job,
+                tally,
+                known,
+                values=TableValues(reader, columns, known.n_rows, job.repeats),
+                marks=marks.of,
+                span=span_of(job.measure, reader),
+            ),
             decides=job.decision is not None,
             order_by=order_by if order_by in SUMMARY_COLUMNS else MEAN,  # drops in score come later
         )

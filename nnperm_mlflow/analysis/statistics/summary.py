@@ -39,6 +39,11 @@ class Certain:
     ends: Mapping[str, tuple[float, float]]
     spread: float
 
+    @property
+    def wanted_ranks(self) -> list[int]:
+        """The ranks whose values are ends of intervals."""
+        return sorted({rank for pair in self.ranks.values() for rank in pair})
+
 
 Certainty = Callable[[int, Mapping[str, float]], Certain]
 """Tells for a perturbation, by its position, and its statistics how sure these are."""
@@ -88,18 +93,43 @@ def summarize(
         none, or where rows moved whose value did not change. `flipped_share` is the share of rows in which the decision
         is another one.
     """
-    means, shifts = tally.means().tolist(), tally.shifts().tolist()
+    found: list[dict[str, float]] = []
+    ends: list[dict[str, float]] = []
+    for number in range(len(perturbations)):
+        wanted = ranks_wanted(number, tally)
+        found.append(statistics_of(number, tally, tally.order_statistics(number, wanted, read), decides=decides))
+        if certainty is None or not tally.n_kept[number]:
+            ends.append({})
+            continue
+        sure = certainty(number, found[-1])
+        ends.append(ends_of(sure, tally.order_statistics(number, sure.wanted_ranks, read)))
+    return summary_of(perturbations, tally, found, ends, n_observations, order_by=order_by)
+
+
+def summary_of(
+    perturbations: Sequence[Perturbation],
+    tally: Tally,
+    found: Sequence[Mapping[str, float]],
+    ends: Sequence[Mapping[str, float]],
+    n_observations: int,
+    *,
+    order_by: str = MEAN,
+) -> pd.DataFrame:
+    """Put statistics together that were found one after the other, see `summarize`.
+
+    Parameters
+    ----------
+    perturbations, tally, n_observations, order_by
+        As for `summarize`.
+    found : sequence of mapping of str to float
+        For each perturbation its statistics, as `statistics_of` returns them.
+    ends : sequence of mapping of str to float
+        And the ends of their intervals, as `ends_of` returns them; empty where nothing is known of these.
+    """
     rows = []
     for number, perturbation in enumerate(perturbations):
         kept, moved = int(tally.n_kept[number]), int(tally.moved[number])
-        share = moved / kept if kept else math.nan
         is_set = perturbation.way == "set" and kept > 0
-        found = {
-            "mean": means[number],
-            "shift": shifts[number],
-            "flipped_share": int(tally.flipped[number]) / kept if decides and kept else math.nan,
-        }
-        found |= _quantiles(number, tally, read)
         rows.append(
             {
                 "perturbation": perturbation.name,
@@ -111,11 +141,11 @@ def summarize(
                 "skipped": int(tally.skipped[number]),
                 "held": round((kept - moved) * n_observations / tally.n_rows) if is_set else math.nan,
                 "max": float(tally.largest[number]) if kept else math.nan,
-                "changed_share": share,
+                "changed_share": moved / kept if kept else math.nan,
                 "decisions_vary": len(tally.decided) > 1 or bool(tally.flipped[number]),
-                **found,
+                **found[number],
                 **_NOT_SURE,
-                **(_intervals(number, tally, read, certainty(number, found)) if certainty and kept else {}),
+                **ends[number],
             }
         )
     summary = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
@@ -123,25 +153,54 @@ def summarize(
     return ordered(summary, order_by)
 
 
-def _quantiles(number: int, tally: Tally, read: Read) -> dict[str, float]:
-    """Return the quantiles of a perturbation's deviations; NaN where there are none."""
-    found = dict.fromkeys((*QUANTILES, "changed_median"), math.nan)
+def ranks_wanted(number: int, tally: Tally) -> list[int]:
+    """Return the ranks, from 0 among all deviations that are not left out, that a perturbation's quantiles rest on."""
+    positions = _positions_in(tally, number)
+    return sorted({rank for at in positions.values() for rank in (int(at), math.ceil(at))})
+
+
+def statistics_of(number: int, tally: Tally, values: Mapping[int, float], *, decides: bool) -> dict[str, float]:
+    """Return mean, shift, flips and quantiles of one perturbation.
+
+    Parameters
+    ----------
+    number : int
+        Its position.
+    tally : Tally
+    values : mapping of int to float
+        The deviations at the ranks of `ranks_wanted`.
+    decides : bool
+        Whether the model decides something.
+
+    Returns
+    -------
+    dict of str to float
+        NaN where there is no number.
+    """
     kept = int(tally.n_kept[number])
-    if kept == 0:
-        return found
-    steady = tally.unmoved_largest[number] == 0
-    positions = _positions(kept, int(tally.moved[number]) if steady else 0)
-    ranks = sorted({rank for at in positions.values() for rank in (int(at), math.ceil(at))})
-    values = tally.order_statistics(number, ranks, read)
-    return found | {name: _interpolated(at, values) for name, at in positions.items()}
+    found = {
+        "mean": tally.mean_of(number),
+        "shift": tally.shift_of(number),
+        "flipped_share": int(tally.flipped[number]) / kept if decides and kept else math.nan,
+    }
+    found |= dict.fromkeys((*QUANTILES, "changed_median"), math.nan)
+    return found | {name: _interpolated(at, values) for name, at in _positions_in(tally, number).items()}
 
 
-def _intervals(number: int, tally: Tally, read: Read, sure: Certain) -> dict[str, float]:
-    """Return between which numbers each statistic lies."""
-    values = tally.order_statistics(number, sorted({rank for pair in sure.ranks.values() for rank in pair}), read)
+def ends_of(sure: Certain, values: Mapping[int, float]) -> dict[str, float]:
+    """Return between which numbers each statistic lies, from the deviations at the ranks that these want."""
     ends = {name: (values[low], values[high]) for name, (low, high) in sure.ranks.items()} | dict(sure.ends)
     lows = {f"{name}_low": low for name, (low, _) in ends.items()}
     return lows | {f"{name}_high": high for name, (_, high) in ends.items()} | {"median_spread": sure.spread}
+
+
+def _positions_in(tally: Tally, number: int) -> dict[str, float]:
+    """Return where the quantiles of one perturbation lie; nothing where all rows are left out."""
+    kept = int(tally.n_kept[number])
+    if kept == 0:
+        return {}
+    steady = tally.unmoved_largest[number] == 0
+    return _positions(kept, int(tally.moved[number]) if steady else 0)
 
 
 def _positions(n_rows: int, n_moved: int) -> dict[str, float]:
@@ -155,7 +214,7 @@ def _positions(n_rows: int, n_moved: int) -> dict[str, float]:
     return positions
 
 
-def _interpolated(position: float, values: dict[int, float]) -> float:
+def _interpolated(position: float, values: Mapping[int, float]) -> float:
     low, high = values[int(position)], values[math.ceil(position)]
     return low + (high - low) * (position - int(position))
 

@@ -17,7 +17,9 @@ import numpy as np
 Read = Callable[[int], Iterable[np.ndarray]]
 """Gives one perturbation's deviations, by its position: arrays of shape (n_rows,), float32."""
 
-_BINS = 1 << 15  # upper 16 bits of a float32 without its sign
+BINS = 1 << 15
+"""Upper 16 bits of a float32 without its sign: numbers that these can be."""
+
 _FEW_BYTES = 1 << 26  # of deviations that are sorted all together rather than counted: 64 MiB
 _MOST_NEW = 1 << 20  # values gathered before equal ones are counted together
 _MANTISSA = 0x7FFFFF
@@ -121,7 +123,7 @@ class Tally:
         self.flipped += flipped.sum(axis=1)
         self.few.append(deviations)
         if self.bins is not None or sum(block.nbytes for block in self.few) > _FEW_BYTES:
-            self._count_few()
+            self.count_all()
 
     def order_statistics(self, number: int, ranks: Sequence[int], read: Read) -> dict[int, float]:
         """Return exact order statistics of one perturbation's deviations.
@@ -145,39 +147,62 @@ class Tally:
             return {rank: float(every[rank]) for rank in ranks}
         return _order_statistics(self.bins[number], ranks, read(number))
 
-    def _count_few(self) -> None:
+    def take_in(self, other: Tally) -> None:
+        """Add what another tally of the same perturbations has counted of other rows; both have counted all."""
+        if self.bins is None or other.bins is None:
+            raise RuntimeError("deviations are counted before tallies are added")
+        self.n_rows += other.n_rows
+        self.bins += other.bins
+        self.skipped += other.skipped
+        self.sums += other.sums
+        self.fallen += other.fallen
+        self.moved += other.moved
+        self.flipped += other.flipped
+        np.maximum(self.largest, other.largest, out=self.largest)
+        np.maximum(self.unmoved_largest, other.unmoved_largest, out=self.unmoved_largest)
+        self.decided |= other.decided
+
+    def count_all(self) -> None:
+        """Count the deviations that are held as they are."""
         if self.bins is None:
-            self.bins = np.zeros((len(self.sums), _BINS), dtype=np.int64)
+            self.bins = np.zeros((len(self.sums), BINS), dtype=np.int64)
         for block in self.few:
             for counted, values in zip(self.bins, block, strict=True):
                 bins, counts = np.unique((values.view(np.uint32) >> 16).astype(np.uint16), return_counts=True)
                 counted[bins] += counts
         self.few.clear()
 
-    def means(self) -> np.ndarray:
-        """Return the mean of each perturbation's deviations, correctly rounded; shape (n_perturbations,)."""
-        return self._rounded(_totals(self.sums))
+    def mean_of(self, number: int) -> float:
+        """Return the mean of one perturbation's deviations, correctly rounded; NaN where there are none."""
+        return self._rounded(number, _total(self.sums[number]))
 
-    def shifts(self) -> np.ndarray:
-        """Return by how much predictions have risen on average, correctly rounded; shape (n_perturbations,).
+    def shift_of(self, number: int) -> float:
+        """Return by how much predictions have risen on average under one perturbation, correctly rounded.
 
         NaN for distances, which have no direction.
         """
         if not self.signed:
-            return np.full(len(self.sums), math.nan)
-        pairs = zip(_totals(self.sums), _totals(self.fallen), strict=True)
-        return self._rounded([total - 2 * fallen for total, fallen in pairs])
+            return math.nan
+        return self._rounded(number, _total(self.sums[number]) - 2 * _total(self.fallen[number]))
 
-    def _rounded(self, totals: Iterable[int]) -> np.ndarray:
-        kept = zip(totals, self.n_kept.tolist(), strict=True)
-        return np.array([math.ldexp(total / count, _SMALLEST) if count else math.nan for total, count in kept])
+    def means(self) -> np.ndarray:
+        """Return `mean_of` each perturbation, of shape (n_perturbations,)."""
+        return np.array([self.mean_of(number) for number in range(len(self.sums))])
+
+    def shifts(self) -> np.ndarray:
+        """Return `shift_of` each perturbation, of shape (n_perturbations,)."""
+        return np.array([self.shift_of(number) for number in range(len(self.sums))])
+
+    def _rounded(self, number: int, total: int) -> float:
+        count = int(self.n_kept[number])
+        return math.ldexp(total / count, _SMALLEST) if count else math.nan
 
 
 def _order_statistics(bins: np.ndarray, ranks: Sequence[int], blocks: Iterable[np.ndarray]) -> dict[int, float]:
     """Return the values at some ranks, from how many share their upper 16 bits and another look at them."""
     ends = np.cumsum(bins)
     bin_of = {rank: int(np.searchsorted(ends, rank, side="right")) for rank in ranks}
-    wanted = np.zeros(_BINS, dtype=bool)
+    wanted = np.zeros(BINS, dtype=bool)
     wanted[list(bin_of.values())] = True
     found = _Counted()
     for values in blocks:
@@ -217,9 +242,9 @@ class _Counted:
         self._new, self._n_new = [], 0
 
 
-def _totals(sums: np.ndarray) -> list[int]:
-    """Return sums of mantissas as whole numbers of the smallest float32."""
-    return [sum(part << max(exponent, 1) - 1 for exponent, part in enumerate(row) if part) for row in sums.tolist()]
+def _total(sums: np.ndarray) -> int:
+    """Return sums of mantissas as a whole number of the smallest float32."""
+    return sum(part << max(exponent, 1) - 1 for exponent, part in enumerate(sums.tolist()) if part)
 
 
 def _mantissa_sums(bits: np.ndarray) -> np.ndarray:

@@ -32,8 +32,20 @@ def span_of(measure: Measure, table: TableReader) -> float:
     lowest, highest = [], []
     for name in measure.baseline_names:
         known = [values[np.isfinite(values)] for values in table.repeat(name, table.repeats[0])]
-        if not any(map(len, known)):
-            return 0.0
-        lowest.append(min(each.min() for each in known if len(each)))
-        highest.append(max(each.max() for each in known if len(each)))
-    return float(measure.deviations(np.array([lowest]), np.array([highest]))[0])
+        lowest.append(min((each.min() for each in known if len(each)), default=np.inf))
+        highest.append(max((each.max() for each in known if len(each)), default=-np.inf))
+    return span_between(measure, np.array(lowest), np.array(highest))
+
+
+def span_between(measure: Measure, lowest: np.ndarray, highest: np.ndarray) -> float:
+    """Return how far the lowest and the highest predictions lie apart; 0 where none is known.
+
+    Parameters
+    ----------
+    measure : Measure
+    lowest, highest : ndarray of shape (n_followed,)
+        Of each output that is followed; infinite where none is known.
+    """
+    if not np.isfinite(lowest).all():
+        return 0.0
+    return float(measure.deviations(lowest[None], highest[None])[0])
