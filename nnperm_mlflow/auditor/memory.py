@@ -234,7 +234,11 @@ def configured_series(data: DataConfig, fetch: Fetch) -> dict[str, Series]:
     files = {name: spec for name, spec in data.temporal.items() if spec.file is not None}
     series = dict(load_dataset(DataConfig(temporal=files), fetch).temporal) if files else {}
     for name, spec in data.temporal.items():
-        if spec.columns is not None:
-            columns = {channel: tuple(steps) for channel, steps in spec.columns.items()}
-            series[name] = Series(tuple(columns), columns=columns, model_channel_axis=spec.model_channel_axis)
+        if spec.cells:
+            raise ConfigError(
+                f"data: temporal: {name} lies in cells of {name_list(spec.cells)}, which are read of files alone. Of a "
+                "table in memory name the channels (channels=...), or give the array beside it."
+            )
+        if spec.steps is not None:
+            series[name] = Series(tuple(spec.steps), columns=spec.steps, model_channel_axis=spec.model_channel_axis)
     return series

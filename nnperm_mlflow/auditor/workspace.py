@@ -233,7 +233,7 @@ def _read(path: Path) -> object:
 def describe(plan: Plan) -> dict[str, object]:
     """Return all that the numbers of an audit depend on, but for what is disturbed, by name."""
     analysis = plan.used.analysis.model_dump(mode="json")
-    temporal = {name: spec.model_dump(exclude={"file"}) for name, spec in plan.used.data.temporal.items()}
+    temporal = {name: spec.as_told() for name, spec in plan.used.data.temporal.items()}
     return {
         "model": plan.reference.uri,
         **{key: value for key, value in plan.record.items() if key not in _NOT_OF_THE_NUMBERS},

@@ -295,7 +295,7 @@ class AuditConfig(PolicyKeys, _Work):
             done["label"] = self.data.label
         if self.data.cluster is not None:
             done["cluster"] = self.data.cluster
-        done["temporal"] = {name: spec.model_dump(exclude={"file"}) for name, spec in self.data.temporal.items()}
+        done["temporal"] = {name: spec.as_told() for name, spec in self.data.temporal.items()}
         return hashlib.sha256(json.dumps(done, sort_keys=True).encode()).hexdigest()
 
 

@@ -27,23 +27,64 @@ Names = Annotated[list[str], BeforeValidator(lambda given: _no_repeats(given) if
 
 
 class TemporalConfig(Strict):
-    """One history: a stored array (`file`, `channels`, `channel_axis`) or columns of the static table (`columns`)."""
+    """One history: a stored array, or what columns of the static table hold.
+
+    Attributes
+    ----------
+    file, column : str or None
+        A stored array; or a column whose cells are the arrays of the rows, of two axes, or of one in C order.
+    channels : list of str or None
+        Names for the channels of such an array, in stored order.
+    channel_axis : {1, 2} or None
+        Axis of it that runs over the channels.
+    shape : list of int or None
+        What a row's array has where the column holds it with one axis.
+    columns : dict of str to list of str or str, or None
+        For each channel a column for each step, or the column whose cells are the steps.
+    model_channel_axis : {1, 2} or None
+    """
 
     file: str | None = None
     channels: Annotated[Names, Field(min_length=1)] | None = None
     channel_axis: Axis | None = None
-    columns: Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], Field(min_length=1)] | None = None
+    columns: Annotated[dict[str, Annotated[list[str], Field(min_length=1)] | str], Field(min_length=1)] | None = None
     model_channel_axis: Axis | None = None
+    column: str | None = None
+    shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=2)] | None = None
 
     @model_validator(mode="after")
     def _either_file_or_columns(self) -> TemporalConfig:
-        if (self.file is None) == (self.columns is None):
-            raise ValueError("give either 'file' or 'columns'")
-        if self.file is not None and self.channels is None:
-            raise ValueError("'file' needs 'channels': a name for each channel, in stored order")
+        given = [key for key in ("file", "column", "columns") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError("give either 'file' or 'columns' (or 'column', whose cells are arrays)")
+        if self.columns is None and self.channels is None:
+            raise ValueError(f"'{given[0]}' needs 'channels': a name for each channel, in stored order")
         if self.columns is not None and (self.channels is not None or self.channel_axis is not None):
             raise ValueError("'columns' names the channels itself: leave out 'channels' and 'channel_axis'")
+        if self.columns is not None and len({isinstance(held, str) for held in self.columns.values()}) > 1:
+            raise ValueError("'columns' names for each channel either one column of arrays, or a column for each step")
+        if self.shape is not None and self.column is None:
+            raise ValueError("'shape' is of the arrays in a 'column'")
         return self
+
+    @property
+    def steps(self) -> dict[str, tuple[str, ...]] | None:
+        """For each channel the columns of its steps; None where these are in arrays."""
+        columns = self.columns or {}
+        steps = {channel: tuple(held) for channel, held in columns.items() if not isinstance(held, str)}
+        return steps or None
+
+    @property
+    def cells(self) -> list[str]:
+        """Columns whose cells are arrays."""
+        if self.column is not None:
+            return [self.column]
+        return [held for held in (self.columns or {}).values() if isinstance(held, str)]
+
+    def as_told(self) -> dict[str, object]:
+        """Return what digests are of: all but where a file lies, and keys that say nothing."""
+        unsaid = {key for key in ("column", "shape") if getattr(self, key) is None}
+        return self.model_dump(exclude={"file"} | unsaid)
 
 
 class CsvConfig(Strict):

@@ -19,7 +19,7 @@ from nnperm_mlflow.config.data_config import DataConfig
 from nnperm_mlflow.inputs._row_sources import release, take_rows
 from nnperm_mlflow.inputs.cells import split_cells
 from nnperm_mlflow.inputs.series import Series
-from nnperm_mlflow.inputs.stored_series import checked_series, read_series
+from nnperm_mlflow.inputs.stored_series import checked_series, read_series, series_in_cells
 from nnperm_mlflow.inputs.tables import Fetch, Table, column_values, read_table, read_written
 
 __all__ = ["Dataset", "Series", "dataset_from", "load_dataset", "row_chunks"]
@@ -239,7 +239,7 @@ def load_dataset(
     """
     found = Problems() if problems is None else problems
     static, written = _read_static(config, fetch, as_written, found)
-    temporal = {name: read_series(name, spec, fetch) for name, spec in config.temporal.items()}
+    static, temporal = _read_temporal(static, config, fetch, found)
     roles = [config.row_id, config.label, config.cluster]
     static, split, series = split_cells(static, [*config.text, *filter(None, roles)])
     for name in temporal.keys() & series.keys():
@@ -258,6 +258,40 @@ def load_dataset(
         ids = spelled  # as 007
     texts = {name: written[name] for name in as_written if name in written}
     return replace(dataset, row_ids=ids, written=texts, split=split)
+
+
+def _read_temporal(
+    static: Table | None, config: DataConfig, fetch: Fetch, problems: Problems
+) -> tuple[Table | None, dict[str, Series]]:
+    """Return the static table without columns whose cells are temporal data, and all temporal data."""
+    held = {column: None for spec in config.temporal.values() for column in spec.cells}
+    arrays = {}
+    for column in held:
+        if static is None or column not in static:
+            problems.add(_no_column("data: temporal", column, {} if static is None else _columns(static)))
+            problems.settle()
+        arrays[column] = _stacked(column, static[column])  # type: ignore[index]
+    if held and static is not None:
+        static = (
+            static.drop(columns=[*held])
+            if isinstance(static, pd.DataFrame)
+            else {name: values for name, values in static.items() if name not in held}
+        )
+        static = None if not list(static) else static
+    return static, {
+        name: series_in_cells(name, spec, arrays.__getitem__) if spec.cells else read_series(name, spec, fetch)
+        for name, spec in config.temporal.items()
+    }
+
+
+def _stacked(column: str, cells: pd.Series | np.ndarray) -> np.ndarray:
+    """Return the cells of a column as one array, or refuse what are no arrays of one shape."""
+    shapes = {cell.shape if isinstance(cell, np.ndarray) else None for cell in cells}
+    if len(shapes) != 1 or None in shapes:
+        raise ShapeError(
+            f"the cells of '{column}' were expected to be arrays of numbers of one shape; some are none, or of another."
+        )
+    return np.stack(list(cells))
 
 
 def _read_static(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +16,44 @@ from nnperm_mlflow.inputs.tables import Fetch
 
 def read_series(name: str, spec: TemporalConfig, fetch: Fetch) -> Series:
     """Return temporal data as a configuration says where they lie; an array in a .npy file stays memory-mapped."""
-    if spec.columns is not None:
-        columns = {channel: tuple(steps) for channel, steps in spec.columns.items()}
-        return Series(tuple(columns), columns=columns, model_channel_axis=spec.model_channel_axis)
+    if spec.steps is not None:
+        return Series(tuple(spec.steps), columns=spec.steps, model_channel_axis=spec.model_channel_axis)
     array = read_array(name, str(spec.file), fetch)
+    channels = tuple(spec.channels or ())
+    return Series(channels, array, channel_axis=spec.channel_axis, model_channel_axis=spec.model_channel_axis)
+
+
+def series_in_cells(name: str, spec: TemporalConfig, cells: Callable[[str], np.ndarray]) -> Series:
+    """Return temporal data that lie in cells of columns.
+
+    Parameters
+    ----------
+    name : str
+    spec : TemporalConfig
+        With `cells`.
+    cells : callable
+        Gives the cells of a column as one array, of shape (n_rows, n) or (n_rows, a, b).
+
+    Raises
+    ------
+    ShapeError
+        If they do not have the shape that is said, or channels have different numbers of steps.
+    """
+    arrays = [cells(column) for column in spec.cells]
+    if spec.column is None:
+        lengths = {channel: array.shape[1:] for channel, array in zip(spec.columns or {}, arrays, strict=True)}
+        if any(len(shape) != 1 for shape in lengths.values()) or len(set(lengths.values())) > 1:
+            listed = ", ".join(f"'{channel}' has {shape}" for channel, shape in lengths.items())
+            raise ShapeError(f"each channel of '{name}' needs cells of as many steps, but {listed}.")
+        channels = tuple(spec.columns or {})
+        return Series(channels, np.stack(arrays, axis=1), channel_axis=1, model_channel_axis=spec.model_channel_axis)
+    (array,) = arrays
+    n_cells = int(np.prod(array.shape[1:]))
+    if spec.shape is not None and int(np.prod(spec.shape)) != n_cells:
+        raise ShapeError(
+            f"data: temporal: {name}: 'shape' is {spec.shape}, but a cell of '{spec.column}' holds {n_cells} numbers."
+        )
+    array = array if spec.shape is None else array.reshape(len(array), *spec.shape)
     channels = tuple(spec.channels or ())
     return Series(channels, array, channel_axis=spec.channel_axis, model_channel_axis=spec.model_channel_axis)
 

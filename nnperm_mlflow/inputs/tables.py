@@ -154,7 +154,7 @@ def column_values(column: pd.Series) -> np.ndarray:
 def _read_parquet(path: Path, location: str) -> Table:
     if not path.is_file():
         table = pq.read_table(path)
-        return _frame(table, _data_columns(table.schema))
+        return frame_of(table, _data_columns(table.schema))
     try:
         return _read_columns(path, location, texts_of(path))
     except OSError as error:
@@ -177,7 +177,7 @@ def _read_columns(path: Path, location: str, dictionaries: list[str]) -> Table:
         table = file.read(others)
         if any(length != n_rows for length in (table.num_rows, *map(len, texts.values()))):
             raise _miscounted(location, n_rows)
-        frame = _frame(table, others)
+        frame = frame_of(table, others)
         for name, values in texts.items():
             frame.insert(names.index(name), name, pd.Series(values, dtype=object))
         return frame
@@ -202,7 +202,7 @@ def _data_columns(schema: pa.Schema) -> list[str]:
     return [name for name in schema.names if not isinstance(index, list) or name not in index]
 
 
-def _frame(table: pa.Table, names: list[str]) -> pd.DataFrame:
+def frame_of(table: pa.Table, names: list[str]) -> pd.DataFrame:
     """Return columns as pandas has them; decimals become numbers, cells of bytes or of several values text.
 
     Cells of numbers are arrays where each row has as many.
@@ -255,7 +255,7 @@ def _large_columns(file: pq.ParquetFile, names: list[str], path: Path, location:
     texts = _texts(file, names, path, location)
     others = [name for name in names if name not in numbers and name not in texts]
     columns = {name: column_values(pd.Series(values, dtype=object)) for name, values in texts.items()}
-    columns |= {name: column_values(_frame(file.read([name]), [name])[name]) for name in others}
+    columns |= {name: column_values(frame_of(file.read([name]), [name])[name]) for name in others}
     places: dict[str, tuple[int, np.dtype]] = {}
     with tempfile.TemporaryFile() as stored:
         for name in numbers:
