@@ -187,7 +187,7 @@ def find_comparable(
     """
     basis = candidate.basis
     for record in comparable_audits(client, uri, folder, experiment):
-        is_alike = record.params.get("data_digest") == basis.data_digest and is_readable(record)
+        is_alike = candidate.is_on_data_of(record) and is_readable(record)
         if is_alike and not basis.differences(record.basis) and (not scores or _tells(record, candidate, scores)):
             return record
     return None

@@ -14,7 +14,7 @@ from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.analysis.uncertainty.variance import count_clusters
 from nnperm_mlflow.config.audit_config import AuditConfig
-from nnperm_mlflow.evidence.audit_record import SERVED_DIGEST
+from nnperm_mlflow.evidence.audit_record import ROWS_DIGEST, SERVED_DIGEST
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.models.model_files import ModelCode
 from nnperm_mlflow.verdict.training_rows import TrainingOverlap
@@ -35,6 +35,7 @@ def identify(
     trust_model: bool,
     model_code: ModelCode,
     training: TrainingOverlap | None,
+    rows_digest: str | None = None,
     predicted_by: str | None = None,
     subgroups: str | None = None,
 ) -> dict[str, object]:
@@ -56,6 +57,8 @@ def identify(
         Where it ran.
     training : TrainingOverlap or None
         Where the policy asks whether the model was fitted to these rows.
+    rows_digest : str or None
+        As `inputs.rows_digest` adds it up, where all rows are audited.
     predicted_by : str or None
         Function of the model that was called, as far as anybody has said so.
     subgroups : str or None
@@ -69,6 +72,7 @@ def identify(
         "model_code": model_code,
         **({} if predicted_by is None else {"predicted_by": predicted_by}),
         "data_digest": dataset.digest(),
+        **({} if rows_digest is None else {ROWS_DIGEST: rows_digest}),
         "config_digest": used.digest(),
         "seed": used.analysis.seed,
         "repeats": used.analysis.repeats,

@@ -47,6 +47,7 @@ from nnperm_mlflow.inputs.binding import bind_inputs, text_columns
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs, probe_rows
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
 from nnperm_mlflow.inputs.independence import point_out_dependence
+from nnperm_mlflow.inputs.rows_digest import rows_digest
 from nnperm_mlflow.inputs.specs import OutputSpec
 from nnperm_mlflow.models.class_probabilities import function_of
 from nnperm_mlflow.models.download import download_model
@@ -240,6 +241,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
             trust_model=trust_model,
             model_code=access.code,
             training=loaded.training,
+            rows_digest=rows_digest(dataset) if analysis.rows is None else None,
             predicted_by=loaded.predicted_by,
             subgroups=digest_of(perturbations),
         ),

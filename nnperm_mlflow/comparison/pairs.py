@@ -127,16 +127,10 @@ def _newest(archive: Archive, audits: Audits) -> Pair | None:
 def _newest_alike(archive: Archive, audits: Audits) -> Pair | None:
     """Return the newest audit of the second version that has one of the first like it, and the newest of these."""
     for later, earlier in product(audits[1], audits[0]):
-        can_read = _is_on_the_same_data(earlier, later) and archive.can_read(later) and archive.can_read(earlier)
+        can_read = earlier.is_on_data_of(later) and archive.can_read(later) and archive.can_read(earlier)
         if can_read and not differences(earlier, later):
             return earlier, later
     return None
-
-
-def _is_on_the_same_data(one: AuditRecord, other: AuditRecord) -> bool:
-    """Tell from what needs no download."""
-    digests = [record.params.get("data_digest") for record in (one, other)]
-    return digests[0] is not None and digests[0] == digests[1]
 
 
 def _why_none(archive: Archive, uris: tuple[str, str], audits: Audits) -> str:

@@ -44,6 +44,8 @@ TABLE_DIGEST, SUMMARY_DIGEST, CONFIG_DIGEST = "table_digest", "summary_digest", 
 """Parameters with the sha256 of the deviation table, the summary and the configuration as used."""
 SERVED_DIGEST = "served_digest"
 """That of those of the model's files that are served, where the audit told it."""
+ROWS_DIGEST = "rows_digest"
+"""That of the rows, as `inputs.rows_digest` adds it up; audits of samples, and of before it was told, have none."""
 SCORES_DIGEST = "scores_digest"
 """That of the model's own scores, where the audit told them."""
 SEGMENTS_DIGEST, DIFFERENCES_DIGEST = "segments_digest", "segment_differences_digest"
@@ -204,7 +206,12 @@ class AuditRecord:
     @property
     def basis(self) -> Basis:
         """What the audit must have in common with another to be compared with it row by row."""
-        return Basis(self.param("data_digest"), self.repeats, self.unit, self.disturbance)
+        return Basis(self.param("data_digest"), self.repeats, self.unit, self.disturbance, self.params.get(ROWS_DIGEST))
+
+    def is_on_data_of(self, other: AuditRecord) -> bool:
+        """Tell whether another audit is on the same data, from what needs no download."""
+        told = ((self.params.get(name), other.params.get(name)) for name in ("data_digest", ROWS_DIGEST))
+        return any(own is not None and own == its for own, its in told)
 
     @property
     def disturbance(self) -> dict[str, object]:
