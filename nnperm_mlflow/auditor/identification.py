@@ -6,9 +6,6 @@ import importlib.metadata
 import logging
 import platform
 
-import numpy as np
-import pandas as pd
-
 from nnperm_mlflow import __version__
 from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
@@ -102,9 +99,9 @@ def counts_of(dataset: Dataset) -> dict[str, int]:
                 dataset.cluster, counts["clusters"], count_clusters(clusters), FEWEST_ROWS,
             )  # fmt: skip
     if dataset.label is not None:
-        codes, labels = pd.factorize(dataset.columns[dataset.label], sort=True)
+        labels = dataset.label_counts
         if len(labels) == _TWO_CLASSES:
-            counts["positives"] = int(np.count_nonzero(codes == 1))
+            counts["positives"] = int(labels.iloc[1])
     return counts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -20,58 +21,110 @@ _WAY_OUT = (
 _SHOWN_ROWS = 64  # of those in which something is missing, on which the model is tried out
 
 
-def check_values(what: str, array: np.ndarray, spec: InputSpec) -> list[Gap]:
-    """Refuse values that an input's type cannot hold, and return a gap where it can and some are missing.
+@dataclass
+class Found:
+    """Rows in which something was found: how many, the first of them, and what was found in the very first."""
 
-    Parameters
+    n_rows: int = 0
+    first_rows: list[int] = field(default_factory=list)
+    reason: str = ""
+
+    def add(self, positions: np.ndarray, cells: np.ndarray, reason: str) -> None:
+        """Take in cells of shape (n_rows, ...), of rows that stand at some positions."""
+        rows = positions[cells.reshape(len(cells), -1).any(axis=1)]
+        self.take_in(Found(rows.size, np.sort(rows)[:_SHOWN_ROWS].tolist(), reason))
+
+    def take_in(self, other: Found) -> None:
+        """Add what was found in other rows."""
+        if other.n_rows and (not self.n_rows or other.first_rows[0] < self.first_rows[0]):
+            self.reason = other.reason
+        self.n_rows += other.n_rows
+        self.first_rows = sorted(self.first_rows + other.first_rows)[:_SHOWN_ROWS]
+
+
+@dataclass
+class Looked:
+    """What was found in the values of a column or of temporal data, as an input would hold them.
+
+    Attributes
     ----------
-    what : str
-        How messages call the data.
-    array : ndarray of shape (n_rows, ...)
-    spec : InputSpec
-
-    Raises
-    ------
-    DataError
-        If there are such values. Positions are told, values are not.
+    unfit, missing : Found
+        Rows with values that the input's type cannot hold, and rows in which something is missing that it can lack.
+    n_rows : int
+        Rows that were looked at.
+    is_column : bool
+        Whether there is one value a row.
     """
-    holds_gaps = spec.dtype.kind == "f" or (spec.dtype.kind == "O" and spec.is_column)
-    unfit, missing = _Found(), _Found()
-    for start, piece in row_chunks(array):
-        absent = _missing(piece)
-        reason, bad = _unfit(piece, spec.dtype)
-        unfit.add(start, bad & ~absent, reason)
-        (missing if holds_gaps else unfit).add(start, absent, "nothing" if piece.dtype.kind == "O" else "NaN")
-    if array.ndim == 1 and missing.n_rows == len(array):
-        unfit = missing
-    if unfit.n_rows:
-        raise DataError(
-            f"{what} holds {unfit.reason} in {unfit.n_rows} of {len(array)} rows (first: row {unfit.first_rows[0]}), "
-            f"but the model's input is {spec}. {_WAY_OUT if _is_inferred(spec) else _MEND}"
-        )
-    return [Gap(spec.name, what, missing.n_rows, np.array(missing.first_rows))] if missing.n_rows else []
+
+    unfit: Found = field(default_factory=Found)
+    missing: Found = field(default_factory=Found)
+    n_rows: int = 0
+    is_column: bool = True
+
+    def add(self, array: np.ndarray, spec: InputSpec, positions: np.ndarray | None = None) -> None:
+        """Look at some rows.
+
+        Parameters
+        ----------
+        array : ndarray of shape (n_rows, ...)
+        spec : InputSpec
+        positions : ndarray of shape (n_rows,), int64, optional
+            Where the rows stand in the data; by default they follow those that were looked at before.
+        """
+        holds_gaps = spec.dtype.kind == "f" or (spec.dtype.kind == "O" and spec.is_column)
+        at = np.arange(self.n_rows, self.n_rows + len(array)) if positions is None else positions
+        for start, piece in row_chunks(array):
+            rows = at[start : start + len(piece)]
+            absent = _missing(piece)
+            reason, bad = _unfit(piece, spec.dtype)
+            self.unfit.add(rows, bad & ~absent, reason)
+            nothing = "nothing" if piece.dtype.kind == "O" else "NaN"
+            (self.missing if holds_gaps else self.unfit).add(rows, absent, nothing)
+        self.n_rows += len(array)
+        self.is_column = array.ndim == 1
+
+    def take_in(self, other: Looked) -> None:
+        """Add what was found in other rows."""
+        self.unfit.take_in(other.unfit)
+        self.missing.take_in(other.missing)
+        self.n_rows += other.n_rows
+        self.is_column = other.is_column
+
+    def gaps(self, what: str, spec: InputSpec) -> list[Gap]:
+        """Refuse values that an input's type cannot hold, and return a gap where it can and some are missing.
+
+        Parameters
+        ----------
+        what : str
+            How messages call the data.
+        spec : InputSpec
+
+        Raises
+        ------
+        DataError
+            If there are such values. Positions are told, values are not.
+        """
+        missing = self.missing
+        unfit = missing if self.is_column and missing.n_rows == self.n_rows else self.unfit
+        if unfit.n_rows:
+            raise DataError(
+                f"{what} holds {unfit.reason} in {unfit.n_rows} of {self.n_rows} rows (first: row "
+                f"{unfit.first_rows[0]}), but the model's input is {spec}. "
+                f"{_WAY_OUT if _is_inferred(spec) else _MEND}"
+            )
+        return [Gap(spec.name, what, missing.n_rows, np.array(missing.first_rows))] if missing.n_rows else []
+
+
+def look_at(array: np.ndarray, spec: InputSpec) -> Looked:
+    """Return what is found in all rows of an array, of shape (n_rows, ...), for an input."""
+    looked = Looked()
+    looked.add(array, spec)
+    return looked
 
 
 def _is_inferred(spec: InputSpec) -> bool:
     """Tell whether an input is one of whole numbers because MLflow saw no others in an example."""
     return spec.is_column and spec.dtype.kind in "iu"
-
-
-class _Found:
-    """Rows in which something was found: how many, the first of them, and what was found there."""
-
-    def __init__(self) -> None:
-        self.n_rows = 0
-        self.first_rows: list[int] = []
-        self.reason = ""
-
-    def add(self, start: int, cells: np.ndarray, reason: str) -> None:
-        """Take in cells of shape (n_rows, ...), of which the first row has the number `start`."""
-        rows = np.flatnonzero(cells.reshape(len(cells), -1).any(axis=1))
-        if rows.size and not self.n_rows:
-            self.reason = reason
-        self.n_rows += rows.size
-        self.first_rows += (start + rows[: _SHOWN_ROWS - len(self.first_rows)]).tolist()
 
 
 def _missing(values: np.ndarray) -> np.ndarray:

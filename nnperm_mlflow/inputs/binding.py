@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, did_you_mean, name_list
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.inputs._row_sources import ColumnGrid, StoredArray
-from nnperm_mlflow.inputs._values import check_values
+from nnperm_mlflow.inputs._values import Looked, look_at
 from nnperm_mlflow.inputs.assignment import Target, assign_data, candidates, fits, grid_shape
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs, Gap, Wanted
 from nnperm_mlflow.inputs.dataset import Dataset, Series
-from nnperm_mlflow.inputs.domains import find_strangers
+from nnperm_mlflow.inputs.domains import Strangers, find_strangers
 from nnperm_mlflow.inputs.slots import Feature, Index, Kind, RowSource, Slot
 from nnperm_mlflow.inputs.specs import InputSpec
 
 logger = logging.getLogger(__name__)
 
-_MOST_CODES = 50  # different whole numbers that a column may hold and be a category where its input does not tell
+MOST_CODES = 50
+"""Different whole numbers that a column may hold and be a category where its input does not tell."""
 
 
 def bind_inputs(
-    specs: Sequence[InputSpec], dataset: Dataset, said: Wanted, problems: Problems | None = None
+    specs: Sequence[InputSpec],
+    dataset: Dataset,
+    said: Wanted,
+    problems: Problems | None = None,
+    survey: Survey | None = None,
 ) -> BoundInputs:
     """Fill every input of a model from a data set.
 
@@ -38,10 +44,13 @@ def bind_inputs(
         `assignment.assign_data`.
     problems : Problems, optional
         What has been found to be wrong before; it is told with what is found here.
+    survey : Survey, optional
+        What was found in all rows, where `dataset` holds but some of them.
 
     Returns
     -------
     BoundInputs
+        Of the rows of `dataset`.
 
     Raises
     ------
@@ -61,7 +70,7 @@ def bind_inputs(
     for spec in specs:
         if spec.name in wanted:
             with problems.collected():
-                source, found = _bind(spec, wanted[spec.name], dataset, gaps, problems)
+                source, found = _bind(spec, wanted[spec.name], dataset, gaps, problems, survey=survey)
                 sources[spec.name] = source
                 for name, (slot, kind) in found.items():
                     _refuse_other(features.get(name), name, slot, kind, wanted)
@@ -70,7 +79,11 @@ def bind_inputs(
     domains = {spec.name: spec.domains for spec in specs if spec.domains}
     inputs = BoundInputs(dataset.n_rows, sources, features, wanted, tuple(gaps), domains)
     turned = _numbers_as_text(specs, inputs, dataset)
-    for told in find_strangers(specs, inputs, turned):
+    if turned and (survey is None or survey.tells):
+        logger.warning(
+            "the numbers of %s reach the model as text, as in '1' or '1.0': it takes text there", name_list(turned)
+        )
+    for told in find_strangers(specs, inputs, turned, None if survey is None else survey.strangers):
         problems.add(DataError(told))
     problems.settle()
     return inputs
@@ -78,6 +91,26 @@ def bind_inputs(
 
 Places = dict[str, tuple[Slot, Kind]]
 """For each column or channel that an input takes, where it sits there, and what it is."""
+
+
+class Survey(Protocol):
+    """What was found in all rows, by whoever read which of them."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether what is odd about the data is to be pointed out."""
+
+    @property
+    def looked(self) -> Mapping[tuple[str, str], Looked]:
+        """For each input and what it receives, as messages call that, what was found in the values."""
+
+    @property
+    def codes(self) -> Mapping[str, Collection[int] | None]:
+        """For columns of whole numbers those that they hold; None for more than `MOST_CODES`."""
+
+    @property
+    def strangers(self) -> Strangers:
+        """What `domains.count_strangers` tells of each input and domain."""
 
 
 def fill_inputs(specs: Sequence[InputSpec], dataset: Dataset, wanted: Wanted) -> dict[str, RowSource]:
@@ -96,31 +129,66 @@ def fill_inputs(specs: Sequence[InputSpec], dataset: Dataset, wanted: Wanted) ->
         If the rows do not hold what an input takes.
     """
     problems = Problems()
-    sources = {spec.name: _source(spec, wanted[spec.name], dataset, [], problems)[0] for spec in specs}
+    for spec in specs:
+        for what, array in what_it_receives(spec, wanted[spec.name], dataset):
+            with problems.collected():
+                look_at(array, spec).gaps(what, spec)
+    problems.settle()
+    return fill_unchecked(specs, dataset, wanted)
+
+
+def fill_unchecked(specs: Sequence[InputSpec], dataset: Dataset, wanted: Wanted) -> dict[str, RowSource]:
+    """Fill some inputs as `fill_inputs` does, whatever the rows hold."""
+    problems = Problems()
+    sources = {spec.name: _source(spec, wanted[spec.name], dataset, problems)[0] for spec in specs}
     problems.settle()
     return sources
 
 
+def what_it_receives(spec: InputSpec, target: Target, dataset: Dataset) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the arrays of shape (n_rows, ...) that an input receives, each with how messages call it."""
+    columns = dataset.columns_as(spec.dtype)
+    names = [target] if isinstance(target, str) else list(target)
+    if isinstance(target, str) and target in dataset.temporal:
+        series = dataset.temporal[target]
+        if series.array is not None:
+            yield f"temporal data '{target}'", series.array
+            return
+        names = [column for channel in series.channels for column in series.columns[channel]]
+    yield from ((f"column '{name}'", columns[name]) for name in names)
+
+
 def _source(
-    spec: InputSpec, target: Target, dataset: Dataset, gaps: list[Gap], problems: Problems
+    spec: InputSpec, target: Target, dataset: Dataset, problems: Problems
 ) -> tuple[RowSource, dict[str, Index]]:
     """Return the rows of an input, and where each column or channel sits in it."""
     if isinstance(target, str) and target in dataset.temporal:
-        return _bind_series(spec, target, dataset, gaps, problems)
-    return _bind_columns(spec, target, dataset, gaps, problems)
+        return _bind_series(spec, target, dataset)
+    return _bind_columns(spec, target, dataset, problems)
 
 
 def _bind(
-    spec: InputSpec, target: Target, dataset: Dataset, gaps: list[Gap], problems: Problems
+    spec: InputSpec,
+    target: Target,
+    dataset: Dataset,
+    gaps: list[Gap],
+    problems: Problems,
+    *,
+    survey: Survey | None,
 ) -> tuple[RowSource, Places]:
     """Return the rows of an input, and the features in it."""
-    source, slots = _source(spec, target, dataset, gaps, problems)
+    source, slots = _source(spec, target, dataset, problems)
+    for what, array in what_it_receives(spec, target, dataset):
+        with problems.collected():
+            looked = look_at(array, spec) if survey is None else survey.looked[spec.name, what]
+            gaps += looked.gaps(what, spec)
     if isinstance(target, str) and target in dataset.temporal:
         return source, {name: (Slot(spec.name, index), "series") for name, index in slots.items()}
     places: Places = {}
     for place, (name, index) in enumerate(slots.items()):
         is_looked_up = any(domain.places is None or place in domain.places for domain in spec.domains)
-        kind = _column_kind(dataset.columns[name], spec, len(slots), is_looked_up)
+        codes = None if survey is None else survey.codes
+        kind = _column_kind(dataset.columns[name], spec, len(slots), is_looked_up, few=_holds_few(name, dataset, codes))
         places[name] = Slot(spec.name, index), kind
     return source, places
 
@@ -137,19 +205,14 @@ def _refuse_other(known: Feature | None, name: str, slot: Slot, kind: Kind, want
 
 
 def _numbers_as_text(specs: Sequence[InputSpec], inputs: BoundInputs, dataset: Dataset) -> list[str]:
-    """Return the columns of numbers that reach an input of text, and point them out."""
+    """Return the columns of numbers that reach an input of text."""
     of_text = [spec.name for spec in specs if spec.dtype.kind == "O"]
     columns = dataset.columns_as(np.dtype(object))
-    turned = [
+    return [
         name
         for name, feature in inputs.features.items()
         if any(slot.input in of_text for slot in feature.slots) and name in columns and columns[name].dtype.kind != "O"
     ]
-    if turned:
-        logger.warning(
-            "the numbers of %s reach the model as text, as in '1' or '1.0': it takes text there", name_list(turned)
-        )
-    return turned
 
 
 def text_columns(specs: Sequence[InputSpec], said: Wanted) -> list[str]:
@@ -168,8 +231,15 @@ def text_columns(specs: Sequence[InputSpec], said: Wanted) -> list[str]:
     return found
 
 
+def _holds_few(name: str, dataset: Dataset, codes: Mapping[str, Collection[int] | None] | None) -> Callable[[], bool]:
+    """Return what tells whether a column of whole numbers holds few different ones, in all rows."""
+    if codes is None:
+        return lambda: len(np.unique(dataset.columns[name])) <= MOST_CODES
+    return lambda: codes[name] is not None
+
+
 def _bind_columns(
-    spec: InputSpec, target: Target, dataset: Dataset, gaps: list[Gap], problems: Problems
+    spec: InputSpec, target: Target, dataset: Dataset, problems: Problems
 ) -> tuple[ColumnGrid, dict[str, Index]]:
     names = [target] if isinstance(target, str) else list(target)
     known = [*dataset.columns, *dataset.temporal]
@@ -190,9 +260,6 @@ def _bind_columns(
             f"the model takes arrays in the column '{spec.name}', but column '{names[0]}' holds text. Give them as "
             "lists of one length in a Parquet file, as an array under 'data: temporal', or as a column for each number."
         )
-    for name in names:
-        with problems.collected():
-            gaps += check_values(f"column '{name}'", columns[name], spec)
     grid = ColumnGrid(columns, np.array(names, dtype=object).reshape(shape), spec.dtype)
     if isinstance(target, str):
         return grid, {target: ()}
@@ -211,20 +278,13 @@ def _place(position: int, shape: tuple[int, ...]) -> Index:
     return tuple(int(place) for place in np.unravel_index(position, shape))
 
 
-def _bind_series(
-    spec: InputSpec, name: str, dataset: Dataset, gaps: list[Gap], problems: Problems
-) -> tuple[RowSource, dict[str, Index]]:
+def _bind_series(spec: InputSpec, name: str, dataset: Dataset) -> tuple[RowSource, dict[str, Index]]:
     series = dataset.temporal[name]
     axis = _model_axis(spec, name, series)
     if series.array is None:
         stored = np.array([series.columns[channel] for channel in series.channels], dtype=object)
-        columns = dataset.columns_as(spec.dtype)
-        for column in stored.ravel():
-            with problems.collected():
-                gaps += check_values(f"column '{column}'", columns[column], spec)
         grid = stored[0] if axis is None else np.moveaxis(stored, 0, axis - 1)
-        return ColumnGrid(columns, grid, spec.dtype), _channel_slots(series, axis)
-    gaps += check_values(f"temporal data '{name}'", series.array, spec)
+        return ColumnGrid(dataset.columns_as(spec.dtype), grid, spec.dtype), _channel_slots(series, axis)
     array = series.array[:, None] if series.channel_axis is None else np.moveaxis(series.array, series.channel_axis, 1)
     array = array[:, 0] if axis is None else np.moveaxis(array, 1, axis)
     return StoredArray(array, spec.dtype), _channel_slots(series, axis)
@@ -262,7 +322,9 @@ def _channel_slots(series: Series, axis: int | None) -> dict[str, Index]:
     }
 
 
-def _column_kind(values: np.ndarray, spec: InputSpec, n_columns: int, is_looked_up: bool) -> Kind:
+def _column_kind(
+    values: np.ndarray, spec: InputSpec, n_columns: int, is_looked_up: bool, *, few: Callable[[], bool]
+) -> Kind:
     """Return "category" for text, yes/no, and for codes: what the network looks up, or seems to.
 
     A column that has an input of whole numbers to itself holds codes. One among several, or in an input of floating
@@ -274,8 +336,7 @@ def _column_kind(values: np.ndarray, spec: InputSpec, n_columns: int, is_looked_
         return "number"
     if n_columns == 1 and spec.dtype.kind in "iu":
         return "category"
-    few = values.dtype.kind in "iu" and len(np.unique(values)) <= _MOST_CODES
-    return "category" if few else "number"
+    return "category" if values.dtype.kind in "iu" and few() else "number"
 
 
 def _with_slot(feature: Feature | None, name: str, slot: Slot, kind: Kind) -> Feature:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -59,6 +59,9 @@ class BoundInputs:
         Where values are missing.
     domains : mapping of str to tuple of Domain
         For inputs of which the model can tell some values apart, these.
+    counts : mapping of str to mapping, or None
+        For each static feature how many rows hold which value, or None for a feature with more values than were
+        counted; None where all rows are held and can be counted.
     """
 
     n_rows: int
@@ -67,6 +70,7 @@ class BoundInputs:
     wanted: Wanted
     gaps: tuple[Gap, ...] = ()
     domains: Mapping[str, tuple[Domain, ...]] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[Any, int] | None] | None = None
 
     @classmethod
     def holding(

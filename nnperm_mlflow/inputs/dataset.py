@@ -115,6 +115,13 @@ class Dataset:
         """
         return None if self.cluster is None else pd.factorize(self.columns[self.cluster])[0]
 
+    @property
+    def label_counts(self) -> pd.Series:
+        """How many rows hold which outcome, ascending; missing ones are none."""
+        if self.label is None:
+            return pd.Series(dtype=int)
+        return pd.Series(self.columns[self.label]).value_counts().sort_index()
+
     def columns_as(self, dtype: np.dtype) -> Mapping[str, np.ndarray]:
         """Return the static table as an input of a dtype takes it: text as it is written, where that is known."""
         return {**self.columns, **self.written} if dtype.kind == "O" else self.columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,16 @@ logger = logging.getLogger(__name__)
 _CHUNK_CELLS = 1 << 20
 
 
-def find_strangers(specs: Sequence[InputSpec], inputs: BoundInputs, turned: Collection[str] = ()) -> list[str]:
+Strangers = Mapping[tuple[str, int], Mapping[str, tuple[int, int]]]
+"""For an input and the position of a domain among its own what `count_strangers` tells."""
+
+
+def find_strangers(
+    specs: Sequence[InputSpec],
+    inputs: BoundInputs,
+    turned: Collection[str] = (),
+    counted: Strangers | None = None,
+) -> list[str]:
     """Look for values that a network cannot tell apart, and warn of them.
 
     Parameters
@@ -26,6 +35,8 @@ def find_strangers(specs: Sequence[InputSpec], inputs: BoundInputs, turned: Coll
     inputs : BoundInputs
     turned : collection of str
         Columns of numbers that reach the model as text.
+    counted : mapping, optional
+        What was counted of all rows, where `inputs` hold but some of them.
 
     Returns
     -------
@@ -35,8 +46,9 @@ def find_strangers(specs: Sequence[InputSpec], inputs: BoundInputs, turned: Coll
     """
     lost = []
     for spec in specs:
-        for domain in spec.domains:
-            for name, (strange, cells) in _count(spec, domain, inputs).items():
+        for number, domain in enumerate(spec.domains):
+            told = count_strangers(spec, domain, inputs) if counted is None else counted[spec.name, number]
+            for name, (strange, cells) in told.items():
                 if strange == cells > 0:
                     lost.append(_nothing_known(name, spec, domain, name in turned))
                 elif strange:
@@ -59,7 +71,7 @@ def _nothing_known(name: str, spec: InputSpec, domain: Domain, is_turned: bool) 
     )
 
 
-def _count(spec: InputSpec, domain: Domain, inputs: BoundInputs) -> dict[str, tuple[int, int]]:
+def count_strangers(spec: InputSpec, domain: Domain, inputs: BoundInputs) -> dict[str, tuple[int, int]]:
     """Return for each column, or for temporal data as one, how many cells are not known, and how many hold anything."""
     wanted = inputs.wanted[spec.name]
     counts: dict[str, tuple[int, int]] = {}

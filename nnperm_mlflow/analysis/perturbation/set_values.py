@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ def distinct_values(feature: Feature, inputs: BoundInputs, most: int | None = No
     -------
     dict of value to int, or None
     """
+    if inputs.counts is not None:
+        return _of_all(feature.name, inputs.counts[feature.name], most)
     counts: dict[Any, int] = {}
     for start in range(0, inputs.n_rows, _CHUNK_ROWS):
         rows = np.arange(start, min(start + _CHUNK_ROWS, inputs.n_rows))
@@ -53,6 +56,18 @@ def distinct_values(feature: Feature, inputs: BoundInputs, most: int | None = No
         if most is not None and len(counts) > most:
             return None
     return {shortest(value): count for value, count in counts.items()}
+
+
+def _of_all(name: str, counts: Mapping[Any, int] | None, most: int | None) -> dict[Value, int] | None:
+    """Return the counts of a feature that were made of all rows, as far as so many values are asked for."""
+    if counts is not None:
+        return None if most is not None and len(counts) > most else {shortest(value): n for value, n in counts.items()}
+    if most is None:
+        raise DataError(
+            f"'{name}' has too many values to count them all on a cluster. Leave its rare values alone (analysis: "
+            "{rare_below: 0}), call it a number (analysis: kinds), or leave it out (analysis: exclude)."
+        )
+    return None
 
 
 def shortest(value: Any) -> Value:  # noqa: ANN401 - a numpy scalar, or a string
