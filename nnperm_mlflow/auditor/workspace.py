@@ -39,7 +39,7 @@ _ABOUT_FILE, _WAITING_FILE = "about.json", "waiting.json"
 _SETTINGS = ("seed", "within", "output", "decision", "missing", "exact", "random")
 _NOT_OF_THE_NUMBERS = (
     "repeats", "self_noise", "rows_mix", "rows", "sampled_rows", "config_digest", "unit", "model", "model_trusted",
-    "model_code", "subgroups",
+    "model_code", "subgroups", "rows_digest",
 )  # fmt: skip
 
 
