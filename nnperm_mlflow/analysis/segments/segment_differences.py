@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nnperm_mlflow.analysis.segments._two_numbers import ends_of_difference
+from nnperm_mlflow.analysis.segments.segment_tables import DIFFERENCE_COLUMNS
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.analysis.uncertainty.parts import PartSums
 
 
-def differences_of(of_means: PartSums, told: Sequence[Mapping[str, object]]) -> list[tuple[object, ...]]:
+def differences_of(of_means: PartSums, told: Sequence[Mapping[str, object]]) -> dict[str, np.ndarray]:
     """Return the differences between the means of each two segments of a column under one perturbation.
 
     Parameters
@@ -23,8 +24,8 @@ def differences_of(of_means: PartSums, told: Sequence[Mapping[str, object]]) -> 
 
     Returns
     -------
-    list of tuple
-        With the values of `segment_tables.DIFFERENCE_COLUMNS`; none for a segment below the floor.
+    dict of str to ndarray of shape (n_pairs,)
+        By the names in `segment_tables.DIFFERENCE_COLUMNS`; no pair has a segment below the floor.
     """
     units = np.array([each["units"] for each in told])
     mean, low, high = (
@@ -32,12 +33,10 @@ def differences_of(of_means: PartSums, told: Sequence[Mapping[str, object]]) -> 
     )
     judged = np.flatnonzero((units >= FEWEST_ROWS) & ~np.isnan(mean))
     first, second = (judged[each] for each in np.triu_indices(len(judged), 1))
-    if not len(first):
-        return []
     one, other = ((mean[each], low[each], high[each]) for each in (first, second))
     down, up = ends_of_difference(one, other, of_means.correlations()[first, second])
+    names = np.array([each["segment"] for each in told], dtype=object)
+    column, perturbation = (np.full(len(first), told[0][key], dtype=object) for key in ("column", "perturbation"))
     fewer, difference = np.minimum(units[first], units[second]), mean[first] - mean[second]
-    column, perturbation = (told[0][key] for key in ("column", "perturbation"))
-    names = [each["segment"] for each in told]
-    pairs = zip(first, second, *(each.tolist() for each in (fewer, difference, down, up)), strict=True)
-    return [(column, names[a], names[b], perturbation, *numbers_of) for a, b, *numbers_of in pairs]
+    found = (column, names[first], names[second], perturbation, fewer, difference, down, up)
+    return dict(zip(DIFFERENCE_COLUMNS, found, strict=True))

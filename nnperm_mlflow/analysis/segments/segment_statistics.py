@@ -87,7 +87,7 @@ def describe_segments(
     parts = [_Parts.of(each, order) for each in segmentations]
     span = span_of(job.measure, table)
     segments: list[dict[str, object]] = []
-    differences: list[tuple[object, ...]] = []
+    differences: list[dict[str, np.ndarray]] = []
     for number, perturbation in enumerate(job.perturbations):
         deviations = np.stack([np.concatenate(list(table.repeat(columns[number], r))) for r in range(job.repeats)])
         column = Column(
@@ -103,10 +103,9 @@ def describe_segments(
             of_column, of_means = part.told(column)
             told = [{"perturbation": perturbation.name, **row} for row in of_column]
             segments += told
-            differences += differences_of(of_means, told)
-    return SegmentTables(
-        pd.DataFrame(segments, columns=list(COLUMNS)), pd.DataFrame(differences, columns=list(DIFFERENCE_COLUMNS))
-    )
+            differences.append(differences_of(of_means, told))
+    pairs = {name: np.concatenate([each[name] for each in differences]) for name in DIFFERENCE_COLUMNS}
+    return SegmentTables(pd.DataFrame(segments, columns=list(COLUMNS)), pd.DataFrame(pairs))
 
 
 @dataclass(frozen=True)

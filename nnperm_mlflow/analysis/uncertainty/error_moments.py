@@ -104,3 +104,18 @@ def _beyond(largest: float, units: np.ndarray, variance: float) -> float:
     for _ in range(_RANK - 1):  # three passes are several times as fast as a partition
         units[units.argmax()] = -math.inf
     return max(0.0, 2 * largest - float(units.max())) * matters
+
+
+def as_correlations(products: np.ndarray, alone: np.ndarray) -> np.ndarray:
+    """Return the correlations of the errors of parts.
+
+    Parameters
+    ----------
+    products : ndarray of shape (n_parts, n_parts)
+        Sums over units of products of what each adds to two parts.
+    alone : ndarray of shape (n_parts,)
+        What the diagonal holds twice, see `variance.UnitSums`.
+    """
+    variances = np.maximum(np.diag(products) - alone, alone)
+    scale = np.sqrt(np.outer(variances, variances))
+    return np.clip(np.divide(products, scale, out=np.zeros_like(products), where=scale > 0), -1, 1)

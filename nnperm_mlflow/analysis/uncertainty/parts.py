@@ -8,7 +8,13 @@ from typing import Protocol
 import numpy as np
 from scipy.sparse import csr_array
 
-from nnperm_mlflow.analysis.uncertainty.error_moments import UNKNOWN, ErrorMoments, beyond_the_largest_of_parts
+from nnperm_mlflow.analysis.uncertainty._parts_of_one_shuffle import PartsOfOneShuffle
+from nnperm_mlflow.analysis.uncertainty.error_moments import (
+    UNKNOWN,
+    ErrorMoments,
+    as_correlations,
+    beyond_the_largest_of_parts,
+)
 from nnperm_mlflow.analysis.uncertainty.variance import Exchange, KnownDependence
 
 
@@ -68,7 +74,13 @@ def parted(dependence: KnownDependence, parts: np.ndarray, n_parts: int, known: 
         return _Each(dependence, parts, n_parts, known)
     if dependence.clusters is not None:
         return _Clusters(dependence, parts, n_parts, known)
+    if dependence.donors is not None and len(dependence.donors) == 1 and _gives_once(dependence.donors[0]):
+        return PartsOfOneShuffle(parts, n_parts, known[0], dependence.donors[0], dependence.values_of_unit)
     return _Rows(dependence, parts, n_parts, known)
+
+
+def _gives_once(donors: np.ndarray) -> bool:
+    return bool((np.bincount(donors, minlength=len(donors)) == 1).all())
 
 
 class _Rows:
@@ -156,7 +168,7 @@ class _RowSums:
 
     def correlations(self) -> np.ndarray:
         """Return the correlations of the errors: each row adds to its own part, and as a donor to others."""
-        return _as_correlations((self.units @ self.units.T).toarray(), self.squares)
+        return as_correlations((self.units @ self.units.T).toarray(), self.squares)
 
     @property
     def _second(self) -> np.ndarray:
@@ -218,7 +230,7 @@ class _Clusters(_Each):
             units.append(found.units)
             alone.append(found.squares)
         of_parts = np.stack(units)
-        return _as_correlations(of_parts @ of_parts.T, np.array(alone))
+        return as_correlations(of_parts @ of_parts.T, np.array(alone))
 
 
 @dataclass(frozen=True)
@@ -237,10 +249,3 @@ class _EachSums:
     def correlations(self) -> np.ndarray:
         """Return the correlations of these errors."""
         return self.parted.correlations(self.values)
-
-
-def _as_correlations(products: np.ndarray, alone: np.ndarray) -> np.ndarray:
-    """Return correlations from sums of products over units, and of what these hold twice."""
-    variances = np.maximum(np.diag(products) - alone, alone)
-    scale = np.sqrt(np.outer(variances, variances))
-    return np.clip(np.divide(products, scale, out=np.zeros_like(products), where=scale > 0), -1, 1)

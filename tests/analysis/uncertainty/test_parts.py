@@ -47,8 +47,9 @@ def test_each_part_errs_as_its_rows_and_their_donors_do_alone(kind, n_repeats, l
             assert getattr(moments[part], name) == pytest.approx(getattr(expected, name), rel=1e-9, abs=1e-18)
 
 
-def test_of_a_part_without_a_row_nothing_is_known():
-    donors, values, known = drawn(2)
+@pytest.mark.parametrize("n_repeats", [1, 2])
+def test_of_a_part_without_a_row_nothing_is_known(n_repeats):
+    donors, values, known = drawn(n_repeats)
     parts = np.where(np.arange(N_ROWS) < 100, 0, 2)
     of_parts = parted(Exchange(donors), parts, 4, known)
     moments = of_parts.sums(values).moments()
@@ -57,13 +58,14 @@ def test_of_a_part_without_a_row_nothing_is_known():
     assert of_parts.n_used[[1, 3]].tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("n_repeats", [1, 2])
 @pytest.mark.parametrize("clustered", [False, True])
-def test_errors_of_parts_go_together_by_what_units_add_to_both(clustered):
+def test_errors_of_parts_go_together_by_what_units_add_to_both(clustered, n_repeats):
     """By plain loops over what each row adds to each part; a cluster of one row each is a row."""
-    donors, values, known = drawn(2, lacking=0.1)
+    donors, values, known = drawn(n_repeats, lacking=0.1)
     parts = np.random.default_rng(2).integers(0, 3, N_ROWS)
     added, pairs = np.zeros((3, N_ROWS)), np.zeros(3)
-    for repeat in range(2):
+    for repeat in range(n_repeats):
         for row in range(N_ROWS):
             if known[repeat, row]:
                 own = known & (parts == parts[row])
@@ -76,7 +78,7 @@ def test_errors_of_parts_go_together_by_what_units_add_to_both(clustered):
     dependence = Exchange(donors, np.arange(N_ROWS) if clustered else None)
     found = parted(dependence, parts, 3, known).sums(values).correlations()
     np.testing.assert_allclose(
-        found, np.clip(products / np.outer(spread, spread), -1, 1), rtol=0.02 if clustered else 1e-9
+        found, np.clip(products / np.outer(spread, spread), -1, 1), rtol=0.03 if clustered else 1e-9
     )
 
 
