@@ -23,6 +23,7 @@ from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
 from nnperm_mlflow.inputs.row_cache import HELD_BYTES, row_bytes
 
 _COPIES = 3  # of a block's inputs: as they are, disturbed, and as the model takes them
+_COPIES_OF_SAMPLE = 2  # as the data hold its rows, and as the model takes them
 _DEVIATION_BYTES = 4  # of a deviation in the table,
 _SHEET_BYTES = 5  # and in the journal, with its marks
 _ROW_BYTES = 40  # of a row of the table, beside its deviations
@@ -70,11 +71,17 @@ def memory_bytes(
         * (_COPIES * row_bytes(sources) + job.predictor.row_bytes + result_bytes(job) * job.repeats),
         "rows that exchange values": min(HELD_BYTES, row_bytes(sources) * exchanging)
         + (job.predictor.kept_bytes * exchanging if begins_together(job, exchanging) else 0),
+        **({} if job.sample is None else {"the sample (analysis: rows)": _COPIES_OF_SAMPLE * _sample_bytes(job)}),
         "segments (analysis: segments)": _segment_bytes(job, segmentations, most_repeats or job.repeats),
         "profiles (analysis: profile)": 4 * n_rows * GRID * len(profiles),
         "interactions (analysis: interactions)": _PAIR_BYTES * n_rows * n_pairs,
         "tables and pictures": _FIXED_BYTES,
     }
+
+
+def _sample_bytes(job: Job) -> int:
+    """Return about how many bytes the rows of a sample take that are held in memory."""
+    return min(HELD_BYTES, row_bytes(job.inputs.sources) * job.inputs.n_rows)
 
 
 def _segment_bytes(job: Job, segmentations: Sequence[Segmentation], repeats: int) -> int:

@@ -11,6 +11,7 @@ import pandas as pd
 from nnperm_mlflow.inputs.slots import Index, RowSource, in_all_rows
 
 _PIECE_ROWS = 1_024  # rows of a mapped array read in one go; each may bring 64 KiB of its file into memory
+_WHOLE_BYTES = 1 << 26  # of an array that may be in memory as a whole while some of its rows are read: 64 MiB
 
 
 class ColumnGrid:
@@ -116,14 +117,24 @@ class RowsAt:
 
 def take_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return some rows of an array as a new one; of a mapped array, piece by piece."""
+    if _follow_each_other(rows):
+        taken = np.array(array[rows[0] : rows[0] + len(rows)], subok=False)
+        release(array)
+        return taken
     if getattr(array, "_mmap", None) is None:
         return array[rows]
     taken = np.empty((len(rows), *array.shape[1:]), dtype=array.dtype)
-    for start in range(0, len(rows), _PIECE_ROWS):
-        piece = rows[start : start + _PIECE_ROWS]
+    step = len(rows) if array.nbytes <= _WHOLE_BYTES else _PIECE_ROWS
+    for start in range(0, len(rows), max(1, step)):
+        piece = rows[start : start + step]
         taken[start : start + len(piece)] = array[piece]
         release(array)
     return taken
+
+
+def _follow_each_other(rows: np.ndarray) -> bool:
+    """Tell whether rows are a piece of the data, in its order."""
+    return len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all())
 
 
 def release(array: np.ndarray) -> None:

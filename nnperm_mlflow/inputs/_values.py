@@ -74,6 +74,8 @@ class Looked:
         holds_gaps = spec.dtype.kind == "f" or (spec.dtype.kind == "O" and spec.is_column)
         at = np.arange(self.n_rows, self.n_rows + len(array)) if positions is None else positions
         for start, piece in row_chunks(array):
+            if _is_sound(piece, spec.dtype):
+                continue
             rows = at[start : start + len(piece)]
             absent = _missing(piece)
             reason, bad = _unfit(piece, spec.dtype)
@@ -125,6 +127,16 @@ def look_at(array: np.ndarray, spec: InputSpec) -> Looked:
 def _is_inferred(spec: InputSpec) -> bool:
     """Tell whether an input is one of whole numbers because MLflow saw no others in an example."""
     return spec.is_column and spec.dtype.kind in "iu"
+
+
+def _is_sound(values: np.ndarray, dtype: np.dtype) -> bool:
+    """Tell at a glance, by the least and the largest, that a dtype holds all of some numbers and none is missing."""
+    if values.size == 0 or values.dtype.kind not in "iuf" or dtype.kind not in "iuf":
+        return False
+    if values.dtype.kind == "f" and dtype.kind != "f":
+        return False
+    ends = np.array([values.min(), values.max()])  # NaN where there is one
+    return bool(np.isfinite(ends).all()) and not _unfit(ends, dtype)[1].any()
 
 
 def _missing(values: np.ndarray) -> np.ndarray:

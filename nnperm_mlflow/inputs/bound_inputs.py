@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from nnperm_mlflow.basics.errors import ConfigError
-from nnperm_mlflow.inputs._row_sources import PartOfRows, RowsAt
-from nnperm_mlflow.inputs.row_cache import HeldRows, read_rows
+from nnperm_mlflow.inputs._row_sources import PartOfRows, RowsAt, StoredArray
+from nnperm_mlflow.inputs.row_cache import HELD_BYTES, HeldRows, read_rows, row_bytes
 from nnperm_mlflow.inputs.slots import Feature, RowSource
 from nnperm_mlflow.inputs.specs import Domain
 
@@ -118,8 +118,13 @@ class BoundInputs:
         return replace(self, features=features)
 
     def take(self, rows: np.ndarray) -> BoundInputs:
-        """Return the inputs of some rows; what was found out of all, as kinds of features and gaps, stays."""
-        sources = {name: PartOfRows(source, rows) for name, source in self.sources.items()}
+        """Return the inputs of some rows; what was found out of all, as kinds of features and gaps, stays.
+
+        The rows are read once and held where they fit into memory.
+        """
+        sources: dict[str, RowSource] = {name: PartOfRows(source, rows) for name, source in self.sources.items()}
+        if row_bytes(self.sources) * len(rows) <= HELD_BYTES:
+            sources = {name: StoredArray(source.take(rows), source.dtype) for name, source in self.sources.items()}
         return replace(self, n_rows=len(rows), sources=sources)
 
     def hold(self, rows: np.ndarray) -> HeldRows:

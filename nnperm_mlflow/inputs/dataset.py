@@ -28,6 +28,7 @@ MEMORY = "memory"
 """Source of rows that come from no file."""
 
 _CHUNK_BYTES = 1 << 26  # of an array looked at in one go: 64 MiB
+_CACHED_CELLS = 1 << 16  # of 8 bytes, which a processor keeps near: 512 KiB
 
 
 @dataclass(frozen=True)
@@ -382,13 +383,20 @@ def _no_column(where: str, column: str, columns: Mapping[str, np.ndarray]) -> Da
     )
 
 
+def _parts(piece: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield an array in parts that stay in the processor's cache while they are made wider and read again."""
+    step = max(1, _CACHED_CELLS * len(piece) // max(1, piece.size))
+    return (piece[start : start + step] for start in range(0, len(piece), step))
+
+
 def _add_to(sha: hashlib._Hash, what: str, array: np.ndarray) -> None:
     """Add an array to a digest; integers, floats and texts count as the same whatever their width."""
     wide = {"i": np.int64, "u": np.int64, "f": np.float64, "b": np.int64}.get(array.dtype.kind)
     sha.update(f"\x1e{what} {array.shape} {'text' if wide is None else np.dtype(wide)}\x1e".encode())
     for _, piece in row_chunks(array):
         if wide is not None:
-            sha.update(np.ascontiguousarray(piece, dtype=wide).tobytes())
+            for part in _parts(piece):
+                sha.update(np.ascontiguousarray(part, dtype=wide).data)
         else:
             for text in map(str, piece.ravel()):
                 sha.update(f"{len(text)}:{text}".encode())

@@ -79,8 +79,11 @@ def count_strangers(spec: InputSpec, domain: Domain, inputs: BoundInputs) -> dic
         taken = range(cells.shape[1]) if domain.places is None else domain.places
         parts = {wanted[place]: cells[:, place] for place in taken} if isinstance(wanted, list) else {}
         for name, part in (parts or {str(wanted): cells[:, list(taken)].ravel()}).items():
-            held = part[~pd.isna(part)]
             strange, known = counts.get(name, (0, 0))
+            if _knows_all(domain, part):
+                counts[name] = strange, known + part.size
+                continue
+            held = part[~pd.isna(part)]
             counts[name] = strange + int(np.count_nonzero(~_knows(domain, held))), known + held.size
     return counts
 
@@ -112,6 +115,13 @@ def _rows_of(name: str, inputs: BoundInputs) -> Iterator[np.ndarray]:
     for start in range(0, inputs.n_rows, step):
         rows = np.arange(start, min(start + step, inputs.n_rows))
         yield source.take(rows).reshape(len(rows), -1)
+
+
+def _knows_all(domain: Domain, values: np.ndarray) -> bool:
+    """Tell at a glance, by the least and the largest, that a network knows all of some numbers, and none is NaN."""
+    if not isinstance(domain.known, range) or values.size == 0 or values.dtype.kind not in "iuf":
+        return False
+    return bool(values.min() >= 0 and values.max() < len(domain.known))  # neither is true of NaN
 
 
 def _knows(domain: Domain, values: np.ndarray) -> np.ndarray:

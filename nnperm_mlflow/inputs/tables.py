@@ -7,6 +7,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -259,13 +260,11 @@ def _large_columns(file: pq.ParquetFile, names: list[str], path: Path, location:
     places: dict[str, tuple[int, np.dtype]] = {}
     with tempfile.TemporaryFile() as stored:
         for name in numbers:
-            has_gaps = pa.types.is_integer(kinds[name]) and any(values.null_count for values in _batches(file, name))
-            dtype = np.dtype(np.float64 if has_gaps else kinds[name].to_pandas_dtype())
             stored.write(bytes(-stored.tell() % _ALIGNMENT))
-            places[name] = stored.tell(), dtype
-            for values in _batches(file, name):
-                stored.write(values.to_numpy(zero_copy_only=False).astype(dtype, copy=False).tobytes())
-            if stored.tell() - places[name][0] != file.metadata.num_rows * dtype.itemsize:
+            at = stored.tell()
+            dtype = _store(file, name, kinds[name], stored)
+            places[name] = at, dtype
+            if stored.tell() - at != file.metadata.num_rows * dtype.itemsize:
                 raise _miscounted(location, file.metadata.num_rows)
         stored.flush()
         if places:
@@ -273,6 +272,17 @@ def _large_columns(file: pq.ParquetFile, names: list[str], path: Path, location:
             sizes = {name: file.metadata.num_rows * dtype.itemsize for name, (_, dtype) in places.items()}
             columns |= {name: whole[at : at + sizes[name]].view(dtype) for name, (at, dtype) in places.items()}
     return {name: columns[name] for name in names}
+
+
+def _store(file: pq.ParquetFile, name: str, kind: pa.DataType, stored: IO[bytes]) -> np.dtype:
+    """Write a column of numbers to a file, and return as what: whole numbers of which some are missing as float64."""
+    at, dtype = stored.tell(), np.dtype(kind.to_pandas_dtype())
+    for values in _batches(file, name):
+        if values.null_count and dtype.kind in "iu":
+            stored.seek(at)
+            return _store(file, name, pa.float64(), stored)
+        stored.write(np.ascontiguousarray(values.to_numpy(zero_copy_only=False), dtype=dtype).data)
+    return dtype
 
 
 def _batches(file: pq.ParquetFile, name: str) -> Iterator[pa.Array]:

@@ -25,7 +25,8 @@ MOST_RARE_VALUES = 20
 MOST_VALUES = 200
 """Values that a feature may hold where it is to be set to all of them."""
 
-_CHUNK_ROWS = 1 << 18  # rows of a column looked at in one go when values are counted
+_CHUNK_ROWS = 1 << 18  # rows of a column looked at in one go when values are counted,
+_FIRST_ROWS = 1 << 12  # and before all others where these may show that there are too many
 
 
 def distinct_values(feature: Feature, inputs: BoundInputs, most: int | None = None) -> dict[Value, int] | None:
@@ -44,11 +45,11 @@ def distinct_values(feature: Feature, inputs: BoundInputs, most: int | None = No
     """
     if inputs.counts is not None:
         return _of_all(feature.name, inputs.counts[feature.name], most)
+    if most is not None and len(_counted(feature, inputs, slice(0, _FIRST_ROWS))[0]) > most:
+        return None
     counts: dict[Any, int] = {}
     for start in range(0, inputs.n_rows, _CHUNK_ROWS):
-        rows = np.arange(start, min(start + _CHUNK_ROWS, inputs.n_rows))
-        held = read_slot(inputs.sources, feature.slots[0], rows).ravel()
-        values, found = np.unique(held[~pd.isna(held)], return_counts=True)
+        values, found = _counted(feature, inputs, slice(start, start + _CHUNK_ROWS))
         if most is not None and len(values) > most:
             return None
         for value, count in zip(values, found.tolist(), strict=True):
@@ -68,6 +69,12 @@ def _of_all(name: str, counts: Mapping[Any, int] | None, most: int | None) -> di
             "{rare_below: 0}), call it a number (analysis: kinds), or leave it out (analysis: exclude)."
         )
     return None
+
+
+def _counted(feature: Feature, inputs: BoundInputs, part: slice) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of a static feature in some rows, and how often each is there."""
+    held = read_slot(inputs.sources, feature.slots[0], np.arange(part.start, min(part.stop, inputs.n_rows))).ravel()
+    return np.unique(held[~pd.isna(held)], return_counts=True)
 
 
 def shortest(value: Any) -> Value:  # noqa: ANN401 - a numpy scalar, or a string
