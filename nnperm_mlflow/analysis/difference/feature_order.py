@@ -94,7 +94,8 @@ def pair_errors(
             if not isinstance(exchange, Exchange):
                 return None
             median, low, high = (float(rows.loc[name, f"median{end}"]) for end in ("", "_low", "_high"))
-            found = find_influences(audit.deviations(name), median, (low, high), exchange, audit.n_rows)
+            n_rows = audit.counted_as(name, audit.rows_of(name))
+            found = find_influences(audit.deviations(name), median, (low, high), exchange, n_rows)
             return FeatureInfluences.of(getattr(found, statistic), exchange, found.n_units)
 
         named = {name: found for name in names if (found := influences(name)) is not None}
@@ -105,7 +106,8 @@ def pair_errors(
             of_other = named[other] if other in named else influences(other)
             if of_other is None:
                 return None
-            times = audit.n_rows / of_other.received.shape[1]
             for name, own in named.items():
+                n_rows = min(audit.counted_as(each, audit.rows_of(each)) for each in (name, other))
+                times = n_rows / of_other.received.shape[1]
                 errors[name][other] = own.difference_error(of_other) / math.sqrt(times)
     return PairErrors(errors, min(own.n_units for own in named.values()))

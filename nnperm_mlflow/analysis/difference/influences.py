@@ -98,8 +98,8 @@ class Influences:
         Which of the rows have to do with each other.
     n_units : int
         How many rows, or clusters of rows, these are of.
-    n_rows : int
-        Rows of the data.
+    n_rows : float
+        Rows of the data, of which those that are known are a part.
     """
 
     median: np.ndarray
@@ -107,7 +107,7 @@ class Influences:
     jumps: bool
     dependence: Dependence
     n_units: int
-    n_rows: int
+    n_rows: float
 
     def moments(self, influence: np.ndarray) -> ErrorMoments:
         """Return how a mean of such influences errs over all rows of the data."""
@@ -154,7 +154,7 @@ def _even(a: float, b: float, difference: float, n_units: int) -> Errors:
 
 
 def find_influences(
-    deviations: np.ndarray, median: float, ends: tuple[float, float], dependence: Dependence, n_rows: int
+    deviations: np.ndarray, median: float, ends: tuple[float, float], dependence: Dependence, n_rows: float
 ) -> Influences:
     """Find what each deviation adds to the errors of median and mean.
 
@@ -171,8 +171,8 @@ def find_influences(
         Of its interval.
     dependence : Dependence
         Which of these rows have to do with each other.
-    n_rows : int
-        Rows of the data.
+    n_rows : float
+        Rows of the data, of which those that are known are a part.
 
     Returns
     -------

@@ -46,10 +46,11 @@ def confirm_summary(table: Path, summary: pd.DataFrame) -> None:
         apart = sorted(set(described) ^ set(told))
         raise EvidenceError(f"table and summary are not of one audit: only one of them has {name_list(apart)}.")
     with TableReader(table) as reader:
+        n_repeats = len(reader.repeats)
         wrong = [
             name
             for name, done in described.items()
-            if not _agrees(told[name], done, np.concatenate([*reader.column(done.column), np.empty(0, np.float32)]))
+            if not _agrees(told[name], done, _deviations(reader, done.column), n_repeats)
         ]
     if wrong:
         raise EvidenceError(
@@ -141,12 +142,17 @@ def _alike(one: OwnScore, other: OwnScore) -> bool:
     return len(one.parts) == len(other.parts) and np.allclose(numbers, others, rtol=1e-4, atol=1e-7, equal_nan=True)
 
 
-def _agrees(told: Mapping[str, Any], done: DisturbedColumn, deviations: np.ndarray) -> bool:
+def _deviations(reader: TableReader, column: str) -> np.ndarray:
+    return np.concatenate([*reader.column(column), np.empty(0, np.float32)])
+
+
+def _agrees(told: Mapping[str, Any], done: DisturbedColumn, deviations: np.ndarray, n_repeats: int) -> bool:
     """Tell whether a row of a summary is what a column of the table says."""
-    if (told["feature"], told["way"], int(told["rows"])) != (done.feature, done.way, len(deviations)):
+    n_audited = len(deviations) if done.rows is None else n_repeats * done.rows
+    if (told["feature"], told["way"], int(told["rows"])) != (done.feature, done.way, n_audited):
         return False
     kept = np.sort(deviations[~np.isnan(deviations)].astype(np.float64))
-    if int(told["skipped"]) != len(deviations) - len(kept):
+    if int(told["skipped"]) != n_audited - len(kept):
         return False
     if not len(kept):
         return all(math.isnan(told[name]) for name in (*QUANTILES, "mean", "max"))

@@ -32,12 +32,13 @@ from nnperm_mlflow.basics.errors import EvidenceError, name_list
 
 
 class DisturbedColumn(Tolerant):
-    """What was done to a feature, and the column with what came of it."""
+    """What was done to a feature, and the column with what came of it; on how many rows, where not on all."""
 
     perturbation: str
     column: str
     feature: str
     way: str
+    rows: Annotated[int, Field(gt=0)] | None = None
 
 
 class Provenance(Tolerant):
@@ -103,6 +104,8 @@ class KnownRows:
         told = read_provenance(path)
         self.settings: dict[str, Any] = dict(told)
         self._columns = {done.perturbation: done.column for done in told.perturbations}
+        self._audited = {done.perturbation: done.rows for done in told.perturbations if done.rows is not None}
+        self._shared: dict[str, int] = {}
         self._table = TableReader(path)
         self.repeats = self._table.repeats
         if not self.repeats:
@@ -128,10 +131,27 @@ class KnownRows:
         self.n_rows = sum(self._sizes)
         self._known = self._dealt(self._sizes)
 
+    def shorten_column(self, perturbation: str, n_rows: int) -> None:
+        """Look at the first rows alone of a perturbation, on which another audit has it, too."""
+        self._shared[perturbation] = n_rows
+
+    def audited_rows(self, perturbation: str) -> int:
+        """Return on how many rows a perturbation was audited, whether or not all are looked at."""
+        return self._audited.get(perturbation, self.all_rows)
+
+    def rows_of(self, perturbation: str) -> int:
+        """Return on how many rows of those that are looked at a perturbation was audited: the first ones."""
+        return min(self.n_rows, self.audited_rows(perturbation), self._shared.get(perturbation, self.n_rows))
+
+    def counted_as(self, perturbation: str, n_rows: int) -> float:
+        """Return so many rows in the measure of `deviations`: rows that it leaves out add nothing to an error."""
+        n_known = self._known.n_rows
+        return n_known * n_rows / min(n_known, self.rows_of(perturbation))
+
     def statistics(self, perturbation: str) -> tuple[float, float]:
         """Return mean and median of a perturbation's deviations over the rows that are looked at; NaN where none is."""
-        column = self._columns[perturbation]
-        values = np.concatenate([self._first(column, repeat, self.n_rows) for repeat in self.repeats])
+        column, n_rows = self._columns[perturbation], self.rows_of(perturbation)
+        values = np.concatenate([self._first(column, repeat, n_rows) for repeat in self.repeats])
         kept = values[~np.isnan(values)].astype(np.float64)
         return (float(kept.mean()), float(np.median(kept))) if len(kept) else (math.nan, math.nan)
 
@@ -141,9 +161,10 @@ class KnownRows:
 
     def deviations(self, perturbation: str) -> np.ndarray:
         """Return a perturbation's deviations, of shape (n_repeats, n_known), float32; NaN where a row is left out."""
-        return np.stack(
-            [self._first(self._columns[perturbation], repeat, self._known.n_rows) for repeat in self.repeats]
-        )
+        column = self._columns[perturbation]
+        found = np.stack([self._first(column, repeat, self._known.n_rows) for repeat in self.repeats])
+        found[:, self.rows_of(perturbation) :] = np.nan
+        return found
 
     def dependence(self, feature: str, way: str) -> Dependence:
         """Return which of these rows have to do with each other under a perturbation.

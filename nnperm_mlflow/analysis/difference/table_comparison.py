@@ -104,13 +104,23 @@ def compare_tables(
 
 
 def _shorten_to_shared(a: KnownRows, b: KnownRows, both: pd.DataFrame) -> None:
-    """Look at the rows alone that two samples share, and put their statistics into the rows of both summaries."""
-    if not (a.is_sample and b.is_sample) or a.n_rows == b.n_rows:
+    """Look at the rows alone that two samples share, of each perturbation, and put their statistics into `both`."""
+    if not (a.is_sample and b.is_sample):
         return
-    larger, end, least = (a, "_a", b.n_rows) if a.n_rows > b.n_rows else (b, "_b", a.n_rows)
-    larger.shorten(least)
-    told = [larger.statistics(name) for name in both["perturbation"]]
-    both[f"mean_of_shared{end}"], both[f"median_of_shared{end}"] = zip(*told, strict=True)
+    if a.n_rows != b.n_rows:
+        larger, least = (a, b.n_rows) if a.n_rows > b.n_rows else (b, a.n_rows)
+        larger.shorten(least)
+    names = both["perturbation"].tolist()
+    for name in names:
+        shared = min(a.rows_of(name), b.rows_of(name))
+        a.shorten_column(name, shared)
+        b.shorten_column(name, shared)
+    for audit, end in ((a, "_a"), (b, "_b")):
+        is_shorter = np.array([audit.rows_of(name) < audit.audited_rows(name) for name in names])
+        if is_shorter.any():
+            told = both[[f"mean{end}", f"median{end}"]].to_numpy(float, copy=True)
+            told[is_shorter] = [audit.statistics(name) for name, each in zip(names, is_shorter, strict=True) if each]
+            both[f"mean_of_shared{end}"], both[f"median_of_shared{end}"] = told.T
 
 
 def comparable_statistic(order_by: str) -> Statistic:
@@ -151,8 +161,11 @@ def _errors(a: KnownRows, b: KnownRows, row: Mapping[str, Any], paired: bool) ->
 
 def _influences(audit: KnownRows, row: Mapping[str, Any], end: str, dependence: Dependence) -> Influences:
     median, low, high = (row[f"{name}{end}"] for name in ("median", "median_low", "median_high"))
-    found = find_influences(audit.deviations(row["perturbation"]), median, (low, high), dependence, audit.all_rows)
-    return replace(found, n_rows=audit.n_rows)  # how dense deviations are at the median, all rows tell best
+    name = row["perturbation"]
+    n_rows = audit.counted_as(name, audit.audited_rows(name))
+    found = find_influences(audit.deviations(name), median, (low, high), dependence, n_rows)
+    # how dense deviations are at the median, all rows tell best
+    return replace(found, n_rows=audit.counted_as(name, audit.rows_of(name)))
 
 
 def _differences(both: pd.DataFrame, errors: pd.DataFrame, order_by: str) -> pd.DataFrame:

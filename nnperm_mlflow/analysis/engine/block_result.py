@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,6 +54,21 @@ class BlockResult:
         """Return what is decided of the rows as they are, each once; rows that are left out decide nothing."""
         known = self.all_outputs[np.isfinite(self.all_outputs).all(axis=1)]
         return [int(found) for found in np.unique(decision.decide(known))]
+
+    def among(self, positions: Sequence[int], n_perturbations: int) -> BlockResult:
+        """Return the result of so many perturbations, of which those at some positions are here; NaN for the others.
+
+        Predictions of all perturbations are kept, or of none.
+        """
+        if len(positions) == n_perturbations:
+            return self
+        n_repeats, _, n_rows = self.moved.shape
+        whole = np.full((n_repeats, n_perturbations, n_rows), np.nan, dtype=np.float32)
+        whole[:, positions] = self.deviations
+        moved, fell, flipped = np.zeros((3, *whole.shape), dtype=bool)
+        for every, some in ((moved, self.moved), (fell, self.fell), (flipped, self.flipped)):
+            every[:, positions] = some
+        return replace(self, deviations=whole, moved=moved, fell=fell, flipped=flipped)
 
 
 @dataclass(frozen=True)

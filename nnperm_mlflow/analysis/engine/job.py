@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -65,6 +65,9 @@ class Job:
         Whether rows exchange values in batches, so that the first of these can be audited without the rest.
     sample : Sample or None
         Where not all rows are audited, which: `inputs`, `strata` and `clusters` are then those of these rows.
+    stopped : mapping of int to int
+        Perturbations, by their positions, that are sure enough on some of the first blocks, and on how many; of the
+        others all blocks are audited.
     """
 
     predictor: Predictor
@@ -84,6 +87,7 @@ class Job:
     keeps_predictions: bool = False
     in_batches: bool = False
     sample: Sample | None = None
+    stopped: Mapping[int, int] = field(default_factory=dict)
     _remembered: dict[tuple[object, ...], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     _deals: dict[tuple[object, ...], Deal] = field(default_factory=dict, repr=False, compare=False)
     _readers: dict[int, ColumnReader] = field(default_factory=dict, repr=False, compare=False)
@@ -121,6 +125,22 @@ class Job:
             _deals={},
             _readers={},
         )
+
+    def rows_of(self, position: int) -> int:
+        """Return on how many rows a perturbation is audited: the first ones, block after block."""
+        sizes = self.deal.sizes
+        return sum(sizes[: self.stopped.get(position, len(sizes))])
+
+    def going_on(self, block: ShuffleBlock) -> list[int]:
+        """Return the positions of the perturbations that are audited on a shuffle block."""
+        n_blocks = len(self.deal.sizes)
+        return [each for each in range(len(self.perturbations)) if block.number < self.stopped.get(each, n_blocks)]
+
+    def only(self, positions: Sequence[int]) -> Job:
+        """Return the job of some of the perturbations, by their positions."""
+        if len(positions) == len(self.perturbations):
+            return self
+        return replace(self, perturbations=[self.perturbations[each] for each in positions], stopped={})
 
     def continued(self, repeats: int) -> Job:
         """Return the job of so many repeats more."""

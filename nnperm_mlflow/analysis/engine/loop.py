@@ -43,7 +43,8 @@ def run_blocks(job: Job, block_rows: int, journal: Journal | None = None) -> Ite
     Yields
     ------
     BlockResult
-        Each row once; up to 65,536 rows in the order of the data, beyond that one shuffle block after the other.
+        Each row once; up to 65,536 rows in the order of the data, beyond that one shuffle block after the other. NaN
+        for a perturbation that is not audited on a block, see `Job.stopped`.
 
     Raises
     ------
@@ -51,7 +52,9 @@ def run_blocks(job: Job, block_rows: int, journal: Journal | None = None) -> Ite
         If the model fails, or predicts NaN; the message names the perturbation and counts the rows.
     """
     for shuffle_block in job.deal.blocks():
-        yield from audit_shuffle_block(job, shuffle_block, block_rows, journal)
+        positions = job.going_on(shuffle_block)
+        for result in audit_shuffle_block(job.only(positions), shuffle_block, block_rows, journal):
+            yield result.among(positions, len(job.perturbations))
 
 
 def audit_first_block(job: Job, block_rows: int) -> BlockResult:

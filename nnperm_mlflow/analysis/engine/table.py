@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -70,6 +71,9 @@ class TableWriter:
         All rows' clusters, for the column `CLUSTER`.
     positions : ndarray of shape (n_rows,), int64, or None
         Where the rows are some of the data, their positions there, for the column `row`.
+    audited : mapping of int to int, optional
+        Of how many of the first rows that are written there is something of a perturbation, by its position, where that
+        is not all: the others are null.
     """
 
     def __init__(
@@ -83,12 +87,15 @@ class TableWriter:
         repeats: range = range(1),
         clusters: np.ndarray | None = None,
         positions: np.ndarray | None = None,
+        audited: Mapping[int, int] | None = None,
     ) -> None:
         self._path = path
         self._partial = path.with_name(f"{path.name}.partial")
         self._row_ids = row_ids
         self._clusters = clusters
         self._positions = positions
+        self._audited = dict(audited or {})
+        self._written = dict.fromkeys(repeats, 0)
         self._columns = column_names(perturbations, baseline_names, has_clusters=clusters is not None)
         described = [
             {
@@ -97,8 +104,9 @@ class TableWriter:
                 "feature": done.feature.name,
                 "way": done.way,
                 "value": done.value,
+                **({"rows": self._audited[position]} if position in self._audited else {}),
             }
-            for column, done in zip(self._columns, perturbations, strict=True)
+            for position, (column, done) in enumerate(zip(self._columns, perturbations, strict=True))
         ]
         ids = [] if row_ids is None else [pa.field("row_id", id_type(row_ids))]
         self._schema = pa.schema(
@@ -173,10 +181,16 @@ class TableWriter:
             *([] if self._clusters is None else [pa.array(self._clusters[rows])]),
             pa.array(np.full(len(rows), repeat, dtype=np.int32)),
             *[pa.array(column.astype(np.float64)) for column in baseline.T],
-            *[pa.array(column) for column in deviations],
+            *[self._deviations(repeat, position, column) for position, column in enumerate(deviations)],
         ]
+        self._written[repeat] += len(rows)
         if self._writer is not None:
             self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+
+    def _deviations(self, repeat: int, position: int, column: np.ndarray) -> pa.Array:
+        """Return what came of a perturbation in the rows that are to be written next; null where nothing was done."""
+        n_audited = self._audited.get(position, math.inf) - self._written[repeat]
+        return pa.array(column, mask=np.arange(len(column)) >= n_audited if n_audited < len(column) else None)
 
 
 def _count_rows(pieces: Sequence[Piece]) -> int:

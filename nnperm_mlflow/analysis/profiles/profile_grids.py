@@ -68,7 +68,7 @@ def set_perturbations(job: Job, grids: Mapping[str, Mapping[Value, float]]) -> l
 
 def profile_job_of(job: Job, done: list[SetTo]) -> Job:
     """Return a job that does nothing but these."""
-    return replace(job, perturbations=done, repeats=1, first_repeat=0, keeps_predictions=False)
+    return replace(job, perturbations=done, repeats=1, first_repeat=0, keeps_predictions=False, stopped={})
 
 
 def _grid(feature: Feature, inputs: BoundInputs) -> dict[Value, float]:

@@ -109,6 +109,7 @@ def find(
                 repeats=repeats,
                 clusters=job.clusters,
                 positions=None if job.sample is None else job.sample.rows,
+                audited={each: job.rows_of(each) for each in job.stopped},
             ) as writer:
                 for result in reporting(run_blocks(now, block_rows, journal), job.inputs.n_rows, progress):
                     add_result(result, repeats, tally, writer)
@@ -171,6 +172,7 @@ def _described(
             ),
             decides=job.decision is not None,
             order_by=order_by if order_by in SUMMARY_COLUMNS else MEAN,  # drops in score come later
+            unaudited={each: job.repeats * (job.inputs.n_rows - job.rows_of(each)) for each in job.stopped},
         )
 
 

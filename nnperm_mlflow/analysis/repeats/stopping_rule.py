@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables, meant
@@ -109,6 +110,23 @@ def widths_that_matter(
     columns = ["perturbation", "statistic", "width", "at_random"]
     widths = pd.concat(parts, ignore_index=True) if parts else asked.reindex(columns=columns)
     return widths[columns].dropna(subset=["width"]).reset_index(drop=True)
+
+
+def sure_enough(summary: pd.DataFrame, order_by: str, watched: Iterable[Number], width: float) -> list[tuple[str, str]]:
+    """Return the perturbations, by name and way, of which no interval is wider than so.
+
+    Parameters
+    ----------
+    summary, order_by, watched
+        As for `widths_that_matter`; here what leads matters of all perturbations. Without segments.
+    width : float
+    """
+    wide = np.zeros(len(summary), dtype=bool)
+    for statistic in {order_by, *(each.statistic for each in watched)}:
+        matters = summary["perturbation"].isin({each.perturbation for each in watched if each.statistic == statistic})
+        low, high = interval_ends(summary, statistic)
+        wide |= ~(high - low <= width) & (matters | (statistic == order_by)).to_numpy()  # what is not known is not sure
+    return list(summary.loc[~wide, ["perturbation", "way"]].itertuples(index=False, name=None))
 
 
 def _of_segments(tables: SegmentTables, watched: Iterable[Number], at_random: pd.Series) -> Iterator[pd.DataFrame]:

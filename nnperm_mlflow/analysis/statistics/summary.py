@@ -58,6 +58,7 @@ def summarize(
     certainty: Certainty | None = None,
     decides: bool = False,
     order_by: str = MEAN,
+    unaudited: Mapping[int, int] | None = None,
 ) -> pd.DataFrame:
     """Describe each perturbation's deviations, all rows of all repeats pooled.
 
@@ -76,6 +77,9 @@ def summarize(
         Whether the model decides something, so that decisions can flip.
     order_by : str
         The statistic that leads.
+    unaudited : mapping of int to int, optional
+        For perturbations, by their positions, that were sure enough before the others, how many of the rows that the
+        tally calls left out are such that they were not audited on, once for each repeat.
 
     Returns
     -------
@@ -103,7 +107,7 @@ def summarize(
             continue
         sure = certainty(number, found[-1])
         ends.append(ends_of(sure, tally.order_statistics(number, sure.wanted_ranks, read)))
-    return summary_of(perturbations, tally, found, ends, n_observations, order_by=order_by)
+    return summary_of(perturbations, tally, found, ends, n_observations, order_by=order_by, unaudited=unaudited)
 
 
 def summary_of(
@@ -114,12 +118,13 @@ def summary_of(
     n_observations: int,
     *,
     order_by: str = MEAN,
+    unaudited: Mapping[int, int] | None = None,
 ) -> pd.DataFrame:
     """Put statistics together that were found one after the other, see `summarize`.
 
     Parameters
     ----------
-    perturbations, tally, n_observations, order_by
+    perturbations, tally, n_observations, order_by, unaudited
         As for `summarize`.
     found : sequence of mapping of str to float
         For each perturbation its statistics, as `statistics_of` returns them.
@@ -128,6 +133,8 @@ def summary_of(
     """
     rows = []
     for number, perturbation in enumerate(perturbations):
+        beyond = (unaudited or {}).get(number, 0)
+        n_rows = tally.n_rows - beyond
         kept, moved = int(tally.n_kept[number]), int(tally.moved[number])
         is_set = perturbation.way == "set" and kept > 0
         rows.append(
@@ -137,8 +144,8 @@ def summary_of(
                 "kind": perturbation.feature.kind,
                 "way": perturbation.way,
                 "value": perturbation.value,
-                "rows": tally.n_rows,
-                "skipped": int(tally.skipped[number]),
+                "rows": n_rows,
+                "skipped": int(tally.skipped[number]) - beyond,
                 "held": round((kept - moved) * n_observations / tally.n_rows) if is_set else math.nan,
                 "max": float(tally.largest[number]) if kept else math.nan,
                 "changed_share": moved / kept if kept else math.nan,

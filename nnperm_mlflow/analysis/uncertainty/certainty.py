@@ -65,13 +65,14 @@ class Certainties:
         Certain
             Without ranks and ends where fewer than `FEWEST_ROWS` rows, or clusters, are left.
         """
+        known = self._known.first(self._job.stopped.get(number))
         deviations, spread = self._values(number)
         if int(self._tally.n_kept[number]) < FEWEST_ROWS * self._job.repeats:
             return Certain({}, {}, spread)
-        dependence = dependence_of(self._job, self._known, number)
-        marks = self._marks(number, self._known.n_rows)
-        sample = Sample(deviations, *marks, dependence, self._job.inputs.n_rows, self._span)
-        if self._known.clusters is not None and sample.n_units < FEWEST_ROWS:
+        dependence, n_rows = dependence_of(self._job, known, number), self._job.rows_of(number)
+        marks = self._marks(number, known.n_rows)
+        sample = Sample(deviations[:, : known.n_rows], *marks, dependence, n_rows, self._span)
+        if known.clusters is not None and sample.n_units < FEWEST_ROWS:
             return Certain({}, {}, spread)
         n_kept, n_moved = int(self._tally.n_kept[number]), int(self._tally.moved[number])
         return Certain(ranks_of(sample, found, n_kept, n_moved), ends_of(sample, found), spread)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,6 +63,15 @@ class KnownBlocks:
             return cls(tuple(blocks), None)
         rows = np.concatenate([block.rows for block in blocks])
         return cls(tuple(blocks), np.searchsorted(seen, clusters[rows]))
+
+    def first(self, n_blocks: int | None) -> KnownBlocks:
+        """Return as many of the first blocks; all where there are no more, or nothing is said."""
+        if n_blocks is None or n_blocks >= len(self.blocks):
+            return self
+        found = replace(self, blocks=self.blocks[:n_blocks])
+        if self.clusters is None:
+            return found
+        return replace(found, clusters=np.unique(self.clusters[: found.n_rows], return_inverse=True)[1])
 
     @property
     def n_rows(self) -> int:
