@@ -8,15 +8,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.approval.audit_judgement import try_to_judge
 from nnperm_mlflow.approval.baselines import pin_baselines, refuse_itself
+from nnperm_mlflow.auditor.enough_rows import what_is_open
 from nnperm_mlflow.auditor.forecast import Forecast, forecast
-from nnperm_mlflow.auditor.measurement import accumulate_effects, measure, profile, with_interactions
+from nnperm_mlflow.auditor.measurement import accumulate_effects, expect_rows, measure, profile, with_interactions
 from nnperm_mlflow.auditor.memory import AnyRows, Names, Rows, rows_given
 from nnperm_mlflow.auditor.outbox import kept_until_published, publish_audit, refuse_overwriting
+from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.preparation import prepare, what_was_asked, with_policy
 from nnperm_mlflow.auditor.progress import AnyProgress, watched
-from nnperm_mlflow.auditor.record_assembly import gather, publication_of, record_of, write_files
+from nnperm_mlflow.auditor.record_assembly import gather, publication_of, record_of, write_evidence, write_files
 from nnperm_mlflow.auditor.resources import check_room
 from nnperm_mlflow.auditor.result import AuditResult, Folder
 from nnperm_mlflow.auditor.sampling import looks
@@ -141,7 +144,8 @@ def audit(
         state = workspace.open(plan, fresh)
         calls = plan.job.predictor.calls
         tell = held.enter_context(watched(progress))
-        plan, found = measure(plan, folder.path / TABLE_FILE, tell, state.journal)
+        lacks = partial(_open_checks, folder.path) if plan.used.analysis.stops_by_verdict else None
+        plan, found = measure(plan, folder.path / TABLE_FILE, tell, state.journal, lacks=lacks)
         profiles = profile(plan, tell, state.journal)
         effects = accumulate_effects(plan, tell, state.journal)
         found = with_interactions(plan, found, tell, state.journal)
@@ -188,6 +192,12 @@ def audit(
     return replace(result, verdict=judgement.settled(), not_linked=denied)
 
 
+def _open_checks(folder: Path, plan: Plan, found: Findings) -> str:
+    """Judge a look as if it were the last, and return in words what is open."""
+    write_evidence(plan, found, folder)
+    return what_is_open(record_of(plan, found, folder, run_id="", experiment_id=""))
+
+
 def plan_audit(
     asked: AnyConfig = None,
     *,
@@ -229,4 +239,4 @@ def plan_audit(
             check_room(next(looks(plan)), folder, workspace.root)
             refuse_overwriting(folder, plan.record)
             refuse_itself(pin_baselines(client, settings.policy), plan.reference.uri)
-            return forecast(plan)
+            return forecast(plan, expect_rows(plan))

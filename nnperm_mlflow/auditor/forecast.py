@@ -12,7 +12,7 @@ from nnperm_mlflow.analysis.engine.loop import audit_first_block, count_blocks
 from nnperm_mlflow.analysis.profiles.profile_grids import profile_job
 from nnperm_mlflow.analysis.profiles.value_intervals import accumulated_features, edges_job
 from nnperm_mlflow.auditor.plan import Plan
-from nnperm_mlflow.auditor.sampling import looks, most_batches
+from nnperm_mlflow.auditor.sampling import looks, rows_of_looks
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.text import some_of
 from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
@@ -38,6 +38,9 @@ class Forecast:
         comes at the end (the statistics, the picture) is not in it.
     most_rows : int or None
         Rows of the last look that may be, where their number is found out.
+    expected_rows : int or None
+        Those of the look at which intervals are as narrow as asked, if they narrow from a first batch of rows on as the
+        root of the rows; None where no precision is asked for.
     """
 
     plan: Plan
@@ -46,6 +49,7 @@ class Forecast:
     seconds: float
     peak_bytes: int | None
     most_rows: int | None = None
+    expected_rows: int | None = None
 
     @property
     def subject(self) -> str:
@@ -61,7 +65,9 @@ class Forecast:
         used = "unknown" if self.peak_bytes is None else f"{self.peak_bytes / 2**20:,.0f} MiB"
         in_all = ""
         if self.most_rows is not None:
-            in_all = f" of the first look; {self.seconds * self.most_rows / plan.dataset.n_rows:,.1f} s at most"
+            in_all = f" of the first look; {self._seconds_of(self.most_rows)} at most"
+        if self.expected_rows is not None:
+            in_all += f", {self._seconds_of(self.expected_rows)} for the rows that are expected"
         shares: dict[int, list[str]] = {}
         for name, share in job.predictor.shares.items():
             shares.setdefault(round(100 * share), []).append(name)
@@ -70,7 +76,7 @@ class Forecast:
             ("data", str(plan.record["data_digest"])),
             ("configuration", f"{plan.used.design_digest()}, whatever seed and repeats"),
             ("repeats", str(plan.used.analysis.repeats)),
-            *([] if plan.rows_precision is None else [("rows", self._looks)]),
+            *([] if self.most_rows is None else [("rows", self._looks)]),
             ("seed", str(plan.used.analysis.seed)),
             ("blocks", f"{self.n_blocks:,} of at most {plan.block_rows:,} rows"),
             ("model calls", calls),
@@ -85,8 +91,14 @@ class Forecast:
     @property
     def _looks(self) -> str:
         """On how many rows the first look is, and the last one that may be."""
-        n_rows, width = self.plan.dataset.n_rows, self.plan.rows_precision
-        return f"{n_rows:,} at first, then more, at most {self.most_rows:,}, until intervals are {width:g} wide at most"
+        width = self.plan.rows_precision
+        until = "each check is decided" if width is None else f"intervals are {width:g} wide at most"
+        expected = "" if self.expected_rows is None else f": about {self.expected_rows:,}, as a batch lets expect"
+        return f"{self.plan.dataset.n_rows:,} at first, then more, at most {self.most_rows:,}, until {until}{expected}"
+
+    def _seconds_of(self, n_rows: int) -> str:
+        """Return how long so many rows take, in words."""
+        return f"{self.seconds * n_rows / self.plan.dataset.n_rows:,.1f} s"
 
     def __repr__(self) -> str:
         told = [f"{name} {fact}" for name, fact in self.facts if name in ("model calls", "expected time")]
@@ -96,8 +108,15 @@ class Forecast:
         return as_html(self.subject, facts=self.facts)
 
 
-def forecast(asked: Plan) -> Forecast:
-    """Time one block, and tell from it what the audit will take; nothing is logged or kept."""
+def forecast(asked: Plan, expected_rows: int | None = None) -> Forecast:
+    """Time one block, and tell from it what the audit will take; nothing is logged or kept.
+
+    Parameters
+    ----------
+    asked : Plan
+    expected_rows : int, optional
+        As `measurement.expect_rows` returns it.
+    """
     plan = next(looks(asked))
     job = plan.job
     calls = job.predictor.calls
@@ -107,14 +126,16 @@ def forecast(asked: Plan) -> Forecast:
         audit_first_block(profile_job(job, names), plan.block_rows)
     if accumulated := accumulated_features(job, accumulated_of(plan.used.analysis.profile)):
         audit_first_block(edges_job(job, accumulated), plan.block_rows)
+    n_calls = job.predictor.calls - calls
     seconds = (time.monotonic() - started) * plan.dataset.n_rows / len(first.rows)
     n_blocks = count_blocks(job, plan.block_rows)
     exchanging = job.exchanging_rows
-    most_rows = None if plan.rows_precision is None else sum(asked.job.deal.sizes[: most_batches(asked)])
+    finds_rows = plan.used.analysis.rows == "auto"
+    most_rows = rows_of_looks(asked)[-1] if finds_rows else None
     kept = job.predictor.kept_bytes * exchanging if begins_together(job, exchanging) else 0
     peak = _peak_bytes()
     peak = None if peak is None else peak + kept
-    return Forecast(plan, job.predictor.calls - calls, n_blocks, seconds, peak, most_rows)
+    return Forecast(plan, n_calls, n_blocks, seconds, peak, most_rows, expected_rows)
 
 
 def _peak_bytes() -> int | None:

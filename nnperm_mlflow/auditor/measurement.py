@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,31 +21,40 @@ from nnperm_mlflow.analysis.profiles.value_intervals import accumulated_features
 from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.analysis.repeats.score_columns import with_scores, with_segment_scores
-from nnperm_mlflow.analysis.repeats.stopping_rule import named
+from nnperm_mlflow.analysis.repeats.stopping_rule import named, sure_enough
 from nnperm_mlflow.analysis.repeats.subgroup_sizes import with_subgroups
-from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
-from nnperm_mlflow.analysis.statistics.order import FAR, out_of_data
-from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
+from nnperm_mlflow.analysis.statistics.summary_columns import OUT_OF_DATA
 from nnperm_mlflow.auditor.plan import Plan
+from nnperm_mlflow.auditor.remarks import point_out
 from nnperm_mlflow.auditor.resources import check_room
-from nnperm_mlflow.auditor.sampling import looks
+from nnperm_mlflow.auditor.sampling import look_at, looks, on_batches, rows_of_looks
+from nnperm_mlflow.basics.audit_files import TABLE_FILE
 from nnperm_mlflow.basics.errors import NonFinitePredictionError, name_list
 from nnperm_mlflow.config.interactions_config import interactions_of
 from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
 
 logger = logging.getLogger(__name__)
 
-_FEW_ROWS = 2.5  # times as far up as down reaches the interval of a mean that few rows make
+Lacks = Callable[[Plan, Findings], str]
+"""Returns in words what keeps a look at a growing sample from being the last; nothing where its rows are enough."""
 
 
 def measure(
-    plan: Plan, table: Path, progress: Progress = nobody, journal: Journal | None = None
+    plan: Plan,
+    table: Path,
+    progress: Progress = nobody,
+    journal: Journal | None = None,
+    *,
+    lacks: Lacks | None = None,
+    at_look: int | None = None,
 ) -> tuple[Plan, Findings]:
     """Disturb, predict, and describe what came out, on as many rows as are asked for, or as are enough.
 
     Where their number is to be found out, each look is an audit of a sample by itself; of the rows that the one before
     had the journal knows all. So what comes of the last is what an audit of a sample of its size gives. The interval at
-    a stop by its width is the ordinary one, which keeps its coverage as that width becomes small.
+    a stop by its width is the ordinary one, which keeps its coverage as that width becomes small. Where checks decide
+    when to stop, each look is judged at its share of the level: the number of looks is fixed before any row is read, so
+    that a limit is kept by chance alone at one of them no more often than at a single look (Lan and DeMets, 1983).
 
     Parameters
     ----------
@@ -54,6 +65,10 @@ def measure(
         Is told the rows done and the rows in all.
     journal : Journal, optional
         Where finished blocks are kept, and found.
+    lacks : callable, optional
+        Tells where a number of rows is to be found out what keeps a look from being the last, see `Lacks`.
+    at_look : int, optional
+        Make that look alone, counted from 1, whatever comes of it: as an audit that stopped there is made again.
 
     Returns
     -------
@@ -71,29 +86,93 @@ def measure(
     ----------
     Chow and Robbins, "On the Asymptotic Theory of Fixed-Width Sequential Confidence Intervals for the Mean", Annals of
     Mathematical Statistics, 1965.
+    Lan and DeMets, "Discrete Sequential Boundaries for Clinical Trials", Biometrika, 1983.
     """
-    work = table.parent if journal is None else journal.folder.parent
-    for look in looks(plan):
-        if look.rows_precision is None:
-            found = _find_out(look, table, progress, journal)
-            break
-        check_room(look, table.parent, work)
-        found = replace(_find_out(look, table, progress, journal), watched=plan.watched)
-        wide = found.widths[found.widths["width"] > look.rows_precision]
-        if wide.empty:
-            logger.info("%s are enough", look.dataset.in_words)
-            break
-        logger.info("%s: intervals are up to %.3g wide", look.dataset.in_words, wide["width"].max())
+    if plan.used.analysis.rows == "auto" and at_look is None:
+        plan, found = _look_by_look(plan, table, progress, journal, lacks=lacks or _wide)
     else:
-        _tell_wide(look, wide)
-    if look.used.analysis.out_of_data:
-        found = with_out_of_data(found, look.job)
-    _point_out(look, found)
+        plan = plan if at_look is None else look_at(plan, at_look)
+        found = find_out(plan, table, progress, journal)
+    found = _with_out_of_data(plan, found)
+    point_out(plan, found)
+    return plan, found
+
+
+def _look_by_look(
+    plan: Plan, table: Path, progress: Progress, journal: Journal | None, *, lacks: Lacks
+) -> tuple[Plan, Findings]:
+    """Audit growing samples until one is enough, and return the plan on its rows and what came of them."""
+    work = table.parent if journal is None else journal.folder.parent
+    stopped: dict[int, int] = {}
+    for look in looks(plan):
+        check_room(look, table.parent, work)
+        narrowed = replace(look, job=replace(look.job, stopped=stopped))
+        found = replace(find_out(narrowed, table, progress, journal), watched=plan.watched)
+        if look.used.analysis.stops_by_verdict:  # a check may rest on it
+            found = _with_out_of_data(look, found)
+        lacking = lacks(look, found)
+        if not lacking:
+            logger.info("%s are enough%s", look.dataset.in_words, _of_fewer(narrowed))
+            return look, found
+        logger.info("%s%s: %s", look.dataset.in_words, _of_fewer(narrowed), lacking)
+        stopped = {**dict.fromkeys(_sure_enough(look, found), len(look.job.deal.sizes)), **stopped}
+    logger.warning("%s, the most there are or allowed: %s", look.dataset.in_words, lacking)
     return look, found
 
 
-def _find_out(plan: Plan, table: Path, progress: Progress = nobody, journal: Journal | None = None) -> Findings:
-    """Disturb and predict the rows of one plan, without a word on what came out."""
+def _with_out_of_data(plan: Plan, found: Findings) -> Findings:
+    """Add how far disturbed rows lie outside of the data, where that is asked for and not told yet."""
+    if not plan.used.analysis.out_of_data or OUT_OF_DATA in found.summary:
+        return found
+    return with_out_of_data(found, plan.job)
+
+
+def expect_rows(asked: Plan) -> int | None:
+    """Return how many rows the look has at which intervals will be narrow enough; None where no width is asked for.
+
+    Those of one batch, which is audited for it, are taken to narrow as the root of the rows.
+    """
+    if asked.rows_precision is None:
+        return None
+    batch = on_batches(asked, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        found = replace(find_out(batch, Path(folder) / TABLE_FILE), watched=asked.watched)
+    widest = 0.0 if found.widths.empty else found.widest
+    needed = batch.dataset.n_rows * (widest / asked.rows_precision) ** 2
+    *fewer, most = rows_of_looks(asked)
+    return next((n_rows for n_rows in fewer if n_rows >= needed), most)
+
+
+def _wide(plan: Plan, found: Findings) -> str:
+    """Return in words which intervals are still wider than asked."""
+    asked, widths = plan.rows_precision or 0.0, found.widths
+    wide = widths[widths["width"] > asked]
+    if wide.empty:
+        return ""
+    return f"intervals are up to {wide['width'].max():.3g} wide, not {asked:.3g}: {name_list(named(wide))}"
+
+
+def _sure_enough(plan: Plan, found: Findings) -> list[int]:
+    """Return the positions of the perturbations that need not be audited on more rows.
+
+    With drops in score, and with segments, all go on: a score is of the same rows as the model's own, and what each
+    segment needs another perturbation does not tell.
+    """
+    analysis, width = plan.used.analysis, plan.rows_precision
+    if width is None or analysis.scores or analysis.segments or plan.dataset.n_rows < plan.used.policy.least_rows:
+        return []
+    names = set(sure_enough(found.summary, plan.order_by, plan.watched, width))
+    return [place for place, done in enumerate(plan.job.perturbations) if (done.name, done.way) in names]
+
+
+def _of_fewer(plan: Plan) -> str:
+    """Return in words how many perturbations were sure enough on fewer rows; nothing where none was."""
+    n_stopped, n_all = len(plan.job.stopped), len(plan.job.perturbations)
+    return f" ({n_stopped:,} of {n_all:,} perturbations were sure enough on fewer)" if n_stopped else ""
+
+
+def find_out(plan: Plan, table: Path, progress: Progress = nobody, journal: Journal | None = None) -> Findings:
+    """Disturb and predict the rows of one plan, see `measure`, without a word on what came out."""
     job = plan.job
     logger.info(
         "%s: %s rows, %d features, %d perturbations, at most %s rows a block",
@@ -132,14 +211,6 @@ def _find_out(plan: Plan, table: Path, progress: Progress = nobody, journal: Jou
     if found.segments is not None and plan.scores is not None:
         found = with_segment_scores(found, job, plan.scores, plan.segmentations)
     return found
-
-
-def _tell_wide(plan: Plan, wide: pd.DataFrame) -> None:
-    """Warn of intervals that stay wider than asked, with what they are of."""
-    logger.warning(
-        "%s, the most there are or allowed: intervals are up to %.3g wide, not %.3g: %s",
-        plan.dataset.in_words, wide["width"].max(), plan.rows_precision, name_list(named(wide)),
-    )  # fmt: skip
 
 
 def profile(plan: Plan, progress: Progress = nobody, journal: Journal | None = None) -> pd.DataFrame | None:
@@ -205,74 +276,3 @@ def with_interactions(
     if skipped:
         logger.warning("pairs were told of without rows that have no prediction, or no logit: up to %d", skipped)
     return replace(found, interactions=told)
-
-
-def _point_out(plan: Plan, found: Findings) -> None:
-    """Say what a reader of the numbers should know."""
-    _point_out_numbers(found, plan.noise.largest)
-    _tell_own_scores(found)
-    if found.segments is not None:
-        _tell_small_segments(found.segments)
-
-
-def _tell_own_scores(found: Findings) -> None:
-    """Say how good the model is, and where it is no better than guessing: wrong data show at once."""
-    for name, score in found.own_scores.items():
-        logger.info("the model itself: %s %s", name, score)
-        if score.no_better:
-            logger.warning(
-                "'%s' of the model itself is %s, no better than guessing (%.4g): are these the data and the outcomes "
-                "that it was made for?",
-                name, score, score.guess,
-            )  # fmt: skip
-
-
-def _tell_small_segments(tables: SegmentTables) -> None:
-    """Say which segments are below the floor."""
-    if small := tables.too_small:
-        logger.warning(
-            "%d of %d segments are below %d rows (or clusters): they are counted and not judged: %s",
-            len(small), tables.segments["segment"].nunique(), FEWEST_ROWS, name_list(small),
-        )  # fmt: skip
-
-
-def _point_out_numbers(found: Findings, noise: float) -> None:
-    """Say what effects are none, and which numbers rest on few rows."""
-    summary = found.summary
-    untested = summary.loc[~summary["tested"], "perturbation"]
-    if len(untested):
-        logger.warning("not tested, since no row's value changed: %s", name_list(untested))
-    silent = summary.loc[~summary["measurable"] & summary["tested"], "perturbation"]
-    if len(silent):
-        logger.info("no measurable effect (at most %.3g, the model's own noise): %s", noise, name_list(silent))
-    skipped = summary.loc[summary["skipped"] > 0, "perturbation"]
-    if len(skipped):
-        most = int(summary["skipped"].max())
-        logger.warning(
-            "rows without a prediction, or without a donor in their stratum, were left out: up to %d of %d, of %s",
-            most,
-            summary["rows"][0],
-            name_list(skipped),
-        )
-    far = out_of_data(summary)
-    if len(far):
-        logger.warning(
-            "most of what the model was asked cannot occur, since a learner tells these disturbed rows from the data "
-            "(out_of_data above %g): %s. Look at conditional shuffles as well (analysis: {donors: conditional}), or "
-            "shuffle features that go together as a group",
-            FAR, name_list(far["perturbation"]),
-        )  # fmt: skip
-    few = summary["mean_high"] - summary["mean"] > _FEW_ROWS * (summary["mean"] - summary["mean_low"])
-    few &= summary["mean"] > 0
-    if few.any():
-        logger.warning(
-            "few rows make most of the mean of %s: its interval reaches up to where one row more like them takes it",
-            name_list(summary.loc[few, "perturbation"]),
-        )
-    unsteady = float(found.tally.unmoved_largest.max())
-    if unsteady > 0:
-        logger.warning(
-            "rows whose value did not change moved by up to %.3g: the model mixes rows or draws random numbers, and "
-            "deviations of that size mean nothing",
-            unsteady,
-        )

@@ -33,7 +33,7 @@ from nnperm_mlflow.auditor.identification import identify
 from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.noise import refuse_mixing, refuse_random
 from nnperm_mlflow.auditor.plan import Plan
-from nnperm_mlflow.auditor.sampling import drawn
+from nnperm_mlflow.auditor.sampling import drawn, refuse_endless
 from nnperm_mlflow.auditor.training_overlap import training_overlap
 from nnperm_mlflow.auditor.trial_terms import refuse_other_design, under_trial
 from nnperm_mlflow.basics.errors import ConfigError, DataError
@@ -169,6 +169,7 @@ def prepare(
         For whatever would hinder the audit, except what only a row can show.
     """
     config.policy.refuse_expired(datetime.now(timezone.utc).date())
+    refuse_endless(config)
     access = ModelAccess(trust_model, isolate)
     try:
         loaded = _load(client, config, model_uri, data=data, access=access, scratch=scratch)

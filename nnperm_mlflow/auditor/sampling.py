@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from nnperm_mlflow.analysis.perturbation.sample import Sample, batches_within, count_batches
@@ -12,6 +12,8 @@ from nnperm_mlflow.analysis.perturbation.strata import Strata
 from nnperm_mlflow.analysis.segments.segmentation import part_rows
 from nnperm_mlflow.auditor.identification import counts_of
 from nnperm_mlflow.auditor.plan import Plan
+from nnperm_mlflow.basics.errors import ConfigError, name_list
+from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.config.segments_config import edges_of
 
 logger = logging.getLogger(__name__)
@@ -20,6 +22,35 @@ FIRST_BATCHES = 4
 """Batches of the first look; below 8,000 rows a width is known too badly to stop by it."""
 
 _GROWTH = 1.5  # times as many batches as in the look before
+
+
+def refuse_endless(config: AuditConfig) -> None:
+    """Refuse to look for the rows that are enough where nothing says what they are to be enough for.
+
+    Parameters
+    ----------
+    config : AuditConfig
+        With the policy that is applied.
+
+    Raises
+    ------
+    ConfigError
+        If neither a precision nor a check is asked for, or a check compares with another version: how sure that is
+        rests on the rows of the other audit, too.
+    """
+    if not config.analysis.stops_by_verdict:
+        return
+    if not config.policy.applies:
+        raise ConfigError(
+            "analysis: 'rows: auto' needs to know what the rows shall be enough for: say how wide an interval may be "
+            "(precision), or what must be decided (checks, or a policy that is not 'off')."
+        )
+    if against := config.policy.baselines:
+        raise ConfigError(
+            "analysis: 'rows: auto' goes on until each check is decided, and a check compares with "
+            f"{name_list(against)}, which more rows of this version alone do not decide: say how wide an interval may "
+            "be (precision), or how many rows."
+        )
 
 
 def drawn(plan: Plan) -> Plan:
@@ -68,12 +99,56 @@ def looks(plan: Plan) -> Iterator[Plan]:
     if plan.used.analysis.rows != "auto":
         yield plan
         return
-    for n_batches in batches_of_looks(most_batches(plan)):
-        yield on_batches(plan, n_batches)
+    for number in range(1, count_looks(plan) + 1):
+        yield look_at(plan, number)
+
+
+def look_at(plan: Plan, number: int) -> Plan:
+    """Return the plan on the sample of one look, counted from 1, where the number of rows is to be found out.
+
+    Where checks decide when to stop, its record tells which look it is and of how many: at a share of the level.
+    """
+    numbers = _looks_of(plan)
+    found = on_batches(plan, numbers[number - 1])
+    if not plan.used.analysis.stops_by_verdict:
+        return found
+    return replace(found, record={**found.record, "look": number, "looks": len(numbers)})
+
+
+def count_looks(plan: Plan) -> int:
+    """Return how many looks there may be, where the number of rows is to be found out: fixed before a row is seen."""
+    return len(_looks_of(plan))
+
+
+def rows_of_looks(plan: Plan) -> list[int]:
+    """Return how many rows each of these looks has."""
+    return [sum(plan.job.deal.sizes[:n_batches]) for n_batches in _looks_of(plan)]
+
+
+def _looks_of(plan: Plan) -> list[int]:
+    return looks_of(plan.job.deal.sizes, plan.used.analysis.max_rows)
+
+
+def looks_of(sizes: Sequence[int], max_rows: int | None) -> list[int]:
+    """Return on how many of the first batches of such sizes each look is, if none before the last is enough.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Rows of all batches.
+    max_rows : int or None
+        Most rows, but one batch at least; None for all.
+
+    Returns
+    -------
+    list of int
+        Half as many again at each look.
+    """
+    return [*batches_of_looks(len(sizes) if max_rows is None else max(1, batches_within(sizes, max_rows)))]
 
 
 def batches_of_looks(most: int) -> Iterator[int]:
-    """Yield on how many batches each look is, if none is the last before all that may be audited are.
+    """Yield on how many batches each look is, if there may be so many.
 
     >>> list(batches_of_looks(30))
     [4, 6, 9, 14, 21, 30]
@@ -83,9 +158,3 @@ def batches_of_looks(most: int) -> Iterator[int]:
         yield n_batches
         n_batches = min(math.ceil(_GROWTH * n_batches), most)
     yield most
-
-
-def most_batches(plan: Plan) -> int:
-    """Return how many batches may be audited: all, or as many as `max_rows` allows, but one at least."""
-    most, n_batches = plan.used.analysis.max_rows, len(plan.job.deal.sizes)
-    return n_batches if most is None else max(1, batches_within(plan.job.deal.sizes, most))

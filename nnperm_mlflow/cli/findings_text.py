@@ -110,6 +110,8 @@ def describe_verdict(verdict: nnperm_mlflow.Verdict) -> list[str]:
     for outcome in verdict.outcomes:
         lines.append(f"  {outcome.in_words:<{width}}  {outcome.check}")
         lines.append(f"{'':<{width + 4}}{outcome.finding.words}")
+    if verdict.look_in_words is not None:
+        lines.append(verdict.look_in_words)
     if verdict.next_stage is not None:
         lines.append(
             f"undecided is no fail under its trial: the next audit makes {verdict.next_stage} repeats by itself"

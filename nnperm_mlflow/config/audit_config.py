@@ -49,12 +49,13 @@ class AnalysisConfig(Strict):
         Shuffles of each feature; "auto" goes on until the intervals of what leads, and of what checks rest on, are
         narrow enough.
     precision : float or None
-        How wide these intervals may be, in the unit of the prediction; "auto" (of repeats or rows) needs it.
+        How wide these intervals may be, in the unit of the prediction; "auto" of repeats needs it, that of rows needs
+        it or checks.
     max_repeats : int or None
         With "auto" most shuffles of each feature; 50 where nothing is said.
     rows : int, "auto" or None
         Audit a random sample of at least so many rows, whole batches of 2,048; "auto" takes further batches until the
-        intervals are narrow enough. None audits all.
+        intervals are narrow enough, or without a precision until each check is decided. None audits all.
     max_rows : int or None
         With "auto" most rows, all where nothing is said.
     seed : int
@@ -183,10 +184,10 @@ class AnalysisConfig(Strict):
                 "'repeats: auto' and 'rows: auto' cannot both go on until intervals are narrow: say one of the two. "
                 "More rows narrow every interval, more repeats only what shuffles leave to chance"
             )
-        if ("auto" in (self.repeats, self.rows)) != (self.precision is not None):
-            raise ValueError(
-                "'repeats: auto' and 'precision' go together (or 'rows: auto'): how wide an interval may be"
-            )
+        if self.repeats == "auto" and self.precision is None:
+            raise ValueError("'repeats: auto' needs 'precision': how wide an interval may be")
+        if self.precision is not None and "auto" not in (self.repeats, self.rows):
+            raise ValueError("'precision' goes with 'repeats: auto' or 'rows: auto', which go on until it is reached")
         if self.max_rows is not None and self.rows != "auto":
             raise ValueError("'max_rows' goes with 'rows: auto'; otherwise 'rows' says how many")
         if self.p_values and self.rows == "auto":
@@ -202,6 +203,11 @@ class AnalysisConfig(Strict):
                 f"{did_you_mean(self.order_by, known)}"
             )
         return self
+
+    @property
+    def stops_by_verdict(self) -> bool:
+        """Whether further rows are taken until each check is decided."""
+        return self.rows == "auto" and self.precision is None
 
     @property
     def drawing(self) -> Literal["cycles", "permutations"] | None:

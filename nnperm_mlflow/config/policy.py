@@ -137,6 +137,12 @@ class Policy(PolicyKeys):
         return bool(self.checks) and self.mode != "off"
 
     @property
+    def least_rows(self) -> int:
+        """Rows that an audit must have to be judged."""
+        asked = [each.rows for each in (self.requires, self.trial) if each is not None and each.rows is not None]
+        return max(asked, default=0) if self.applies else 0
+
+    @property
     def baselines(self) -> tuple[str, ...]:
         """URIs of the versions that checks compare with."""
         compares = (AgainstCheck, ScoreAgainstCheck)

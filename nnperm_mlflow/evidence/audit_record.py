@@ -165,6 +165,8 @@ class AuditRecord:
             positives=self._count("positives"),
             clusters=self._count("clusters"),
             sampled_from=None if self.sampled_rows is None else self.data_rows,
+            look=self._count("look"),
+            looks=self._count("looks"),
         )
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from nnperm_mlflow.analysis.difference.feature_order import pair_errors
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.uncertainty.families import PairErrors
+from nnperm_mlflow.basics.errors import EvidenceError
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
 
@@ -17,6 +18,11 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
     def differences(statistic: Statistic, names: Sequence[str], others: Sequence[str]) -> PairErrors | None:
         return pair_errors(record.table, record.summary, statistic, names, others)
 
+    if record.config.analysis.stops_by_verdict and record.subject.looks is None:
+        raise EvidenceError(
+            f"{record} went on until its checks were decided, and does not say at which look that was: nobody can tell "
+            "how sure its numbers are. Audit the version again."
+        )
     groups = record.config.analysis.groups
     kept_out = record.lacks_table and record.own_table is None
     return Evidence(

@@ -12,6 +12,7 @@ from nnperm_mlflow.auditor.measurement import measure
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.preparation import prepare
 from nnperm_mlflow.auditor.record_assembly import record_of, write_evidence
+from nnperm_mlflow.auditor.sampling import count_looks
 from nnperm_mlflow.basics.audit_files import TABLE_FILE
 from nnperm_mlflow.basics.errors import EvidenceError
 from nnperm_mlflow.config.audit_config import AuditConfig
@@ -19,7 +20,7 @@ from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference
 
-_FACTS = ("rows", "sampled_rows", "repeats_made", "seed", "unit", "positives", "clusters")
+_FACTS = ("rows", "sampled_rows", "look", "looks", "repeats_made", "seed", "unit", "positives", "clusters")
 """Parameters of a run that a verdict rests on, beside digests."""
 
 
@@ -94,7 +95,10 @@ def audit_anew(plan: Plan, record: AuditRecord, folder: Path) -> AuditRecord:
     plan, record, folder
         As for `audit_again`. The plan is closed.
     """
-    plan, found = measure(plan, folder / TABLE_FILE, journal=Journal(folder / "blocks"))
+    look = record.subject.look if plan.used.analysis.stops_by_verdict else None
+    if look is not None and look > count_looks(plan):
+        raise EvidenceError(f"{record} says that it stopped at look {look}, and there are {count_looks(plan)}.")
+    plan, found = measure(plan, folder / TABLE_FILE, journal=Journal(folder / "blocks"), at_look=look)
     plan.close()
     write_evidence(plan, found, folder)
     return record_of(plan, found, folder, record.run_id, record.experiment_id)

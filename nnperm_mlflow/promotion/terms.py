@@ -40,6 +40,8 @@ class Terms:
         A copy of the deviation table, where that was kept out of the run.
     repeats : int, optional
         How many shuffles of each feature an audit must have made; by default what its configuration says.
+    rows : int, optional
+        How many rows of a sample it must have audited; by default what its configuration says.
     waiver : str, optional
         Why a version is promoted although the attempts of its trial speak against it.
     secret_file : str or Path, optional
@@ -57,6 +59,7 @@ class Terms:
     experiment: str | None = None
     table: str | Path | None = None
     repeats: int | None = None
+    rows: int | None = None
     waiver: str | None = None
     secret_file: str | Path | None = None
     pins: bool = False
@@ -117,13 +120,15 @@ class Terms:
         Parameters
         ----------
         record : AuditRecord
-            The other one. Where "auto" found out how many repeats it takes, a baseline was asked for that number.
+            The other one. Where "auto" found out how many repeats, or rows, it takes, a baseline was asked for that
+            number.
         """
-        return replace(self, reads_data=self.binds_again, repeats=record.repeats)
+        rows = record.sampled_rows if record.config.analysis.rows == "auto" else None
+        return replace(self, reads_data=self.binds_again, repeats=record.repeats, rows=rows)
 
     def used_by(self, record: AuditRecord) -> AuditConfig:
         """Return the configuration that an audit used, as its run tells it."""
-        return record.config if self.repeats is None else record.config.with_repeats(self.repeats)
+        return self._of_baseline(record.config, record)
 
     def asked_of(self, record: AuditRecord) -> AuditConfig:
         """Return what an audit should have been asked to do: as given, else as its run says.
@@ -134,9 +139,15 @@ class Terms:
             If the run names data where they may not be read.
         """
         if self.config is not None:
-            return self.config if self.repeats is None else self.config.with_repeats(self.repeats)
+            return self._of_baseline(self.config, record)
         refuse_elsewhere(record.config.data, self.allowed, str(record))
         return self.used_by(record)
+
+    def _of_baseline(self, config: AuditConfig, record: AuditRecord) -> AuditConfig:
+        """Return a configuration with the repeats and the rows that a baseline was asked for, where it is one."""
+        exactly = config if self.repeats is None else config.with_repeats(self.repeats)
+        found_out_itself = record.config.analysis.rows == "auto"
+        return exactly if found_out_itself else exactly.with_rows(self.rows)
 
     @property
     def gives_policy(self) -> bool:

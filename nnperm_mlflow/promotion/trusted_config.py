@@ -57,7 +57,7 @@ def refuse_other_configuration(trusted: AuditConfig, used: AuditConfig, audit: s
 def _document(config: AuditConfig) -> dict[str, Mapping[str, Any]]:
     """Return all that numbers rest on, by section; which files hold the data is not part of it, since digests tell."""
     analysis = config.analysis.model_dump(mode="json", exclude=_FREE)
-    if config.analysis.repeats != "auto":
+    if "auto" not in (config.analysis.repeats, config.analysis.rows):
         del analysis["order_by"]
     if config.analysis.groups != "auto":
         del analysis["associated_above"]

@@ -153,6 +153,8 @@ def _verdict_lines(verdict: Verdict | None) -> Iterator[str]:
         ],
     )
     yield ""
+    if verdict.look_in_words is not None:
+        yield from (f"The verdict was {verdict.look_in_words}.", "")
     for asked, uri in verdict.baselines.items():
         yield from (f"{as_text(asked)} was {as_text(uri)} then.", "")
 

@@ -57,7 +57,7 @@ def judge(policy: Policy, evidence: Evidence, today: date | None = None) -> Verd
             "so that it takes each row by itself."
         )
     refuse_missing(policy, evidence)
-    stages = 1 if policy.trial is None else policy.trial.n_stages
+    stages = (1 if policy.trial is None else policy.trial.n_stages) * (subject.looks or 1)
     evidence = replace(evidence, stages=stages)
     outcomes = []
     for check in policy.checks:

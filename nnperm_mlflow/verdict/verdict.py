@@ -16,6 +16,9 @@ from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict._estimates import Estimate, State
 from nnperm_mlflow.verdict.attempt import Attempt, Result, result_of
 
+_OF_SAMPLES = ("sampled_from", "look", "looks")
+"""What identifies audits of samples alone."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -38,6 +41,9 @@ class Subject:
         Clusters of rows; None where rows stand for themselves.
     sampled_from : int or None
         Of how many rows those that were audited are a random sample; None where all were audited.
+    look, looks : int or None
+        Where more and more rows were audited until checks were decided, at which look the audit stopped, counted from
+        1, and how many there might have been; None where the checks did not say when to stop.
     """
 
     model: str
@@ -54,6 +60,8 @@ class Subject:
     positives: int | None = None
     clusters: int | None = None
     sampled_from: int | None = None
+    look: int | None = None
+    looks: int | None = None
 
     @property
     def rows_in_words(self) -> str:
@@ -62,10 +70,7 @@ class Subject:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what identifies the audit, by name; of an audit of all rows as before there were samples."""
-        told = asdict(self)
-        if self.sampled_from is None:
-            del told["sampled_from"]
-        return told
+        return {name: value for name, value in asdict(self).items() if name not in _OF_SAMPLES or value is not None}
 
 
 @dataclass(frozen=True)
@@ -202,6 +207,18 @@ class Verdict:
         told = f"fail{under}: {len(names)} of {n} checks are not kept{dry}: {name_list(names)}"
         unsure = [name for name in names if name not in missed]
         return f"{told}; undecided, which counts as not kept: {name_list(unsure)}" if unsure else told
+
+    @property
+    def look_in_words(self) -> str | None:
+        """At which look it was given, and by which level; None where the checks did not say when to stop."""
+        subject = self.subject
+        if subject.look is None or subject.looks is None or not self.outcomes:
+            return None
+        level = self.outcomes[0].finding.levels["holds"]
+        return (
+            f"given at look {subject.look} of {subject.looks} that there may be at growing samples, each at a level of "
+            f"{level:.2%}: by chance alone a limit holds in {level * subject.looks:.2%} of all audits"
+        )
 
     @property
     def next_stage(self) -> int | None:

@@ -355,8 +355,8 @@ def test_row_weights_are_refused_and_not_ignored():
 @pytest.mark.parametrize(
     ("analysis", "message"),
     [
-        ({"repeats": "auto"}, "'repeats: auto' and 'precision' go together"),
-        ({"precision": 0.1}, "'repeats: auto' and 'precision' go together"),
+        ({"repeats": "auto"}, "'repeats: auto' needs 'precision'"),
+        ({"precision": 0.1}, "'precision' goes with 'repeats: auto' or 'rows: auto'"),
         ({"p_values": True}, "'p_values' needs 'scores'"),
         ({"max_repeats": 9}, "'max_repeats' goes with 'repeats: auto'"),
         ({"windows": {" ": [1, 2]}}, "a window needs a name"),

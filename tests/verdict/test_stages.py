@@ -12,6 +12,7 @@ from nnperm_mlflow.verdict._estimates import Estimate
 from nnperm_mlflow.verdict.attempt import result_of
 from nnperm_mlflow.verdict.audit_evidence import Evidence
 from nnperm_mlflow.verdict.checks import apply
+from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Finding
 from tests.verdict.test_score_checks import AGAINST, CHAMPION, OWN
 from tests.verdict.test_segment_checks import SUMMARY as OF_SEGMENTS
@@ -19,6 +20,7 @@ from tests.verdict.test_segment_checks import TABLES
 from tests.verdict.test_verdict import SUBJECT, SUMMARY, compared
 
 OF_CHAMPION = OwnScore(0.79, 0.77, 0.81, 4000, (0.003, -0.002, -0.002, 0.001))
+STAGES = {"trial": {"stages": [1, 5]}}
 REACH_OF_TWO = norm.ppf(0.9875) / norm.ppf(0.975)
 
 
@@ -28,6 +30,15 @@ def test_each_look_gets_its_share_of_the_level():
     assert (number.low, number.high) == pytest.approx((10 - norm.ppf(0.9875), 10 + norm.ppf(0.9875)))
     finding = Finding("age", number, 12.0, True, "holds", "", judged=5, stages=2)
     assert finding.levels == {"holds": 0.0125, "fails": 0.0025}
+
+
+def test_looks_at_growing_samples_share_the_level_and_stages_of_a_trial_share_that():
+    """A subject that says nothing of looks is judged as before."""
+    policy = {"format": 2, "name": "looks", "checks": [{"feature": "AGE", "statistic": "mean", "max": 1.0}]}
+    for n_looks, trial, share in ((None, {}, 1), (5, {}, 5), (None, STAGES, 2), (5, STAGES, 10)):
+        evidence = Evidence(replace(SUBJECT, look=n_looks and 2, looks=n_looks), SUMMARY, seed=SUBJECT.seed)
+        (outcome,) = judge(Policy.model_validate({**policy, **trial}), evidence).outcomes
+        assert outcome.finding.levels["holds"] == pytest.approx(0.025 / share)
 
 
 @pytest.mark.parametrize(
