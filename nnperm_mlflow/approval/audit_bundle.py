@@ -7,10 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow import MlflowClient
+
 from nnperm_mlflow.attestation.bundle_files import statement_name, write_bundle
 from nnperm_mlflow.attestation.envelopes import Sealed
 from nnperm_mlflow.attestation.packed_audit import is_of_evidence
-from nnperm_mlflow.attestation.statements import AuditStatement, VerdictStatement, read_statement
+from nnperm_mlflow.attestation.statements import (
+    AuditStatement,
+    DecisionStatement,
+    PromotionStatement,
+    VerdictStatement,
+    read_statement,
+)
 from nnperm_mlflow.attestation.trust import Trust, load_trust
 from nnperm_mlflow.basics.audit_files import (
     RECORD_FILE,
@@ -19,11 +27,12 @@ from nnperm_mlflow.basics.audit_files import (
     VERDICTS_FOLDER,
     file_digest,
 )
-from nnperm_mlflow.basics.errors import EvidenceError
+from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, name_list
 from nnperm_mlflow.basics.paths import local_directory
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.evidence.packed_record import digests_on_record, pack_record
 from nnperm_mlflow.registry.connection import connected
+from nnperm_mlflow.registry.decision_runs import sealed_decisions, sealed_promotions
 from nnperm_mlflow.registry.records import read_audit
 from nnperm_mlflow.registry.statement_files import statements_in
 
@@ -57,10 +66,19 @@ class _Found:
     statement: AuditStatement | VerdictStatement
 
 
+_OfPeople = tuple[str, tuple[str, Sealed]]
+"""An alias, and the type and envelope of what somebody has signed about it."""
+
+
 def bundle(
-    run_id: str, output: str | Path, *, trust: str | Path | None = None, table: str | Path | None = None
+    run_id: str,
+    output: str | Path,
+    *,
+    trust: str | Path | None = None,
+    alias: str | None = None,
+    table: str | Path | None = None,
 ) -> WrittenBundle:
-    """Write a bundle of an audit: its files, its verdict, and what was signed of both.
+    """Write a bundle of an audit: its files, its verdict, what was signed of both, and decisions and promotions on it.
 
     Parameters
     ----------
@@ -71,6 +89,8 @@ def bundle(
     trust : str or Path, optional
         A trust file: statements of keys that it does not hold are left out. Whoever may write the run may have put some
         there, and a bundle with one is refused.
+    alias : str, optional
+        Whose decisions and promotions go with it; may be left out where there are none of others.
     table : str or Path, optional
         A copy of the deviation table, where that was kept out of the run.
 
@@ -83,7 +103,7 @@ def bundle(
     EvidenceError
         If the audit has not been signed, or a file is not the one that was logged.
     ConfigError
-        If the bundle cannot be written.
+        If the bundle cannot be written, or an alias has to be named.
     """
     target = local_directory(output, "the bundle")
     trusted = None if trust is None else load_trust(trust)
@@ -93,10 +113,13 @@ def bundle(
         packed.write_bytes(pack_record(record))
         found, left_out = _statements_on(record, file_digest(packed), trusted)
         files = {RECORD_FILE: packed, **_evidence(record), **_verdict_file(record, found)}
-        for each in found:
-            name = statement_name(each.kind, each.sealed)
+        verdicts = {each.sealed.digest for each in found if each.kind == "verdict"}
+        people, others = _of_people(client, record, verdicts, trusted, scratch / "decisions")
+        for kind, sealed in [*((each.kind, each.sealed) for each in found), *_of_alias(people, alias)]:
+            name = statement_name(kind, sealed)
             files[name] = scratch / name
-            files[name].write_bytes(each.sealed.content)
+            files[name].write_bytes(sealed.content)
+        left_out += others
         write_bundle(target, files)
     return WrittenBundle(target, tuple(sorted(files)), left_out)
 
@@ -130,11 +153,46 @@ def _on_audit(kind: str, sealed: Sealed, record: AuditRecord, packed: str, trust
         raise EvidenceError("it is of another run")
     if isinstance(statement, AuditStatement) and not is_of_evidence(statement, record, packed):
         raise EvidenceError("it is of other files")
-    if trust is not None and (
-        sealed.key_id not in trust.keys or not sealed.is_signed_by(trust.keys[sealed.key_id].public)
-    ):
-        raise EvidenceError("no key of the trust file has signed it")
+    _refuse_strangers(sealed, trust)
     return _Found(kind, sealed, statement)
+
+
+def _refuse_strangers(sealed: Sealed, trust: Trust | None) -> None:
+    if trust is None:
+        return
+    if sealed.key_id not in trust.keys or not sealed.is_signed_by(trust.keys[sealed.key_id].public):
+        raise EvidenceError("no key of the trust file has signed it")
+
+
+def _of_people(
+    client: MlflowClient, record: AuditRecord, verdicts: set[str], trust: Trust | None, folder: Path
+) -> tuple[list[_OfPeople], tuple[str, ...]]:
+    """Return the decisions and promotions that rest on a verdict, and what was left out, with the reason."""
+    name = record.model.removeprefix("models:/").rpartition("/")[0]
+    folder.mkdir()
+    sealed = [("decision", each) for each in sealed_decisions(client, record.model, folder)]
+    sealed += [("promotion", each) for each in sealed_promotions(client, name, folder)]
+    found, left_out = [], []
+    for kind, each in sealed:
+        try:
+            of: type[DecisionStatement] | type[PromotionStatement] = (
+                DecisionStatement if kind == "decision" else PromotionStatement
+            )
+            statement = read_statement(each.payload, of, statement_name(kind, each))
+            if statement.predicate.rests_on.verdict in verdicts:
+                _refuse_strangers(each, trust)
+                found.append((statement.predicate.alias, (kind, each)))
+        except EvidenceError as error:
+            left_out.append(f"{statement_name(kind, each)}: {error}")
+    return found, tuple(left_out)
+
+
+def _of_alias(people: list[_OfPeople], alias: str | None) -> list[tuple[str, Sealed]]:
+    """Return what people have signed for one alias."""
+    there = sorted({each for each, _ in people})
+    if alias is None and len(there) > 1:
+        raise ConfigError(f"there are decisions or promotions for {name_list(there)}: say which go with it (--alias).")
+    return [sealed for each, sealed in people if alias in (None, each)]
 
 
 def _verdicts(found: Sequence[_Found]) -> list[tuple[VerdictStatement, _Found]]:

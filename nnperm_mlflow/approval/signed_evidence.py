@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.attestation.consent import SignedDecision
+from nnperm_mlflow.attestation.consent import SignedDecision, may_decide
 from nnperm_mlflow.attestation.envelopes import Sealed
 from nnperm_mlflow.attestation.packed_audit import is_of_evidence, policy_in, refuse_other_terms
 from nnperm_mlflow.attestation.promotion_chain import SignedPromotion
@@ -90,7 +90,7 @@ def find_signed_evidence(
     sealed = [("decision", each) for each in sealed_decisions(client, reference.uri, folder)]
     decisions = _Counting(trust, promotions).of(sealed, "decision", DecisionStatement)
     subject = audits[0].statement.subject
-    own = tuple(each for each in decisions if each.statement.subject == subject and _may(each, trust))
+    own = tuple(each for each in decisions if each.statement.subject == subject and may_decide(each, trust))
     return SignedEvidence(tuple(audits), tuple(verdicts), own)
 
 
@@ -109,12 +109,6 @@ def _may_promote(signed: SignedPromotion, trust: Trust) -> bool:
     if terms is None:
         return False
     return signed.person in (terms.promoters if told.emergency is None else terms.approvals.of)
-
-
-def _may(signed: SignedDecision, trust: Trust) -> bool:
-    """Tell whether a key may sign what it has: a request, or an answer."""
-    role = "requester" if signed.statement.predicate.act == "request" else "approver"
-    return role in trust.keys[signed.key_id].roles
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from nnperm_mlflow.attestation.bundle_files import kind_of, opened_bundle, sealed_in
 from nnperm_mlflow.attestation.bundle_recomputation import recompute
+from nnperm_mlflow.attestation.consent import find_consent, may_decide
 from nnperm_mlflow.attestation.envelopes import Sealed
 from nnperm_mlflow.attestation.packed_audit import read_packed, read_packed_verdict, refuse_other_terms
 from nnperm_mlflow.attestation.signatures import Signed, counting, read_signed
@@ -51,6 +53,10 @@ class VerifiedBundle:
         None where no verdict was signed.
     in_words : str
         That verdict in a line.
+    approved_by : tuple of str
+        As many people as the trust file asks for, who have approved this verdict for the alias; else nobody.
+    decision : str
+        The same in words, with conditions, or why it does not count as approved.
     signed : tuple of Signed
         All statements of the bundle, ordered by the names of their files; each counts.
     files : mapping of str to str
@@ -66,6 +72,8 @@ class VerifiedBundle:
     model_digest: str
     verdict: str | None
     in_words: str
+    approved_by: tuple[str, ...]
+    decision: str
     signed: tuple[Signed[Any], ...]
     files: Mapping[str, str]
     recomputed: tuple[str, ...]
@@ -80,6 +88,7 @@ class VerifiedBundle:
             "registry": self.registry,
             "sha256 of the model's files": self.model_digest,
             "signed by": name_list(self.people),
+            "decision": self.decision,
             "computed again": ", ".join(self.recomputed) or "nothing",
             "taken on trust": ", ".join(self.on_trust) or "nothing",
         }
@@ -152,6 +161,7 @@ def verify(
         given, policy = _verdict_of(folder, parts, record)
         refuse_other_terms(record, policy, terms, name)
         _refuse_unsigned(folder, parts)
+        approved_by, decision = _decision(parts, name, terms, trusted)
         recomputed, on_trust = recompute(record, given, policy, model=model, config=config)
         return VerifiedBundle(
             registry=trusted.registry,
@@ -161,6 +171,8 @@ def verify(
             model_digest=audit.statement.model_digest,
             verdict=None if given is None else given.verdict,
             in_words="no verdict" if given is None else given.in_words,
+            approved_by=approved_by,
+            decision=decision,
             signed=tuple(parts.all),
             files={path.name: file_digest(path) for path in sorted(folder.iterdir()) if kind_of(path.name) is None},
             recomputed=recomputed,
@@ -255,6 +267,23 @@ def _verdict_of(folder: Path, parts: _Parts, record: AuditRecord) -> tuple[Given
     """Return the verdict of a bundle with its policy, if there is one; all that were signed are on the one file."""
     found = [read_packed_verdict(folder, each, record) for each in parts.verdicts]
     return found[0] if found else (None, None)
+
+
+def _decision(parts: _Parts, alias: str, terms: AliasTerms, trust: Trust) -> tuple[tuple[str, ...], str]:
+    """Return who has approved, and that in words; as it was at the promotion, where there is one, else as it is now."""
+    own = [each for each in parts.decisions if may_decide(each, trust)]
+    if not own:
+        return (), "no decision of people is in the bundle"
+    ordinary = [each.statement.at for each in parts.promotions if each.statement.predicate.emergency is None]
+    when = max(ordinary, default=datetime.now(timezone.utc))
+    try:
+        found = find_consent(own, {each.digest for each in parts.verdicts}, alias, terms, when)
+    except EvidenceError as error:
+        return (), str(error)
+    people = tuple(sorted(each.person for each in found.approvals))
+    conditions = "".join(f"; condition: {each}" for each in found.conditions)
+    waived = f"; waived: {name_list(found.waived)}" if found.waived else ""
+    return people, f"approved by {name_list(people)}, asked for by '{found.request.person}'{conditions}{waived}"
 
 
 def _refuse_unsigned(folder: Path, parts: _Parts) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from nnperm_mlflow.attestation.signatures import Signed
 from nnperm_mlflow.attestation.statements import DecisionStatement, moment
-from nnperm_mlflow.attestation.trust import AliasTerms
+from nnperm_mlflow.attestation.trust import AliasTerms, Trust
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 
 SignedDecision = Signed[DecisionStatement]
@@ -40,6 +40,12 @@ class Consent:
     def conditions(self) -> tuple[str, ...]:
         """Under which it was approved, each once."""
         return tuple(dict.fromkeys(word for each in self.approvals for word in each.statement.predicate.conditions))
+
+
+def may_decide(signed: SignedDecision, trust: Trust) -> bool:
+    """Tell whether a key may sign what it has: a request, or an answer."""
+    role = "requester" if signed.statement.predicate.act == "request" else "approver"
+    return role in trust.keys[signed.key_id].roles
 
 
 def open_request(

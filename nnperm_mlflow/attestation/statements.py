@@ -308,7 +308,12 @@ def read_statement(payload: bytes, kind: type[AnyStatement], what: str = "the st
 
 def stamp_now() -> str:
     """Return this moment as statements tell it, so finely that a person's second word follows the first."""
-    return datetime.now(timezone.utc).strftime(_MOMENT)
+    return stamp_of(datetime.now(timezone.utc))
+
+
+def stamp_of(when: datetime) -> str:
+    """Return a moment in UTC as statements tell it."""
+    return when.strftime(_MOMENT)
 
 
 def digest_of(payload: bytes) -> str:

@@ -17,14 +17,21 @@ from nnperm_mlflow.cli.common import EXIT_FAIL, prepared, tracking_options
 @click.argument("run_id")
 @click.option("--output", required=True, help="What to write: a zip where it ends in .zip, else a folder.")
 @click.option("--trust", help="A trust file: what other keys have signed is left out.")
+@click.option("--alias", help="Whose decisions and promotions go with it; needed where there are some of several.")
 @click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
 @tracking_options
 def bundle_command(
-    run_id: str, output: str, trust: str | None, table: str | None, tracking_uri: str | None, debug: bool
+    run_id: str,
+    output: str,
+    trust: str | None,
+    alias: str | None,
+    table: str | None,
+    tracking_uri: str | None,
+    debug: bool,
 ) -> None:
     """Pack the audit in a run with all that was signed of it, for whoever verifies it without the server."""
     with prepared(tracking_uri, debug):
-        done = nnperm_mlflow.bundle(run_id, output, trust=trust or None, table=table or None)
+        done = nnperm_mlflow.bundle(run_id, output, trust=trust or None, alias=alias or None, table=table or None)
         for name in done.left_out:
             click.echo(printable(f"left out: {name}"), err=True)
         click.echo(in_lines([f"{done.path}: {', '.join(done.files)}"]))
@@ -64,6 +71,7 @@ def _lines(found: nnperm_mlflow.VerifiedBundle) -> list[str]:
     return [
         f"verified: models:/{found.model}/{found.version} of registry '{found.registry}' for '{found.alias}'",
         f"verdict: {found.in_words}",
+        f"decision: {found.decision}",
         f"sha256 of the model's files: {found.model_digest}",
         *signed,
         f"computed or read again here: {', '.join(found.recomputed) or 'nothing'}",

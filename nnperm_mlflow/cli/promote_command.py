@@ -40,6 +40,11 @@ from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
 @click.option("--seed-secret", metavar="FILE", help="With --recompute: audit with a seed that this secret gives.")
 @click.option("--trust", help="A trust file: carry out what people have signed (nnperm request, approve), and sign it.")
 @click.option("--key", help="With --trust: file of the promoter's key; its password is asked for.")
+@click.option("--emergency", metavar="REASON", help="With --trust: promote without an audit, signed by one approver.")
+@click.option(
+    "--audit-within", type=click.FloatRange(min=0, min_open=True), default=72, show_default=True, metavar="HOURS",
+    help="With --emergency: until when an ordinary promotion has to follow.",
+)  # fmt: skip
 @click.option("--no-data", is_flag=True, help="Do not read the data again; rely on their digest on record.")
 @click.option("--table", help="Your copy of the deviation table, where it was kept out of the run (--no-table).")
 @format_option
@@ -58,6 +63,8 @@ def promote_command(
     seed_secret: str | None,
     trust: str | None,
     key: str | None,
+    emergency: str | None,
+    audit_within: float,
     no_data: bool,
     table: str | None,
     form: str,
@@ -86,12 +93,15 @@ def promote_command(
                     trust=trust or None,
                     key=key or None,
                     password=key_password() if trust and key else None,
+                    emergency=emergency,
+                    audit_within_hours=audit_within,
                 )
         except RefusedError as error:
             click.echo(printable(f"refused: {error}"), err=True)
             sys.exit(EXIT_FAIL)
         before = f", which version {done.replaced} had before" if done.replaced else ""
-        now = f"version {done.version} of {done.model} is '{done.alias}' now{before} (evidence: run {done.run_id})"
+        evidence = f"evidence: run {done.run_id}" if done.run_id else "an emergency, without an audit"
+        now = f"version {done.version} of {done.model} is '{done.alias}' now{before} ({evidence})"
         on_trust = [f"taken on trust: {', '.join(done.taken_on_trust)}"] if done.taken_on_trust else []
         waived = [f"waived: {done.waiver}"] if done.waiver else []
         by_name = [f"not listed under 'inputs:' of --config: {_receipts(done)}"] if done.found_by_name else []
@@ -106,6 +116,8 @@ def _signed(done: nnperm_mlflow.Promotion) -> list[str]:
     told = done.signed
     if told is None:
         return []
+    if not told.audited_by:
+        return [f"signed as promotion {told.number} by '{told.by}', without an audit: {told.reason}"]
     approved = f"approved by {name_list(told.approved_by)}"
     refused = f", refused by {name_list(told.refused_by)}" if told.refused_by else ""
     return [

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from nnperm_mlflow.approval.signed_evidence import promotions_of
 from nnperm_mlflow.attestation.promotion_chain import SignedPromotion, chain_of
+from nnperm_mlflow.attestation.statements import moment
 from nnperm_mlflow.attestation.trust import Trust, load_trust
 from nnperm_mlflow.basics.display import in_a_line
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError
@@ -33,7 +35,7 @@ MOST_MOVES = 3
 _HOUR = 3600
 _TRIES = 3
 
-State = Literal["kept", "moved", "rolled back", "other files", "promotions missing", "unpromoted"]
+State = Literal["kept", "moved", "rolled back", "other files", "promotions missing", "unpromoted", "audit overdue"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class GuardReport:
     state : str
         `kept`; `moved`: to a version that no promotion gave it, or deleted; `rolled back`: to a version that an
         earlier promotion gave it; `other files`: the files are not those that were promoted; `promotions missing`:
-        there are fewer than were seen before, or they are no chain; `unpromoted`: there is none that counts.
+        there are fewer than were seen before, or they are no chain; `unpromoted`: there is none that counts; `audit
+        overdue`: the last was an emergency, and no ordinary one has followed in time.
     holder, promoted : str or None
         The version that has the alias, and the one that the last promotion gave it.
     number : int
@@ -172,6 +175,9 @@ def _with_files(client: MlflowClient, seen: GuardReport, last: SignedPromotion, 
         return replace(seen, state="other files", in_words=str(error))
     if files.digest() != last.statement.model_digest:
         return replace(seen, state="other files", in_words="the model's files are not those that were promoted")
+    until = last.statement.predicate.audit_until
+    if until is not None and datetime.now(timezone.utc) > moment(until):
+        return replace(seen, state="audit overdue", in_words=f"promoted in an emergency, to be audited until {until}")
     return replace(seen, state="kept", in_words=f"promotion {seen.number} gave it to version {seen.holder}")
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
 
@@ -54,6 +54,8 @@ def promote(
     trust: str | Path | None = None,
     key: str | Path | None = None,
     password: str | None = None,
+    emergency: str | None = None,
+    audit_within_hours: float = 72.0,
 ) -> Promotion:
     """Give a version an alias, if the evidence bears the verdict that it passes.
 
@@ -95,6 +97,11 @@ def promote(
         verdict that were signed, and is signed itself.
     key, password : str or Path, str, optional
         With `trust`, file of the promoter's key and its password.
+    emergency : str, optional
+        With `trust`: why the version is promoted without any audit. One who may approve signs it; nothing but the
+        digest of the files is read, and all other arguments are left aside.
+    audit_within_hours : float
+        Until when an ordinary promotion has to follow an emergency; `guard` reports from then on.
 
     Returns
     -------
@@ -111,6 +118,10 @@ def promote(
     TrackingError
         If somebody else moved the alias at the very same time.
     """
+    if emergency is not None:
+        return _in_emergency(
+            model_uri, alias, emergency, within_hours=audit_within_hours, trust=trust, key=key, password=password
+        )
     terms = Terms(
         policy=policy,
         config_file=config,
@@ -180,6 +191,13 @@ def promote(
         )
         move_alias(client, promotion, reference, texts)
     return promotion
+
+
+def _in_emergency(model_uri: str, alias: str, reason: str, **given: Any) -> Promotion:  # noqa: ANN401 - as they are
+    """Promote without an audit; only here, and by a trust file, the libraries of signatures are needed."""
+    from nnperm_mlflow.promotion.emergency_promotion import promote_in_emergency  # noqa: PLC0415
+
+    return promote_in_emergency(model_uri, alias, reason=reason, **given)
 
 
 def _promoter(trust: str | Path, key: str | Path | None, password: str | None, name: str, *, alias: str) -> Promoter:

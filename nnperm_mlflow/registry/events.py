@@ -115,6 +115,7 @@ class _ToldSignatures(Tolerant):
     """Whose signatures a promotion rests on, as its run tells it."""
 
     number: int
+    reason: str
     approved_by: list[str]
 
 
@@ -124,7 +125,7 @@ class _ToldPromotion(Tolerant):
     alias: str
     replaced: str | None
     by: str
-    verdict: Status
+    verdict: Status | Literal["none"]
     policy_digest: str
     model_digest: str | None = None
     signed: _ToldSignatures | None = None
@@ -317,6 +318,8 @@ def _signatures(told: _ToldPromotion) -> str:
     """Tell on whose signatures a promotion says that it rests."""
     if told.signed is None:
         return ""
+    if told.verdict == "none":
+        return f"; in an emergency, without an audit: {told.signed.reason}"
     return f"; signed as number {told.signed.number}, approved by {name_list(told.signed.approved_by)}"
 
 

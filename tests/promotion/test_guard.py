@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 
-from nnperm_mlflow import guard
+from nnperm_mlflow import guard, history, promote
 from nnperm_mlflow.attestation.envelopes import seal
+from nnperm_mlflow.attestation.key_files import new_key
 from nnperm_mlflow.attestation.statements import (
     OnDecisions,
     PromotionPredicate,
@@ -24,7 +25,7 @@ from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.promotion.alias_guard import MOST_MOVES
 from nnperm_mlflow.registry.statement_files import log_statement
-from tests.support.signers import REGISTRY, ROLES, TrustFile, key_of
+from tests.support.signers import PASSWORD, REGISTRY, ROLES, TrustFile, key_of
 
 MOVES = 100 if os.environ.get("NNPERM_FULL_SIMULATIONS") else 12
 TERMS = {
@@ -176,6 +177,47 @@ def test_other_files_under_the_same_version_are_noticed(post):
     (post.folder / "model1" / "weights").write_text("others")
     found = post.look(move_back=True)
     assert (found.state, found.is_kept) == ("other files", False)
+
+
+def test_in_an_emergency_one_who_approves_promotes_without_an_audit_for_a_time(post, monkeypatch):
+    post.promote("1")
+    keys = {}
+    for name in ("anna", "deploy"):
+        made = new_key(post.folder / f"{name}.key", PASSWORD)
+        keys[name] = post.folder / f"{name}.key"
+        held = {"person": name, "roles": ROLES[name], "public": made.public}
+        post.trust.content["keys"][made.key_id] = {**post.trust.content["keys"][key_of(name).public.key_id], **held}
+    post.trust.write(post.trust_file)
+    told = {"trust": post.trust_file, "password": PASSWORD, "emergency": "version 1 leaks memory"}
+    uri = f"models:/{post.name}/2"
+    with pytest.raises(ConfigError, match="would not count"):
+        promote(uri, "champion", key=keys["deploy"], **told)
+    with pytest.raises(ConfigError, match="needs a reason"):
+        promote(uri, "champion", key=keys["anna"], **{**told, "emergency": " "})
+    assert post.champion() == "1"
+    monkeypatch.setenv("NNPERM_KEY_PASSWORD", PASSWORD)
+    arguments = [
+        "promote",
+        uri,
+        "--alias",
+        "champion",
+        "--emergency",
+        "version 1 leaks memory",
+        "--key",
+        str(keys["anna"]),
+    ]
+    done = CliRunner().invoke(main, [*arguments, "--trust", str(post.trust_file)])
+    assert done.exit_code == 0, done.output
+    assert "which version 1 had before (an emergency, without an audit)" in done.stdout
+    assert post.champion() == "2"
+    found = post.look(move_back=True)
+    assert (found.state, found.number) == ("kept", 2)
+    (event,) = [each for each in history(post.name, verify=True).events if each.version == "2"]
+    assert event.in_words.endswith("in an emergency, without an audit: version 1 leaks memory")
+    assert event.is_evidence
+    promote(f"models:/{post.name}/3", "champion", key=keys["anna"], audit_within_hours=1e-9, **told)
+    found = post.look(move_back=True)
+    assert (found.state, found.is_kept, post.champion()) == ("audit overdue", False, "3")
 
 
 def test_the_command_says_so_by_its_exit_status(post):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import mlflow
 import pytest
 
-from nnperm_mlflow import approve, audit, history, promote, refuse, request
+from nnperm_mlflow import approve, audit, bundle, history, promote, refuse, request, verify
 from nnperm_mlflow.approval.signed_audit import sign_record
 from nnperm_mlflow.attestation.key_files import new_key
 from nnperm_mlflow.attestation.statements import PromotionStatement, read_statement
@@ -89,7 +89,7 @@ def champion(client):
 
 
 @pytest.mark.slow
-def test_a_version_becomes_champion_once_two_people_have_agreed(home, keys, tracked, tmp_path):
+def test_a_version_becomes_champion_once_two_people_have_agreed(home, keys, tracked, tmp_path):  # noqa: PLR0915 - a story
     uri, record = audited(home, tracked, tmp_path)
     office = Office(keys, trust_file(record, keys).write(tmp_path / "trust.yaml"))
     version = uri.rpartition("/")[2]
@@ -142,6 +142,13 @@ def test_a_version_becomes_champion_once_two_people_have_agreed(home, keys, trac
     on_file = json.loads(mlflow.artifacts.load_text(f"runs:/{promoted.run_id}/promotion.json"))
     assert on_file["signed"]["reason"] == "better on young clients"
     assert json.loads(mlflow.artifacts.load_text(f"runs:/{asked.run_id}/decision.json"))["person"] == "asker"
+
+    # It leaves the server as one file, in which a third party finds who has decided.
+    bundle(record.run_id, tmp_path / "decided.zip", trust=office.trust)
+    found = verify(tmp_path / "decided.zip", trust=office.trust)
+    assert (found.verdict, found.approved_by) == ("pass", ("anna", "ben"))
+    assert found.decision == "approved by 'anna', 'ben', asked for by 'asker'; condition: audit again by spring"
+    assert done.signed.statement in {each.digest for each in found.signed}
 
     # The next one follows it; a promotion that was put beside, or deleted, is noticed.
     second, _ = audited(home, tracked, tmp_path)
