@@ -15,7 +15,7 @@ OTHER = {
     "missing": "skip", "profile": ["age"], "interactions": "auto", "scores": ["accuracy"], "p_values": True,
     "segments": ["region"],
     "order_by": "median", "unit": "euro", "exact": False, "random": True, "predict": "predict_proba",
-    "rows": 100, "max_rows": 50,
+    "rows": 100, "max_rows": 50, "donors": "conditional", "out_of_data": True,
 }  # fmt: skip
 """For each key of the analysis a value that is not its default."""
 
