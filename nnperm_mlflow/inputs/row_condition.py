@@ -56,7 +56,8 @@ def rows_where(condition: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
 
     Examples
     --------
-    >>> rows_where("AGE >= 30 and 'pay back' != no", {"AGE": np.array([20, 40]), "pay back": np.array(["no", "yes"])})
+    >>> table = {"AGE": np.array([20, 40]), "pay back": np.array(["no", "yes"], dtype=object)}
+    >>> rows_where("AGE >= 30 and 'pay back' != no", table)
     array([False,  True])
     """
     met = [_meets(part, columns) for part in _parts(condition)]

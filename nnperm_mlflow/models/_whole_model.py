@@ -12,9 +12,9 @@ import numpy as np
 from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
-from nnperm_mlflow.models.output_numbers import rows_mix
+from nnperm_mlflow.models.output_numbers import ends_round_alike, rows_mix
 from nnperm_mlflow.models.predictor import Predictor
-from nnperm_mlflow.models.stacking import Exactness, StackingBlock, stack
+from nnperm_mlflow.models.stacking import AlwaysExact, Exactness, StackingBlock, stack
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class WholeModelPredictor(ABC):
         self.inputs = tuple(inputs)
         self.outputs = outputs
         self.calls = 0
-        self.exactness = Exactness()
+        self.exactness: type[Exactness] = Exactness
         self.stacked_rows = 0
         self.workers = 0
         self._most_rows = most_rows
@@ -89,8 +89,9 @@ class WholeModelPredictor(ABC):
                 "whole model of its own, and the numbers depend on the block size"
             )
         else:
-            self.stacked_rows = self.rows_to_stack(probe)
             self.workers = self._most_workers
+            if self.exactness is AlwaysExact or ends_round_alike(self, probe):
+                self.stacked_rows = self.rows_to_stack(probe)
         return self
 
 
@@ -110,6 +111,7 @@ class WholeModelBlock(StackingBlock[str]):
         self.workers = model.workers
         self._model = model
         self._inputs = inputs
+        self._exactness = model.exactness()
         self._unchanged: dict[tuple[str, int], Any] = {}
 
     def kind_of(self, change: Change) -> str:
@@ -122,7 +124,7 @@ class WholeModelBlock(StackingBlock[str]):
 
     def settled(self, kind: str, copies: int) -> str | None:
         """Return the only kind of call there is, where so many copies of the rows give the baseline."""
-        if copies > 1 and not self._model.exactness.holds(
+        if copies > 1 and not self._exactness.holds(
             kind, copies, self.baseline, lambda: self.call(kind, [Change((), ())] * copies)
         ):
             return None

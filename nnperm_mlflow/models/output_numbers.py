@@ -40,6 +40,39 @@ def rows_mix(model: Caller, probe: Arrays, predicted: np.ndarray | None = None) 
     return not same_numbers(found[some], model.call({name: array[some].copy() for name, array in probe.items()}))
 
 
+_TRIED_ROWS = 128
+_SIZES = range(57, 64)
+"""Rows of the calls that are tried: of all lengths of an end, as kernels for 4, 6, 8 or more rows at once leave it."""
+
+
+def ends_round_alike(model: Caller, probe: Arrays) -> bool:
+    """Tell whether the last rows of a call get the bits that they get amid others, as far as some rows show.
+
+    A matrix product goes through several rows at once. On many processors what is left over at the end is added up in
+    another order, so that a row has other bits at the end of a call than in its middle.
+
+    Parameters
+    ----------
+    model : Caller
+        Whose rows do not mix.
+    probe : mapping of str to ndarray of shape (n_rows, ...)
+
+    Returns
+    -------
+    bool
+    """
+    n_rows = len(next(iter(probe.values())))
+    rows = {name: array[np.arange(_TRIED_ROWS) % n_rows] for name, array in probe.items()}
+    amid = model.call(rows)
+    for place, size in enumerate(_SIZES):
+        first = place * _SIZES.stop // len(_SIZES)  # so that each call ends with other rows
+        some = slice(first, first + size)
+        found = model.call({name: array[some].copy() for name, array in rows.items()})
+        if not np.array_equal(found, amid[some], equal_nan=True):
+            return False
+    return True
+
+
 def same_numbers(found: np.ndarray, expected: np.ndarray) -> bool:
     """Tell whether predictions of shape (n_rows, n_outputs) are the same up to rounding, whatever their unit.
 

@@ -206,17 +206,19 @@ class Stacks:
 
 
 class Exactness:
-    """Remembers which calls give unchanged rows their baseline bit for bit, each tried out once.
+    """Remembers which calls give the unchanged rows of a block their baseline bit for bit, each tried out once.
 
     A matrix product may round a row otherwise in a larger batch. A deviation would then hold that rounding, and a
-    feature that the model does not use would not have exactly 0.
+    feature that the model does not use would not have exactly 0. Many processors round only the last rows of a call
+    otherwise, so that what holds for some rows need not hold for others: each block is tried out for itself, and its
+    numbers do not depend on which blocks came before it.
     """
 
     def __init__(self) -> None:
         self._known: dict[Hashable, bool] = {}
 
     def holds(self, kind: Hashable, copies: int, expected: np.ndarray, call: Callable[[], np.ndarray]) -> bool:
-        """Tell whether a kind of call with so many copies of so many rows gives what is expected.
+        """Tell whether a kind of call with so many copies of the rows gives what is expected.
 
         Parameters
         ----------
@@ -231,7 +233,7 @@ class Exactness:
         -------
         bool
         """
-        key = (kind, copies, len(expected))
+        key = (kind, copies)
         if key not in self._known:
             try:
                 found = call().reshape(copies, *expected.shape)

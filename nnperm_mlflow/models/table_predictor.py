@@ -99,7 +99,7 @@ class TablePredictor(WholeModelPredictor):
         if are_classes(predicted):
             self.outputs = self.outputs.as_classes()
         if self._walks_trees and self._repeats_exactly(probe, predicted):
-            self.exactness = AlwaysExact()
+            self.exactness = AlwaysExact
         return super().fitted(probe, exact)
 
     def _repeats_exactly(self, probe: Arrays, predicted: np.ndarray) -> bool:

@@ -227,7 +227,9 @@ def test_a_table_of_two_blocks_is_that_of_twenty(house, tracked, repeats):
 
 
 @pytest.mark.parametrize(("profile", "calls"), [([], 4), *slow((["age", "region"], 7))])
-def test_a_plan_tells_the_calls_that_an_audit_makes_and_logs_nothing(house, tracked, profile, calls):
+def test_a_plan_tells_the_calls_that_an_audit_makes_and_logs_nothing(house, tracked, profile, calls, monkeypatch):
+    for name in ("models.branches.branch_predictor.ends_round_alike", "models.stacking.Exactness.holds"):
+        monkeypatch.setattr(f"nnperm_mlflow.{name}", lambda *_: True)  # as on processors that round each row by itself
     settings = house.settings()
     settings["analysis"] |= {"block_rows": 100, "profile": profile}
     before = len(mlflow.search_runs(experiment_names=["tests"], output_format="list"))
@@ -238,7 +240,7 @@ def test_a_plan_tells_the_calls_that_an_audit_makes_and_logs_nothing(house, trac
     assert metrics["nnperm/model_calls"] == forecast.block_calls * forecast.n_blocks
     # the baseline with what is kept, one call each for the numbers, the codes and the channels, all stacked; for
     # profiles the baseline again, the numbers and the codes
-    assert forecast.block_calls >= calls  # more where a processor rounds otherwise in larger calls
+    assert forecast.block_calls == calls
     assert metrics["nnperm/reuse"] == 1
 
 

@@ -1,5 +1,7 @@
 """What a model gives, as numbers: in lists and in half precision too, and whether two such are the same."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,14 @@ from nnperm_mlflow.basics.errors import PredictionError
 from nnperm_mlflow.inputs.slots import Change
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
-from nnperm_mlflow.models.output_numbers import are_classes, as_columns, rounding_of, rows_mix, same_numbers
+from nnperm_mlflow.models.output_numbers import (
+    are_classes,
+    as_columns,
+    ends_round_alike,
+    rounding_of,
+    rows_mix,
+    same_numbers,
+)
 from nnperm_mlflow.models.table_predictor import TablePredictor
 from tests.support.stored import N_ROWS, load, numbers, predicted, save
 
@@ -199,6 +208,20 @@ def test_rows_that_mix_show_in_every_other_row(function, mixes, values):
 def test_rows_that_mix_with_the_first_alone_show():
     assert rows_mix(Calling(lambda x: x - x[0]), {"x": np.arange(64.0)})
     assert rows_mix(Calling(lambda x: x - x[0]), {"x": np.arange(2.0)})
+
+
+def rounding_its_end_otherwise(x, at_once):
+    """Return a third of numbers, as one that goes through so many at once does: what is left over has other bits."""
+    third, end = x / 3, len(x) - len(x) % at_once
+    return np.concatenate([third[:end], np.nextafter(third[end:], 1)])
+
+
+@pytest.mark.parametrize("n_rows", [3, 64, 100])
+def test_ends_that_are_rounded_otherwise_show(n_rows):
+    probe = {"x": np.arange(1.0, n_rows + 1)}
+    assert ends_round_alike(Calling(lambda x: x / 3), probe)
+    for at_once in (4, 6, 8, 12, 16, 24):
+        assert not ends_round_alike(Calling(partial(rounding_its_end_otherwise, at_once=at_once)), probe)
 
 
 # Classes

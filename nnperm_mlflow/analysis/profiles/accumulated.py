@@ -91,7 +91,7 @@ def accumulate(intervals: np.ndarray, steps: np.ndarray, n_intervals: int) -> np
     Examples
     --------
     >>> accumulate(np.array([0, 1, 1]), np.array([1.0, 2.0, 4.0]), 2)
-    array([-3.,  -2.,  1.])
+    array([-3., -2.,  1.])
     """
     raw = np.concatenate([[0.0], np.cumsum(_means(intervals, steps, n_intervals)[0])])
     return raw - math.fsum(raw[intervals + 1]) / max(1, len(intervals))

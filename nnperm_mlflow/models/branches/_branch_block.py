@@ -16,7 +16,7 @@ from nnperm_mlflow.inputs.specs import Arrays
 from nnperm_mlflow.models.branches._network_parts import Cluster, NetworkParts, Route
 from nnperm_mlflow.models.branches.framework import Border, Framework, Packed
 from nnperm_mlflow.models.graph import Key
-from nnperm_mlflow.models.stacking import StackingBlock, Stacks
+from nnperm_mlflow.models.stacking import Exactness, StackingBlock, Stacks
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
     kept: dict[Key, Packed]
     baseline: np.ndarray
     together: Together
+    _exactness: Exactness = field(default_factory=Exactness)
     _repeated: dict[tuple[Cluster, int], tuple[dict[str, Border], list[Packed]]] = field(default_factory=dict)
     _prepared: dict[object, Any] = field(default_factory=dict)
     _states: dict[tuple[str, int, int], list[Packed]] = field(default_factory=dict)
@@ -85,6 +86,8 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
 
     def most_rows(self, kind: Route | ShortcutRoute) -> int:
         """Return how many rows a call shall get, so that it pays and all that run together fit into memory."""
+        if isinstance(kind, Route) and not self.parts.stacks:
+            return 1
         cost = self.parts.cost(kind) if isinstance(kind, Route) else 0.0
         return self._framework.most_rows(self.parts.row_bytes, cost)
 
@@ -97,7 +100,7 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
             if kind.first:
                 self._prepare_states(next(iter(kind.run)), kind.first, copies)
             same = Change.of({name: self.inputs[name] for name in kind.run})
-            if not parts.exactness.holds(kind, copies, self.baseline, lambda: self.call(kind, [same] * copies)):
+            if not self._exactness.holds(kind, copies, self.baseline, lambda: self.call(kind, [same] * copies)):
                 if kind.first:
                     return self.settled(replace(kind, first=0), copies)
                 whole = Route(parts.every, frozenset(parts.every))
@@ -197,7 +200,7 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
         """Tell whether each row of an input is another row's as a whole, and its border the same as there."""
         if change.donors is None or not change.replaces(name, self.inputs[name].shape[1:]):
             return False
-        return self.parts.keeps_border(name, self.inputs, self.borders, self.together.sizes)
+        return self.together.keeps_border(name)
 
     def _from_donors(self, name: str, changes: Sequence[Change]) -> list[list[Any]]:
         """Return a border in which changed rows have their donors', for changes one below the other."""
@@ -218,23 +221,29 @@ class BranchBlock(StackingBlock[Route | ShortcutRoute]):
 class Together:
     """What blocks share that were begun together, so that a row of one can have its donor in another.
 
-    Attributes
+    Parameters
     ----------
-    borders : list of dict of str to Border
-        Of each block.
+    parts : NetworkParts
     """
 
-    def __init__(self, framework: Framework) -> None:
-        self._framework = framework
-        self.borders: list[dict[str, Border]] = []
+    def __init__(self, parts: NetworkParts) -> None:
+        self._parts = parts
+        self._blocks: list[tuple[Arrays, dict[str, Border]]] = []
+        self._keeps_border: dict[str, bool] = {}
         self._joined: dict[tuple[str, int, int], np.ndarray] = {}
         self._joining = Lock()
 
-    @property
-    def sizes(self) -> frozenset[int]:
-        """How many rows the blocks have."""
-        used = [next((border for border in borders.values() if border), None) for borders in self.borders]
-        return frozenset(len(border[0][0]) for border in used if border)
+    def add(self, inputs: Arrays, borders: dict[str, Border]) -> None:
+        """Take a block's rows, and the borders that were found for them."""
+        self._blocks.append((inputs, borders))
+
+    def keeps_border(self, name: str) -> bool:
+        """Tell whether rows have their border of an input in whichever block they stand, tried out on the largest."""
+        if name not in self._keeps_border:
+            sizes = [len(inputs[name]) for inputs, _ in self._blocks]
+            largest, borders = self._blocks[sizes.index(max(sizes))]
+            self._keeps_border |= self._parts.keep_border(name, largest, borders, set(sizes))
+        return self._keeps_border[name]
 
     def border(self, name: str, place: int, part: int) -> np.ndarray:
         """Return a tensor of an input's border, or its mask, for the rows of all blocks."""
@@ -242,6 +251,6 @@ class Together:
         with self._joining:
             if key not in self._joined:
                 self._joined[key] = np.concatenate(
-                    [self._framework.as_array(borders[name][place][part]) for borders in self.borders]
+                    [self._parts.framework.as_array(borders[name][place][part]) for _, borders in self._blocks]
                 )
         return self._joined[key]

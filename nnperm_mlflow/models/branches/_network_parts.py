@@ -11,7 +11,6 @@ import numpy as np
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
 from nnperm_mlflow.models.branches.framework import Border, Framework, OwnSteps, Packed
 from nnperm_mlflow.models.graph import Key, cluster_inputs
-from nnperm_mlflow.models.stacking import Exactness
 
 _MOST_EXTRA = 0.25
 """How much dearer a change may be with a suffix that inputs share, since each takes a while to compile."""
@@ -65,8 +64,7 @@ class NetworkParts:
         self.row_bytes = graph.row_bytes
         self.kept_bytes = 0
         self.calls = 0
-        self.exactness = Exactness()
-        self._keeps_border: dict[tuple[str, frozenset[int]], bool] = {}
+        self.stacks = True
         keys = dict(zip(self.every, graph.inputs, strict=True))
         names = {key: name for name, key in keys.items()}
         clusters = [tuple(names[key] for key in cluster) for cluster in cluster_inputs(graph, _MOST_EXTRA)]
@@ -132,8 +130,10 @@ class NetworkParts:
         own = self.own[name]
         return own({other: array if other == name else others[other][:1] for other in own.specs})[name]
 
-    def keeps_border(self, name: str, inputs: Arrays, borders: Mapping[str, Border], sizes: frozenset[int]) -> bool:
-        """Tell whether rows have their border wherever they stand among how many others, tried out once.
+    def keep_border(
+        self, name: str, inputs: Arrays, borders: Mapping[str, Border], sizes: Iterable[int]
+    ) -> dict[str, bool]:
+        """Tell whether rows have their border wherever they stand among how many others.
 
         Parameters
         ----------
@@ -143,19 +143,17 @@ class NetworkParts:
             A block of rows, one of the largest.
         borders : mapping of str to Border
             That were found for it.
-        sizes : frozenset of int
+        sizes : iterable of int
             Rows of all blocks among which borders are exchanged.
 
         Returns
         -------
-        bool
+        dict of str to bool
+            For the input, and for those that are compiled with it.
         """
-        if (name, sizes) not in self._keeps_border:
-            own = self.own[name]
-            found = [self._same_borders(own, inputs, borders, size) for size in sizes]
-            for other in own.specs:
-                self._keeps_border[other, sizes] = all(same[other] for same in found)
-        return self._keeps_border[name, sizes]
+        own = self.own[name]
+        found = [self._same_borders(own, inputs, borders, size) for size in sizes]
+        return {other: all(same[other] for same in found) for other in own.specs}
 
     def _same_borders(
         self, own: OwnSteps, inputs: Arrays, borders: Mapping[str, Border], n_rows: int

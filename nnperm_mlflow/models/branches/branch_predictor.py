@@ -21,7 +21,7 @@ from nnperm_mlflow.models.branches._branch_block import BranchBlock, ShortcutRou
 from nnperm_mlflow.models.branches._chunks import joined
 from nnperm_mlflow.models.branches._network_parts import NetworkParts, Route
 from nnperm_mlflow.models.branches.framework import Framework
-from nnperm_mlflow.models.output_numbers import rounding_of, rows_mix, same_numbers
+from nnperm_mlflow.models.output_numbers import ends_round_alike, rounding_of, rows_mix, same_numbers
 from nnperm_mlflow.models.predictor import Block
 
 logger = logging.getLogger(__name__)
@@ -46,13 +46,13 @@ class BranchPredictor(NetworkParts):
 
     def begin(self, parts: Sequence[Arrays]) -> list[Block]:
         """Predict parts of rows as they are, and keep their borders and what lies on the frontiers of all suffixes."""
-        together = Together(self.framework)
+        together = Together(self)
         return [joined([self._begin(chunk, together) for chunk in self._chunks(part)]) for part in parts]
 
     def _begin(self, rows: Arrays, together: Together) -> BranchBlock:
         borders, kept, baseline = self.run(rows)
         self.calls += 1
-        together.borders.append(borders)
+        together.add(rows, borders)
         return BranchBlock(self, rows, borders, kept, baseline, together)
 
     def _chunks(self, rows: Arrays) -> Iterator[Arrays]:
@@ -78,13 +78,16 @@ class BranchPredictor(NetworkParts):
     def fitted(self, probe: Arrays, exact: bool = True) -> BranchPredictor:
         """Leave alone, from now on, suffixes that do not give the whole network's numbers bit for bit on some rows.
 
-        Shortcuts are left alone where all is to be exact, and where they differ by more than rounding.
+        Shortcuts are left alone where all is to be exact, and where they differ by more than rounding. Where the last
+        rows of a call are rounded otherwise, each change gets a call of its own, of which the ends are those of the
+        baseline's.
         """
+        self.stacks = ends_round_alike(self, probe)
         if exact:
             self.shortcuts = {}
         if len(self.joint) == 1 and not self.shortcuts and not self.tails:
             return self
-        block = self._begin(probe, Together(self.framework))
+        block = self._begin(probe, Together(self))
         for cluster in [cluster for cluster in self.joint if cluster != self.every]:
             turned = {name: probe[name][::-1] for name in cluster}
             found = block.call(Route(cluster, frozenset(cluster)), [Change.of(turned)])

@@ -11,7 +11,7 @@ _PLAIN = (1e-5, 1e7)  # between which no power of ten is written
 def number(value: float, digits: int = _DIGITS) -> str:
     """Return a number with so many significant digits.
 
-    >>> [number(value) for value in (0, 0.5, 0.12345, -31416, 0.0000012345, float("nan"))]
+    >>> [number(value) for value in (0.0, 0.5, 0.12345, -31416.0, 0.0000012345, float("nan"))]
     ['0', '0.500', '0.123', '-31,416', '1.23e-06', '']
     """
     if math.isnan(value):

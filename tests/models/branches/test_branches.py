@@ -3,6 +3,7 @@
 import gc
 import weakref
 from functools import cache
+from unittest import mock
 
 import keras
 import numpy as np
@@ -19,10 +20,11 @@ from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.bound_inputs import probe_rows
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from nnperm_mlflow.inputs.slots import Change, Slot
-from nnperm_mlflow.models.branches._branch_block import BranchBlock
+from nnperm_mlflow.models.branches._branch_block import BranchBlock, Together
 from nnperm_mlflow.models.branches.branch_predictor import BranchPredictor
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.keras.nodes import unfold
+from nnperm_mlflow.models.stacking import Exactness
 
 N_ROWS = 96
 layers = keras.layers
@@ -273,10 +275,15 @@ def test_steps_that_only_move_numbers_are_traced_once_they_are_called_often():
     assert all(np.array_equal(block.baseline, blocks[0].baseline) for block in blocks)
 
 
+ENDS = "nnperm_mlflow.models.branches.branch_predictor.ends_round_alike"
+
+
 def test_small_blocks_are_stacked_and_large_ones_are_not(monkeypatch):
+    monkeypatch.setattr(ENDS, lambda *_: True)  # as on processors that round each row by itself
     network = network_of(dict_inputs)
     base = rows_for(network)
     branches = keras_predictor(network).fitted(base)
+    monkeypatch.setattr(Exactness, "holds", tried := mock.Mock(return_value=True))
     called = []
     real = BranchBlock.call
     monkeypatch.setattr(
@@ -284,11 +291,25 @@ def test_small_blocks_are_stacked_and_large_ones_are_not(monkeypatch):
     )
     for _ in range(2):
         list(branches.begin([base])[0].predict(map(Change.of, [{"num_input": base["num_input"]}] * 10)))
-    assert called == [10, 10, 10]  # two blocks, and once the rows as they are, to see that ten copies give the baseline
+    assert called == [10, 10]
+    assert [each.args[1] for each in tried.call_args_list] == [10, 10]  # each block is tried out for itself
     called.clear()
     large = {name: np.repeat(values, 200, axis=0) for name, values in base.items()}
     list(branches.begin([large])[0].predict(map(Change.of, [{"num_input": large["num_input"]}] * 3)))
     assert called == [1, 1, 1]
+
+
+def test_where_a_processor_rounds_the_ends_of_calls_otherwise_each_change_has_a_call_of_its_own(monkeypatch):
+    monkeypatch.setattr(ENDS, lambda *_: False)
+    rows = rows_for(network_of(dict_inputs))
+    block = keras_predictor(network_of(dict_inputs)).fitted(rows).begin([rows])[0]
+    called, real = [], BranchBlock.call
+    monkeypatch.setattr(
+        BranchBlock, "call", lambda self, kind, changes: called.append(len(changes)) or real(self, kind, changes)
+    )
+    same = Change.of({"num_input": rows["num_input"]})
+    assert all(np.array_equal(each, block.baseline) for each in block.predict([same] * 3))
+    assert set(called) == {1}
 
 
 def test_a_network_whose_rows_mix_is_called_as_a_whole_one_change_at_a_time(caplog):
@@ -482,6 +503,23 @@ def test_what_is_held_and_kept_of_rows_changes_no_number(limit, shuffle_block_ro
     np.testing.assert_allclose(audited(network, rows), found, rtol=0, atol=1e-6)  # some processors round otherwise
 
 
+@pytest.mark.parametrize("n_rows", [41, 50, 67, 88, 101])
+def test_a_block_has_the_same_bits_whichever_blocks_came_before_it(n_rows):
+    """Many processors round the last rows of a call otherwise, and some rows show it where others do not."""
+    network = build(one_channel)
+    first, second = (rows_for(network, n_rows, seed) for seed in (1, 2))
+    found = []
+    for earlier in ([], [first]):
+        predictor = keras_predictor(network).fitted(rows_for(network))
+        for rows in (*earlier, second):
+            block, donors = predictor.begin([rows])[0], np.random.default_rng(0).permutation(n_rows)
+            changes = [Change((Slot("num_input", (0,)),), (rows["num_input"][donors, 0],))] * 7
+            changes += [donated(rows, ["temporal_input"], donors)] * 5
+            predicted = np.stack(list(block.predict(changes)))
+        found.append(predicted)
+    assert np.array_equal(*found)
+
+
 def test_a_block_leaves_memory_as_soon_as_it_is_done(monkeypatch):
     """Blocks hold tensors that the garbage collector does not see the size of, so none may wait for it."""
     begun, real = [], BranchPredictor.begin
@@ -574,7 +612,7 @@ def test_a_border_that_depends_on_the_order_of_rows_is_run_again(monkeypatch):
     network = network_of(one_channel)
     rows = rows_for(network)
     branches = branches_of(one_channel)
-    monkeypatch.setattr(BranchPredictor, "keeps_border", lambda *_: False)
+    monkeypatch.setattr(Together, "keeps_border", lambda *_: False)
     donors = np.random.default_rng(0).permutation(N_ROWS)
     ran = spied(monkeypatch)
     (found,) = branches.begin([rows])[0].predict([donated(rows, ["temporal_input"], donors)])
