@@ -16,6 +16,7 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.difference.influences import Statistic, find_influences
 from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
+from nnperm_mlflow.analysis.statistics.sums import sum_of_products
 from nnperm_mlflow.analysis.uncertainty.families import PairErrors
 from nnperm_mlflow.analysis.uncertainty.variance import Exchange, UnitSums
 
@@ -62,7 +63,7 @@ class FeatureInfluences:
         apart = self.sums.units - other.sums.units
         of_pairs = self.sums.squares + other.sums.squares
         least = float(np.square(self.received - other.received).sum())
-        return math.sqrt(max(float(np.dot(apart, apart)) - of_pairs, least))
+        return math.sqrt(max(sum_of_products(apart, apart) - of_pairs, least))
 
 
 def pair_errors(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnperm_mlflow.analysis.statistics.sums import sum_of_products
 from nnperm_mlflow.analysis.uncertainty.error_moments import ErrorMoments, beyond_the_largest
 from nnperm_mlflow.analysis.uncertainty.skewness import reaches
 
@@ -82,7 +83,7 @@ def score_difference(a: OwnScore, b: OwnScore) -> tuple[float, float, float]:
     if n_groups < 2 or len(b.parts) != n_groups:
         return difference, math.nan, math.nan
     apart = np.subtract(b.parts, a.parts)
-    variance = n_groups / (n_groups - 1) * float(apart @ apart)
+    variance = n_groups / (n_groups - 1) * sum_of_products(apart, apart)
     step = max(a.step, b.step) ** 2
     moments = ErrorMoments(variance + step, 0.0, float((apart**3).sum()), beyond_the_largest(apart, variance))
     below, above = reaches(moments, n_groups)

@@ -10,6 +10,7 @@ import numpy as np
 from nnperm_mlflow.analysis.scores._score_influences import ScoreInfluence
 from nnperm_mlflow.analysis.scores.own_score import SHARES, OwnScore
 from nnperm_mlflow.analysis.scores.scorers import Scores
+from nnperm_mlflow.analysis.statistics.sums import sum_of_products
 from nnperm_mlflow.analysis.uncertainty.error_moments import ErrorMoments, beyond_the_largest
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS, share_ends
 from nnperm_mlflow.analysis.uncertainty.skewness import errors_to_the_end, reaches
@@ -151,7 +152,7 @@ def _share_ends(
     """
     sums = units.sums(influence.values) / len(influence.values)
     unbiased = 1.0 if len(sums) == len(influence.values) else len(sums) / (len(sums) - 1)
-    variance = unbiased * float(sums @ sums)
+    variance = unbiased * sum_of_products(sums, sums)
     alike = (value * (1 - value) + step) / (variance + step**2)
     return share_ends(value, alike, errors_to_the_end(n_decisive))
 
@@ -159,7 +160,7 @@ def _share_ends(
 def _mean_ends(value: float, parts: np.ndarray) -> tuple[float, float]:
     """Return the interval of a mean, from what each unit adds to its error; with sum 0, of shape (n_units,)."""
     n_units = len(parts)
-    variance = n_units / (n_units - 1) * float(parts @ parts)
+    variance = n_units / (n_units - 1) * sum_of_products(parts, parts)
     moments = ErrorMoments(variance, 0.0, float((parts**3).sum()), beyond_the_largest(parts, variance))
     below, above = reaches(moments, n_units)
     return value - below, value + above
@@ -180,8 +181,8 @@ def _by_leaving_out(
     except ConfigError:
         return Scored(OwnScore(value, rows=len(rows)), untold="it is not defined without some of the rows")
     parts = (n_groups - 1) / n_groups * (without.mean() - without)
-    if (parts @ parts) ** 2 <= _FEWEST_ALIKE * float((parts**4).sum()):
+    if sum_of_products(parts, parts) ** 2 <= _FEWEST_ALIKE * float((parts**4).sum()):
         untold = "few rows make it, and the others do not tell how sure it is"
         return Scored(OwnScore(value, rows=len(rows)), untold=untold)
-    reach = errors_to_the_end(n_groups) * math.sqrt(n_groups / (n_groups - 1) * float(parts @ parts))
+    reach = errors_to_the_end(n_groups) * math.sqrt(n_groups / (n_groups - 1) * sum_of_products(parts, parts))
     return Scored(OwnScore(value, value - reach, value + reach, len(rows), tuple(parts.tolist())), n_groups)

@@ -14,6 +14,7 @@ from nnperm_mlflow.analysis.scores.scorers import Scores
 from nnperm_mlflow.analysis.segments._two_numbers import ends_of_difference
 from nnperm_mlflow.analysis.segments.segment_tables import SCORE_COLUMNS, SCORE_DIFFERENCE_COLUMNS, SegmentScores
 from nnperm_mlflow.analysis.segments.segmentation import Segmentation
+from nnperm_mlflow.analysis.statistics.sums import sum_of_products
 from nnperm_mlflow.basics.errors import ConfigError
 
 
@@ -103,5 +104,5 @@ def _correlation(one: np.ndarray | None, other: np.ndarray | None) -> float:
     """
     if one is None or other is None:
         return -1.0
-    scale = math.sqrt(float(one @ one) * float(other @ other))
-    return float(np.clip(one @ other / scale, -1, 1)) if scale > 0 else 0.0
+    scale = math.sqrt(sum_of_products(one, one) * sum_of_products(other, other))
+    return float(np.clip(sum_of_products(one, other) / scale, -1, 1)) if scale > 0 else 0.0

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from nnperm_mlflow.analysis.statistics.sums import sum_of_products
 from nnperm_mlflow.analysis.uncertainty.error_moments import UNKNOWN, ErrorMoments, beyond_the_largest
 
 
@@ -86,8 +87,8 @@ class UnitSums:
 
     def moments(self) -> ErrorMoments:
         """Return how the mean errs."""
-        of_units = float(np.dot(self.units, self.units))
-        third = float(np.dot(np.square(self.units), self.units)) - self.cubes
+        of_units = sum_of_products(self.units, self.units)
+        third = sum_of_products(np.square(self.units), self.units) - self.cubes
         second = of_units - self.squares
         beyond = beyond_the_largest(self.units, max(second, self.squares))
         return ErrorMoments(second, self.squares, third, beyond)
@@ -151,8 +152,8 @@ class Exchange:
             units = units + off
             if self.donors is not None:
                 units += np.bincount(self.donors[repeat], weights=off, minlength=len(off))
-                squares += float(np.dot(off, off))
-                cubes += float(np.dot(np.square(off), off))
+                squares += sum_of_products(off, off)
+                cubes += sum_of_products(np.square(off), off)
         return UnitSums(units, squares, cubes)
 
     def _of_clusters(self, off: np.ndarray, clusters: np.ndarray) -> UnitSums:
@@ -169,7 +170,7 @@ class Exchange:
         inside = within >= 0
         units[within[inside]] -= pairs[inside]  # a cluster has these both as a receiver and as a donor
         apart = few * pairs[~inside]
-        return UnitSums(few * units, float(np.dot(apart, apart)), float(np.dot(np.square(apart), apart)))
+        return UnitSums(few * units, sum_of_products(apart, apart), sum_of_products(np.square(apart), apart))
 
     @cached_property
     def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
@@ -210,7 +211,7 @@ def rows_of_cluster(clusters: np.ndarray | None) -> float:
     if clusters is None:
         return 1.0
     sizes = np.bincount(clusters).astype(np.float64)
-    return float(np.dot(sizes, sizes) / sizes.sum())
+    return sum_of_products(sizes, sizes) / float(sizes.sum())
 
 
 def count_clusters(clusters: np.ndarray) -> int:
