@@ -37,12 +37,13 @@ ROOMS = {
         "basics config inputs models analysis evidence report registry auditor promotion", NETWORKS
     ),
     "comparison": ("basics config inputs models analysis verdict evidence report registry auditor", NETWORKS),
-    "listening": ("basics config evidence registry", APART),
+    "listening": ("basics config evidence attestation registry", APART),
     "demo": ("basics registry", DRAWING),
     "cli": ("basics models attestation registry report auditor listening demo", APART),
 }  # fmt: skip
 """For each room those that it builds on, and the libraries that are others' business; a room stands below all that it
-builds on. What `demo` and `cli` do they do through the front door, as a user would: `nnperm_mlflow.audit`."""
+builds on. What `demo` and `cli` do they do through the front door, as a user would: `nnperm_mlflow.audit`; so does the
+listener where it guards."""
 
 DOORS = {"", "__main__", "evaluator"}
 """The modules at the root; the last is MLflow's plugin, and light."""

@@ -173,6 +173,10 @@ class Trust(Strict):
                     raise ValueError(f"'{person}' of {name} has no key with the role '{role}'")
         return self
 
+    def models_and_aliases(self) -> list[tuple[str, str]]:
+        """Return the models and aliases of which the file says what a version needs."""
+        return [_parts(name) for name in self.aliases]
+
     def terms_of(self, model: str, alias: str | None = None) -> tuple[str, AliasTerms]:
         """Return an alias of a model, and what a version needs for it.
 

@@ -1,4 +1,4 @@
-"""`nnperm listen`: audit each model version as it is registered."""
+"""`nnperm listen`: audit each model version as it is registered, and guard aliases."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ _MINUTES = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--pass-env", "passed", multiple=True, metavar="NAME", help="A variable that audits need besides those of stores."
 )
+@click.option(
+    "--guard", "guarded", multiple=True, metavar="ALIAS", help="Guard this alias; as often as there are some."
+)
+@click.option("--trust", help="The trust file by which aliases are guarded.")
+@click.option("--move-back", is_flag=True, help="Undo moves without a promotion, at most three times an hour.")
+@click.option("--report-env", metavar="NAME", help="The variable with the address that takes reports on aliases.")
 @tracking_options
 def listen_command(
     port: int,
@@ -45,12 +51,22 @@ def listen_command(
     most_minutes: float,
     most_waiting: int,
     passed: tuple[str, ...],
+    guarded: tuple[str, ...],
+    trust: str | None,
+    move_back: bool,
+    report_env: str | None,
     tracking_uri: str | None,
     debug: bool,
 ) -> None:
-    """Audit each model version as it is registered: take MLflow's webhooks, and ask the registry now and then."""
+    """Audit each model version as it is registered: take MLflow's webhooks, and ask the registry now and then.
+
+    With --guard also compare an alias with the last of its signed promotions whenever it moves, and now and then.
+    """
     with prepared(tracking_uri, debug):
-        secret = _secret(secret_env)
+        if not guarded and (trust or move_back or report_env):
+            raise ConfigError("--trust, --move-back and --report-env are for aliases that are guarded: --guard ALIAS.")
+        secret = _secret(secret_env, "the secret of the webhook", "what the webhook was created with")
+        report_to = _secret(report_env, "the address for reports", "that address") if report_env else None
         from nnperm_mlflow.listening.service import ListenSettings, listen  # noqa: PLC0415 - MLflow takes seconds
 
         log_to_stderr("%(asctime)s %(levelname)-7s %(message)s", force=True)
@@ -68,16 +84,21 @@ def listen_command(
                 most_minutes=most_minutes,
                 most_waiting=most_waiting,
                 passed=passed,
+                guarded=guarded,
+                trust=Path(trust).expanduser().resolve() if trust else None,
+                move_back=move_back,
+                report_env=report_env or None,
+                report_to=report_to,
             )
         )
 
 
-def _secret(name: str) -> str:
+def _secret(name: str, what: str, then: str) -> str:
     secret = os.environ.get(name, "")
     if not secret:
         raise ConfigError(
-            f"the environment variable '{name}' is to hold the secret of the webhook, and is "
-            f"{'empty' if name in os.environ else 'not set'}. Set it to what the webhook was created with."
+            f"the environment variable '{name}' is to hold {what}, and is "
+            f"{'empty' if name in os.environ else 'not set'}. Set it to {then}."
         )
     return secret
 

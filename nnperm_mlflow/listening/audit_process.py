@@ -162,19 +162,22 @@ class AuditProgram:
             yield file
 
 
-def surroundings(tracking_uri: str, secret_env: str, passed: Collection[str] = ()) -> dict[str, str]:
+KEY_PASSWORD = "NNPERM_KEY_PASSWORD"  # noqa: S105 - the name of a variable
+
+
+def surroundings(tracking_uri: str, withheld: Collection[str], passed: Collection[str] = ()) -> dict[str, str]:
     """Return the surroundings of an audit: of the listener's own what it needs, and no run to continue.
 
     Parameters
     ----------
     tracking_uri : str
-    secret_env : str
-        The variable that holds the listener's secret, which no audit gets.
+    withheld : collection of str
+        The variables that hold secrets of the listener, which no audit gets; nor the password of a key.
     passed : collection of str
         Names of variables that it gets besides.
     """
     needed = audit_environment(os.environ, passed)
-    kept = {name: value for name, value in needed.items() if name not in (secret_env, "MLFLOW_RUN_ID")}
+    kept = {name: value for name, value in needed.items() if name not in (*withheld, KEY_PASSWORD, "MLFLOW_RUN_ID")}
     return {**kept, "MLFLOW_TRACKING_URI": tracking_uri}
 
 

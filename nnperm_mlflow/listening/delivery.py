@@ -1,4 +1,4 @@
-"""What a delivery says: a new model version, or something that is nobody's business here."""
+"""What a delivery says: a new model version, an alias that has moved, or something that is nobody's business here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from nnperm_mlflow.listening.versions import Version
+from nnperm_mlflow.listening.versions import Alias, Version
 
 
 class _Created(BaseModel):
     name: str = Field(min_length=1, max_length=256, pattern="^[^/:]*$")
     version: str = Field(pattern="^[0-9]{1,18}$")
+
+
+class _Moved(BaseModel):
+    name: str = Field(min_length=1, max_length=256, pattern="^[^/:]*$")
+    alias: str = Field(min_length=1, max_length=256)
 
 
 class _Event(BaseModel):
@@ -20,8 +25,8 @@ class _Event(BaseModel):
     data: dict[str, Any]
 
 
-def read_event(body: bytes) -> Version | None:
-    """Return the version that an event announces; None where it tells of something else.
+def read_event(body: bytes) -> Version | Alias | None:
+    """Return the version that an event announces, or the alias that was set or deleted; None for all else.
 
     Parameters
     ----------
@@ -30,14 +35,17 @@ def read_event(body: bytes) -> Version | None:
 
     Returns
     -------
-    Version or None
+    Version, Alias or None
 
     Raises
     ------
     ValueError
-        If it is no such JSON, or names a version that no registry can hold.
+        If it is no such JSON, or names a version or an alias that no registry can hold.
     """
     event = _Event.model_validate_json(body)
+    if event.entity == "model_version_alias" and event.action in ("created", "deleted"):
+        moved = _Moved.model_validate(event.data)
+        return Alias(moved.name, moved.alias)
     if (event.entity, event.action) != ("model_version", "created"):
         return None
     created = _Created.model_validate(event.data)

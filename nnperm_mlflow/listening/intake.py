@@ -1,4 +1,4 @@
-"""The door of the listener: what comes over HTTP is checked, answered, and queued where it is a new version."""
+"""The door of the listener: what comes over HTTP is checked, answered, and queued where it is somebody's business."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.configs import configs_in
 from nnperm_mlflow.listening.delivery import read_event
 from nnperm_mlflow.listening.delivery_ledger import Deliveries
-from nnperm_mlflow.listening.versions import Version
+from nnperm_mlflow.listening.versions import Alias, Version
 from nnperm_mlflow.listening.webhook_signature import RefusedDeliveryError, verify
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,8 @@ class Intake:
     deliveries : Deliveries
     clock : callable, optional
         Gives the seconds since 1970.
+    moved : callable, optional
+        Is given model and alias of an alias that was set or deleted, and returns whether it is guarded.
 
     Attributes
     ----------
@@ -73,7 +75,9 @@ class Intake:
         deliveries: Deliveries,
         *,
         clock: Callable[[], float] = time.time,
+        moved: Callable[[str, str], bool] | None = None,
     ) -> None:
+        self._moved = moved
         self._secret = secret
         self._configs = configs
         self._backlog = backlog
@@ -83,7 +87,7 @@ class Intake:
         self.without_config = 0
 
     def take(self, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Check a delivery and queue the version that it announces.
+        """Check a delivery and queue the version that it announces, or have the alias looked at that has moved.
 
         Parameters
         ----------
@@ -100,19 +104,29 @@ class Intake:
             logger.warning("a delivery was refused: %s", error)
             return Answer(401, {"reason": str(error)})
         try:
-            version = read_event(body)
+            told = read_event(body)
         except ValueError:
             logger.warning("a delivery was refused: its signature is right, but it is no event of MLflow's registry")
             return Answer(400, {"reason": "no event of a model registry"})
-        if version is None:
+        if isinstance(told, Alias) and self._moved is not None:
+            return self._look_at(told)
+        if not isinstance(told, Version):
             logger.info("an event was ignored: only new model versions are audited")
             return Answer(200, {"status": "ignored", "reason": "not a new model version"})
         try:
             with self._lock:
-                return self._queue(delivery, version)
+                return self._queue(delivery, told)
         except (OSError, sqlite3.Error) as error:
-            logger.error("%s cannot be queued: %s", version, error)
+            logger.error("%s cannot be queued: %s", told, error)
             return _later("the listener cannot write its queue")
+
+    def _look_at(self, alias: Alias) -> Answer:
+        """Have an alias looked at; an event that comes again leads to another look, and to nothing else."""
+        if self._moved is None or not self._moved(alias.model, alias.name):
+            logger.info("%s has moved, and is not guarded", alias)
+            return Answer(200, {"status": "ignored", "reason": "this alias is not guarded"})
+        logger.info("%s has moved: it is looked at", alias)
+        return Answer(202, {"status": "looked at soon"})
 
     def _queue(self, delivery: str, version: Version) -> Answer:
         if version.name not in configs_in(self._configs):

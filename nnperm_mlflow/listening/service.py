@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow
 import uvicorn
@@ -27,6 +28,9 @@ from nnperm_mlflow.listening.delivery_ledger import Deliveries, Failures, first_
 from nnperm_mlflow.listening.intake import WEBHOOK_PATH, Intake, build_app
 from nnperm_mlflow.listening.reconciliation import REGISTRY_OK, Reconciler, keep_reconciling
 from nnperm_mlflow.registry.connection import bounded
+
+if TYPE_CHECKING:
+    from nnperm_mlflow.listening.alias_watch import AliasWatch
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +65,16 @@ class ListenSettings:
         How often the registry is asked.
     passed : tuple of str
         Environment variables that audits get besides those by which stores are reached.
+    guarded : tuple of str
+        Aliases that are guarded.
+    trust : Path or None
+        The trust file, by which they are.
+    move_back : bool
+        Whether those that were moved without a promotion are moved back.
+    report_env : str or None
+        The environment variable that holds the address that takes reports on them; audits do not get to see it.
+    report_to : str or None
+        That address.
     """
 
     host: str
@@ -75,6 +89,11 @@ class ListenSettings:
     most_minutes: float = 120.0
     every_minutes: float = 5.0
     passed: tuple[str, ...] = ()
+    guarded: tuple[str, ...] = ()
+    trust: Path | None = None
+    move_back: bool = False
+    report_env: str | None = None
+    report_to: str | None = field(default=None, repr=False)
 
 
 class Listener:
@@ -94,13 +113,15 @@ class Listener:
         program = AuditProgram(
             settings.state / "audit.lock",
             60 * settings.most_minutes,
-            surroundings(str(mlflow.get_tracking_uri()), settings.secret_env, settings.passed),
+            surroundings(str(mlflow.get_tracking_uri()), _withheld(settings), settings.passed),
             self._stopping,
         )
         self._failures = failures
         self._auditor = Auditor(settings.configs, failures, program)
         self._backlog = Backlog(database, settings.most_waiting, self._auditor.audit)
-        self._intake = Intake(settings.secret, settings.configs, self._backlog, deliveries)
+        self._watch = _watch(settings)
+        moved = None if self._watch is None else self._watch.take
+        self._intake = Intake(settings.secret, settings.configs, self._backlog, deliveries, moved=moved)
         self._reconciler = Reconciler(settings.configs, self._backlog, failures, deliveries, since)
         self._worker = threading.Thread(target=keep_working, args=(self._backlog, self._stopping), daemon=True)
         logger.info(
@@ -115,6 +136,8 @@ class Listener:
         asking = threading.Thread(target=keep_reconciling, args=(self._reconciler, every, self._stopping), daemon=True)
         self._worker.start()
         asking.start()
+        if self._watch is not None:
+            _guard_in_thread(self._watch, every, self._stopping)
         try:
             uvicorn.Server(web_config(build_app(self._intake, self.health))).run(sockets=[door])
         except (SystemExit, KeyboardInterrupt):
@@ -128,9 +151,10 @@ class Listener:
         """Return what `GET /health` tells: states and counts, no name and no value."""
         given_up, waiting = self._failures.given_up(), self._backlog.waiting
         registry, last = self._reconciler.registry, self._reconciler.last
+        not_kept = 0 if self._watch is None else self._watch.not_kept
         is_well = registry == REGISTRY_OK and not given_up and not self._backlog.is_full and self._worker.is_alive()
         return {
-            "status": "ok" if is_well else "degraded",
+            "status": "ok" if is_well and not not_kept else "degraded",
             "waiting": waiting,
             "running": int(self._backlog.running is not None),
             "audited": self._auditor.audited,
@@ -138,11 +162,12 @@ class Listener:
             "without_config": self._intake.without_config,
             "registry": registry,
             "last_reconciled": None if last is None else last.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            **({} if self._watch is None else {"guarded": self._watch.guarded, "not_kept": not_kept}),
         }
 
 
 def listen(settings: ListenSettings) -> None:
-    """Audit each model version as it is registered, until a signal comes.
+    """Audit each model version as it is registered, and guard aliases, until a signal comes.
 
     Parameters
     ----------
@@ -151,7 +176,8 @@ def listen(settings: ListenSettings) -> None:
     Raises
     ------
     ConfigError
-        If the directories cannot be used, another listener has the state directory, or the port is taken.
+        If the directories cannot be used, another listener has the state directory, the port is taken, or aliases are
+        to be guarded of which the trust file says nothing.
     """
     known = _read_configs(settings.configs)
     with bounded(), only_listener(settings.state), _door(settings.host, settings.port) as door:
@@ -227,6 +253,30 @@ def _door(host: str, port: int) -> socket.socket:
         raise ConfigError(
             f"nothing can listen at {host}, port {port}: {error.strerror}. Give another --port or --host."
         ) from error
+
+
+def _withheld(settings: ListenSettings) -> tuple[str, ...]:
+    """Return the environment variables that no audit gets."""
+    return (settings.secret_env, *([settings.report_env] if settings.report_env else []))
+
+
+def _watch(settings: ListenSettings) -> AliasWatch | None:
+    """Return what guards aliases, where some are to be guarded; it needs what comes with the extra `sign`."""
+    if not settings.guarded:
+        return None
+    from nnperm_mlflow.listening.alias_reports import AliasReports  # noqa: PLC0415
+    from nnperm_mlflow.listening.alias_watch import AliasWatch, GuardSettings  # noqa: PLC0415
+
+    if settings.trust is None:
+        raise ConfigError("aliases are guarded by a trust file: give one with --trust.")
+    told = GuardSettings(settings.guarded, settings.trust, settings.state / "guard", settings.move_back)
+    return AliasWatch(told, AliasReports(settings.report_to))
+
+
+def _guard_in_thread(watch: AliasWatch, every_seconds: float, stopping: threading.Event) -> None:
+    from nnperm_mlflow.listening.alias_watch import keep_watching  # noqa: PLC0415
+
+    threading.Thread(target=keep_watching, args=(watch, every_seconds, stopping), daemon=True).start()
 
 
 def _since(settings: ListenSettings, started: float) -> float:

@@ -1,4 +1,4 @@
-"""A registered model version as the listener names it."""
+"""A registered model version, and an alias of a model, as the listener names them."""
 
 from __future__ import annotations
 
@@ -29,3 +29,20 @@ class Version:
 
     def __str__(self) -> str:
         return printable(self.uri)
+
+
+@dataclass(frozen=True)
+class Alias:
+    """An alias of a registered model, which may have moved.
+
+    Attributes
+    ----------
+    model : str
+    name : str
+    """
+
+    model: str
+    name: str
+
+    def __str__(self) -> str:
+        return printable(f"models:/{self.model}@{self.name}")

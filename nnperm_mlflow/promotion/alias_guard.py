@@ -195,7 +195,9 @@ def _moved_back(client: MlflowClient, found: GuardReport, memory: GuardMemory) -
     except MlflowException as error:
         if error.error_code != "PERMISSION_DENIED":
             raise
-        raise ConfigError(f"moving '{found.alias}' back needs EDIT on the model '{found.model}'.") from error
+        _tell(client, found)
+        words = f"'{found.alias}' of {found.model}: {found.in_words}; moving it back needs EDIT on the model."
+        raise ConfigError(words) from error
     return replace(found, moved_back=True, in_words=f"{found.in_words}; moved back")
 
 

@@ -2,104 +2,25 @@
 
 import os
 import random
-from datetime import date, timedelta
 
 import mlflow
 import pytest
 from click.testing import CliRunner
-from mlflow import MlflowClient
 
-from nnperm_mlflow import guard, history, promote
-from nnperm_mlflow.attestation.envelopes import seal
+from nnperm_mlflow import history, promote
 from nnperm_mlflow.attestation.key_files import new_key
-from nnperm_mlflow.attestation.statements import (
-    OnDecisions,
-    PromotionPredicate,
-    PromotionStatement,
-    digest_of,
-    resource,
-    stamp_now,
-)
-from nnperm_mlflow.basics.audit_files import folder_digest
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.promotion.alias_guard import MOST_MOVES
-from nnperm_mlflow.registry.statement_files import log_statement
-from tests.support.signers import PASSWORD, REGISTRY, ROLES, TrustFile, key_of
+from tests.support.guarded_models import GuardedModel
+from tests.support.signers import PASSWORD, ROLES, key_of
 
 MOVES = 100 if os.environ.get("NNPERM_FULL_SIMULATIONS") else 12
-TERMS = {
-    "policy": "1" * 64, "config": "2" * 64, "data": "3" * 64, "auditors": ["service"], "promoters": ["deploy"],
-    "approvals": {"of": ["anna", "ben"], "at_least": 2},
-}  # fmt: skip
-
-
-class Post:
-    """A model with some versions, and its alias as it is promoted and moved."""
-
-    def __init__(self, client: MlflowClient, name, folder):
-        self.client, self.name, self.folder = client, name, folder
-        self.last, self.number, self.digests, self.runs = None, 0, {}, []
-        client.create_registered_model(name)
-        self.trust = TrustFile({"expires": _far(), "registry": REGISTRY, "keys": {}})
-        for person, roles in ROLES.items():
-            self.trust.add(person, roles)
-        self.trust.content["aliases"] = {f"models:/{name}@champion": TERMS}
-        self.trust_file = self.trust.write(folder / "trust.yaml")
-        for number in range(1, 5):
-            self.register(number)
-
-    def register(self, number):
-        source = self.folder / f"model{number}"
-        source.mkdir()
-        (source / "MLmodel").write_text("flavors: {python_function: {}}\n")
-        (source / "weights").write_text(str(number))
-        self.digests[str(number)] = folder_digest(source)
-        self.client.create_model_version(self.name, str(source))
-
-    def promote(self, version, by="deploy", *, moves=True):
-        """As `promote --trust` does, but for the evidence."""
-        self.number += 1
-        predicate = PromotionPredicate(
-            registry=REGISTRY, model=self.name, version=version, at=stamp_now(), alias="champion", number=self.number,
-            predecessor=self.last, rests_on=OnDecisions(audit="4" * 64, verdict="5" * 64),
-        )  # fmt: skip
-        subject = (resource(f"models:/{self.name}/{version}", self.digests[version]),)
-        payload = PromotionStatement(subject=subject, predicate=predicate).encode()
-        tags = {
-            "nnperm.kind": "promotion",
-            "nnperm.model": f"models:/{self.name}/{version}",
-            "nnperm.alias": "champion",
-        }
-        run = self.client.create_run(self.client.get_experiment_by_name("tests").experiment_id, tags=tags)
-        log_statement(self.client, run, "promotion", seal(payload, key_of(by)))
-        self.client.set_terminated(run.info.run_id)
-        self.last = digest_of(payload)
-        self.runs.append(run.info.run_id)
-        if moves:
-            self.move(version)
-
-    def move(self, version):
-        if version is None:
-            self.client.delete_registered_model_alias(self.name, "champion")
-        else:
-            self.client.set_registered_model_alias(self.name, "champion", version)
-
-    def champion(self):
-        held = self.client.get_registered_model(self.name).aliases.get("champion")
-        return None if held is None else str(held)
-
-    def look(self, state="state", **more):
-        return guard(self.name, "champion", trust=self.trust_file, state_dir=self.folder / state, **more)
-
-
-def _far():
-    return date.today() + timedelta(days=30)
 
 
 @pytest.fixture
 def post(tracked, tmp_path, request):
-    return Post(tracked, request.node.name, tmp_path)
+    return GuardedModel(tracked, request.node.name, tmp_path)
 
 
 def test_promotions_and_roll_backs_are_not_undone(post):

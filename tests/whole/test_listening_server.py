@@ -21,6 +21,7 @@ from cryptography.fernet import Fernet
 
 from nnperm_mlflow.registry.audits import find_audits
 from tests.support.deliveries import SECRET, deliver, event
+from tests.support.guarded_models import ServedModel
 from tests.support.house import build_house, register
 from tests.support.servers import free_port, running_server, wait_until
 
@@ -178,3 +179,27 @@ def test_a_listener_outlives_a_server_that_is_down_and_finds_what_no_event_told(
             assert len(find_audits(mlflow.MlflowClient(), "models:/house/1")) == 1
             assert listener.health()["status"] == "ok"
     assert "cannot be reached" in listener.said
+
+
+def test_an_alias_is_moved_back_when_it_moves_without_waiting_for_the_next_round(server, client, configs, tmp_path):
+    """MLflow tells of aliases that are set and deleted; the listener's first look is over by then."""
+    model = ServedModel(client, "guarded", tmp_path)
+    model.promote("1")
+    guarding = ["--guard", "champion", "--trust", str(model.trust_file), "--move-back", "--every-minutes", "600"]
+    (tmp_path / "none").mkdir()
+    with listening(server, tmp_path / "none", tmp_path / "state", *guarding) as listener:
+        listener.wait_for(status="ok", guarded=1, not_kept=0)
+        wait_until(lambda: "kept: promotion 1 gave it to version 1" in listener.said, lambda: listener.said)
+        events = ["model_version_alias.created", "model_version_alias.deleted"]
+        hook = client.create_webhook("guard", f"{listener.address}/webhook", events=events, secret=SECRET)
+        try:
+            time.sleep(1.5)  # for which MLflow remembers that there was no webhook (see SERVER)
+            for elsewhere in ("3", None):
+                model.move(elsewhere)
+                wait_until(lambda: model.champion() == "1", lambda: listener.said)
+            model.promote("2")
+            wait_until(lambda: "kept: promotion 2 gave it to version 2" in listener.said, lambda: listener.said)
+        finally:
+            client.delete_webhook(hook.webhook_id)
+        assert listener.end(signal.SIGTERM) == 0
+    assert (model.champion(), listener.said.count("moved back")) == ("2", 2)
