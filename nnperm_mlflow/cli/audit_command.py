@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -34,6 +35,7 @@ from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
 @click.option("--work-dir", help="Where an audit keeps its work, to go on from; else this user's cache directory.")
 @click.option("--fresh", is_flag=True, help="Start over, whatever has been computed of this audit before.")
 @click.option("--plan", "plan_only", is_flag=True, help="Only tell what the audit will take; nothing is logged.")
+@click.option("--run-file", help="Also write the id of the run into this file.")
 @format_option
 @click.option("--experiment", envvar="MLFLOW_EXPERIMENT_NAME", help="Experiment of the run; else the model's own.")
 @tracking_options
@@ -49,6 +51,7 @@ def audit_command(
     work_dir: str | None,
     fresh: bool,
     plan_only: bool,
+    run_file: str | None,
     form: str,
     experiment: str | None,
     tracking_uri: str | None,
@@ -93,6 +96,8 @@ def audit_command(
             work_dir=work_dir or None,
             fresh=fresh,
         )
+        if run_file:
+            Path(run_file).write_text(f"{result.run_id}\n", encoding="utf-8")
         if pipeline.is_text:
             click.echo(describe(result, tracking_uri))
         pipeline.tell_verdict(result.verdict, _facts(result))

@@ -9,6 +9,7 @@ import click
 
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.cli.common import log_to_stderr, prepared, tracking_options
+from nnperm_mlflow.cli.key_commands import key_password
 
 _PORTS = click.IntRange(0, 65535)
 _MINUTES = click.FloatRange(min=0, min_open=True)
@@ -35,8 +36,9 @@ _MINUTES = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--guard", "guarded", multiple=True, metavar="ALIAS", help="Guard this alias; as often as there are some."
 )
-@click.option("--trust", help="The trust file by which aliases are guarded.")
+@click.option("--trust", help="The trust file by which aliases are guarded, and audits signed.")
 @click.option("--move-back", is_flag=True, help="Undo moves without a promotion, at most three times an hour.")
+@click.option("--key", help="File of an auditor's key: what was audited is signed, by a process of its own.")
 @click.option("--report-env", metavar="NAME", help="The variable with the address that takes reports on aliases.")
 @tracking_options
 def listen_command(
@@ -55,6 +57,7 @@ def listen_command(
     trust: str | None,
     move_back: bool,
     report_env: str | None,
+    key: str | None,
     tracking_uri: str | None,
     debug: bool,
 ) -> None:
@@ -63,11 +66,12 @@ def listen_command(
     With --guard also compare an alias with the last of its signed promotions whenever it moves, and now and then.
     """
     with prepared(tracking_uri, debug):
-        if not guarded and (trust or move_back or report_env):
-            raise ConfigError("--trust, --move-back and --report-env are for aliases that are guarded: --guard ALIAS.")
+        if not guarded and (move_back or report_env):
+            raise ConfigError("--move-back and --report-env are for aliases that are guarded: --guard ALIAS.")
         secret = _secret(secret_env, "the secret of the webhook", "what the webhook was created with")
         report_to = _secret(report_env, "the address for reports", "that address") if report_env else None
-        from nnperm_mlflow.listening.service import ListenSettings, listen  # noqa: PLC0415 - MLflow takes seconds
+        from nnperm_mlflow.listening.service import listen  # noqa: PLC0415 - MLflow takes seconds
+        from nnperm_mlflow.listening.settings import ListenSettings  # noqa: PLC0415
 
         log_to_stderr("%(asctime)s %(levelname)-7s %(message)s", force=True)
         listen(
@@ -89,6 +93,8 @@ def listen_command(
                 move_back=move_back,
                 report_env=report_env or None,
                 report_to=report_to,
+                key=Path(key).expanduser().resolve() if key else None,
+                key_password=key_password() if key else "",
             )
         )
 

@@ -1,23 +1,22 @@
-"""An audit as a process of its own: started, watched, stopped in time, and never beside another one."""
+"""An audit as a process of its own: what it is called with, what surrounds it, and never beside another one."""
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
-import subprocess
+import re
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 from nnperm_mlflow.basics.environments import audit_environment
-from nnperm_mlflow.basics.text import printable
+from nnperm_mlflow.listening.child_process import Outcome, start, wait_for
 from nnperm_mlflow.listening.versions import Version
 
 if sys.platform != "win32":
@@ -28,28 +27,6 @@ logger = logging.getLogger(__name__)
 AUDIT_PROGRAM = (sys.executable, "-m", "nnperm_mlflow", "audit")
 
 _POLL_SECONDS = 0.2
-_END_SECONDS = 30.0  # for an audit that was told to stop to end its run
-_MOST_BYTES, _MOST_LINES = 8000, 30  # of what an audit says, at its beginning and at its end
-_LONGEST = 500  # letters of a line
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an audit's process ended.
-
-    Attributes
-    ----------
-    status : int
-        Exit status; negative for the signal that ended it.
-    ended : {'by itself', 'stopped', 'timed out'}
-        `stopped` where the listener itself was.
-    said : list of str
-        What it said, line by line; of very much the beginning, which holds the table, and the end.
-    """
-
-    status: int
-    ended: Literal["by itself", "stopped", "timed out"] = "by itself"
-    said: list[str] = field(default_factory=list)
 
 
 class AuditProgram:
@@ -69,6 +46,8 @@ class AuditProgram:
         Is set when the listener stops; the audit is then stopped too.
     program : sequence of str
         What is called with the model and the configuration.
+    tells_run : bool
+        Whether it is also called with a file (`--run-file`) for the id of its run.
     """
 
     def __init__(
@@ -78,12 +57,15 @@ class AuditProgram:
         environment: Mapping[str, str],
         stopping: threading.Event,
         program: Sequence[str] = AUDIT_PROGRAM,
+        *,
+        tells_run: bool = False,
     ) -> None:
         self._lock = lock
         self._most_seconds = most_seconds
         self._environment = environment
         self._stopping = stopping
         self._program = program
+        self._tells_run = tells_run
 
     def wait_for_others(self) -> bool:
         """Wait for an audit that a killed listener has left behind, as long as an audit may take.
@@ -124,30 +106,13 @@ class AuditProgram:
         Outcome
         """
         command = [*self._program, "--model-uri", version.uri, "--config", str(config)]
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryDirectory() as folder:
+            told = Path(folder) / "run"
+            asked = ["--run-file", str(told)] if self._tells_run else []
             with self._turn() as lock:
-                process = subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell
-                    command,
-                    env=dict(self._environment),
-                    stdin=subprocess.DEVNULL,
-                    stdout=said,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C is for the listener, which then stops the audit
-                    pass_fds=[lock.fileno()] if lock and sys.platform != "win32" else (),
-                )
-            ended = self._watch(process)
-            return Outcome(process.returncode, ended, _lines_of(said))
-
-    def _watch(self, process: subprocess.Popen[bytes]) -> Literal["by itself", "stopped", "timed out"]:
-        end = time.monotonic() + self._most_seconds
-        while process.poll() is None:
-            if self._stopping.wait(_POLL_SECONDS):
-                _stop(process)
-                return "stopped"
-            if time.monotonic() > end:
-                _stop(process)
-                return "timed out"
-        return "by itself"
+                child = start([*command, *asked], self._environment, lock)
+            outcome = wait_for(child, self._most_seconds, self._stopping)
+            return replace(outcome, run_id=_run_in(told))
 
     @contextmanager
     def _turn(self) -> Iterator[IO[bytes] | None]:
@@ -181,30 +146,10 @@ def surroundings(tracking_uri: str, withheld: Collection[str], passed: Collectio
     return {**kept, "MLFLOW_TRACKING_URI": tracking_uri}
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Let an audit end its run as killed; where it does not, end it with all that it has started."""
-    process.terminate()
+def _run_in(told: Path) -> str | None:
+    """Return the id of a run that a file holds."""
     try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        if sys.platform != "win32":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        process.wait()
-
-
-def _lines_of(said: IO[bytes]) -> list[str]:
-    size = said.seek(0, os.SEEK_END)
-    is_whole = size <= 2 * _MOST_BYTES
-    first, last = (_read(said, at, size if is_whole else _MOST_BYTES) for at in (0, max(0, size - _MOST_BYTES)))
-    if is_whole and len(first) <= 2 * _MOST_LINES:
-        return first
-    return [*first[:_MOST_LINES], "...", *last[-_MOST_LINES:]]
-
-
-def _read(said: IO[bytes], start: int, n_bytes: int) -> list[str]:
-    """Return the lines of a part, without empty ones."""
-    said.seek(start)
-    lines = said.read(n_bytes).decode("utf-8", "replace").splitlines()
-    return [printable(line)[:_LONGEST] for line in lines if line.strip()]
+        match = re.fullmatch(r"([0-9a-f]{32})\s*", told.read_text(encoding="utf-8")[:100])
+    except (OSError, UnicodeDecodeError):
+        return None
+    return match[1] if match else None

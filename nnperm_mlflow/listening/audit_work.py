@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from nnperm_mlflow.basics.errors import TrackingError
-from nnperm_mlflow.listening.audit_process import Outcome
 from nnperm_mlflow.listening.backlog import Backlog
+from nnperm_mlflow.listening.child_process import Outcome
 from nnperm_mlflow.listening.configs import configs_in, digest_of, policy_in
 from nnperm_mlflow.listening.delivery_ledger import MOST_TRIES, Failures
 from nnperm_mlflow.listening.registry_state import is_audited, standing
+from nnperm_mlflow.listening.signing import Signer
 from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.registry.connection import connect
 from nnperm_mlflow.registry.error_explanation import explained
@@ -44,6 +46,8 @@ class Auditor:
         Directory of the configurations.
     failures : Failures
     program : Program
+    signer : Signer, optional
+        Signs the runs that were written.
 
     Attributes
     ----------
@@ -51,7 +55,8 @@ class Auditor:
         How many audits were finished, with a verdict where the configuration asks for one, whatever it was.
     """
 
-    def __init__(self, configs: Path, failures: Failures, program: Program) -> None:
+    def __init__(self, configs: Path, failures: Failures, program: Program, signer: Signer | None = None) -> None:
+        self._signer = signer
         self._configs = configs
         self._failures = failures
         self._program = program
@@ -101,6 +106,16 @@ class Auditor:
         self.audited += 1
         self._failures.forget(version.uri)
         logger.info("%s: audited; %s", version, _ENDED.get(outcome.status, f"exit status {outcome.status}"))
+        self._have_signed(version, outcome.run_id)
+
+    def _have_signed(self, version: Version, run_id: str | None) -> None:
+        """Have the run signed that the audit's process tells: never one that was only found in the registry."""
+        if self._signer is None:
+            return
+        if run_id is None:
+            logger.error("%s: not signed, since its audit told no run; find it and sign it: nnperm sign RUN", version)
+            return
+        self._signer.note(run_id)
 
     def _count_failure(self, version: Version, digest: str, outcome: Outcome, lacking: str) -> None:
         count = self._failures.add(version, digest)
@@ -109,10 +124,11 @@ class Auditor:
         logger.error("%s: no %s (%s), try %d of %d; %s", version, lacking, why, count, MOST_TRIES, then)
 
 
-def keep_working(backlog: Backlog, stopping: threading.Event) -> None:
-    """Audit what waits, and what comes, until `stopping` is set."""
+def keep_working(backlog: Backlog, stopping: threading.Event, between: Callable[[], None] = lambda: None) -> None:
+    """Audit what waits, and what comes, until `stopping` is set; `between` is called before each audit and after it."""
     while not stopping.is_set():
         try:
+            between()
             if not backlog.run_next():
                 stopping.wait(_IDLE_SECONDS)
         except Exception:

@@ -26,7 +26,7 @@ class Deliveries:
     """
 
     def __init__(self, database: Path) -> None:
-        self._table = _table(database, "deliveries")
+        self._table = table_in(database, "deliveries")
 
     def knows(self, delivery: str) -> bool:
         """Tell whether a delivery was taken before."""
@@ -53,7 +53,7 @@ class Failures:
     """
 
     def __init__(self, database: Path) -> None:
-        self._table = _table(database, "failures")
+        self._table = table_in(database, "failures")
 
     def count(self, version: Version, digest: str) -> int:
         """Return how often a version's audit has failed with the configuration of that digest."""
@@ -84,10 +84,11 @@ class Failures:
 
 def first_start(database: Path, now: float) -> float:
     """Return when a listener first used this database, in seconds since 1970: `now` where none has."""
-    table = _table(database, "listener")
+    table = table_in(database, "listener")
     table.put_if_empty("first_start", str(now).encode())
     return float(table.peek_data("first_start"))
 
 
-def _table(database: Path, name: str) -> Any:  # noqa: ANN401 - huey has no types
+def table_in(database: Path, name: str) -> Any:  # noqa: ANN401 - huey has no types
+    """Return a table of bytes by keys in a database of the listener."""
     return SqliteStorage(name, filename=str(database), fsync=True)

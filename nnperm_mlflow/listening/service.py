@@ -7,9 +7,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +25,9 @@ from nnperm_mlflow.listening.connections import web_config
 from nnperm_mlflow.listening.delivery_ledger import Deliveries, Failures, first_start
 from nnperm_mlflow.listening.intake import WEBHOOK_PATH, Intake, build_app
 from nnperm_mlflow.listening.reconciliation import REGISTRY_OK, Reconciler, keep_reconciling
+from nnperm_mlflow.listening.settings import ListenSettings
+from nnperm_mlflow.listening.signing import Signer, SigningProgram
+from nnperm_mlflow.listening.state_lock import only_listener
 from nnperm_mlflow.registry.connection import bounded
 
 if TYPE_CHECKING:
@@ -36,64 +37,6 @@ logger = logging.getLogger(__name__)
 
 DATABASE = "listener.db"
 """The file in the state directory that holds the queue and what is remembered."""
-
-
-@dataclass(frozen=True)
-class ListenSettings:
-    """What a listener is told.
-
-    Attributes
-    ----------
-    host, port : str, int
-        Where it listens; port 0 takes a free one.
-    secret : str
-        What the webhook was created with.
-    secret_env : str
-        The environment variable that holds it; audits do not get to see it.
-    configs : Path
-        Directory of the configurations.
-    state : Path
-        Directory of what it remembers; made where there is none.
-    everything : bool
-        Whether versions are audited however old they are.
-    since_days : float or None
-        Versions older than this are left alone; None takes those created after the first start.
-    most_waiting : int
-    most_minutes : float
-        How long one audit may take.
-    every_minutes : float
-        How often the registry is asked.
-    passed : tuple of str
-        Environment variables that audits get besides those by which stores are reached.
-    guarded : tuple of str
-        Aliases that are guarded.
-    trust : Path or None
-        The trust file, by which they are.
-    move_back : bool
-        Whether those that were moved without a promotion are moved back.
-    report_env : str or None
-        The environment variable that holds the address that takes reports on them; audits do not get to see it.
-    report_to : str or None
-        That address.
-    """
-
-    host: str
-    port: int
-    secret: str = field(repr=False)
-    secret_env: str
-    configs: Path
-    state: Path
-    everything: bool = False
-    since_days: float | None = None
-    most_waiting: int = 1000
-    most_minutes: float = 120.0
-    every_minutes: float = 5.0
-    passed: tuple[str, ...] = ()
-    guarded: tuple[str, ...] = ()
-    trust: Path | None = None
-    move_back: bool = False
-    report_env: str | None = None
-    report_to: str | None = field(default=None, repr=False)
 
 
 class Listener:
@@ -110,20 +53,25 @@ class Listener:
         database = settings.state / DATABASE
         failures, deliveries = Failures(database), Deliveries(database)
         since = _since(settings, first_start(database, time.time()))
+        environment = surroundings(str(mlflow.get_tracking_uri()), settings.withheld, settings.passed)
         program = AuditProgram(
             settings.state / "audit.lock",
             60 * settings.most_minutes,
-            surroundings(str(mlflow.get_tracking_uri()), _withheld(settings), settings.passed),
+            environment,
             self._stopping,
+            tells_run=settings.key is not None,
         )
         self._failures = failures
-        self._auditor = Auditor(settings.configs, failures, program)
+        self._signer = _signer(settings, environment, self._stopping, program)
+        self._auditor = Auditor(settings.configs, failures, program, self._signer)
         self._backlog = Backlog(database, settings.most_waiting, self._auditor.audit)
         self._watch = _watch(settings)
         moved = None if self._watch is None else self._watch.take
         self._intake = Intake(settings.secret, settings.configs, self._backlog, deliveries, moved=moved)
         self._reconciler = Reconciler(settings.configs, self._backlog, failures, deliveries, since)
-        self._worker = threading.Thread(target=keep_working, args=(self._backlog, self._stopping), daemon=True)
+        between = (lambda: None) if self._signer is None else self._signer.sign_noted
+        working = (self._backlog, self._stopping, between)
+        self._worker = threading.Thread(target=keep_working, args=working, daemon=True)
         logger.info(
             "versions created since %s are audited; %d wait from before",
             datetime.fromtimestamp(since, timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ"),
@@ -152,9 +100,10 @@ class Listener:
         given_up, waiting = self._failures.given_up(), self._backlog.waiting
         registry, last = self._reconciler.registry, self._reconciler.last
         not_kept = 0 if self._watch is None else self._watch.not_kept
+        unsigned = 0 if self._signer is None else self._signer.given_up
         is_well = registry == REGISTRY_OK and not given_up and not self._backlog.is_full and self._worker.is_alive()
         return {
-            "status": "ok" if is_well and not not_kept else "degraded",
+            "status": "ok" if is_well and not (not_kept or unsigned) else "degraded",
             "waiting": waiting,
             "running": int(self._backlog.running is not None),
             "audited": self._auditor.audited,
@@ -163,6 +112,7 @@ class Listener:
             "registry": registry,
             "last_reconciled": None if last is None else last.strftime("%Y-%m-%dT%H:%M:%SZ"),
             **({} if self._watch is None else {"guarded": self._watch.guarded, "not_kept": not_kept}),
+            **({} if self._signer is None else {"unsigned": self._signer.unsigned}),
         }
 
 
@@ -212,39 +162,6 @@ def _read_configs(folder: Path) -> list[str]:
     return list(configs)
 
 
-@contextmanager
-def only_listener(state: Path) -> Iterator[None]:
-    """Hold a state directory, made where there is none, so that no other listener works on its queue.
-
-    The lock is sqlite's on a file, which ends with the process, however that ends.
-
-    Parameters
-    ----------
-    state : Path
-
-    Raises
-    ------
-    ConfigError
-        If another listener holds it, or it cannot be used.
-    """
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = sqlite3.connect(state / "lock.db", timeout=0, isolation_level=None)
-    except (OSError, sqlite3.Error) as error:
-        raise ConfigError(
-            f"the state directory '{state}' cannot be used ({error}). Give another with --state-dir."
-        ) from error
-    with closing(lock):
-        try:
-            lock.execute("begin exclusive")
-        except sqlite3.OperationalError as error:
-            raise ConfigError(
-                f"the state directory '{state}' cannot be held ({error}): another listener uses it. Stop that one, or "
-                "give this one its own with --state-dir."
-            ) from error
-        yield
-
-
 def _door(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -255,9 +172,18 @@ def _door(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _withheld(settings: ListenSettings) -> tuple[str, ...]:
-    """Return the environment variables that no audit gets."""
-    return (settings.secret_env, *([settings.report_env] if settings.report_env else []))
+def _signer(
+    settings: ListenSettings, environment: Mapping[str, str], stopping: threading.Event, program: AuditProgram
+) -> Signer | None:
+    """Return what signs audits, where a key is given."""
+    if settings.key is None:
+        return None
+    if settings.trust is None:
+        raise ConfigError("audits are signed for a registry that a trust file names: give one with --trust.")
+    if not settings.key.is_file():
+        raise ConfigError(f"there is no key '{settings.key}'. Make one with: nnperm keys new")
+    signing = SigningProgram(settings.key, settings.trust, settings.key_password, environment, stopping)
+    return Signer(settings.state / DATABASE, signing, program.wait_for_others)
 
 
 def _watch(settings: ListenSettings) -> AliasWatch | None:

@@ -15,7 +15,8 @@ from nnperm_mlflow.listening.alias_watch import AliasWatch, GuardSettings, keep_
 from nnperm_mlflow.listening.backlog import Backlog
 from nnperm_mlflow.listening.delivery_ledger import Deliveries
 from nnperm_mlflow.listening.intake import Intake
-from nnperm_mlflow.listening.service import Listener, ListenSettings
+from nnperm_mlflow.listening.service import Listener
+from nnperm_mlflow.listening.settings import ListenSettings
 from tests.support.deliveries import SECRET, event, signed
 from tests.support.guarded_models import GuardedModel
 from tests.support.servers import wait_until
@@ -189,9 +190,11 @@ def test_what_cannot_be_guarded_is_refused_at_the_start(model):
     with pytest.raises(ConfigError, match="begins with https:// or http://"):
         AliasReports("file:///etc/passwd")
     required = ["listen", "--port", "0", "--secret-env", "HOOK", "--configs", str(model.folder)]
-    held = CliRunner(env={"HOOK": SECRET, "REPORTS": "http://127.0.0.1/token"})
+    held = CliRunner(env={"HOOK": SECRET, "NNPERM_KEY_PASSWORD": "a password"})
     for more, said in (
-        (["--trust", str(model.trust_file)], "are for aliases that are guarded"),
+        (["--move-back"], "are for aliases that are guarded"),
+        (["--key", "none"], "give one with --trust"),
+        (["--key", "none", "--trust", str(model.trust_file)], "there is no key"),
         (["--guard", "champion"], "give one with --trust"),
         (["--guard", "champion", "--trust", "t", "--report-env", "NONE"], "'NONE' is to hold the address for reports"),
     ):

@@ -23,16 +23,19 @@ from mlflow.webhooks.types import EVENT_TO_PAYLOAD_CLASS
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.listening.audit_process import AuditProgram, Outcome, surroundings
+from nnperm_mlflow.listening.audit_process import AuditProgram, surroundings
 from nnperm_mlflow.listening.audit_work import Auditor
 from nnperm_mlflow.listening.backlog import Backlog
+from nnperm_mlflow.listening.child_process import Outcome
 from nnperm_mlflow.listening.configs import configs_in
 from nnperm_mlflow.listening.connections import MOST_CONNECTIONS, PromptProtocol, web_config
 from nnperm_mlflow.listening.delivery_ledger import Deliveries, Failures, first_start
 from nnperm_mlflow.listening.intake import MOST_BODY_BYTES, Intake, build_app
 from nnperm_mlflow.listening.reconciliation import Reconciler
 from nnperm_mlflow.listening.registry_state import standing
-from nnperm_mlflow.listening.service import ListenSettings, listen, only_listener
+from nnperm_mlflow.listening.service import listen
+from nnperm_mlflow.listening.settings import ListenSettings
+from nnperm_mlflow.listening.state_lock import only_listener
 from nnperm_mlflow.listening.versions import Version
 from nnperm_mlflow.registry.audits import finished_audits
 from nnperm_mlflow.registry.connection import BOUNDS

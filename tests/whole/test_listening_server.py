@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 import mlflow
@@ -19,11 +20,13 @@ import requests
 import yaml
 from cryptography.fernet import Fernet
 
+from nnperm_mlflow.attestation.key_files import new_key
 from nnperm_mlflow.registry.audits import find_audits
 from tests.support.deliveries import SECRET, deliver, event
 from tests.support.guarded_models import ServedModel
 from tests.support.house import build_house, register
 from tests.support.servers import free_port, running_server, wait_until
+from tests.support.signers import PASSWORD, REGISTRY, TrustFile
 
 pytestmark = pytest.mark.slow
 
@@ -120,9 +123,20 @@ def add_version(client):
     return str(client.create_model_version("house", first.source, first.run_id, model_id=model_id).version)
 
 
-def test_a_version_is_audited_when_it_is_registered(server, client, configs, tmp_path):
+def service_key(folder):
+    """The options with which a listener signs, as `service` of a trust file."""
+    made = new_key(folder / "service.key", PASSWORD)
+    trust = TrustFile({"expires": date.today() + timedelta(days=30), "registry": REGISTRY, "keys": {}})
+    trust.add("service", ["auditor"])
+    (held,) = trust.content["keys"].values()
+    trust.content["keys"] = {made.key_id: {**held, "public": made.public}}
+    return ["--key", str(folder / "service.key"), "--trust", str(trust.write(folder / "trust.yaml"))]
+
+
+def test_a_version_is_audited_and_signed_when_it_is_registered(server, client, configs, tmp_path, monkeypatch):
     state = tmp_path / "state"
-    with listening(server, configs, state, "--every-minutes", "600") as listener:
+    monkeypatch.setenv("NNPERM_KEY_PASSWORD", PASSWORD)
+    with listening(server, configs, state, "--every-minutes", "600", *service_key(tmp_path)) as listener:
         listener.wait_for(status="ok", registry="ok")
         hook = client.create_webhook(
             "audit", f"{listener.address}/webhook", events=["model_version.created"], secret=SECRET
@@ -131,11 +145,16 @@ def test_a_version_is_audited_when_it_is_registered(server, client, configs, tmp
             assert client.test_webhook(hook.webhook_id).success
             number = add_version(client)
             listener.wait_for(audited=1, waiting=0, running=0)
+            wait_until(lambda: ": signed\n" in listener.said, lambda: listener.said)
+            listener.wait_for(status="ok", unsigned=0)
         finally:
             client.delete_webhook(hook.webhook_id)
         (run,) = find_audits(client, f"models:/house/{number}")
         tags = client.get_model_version("house", number).tags
         assert (tags["nnperm.run_id"], tags["nnperm.verdict"]) == (run.info.run_id, "pass")
+        statements = client.list_artifacts(run.info.run_id, "statements")
+        kinds = [file.path.rpartition("/")[2].partition("-")[0] for file in statements]
+        assert sorted(kinds) == ["audit", "verdict"]
         assert find_audits(client, "models:/house/1") == []
         with listening(server, configs, state) as second:
             assert second.process.wait() == 2
@@ -145,6 +164,7 @@ def test_a_version_is_audited_when_it_is_registered(server, client, configs, tmp
     assert f"models:/house/{number} is new: queued" in listener.said
     assert "models:/example_model/1 is ignored: its model has no configuration" in listener.said
     assert SECRET not in listener.said
+    assert PASSWORD not in listener.said
 
 
 def test_neither_the_version_that_waits_nor_the_one_in_its_audit_is_lost_when_the_listener_is_killed(
