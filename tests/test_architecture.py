@@ -36,7 +36,9 @@ ROOMS = {
     "explanation": (
         "basics config inputs models analysis evidence report registry auditor promotion", NETWORKS
     ),
-    "comparison": ("basics config inputs models analysis verdict evidence report registry auditor", NETWORKS),
+    "comparison": (
+        "basics config inputs models analysis verdict evidence attestation report registry approval auditor", NETWORKS
+    ),
     "listening": ("basics config evidence attestation registry", APART),
     "demo": ("basics registry", DRAWING),
     "cli": ("basics models attestation registry report auditor listening demo", APART),

@@ -94,6 +94,29 @@ def find_signed_evidence(
     return SignedEvidence(tuple(audits), tuple(verdicts), own)
 
 
+def signers_of(record: AuditRecord, trust: Trust, promotions: list[SignedPromotion]) -> tuple[str, ...]:
+    """Return who has signed an audit, as far as it counts, for whatever alias; nobody where it is unsigned.
+
+    Parameters
+    ----------
+    record : AuditRecord
+    trust : Trust
+    promotions : list of Signed
+        Of the model, which vouch for what revoked keys have signed.
+    """
+    held = statements_in(record.files)
+    signed = _Counting(trust, promotions).of(held, "audit", AuditStatement)
+    own = [each for each in signed if each.statement.predicate.run_id == record.run_id]
+    if not own:
+        return ()
+    try:
+        packed = digest_of(pack_record(record))
+        return tuple(dict.fromkeys(each.person for each in own if is_of_evidence(each.statement, record, packed)))
+    except EvidenceError as error:
+        logger.info("passed over: %s", error)
+        return ()
+
+
 def promotions_of(client: MlflowClient, name: str, trust: Trust, folder: Path) -> list[SignedPromotion]:
     """Return the promotions of a model that count, of all aliases: of each those whom the trust file names for it."""
     sealed = [("promotion", each) for each in sealed_promotions(client, name, folder)]

@@ -220,7 +220,7 @@ def _only(audits: list[Signed[AuditStatement]], what: str) -> Signed[AuditStatem
     said = {each.statement.model_copy(update={"predicate": _without_time(each.statement)}) for each in audits}
     if len(said) != 1:
         raise EvidenceError(
-            f"the bundle holds {len(said)} signed {what}s, and one is needed. Sign it: nnperm sign RUN"
+            f"the bundle is unsigned: it holds no signed {what}. Whoever made it signs it: nnperm sign RUN"
             if not said
             else f"the bundle holds signed {what}s that say different things. Ask for the bundle of one run."
         )

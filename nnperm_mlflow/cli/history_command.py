@@ -46,13 +46,20 @@ def _picture_path(context: click.Context, option: click.Parameter, value: str | 
     "--picture", callback=_picture_path, help="Draw how far features moved predictions over the versions: FILE.png."
 )
 @click.option("--verify", is_flag=True, help="Fetch and read the files of all runs, not of the newest audits alone.")
+@click.option("--trust", help="A trust file: of each audit it is told who has signed it, or that it is unsigned.")
 @tracking_options
 def history_command(
-    model: str, as_json: bool, picture: Path | None, verify: bool, tracking_uri: str | None, debug: bool
+    model: str,
+    as_json: bool,
+    picture: Path | None,
+    verify: bool,
+    trust: str | None,
+    tracking_uri: str | None,
+    debug: bool,
 ) -> None:
     """List all audits, verdicts and promotions of a registered MODEL (models:/credit), oldest first."""
     with prepared(tracking_uri, debug):
-        found = nnperm_mlflow.history(model, verify=verify)
+        found = nnperm_mlflow.history(model, verify=verify, trust=trust or None)
         click.echo(json_of(found) if as_json else describe(found))
         if picture is not None:
             _save(found, picture)

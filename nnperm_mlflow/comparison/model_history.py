@@ -7,17 +7,19 @@ import logging
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from nnperm_mlflow.analysis.difference.influences import Statistic
 from nnperm_mlflow.analysis.difference.table_comparison import comparable_statistic
 from nnperm_mlflow.basics.display import as_html, in_a_line
-from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError
+from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError, name_list
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import source_of
 from nnperm_mlflow.registry.audits import doubt_of, holds_audit
@@ -114,7 +116,7 @@ class History:
         return [*([told] if told else []), *self.copies.values()]
 
 
-def history(model: str, *, verify: bool = False) -> History:
+def history(model: str, *, verify: bool = False, trust: str | Path | None = None) -> History:
     """Gather what happened to all versions of a registered model, whatever experiments the runs are in.
 
     Parameters
@@ -125,6 +127,8 @@ def history(model: str, *, verify: bool = False) -> History:
         Whether the files of all runs are fetched and read. By default those of the newest audit of each version are, as
         far as they are not kept here already (by their digests), and other runs are told as they tell themselves
         (`Event.as_told`).
+    trust : str or Path, optional
+        A trust file: each audit that was finished is then told as signed, by whom, or as unsigned.
 
     Returns
     -------
@@ -136,7 +140,7 @@ def history(model: str, *, verify: bool = False) -> History:
     Raises
     ------
     ConfigError
-        If a version, an alias or something else is named.
+        If a version, an alias or something else is named, or the trust file cannot be used.
     ModelNotFoundError
         If there is no such model; the message names what there is.
     """
@@ -160,7 +164,8 @@ def history(model: str, *, verify: bool = False) -> History:
         }
         told = [_events(run, files.get(str(run.info.run_id)), version, version in there) for run, version in runs]
         told = [_with_doubt(of_run, doubts[run.info.run_id]) for of_run, (run, _) in zip(told, runs, strict=True)]
-        events = sorted((event for events in told for event in events), key=_order)
+        signers = {} if trust is None else _signers(client, name, [run for run, _ in runs], Path(trust), scratch)
+        events = sorted((_with_signers(event, signers) for events in told for event in events), key=_order)
         audits = _newest_audits(events, newest, files)
         medians = _medians(events, audits)
     statistic = comparable_statistic(audits[-1][1].order_by) if audits else "mean"
@@ -211,6 +216,29 @@ def _doubt(run: Run, created: int | None) -> str:
 def _with_doubt(events: list[Event], doubt: str) -> list[Event]:
     """Return what a run tells, a finished audit with the doubt that there is about its end."""
     return [event.doubted(doubt) if doubt and event.kind == "audit" else event for event in events]
+
+
+def _signers(
+    client: MlflowClient, name: str, runs: Sequence[Run], trust: Path, folder: Path
+) -> dict[str, tuple[str, ...]]:
+    """Return who has signed each audit, by its run; it needs what comes with the extra `sign`."""
+    from nnperm_mlflow.approval.signed_evidence import promotions_of, signers_of  # noqa: PLC0415
+    from nnperm_mlflow.attestation.trust import load_trust  # noqa: PLC0415
+
+    trusted = load_trust(trust)
+    promotions = promotions_of(client, name, trusted, folder)
+    audits = {
+        str(run.info.run_id): record_in(run, RunFiles.of(client, run, folder)) for run in runs if holds_audit(run)
+    }
+    return {run_id: signers_of(record, trusted, promotions) for run_id, record in audits.items()}
+
+
+def _with_signers(event: Event, signers: Mapping[str, tuple[str, ...]]) -> Event:
+    """Return an audit with who has signed it; anything else as it is."""
+    if event.kind != "audit" or event.run_id not in signers:
+        return event
+    people = signers[event.run_id]
+    return replace(event, in_words=f"{event.in_words}; {f'signed by {name_list(people)}' if people else 'unsigned'}")
 
 
 def _order(event: Event) -> tuple[str, int, int, str]:

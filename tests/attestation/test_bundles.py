@@ -298,6 +298,13 @@ def test_a_file_that_nobody_signed_is_refused(packed, trust):
         verify(packed.folder, trust=trust)
 
 
+def test_an_audit_that_nobody_has_signed_is_told_as_unsigned(packed, trust):
+    for path in packed.folder.glob("*.dsse.json"):
+        path.unlink()
+    with pytest.raises(EvidenceError, match="the bundle is unsigned: it holds no signed audit"):
+        verify(packed.folder, trust=trust)
+
+
 def test_links_and_folders_are_refused(packed, trust, tmp_path):
     held = packed.folder / "summary.csv"
     held.rename(tmp_path / "summary.csv")

@@ -205,13 +205,28 @@ def test_a_verdict_that_is_unsigned_or_not_of_the_trusted_policy_is_decided_by_n
     record = read_audit(tracked, done.run_id, tmp_path)
     trust = trust_file(record, keys)
     office = Office(keys, trust.write(tmp_path / "trust.yaml"))
+
+    def told():
+        (event,) = [
+            each
+            for each in history("models:/decided", trust=office.trust).events
+            if each.run_id == done.run_id and each.kind == "audit"
+        ]
+        return event.in_words.rpartition("; ")[2]
+
+    assert told() == "unsigned"
     for refused in (office.ask, office.promote):
         with pytest.raises(RefusedError, match=f"it is unsigned, .*nnperm sign {done.run_id}"):
             refused(uri)
     sign_record(tracked, record, key_of("an editor"), REGISTRY, tmp_path)
     with pytest.raises(RefusedError, match="it is unsigned"):
         office.ask(uri)
+    assert told() == "unsigned"
     sign_record(tracked, record, key_of("service"), REGISTRY, tmp_path)
+    assert told() == "signed by 'service'"
+    assert not any(
+        "signed" in event.in_words for event in history("models:/decided").events if event.run_id == done.run_id
+    )
     trust.content["aliases"]["models:/decided@champion"]["policy"] = "0" * 64
     trust.write(tmp_path / "trust.yaml")
     with pytest.raises(RefusedError, match="not what 'champion' needs, in 'policy'"):
