@@ -1,5 +1,6 @@
 """Who has to agree: people are counted, and neither keys nor statements; and promotions are a chain."""
 
+import random
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -97,6 +98,30 @@ def test_nobody_approves_what_they_have_asked_for(person):
     other = next(each for each in TERMS.approvals.of if each != person)
     with pytest.raises(EvidenceError, match="approved by 1 of 2"):
         consent(asked, *own, decision(other, "approve", asked))
+
+
+def test_a_hundred_ways_to_approve_for_oneself_are_refused():
+    """By however many keys, statements and requests, with words of others on other things, and one vote too few."""
+    rng = random.Random(19)
+    for _ in range(100):
+        person, *others = rng.sample(["anna", "ben", "carla"], 3)
+        asked = decision(person, "request", minutes=-90 + rng.randrange(20), key=f"key {rng.randrange(3)}")
+        own = [
+            decision(person, "approve", asked, minutes=-60 + each, key=f"key {each}", until=rng.choice([None, at(90)]))
+            for each in range(rng.randrange(1, 6))
+        ]
+        elsewhere = decision("asker", "request", minutes=-95, alias="challenger")
+        beside = [
+            decision(person, "request", minutes=-99),
+            decision(others[0], "approve", asked),
+            decision(others[1], rng.choice(["approve", "refuse"]), elsewhere, alias="challenger"),
+            decision(others[1], "approve", asked, verdict="c" * 64),
+        ]
+        told = [asked, *own, elsewhere, *rng.sample(beside, rng.randrange(5))]
+        rng.shuffle(told)
+        with pytest.raises(EvidenceError, match=rf"by [01] of 2 people .*'{person}' asked, and does not count"):
+            consent(*told)
+        assert len(consent(*told, *(decision(each, "approve", asked, minutes=-5) for each in others)).approvals) == 2
 
 
 def test_the_last_word_of_a_person_counts_even_once_it_holds_no_longer():

@@ -1,6 +1,6 @@
 """A model whose alias was given by signed promotions, and is moved past them."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 
 import mlflow
 from mlflow import MlflowClient
@@ -14,6 +14,7 @@ from nnperm_mlflow.attestation.statements import (
     digest_of,
     resource,
     stamp_now,
+    stamp_of,
 )
 from nnperm_mlflow.basics.audit_files import folder_digest
 from nnperm_mlflow.registry.statement_files import log_statement
@@ -52,12 +53,14 @@ class GuardedModel:
     def _create_version(self, source):
         self.client.create_model_version(self.name, str(source))
 
-    def promote(self, version, by="deploy", *, moves=True):
+    def promote(self, version, by="deploy", *, moves=True, emergency=None):
         """As `promote --trust` does, but for the evidence."""
         self.number += 1
+        rests_on = OnDecisions(audit="4" * 64, verdict="5" * 64) if emergency is None else OnDecisions()
+        until = None if emergency is None else stamp_of(datetime.now(timezone.utc) + timedelta(hours=1))
         predicate = PromotionPredicate(
             registry=REGISTRY, model=self.name, version=version, at=stamp_now(), alias="champion", number=self.number,
-            predecessor=self.last, rests_on=OnDecisions(audit="4" * 64, verdict="5" * 64),
+            predecessor=self.last, rests_on=rests_on, emergency=emergency, audit_until=until,
         )  # fmt: skip
         subject = (resource(f"models:/{self.name}/{version}", self.digests[version]),)
         payload = PromotionStatement(subject=subject, predicate=predicate).encode()
