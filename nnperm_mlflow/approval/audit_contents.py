@@ -28,6 +28,7 @@ from nnperm_mlflow.registry.publication import VerdictContent, VersionLink
 from nnperm_mlflow.registry.verdicts import verdict_content
 from nnperm_mlflow.registry.version_link import link_of
 from nnperm_mlflow.report.audit_card import audit_card
+from nnperm_mlflow.report.feature_labels import FeatureLabels
 from nnperm_mlflow.report.page.audit_page import audit_page
 from nnperm_mlflow.report.page.reported_audit import ReportedAudit, ReportedVerdict
 from nnperm_mlflow.verdict.check_targets import rests_on
@@ -50,26 +51,28 @@ _ASSOCIATIONS: tuple[_Columns, _Columns] = ("first", "second", "measure", "group
 def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictContent, VersionLink]:
     """Return what the run, and what the version shall tell of an audit and its verdict."""
     when = datetime.now(timezone.utc)
-    address = run_address(record.experiment_id, record.run_id)
-    too_wide = too_wide_of(record)
+    reported = reported_of(record, None, too_wide_of(record))
+    shown = reported.labelled
     card = audit_card(
-        record.summary,
+        shown.summary,
         record.subject,
         unit=record.unit,
         when=when,
         order_by=record.order_by,
-        too_wide=too_wide,
+        too_wide=shown.too_wide,
         verdict=verdict,
-        address=address,
+        address=run_address(record.experiment_id, record.run_id),
         own_scores=record.own_scores,
-        segments=record.segments,
-        interactions=record.interactions,
+        segments=shown.segments,
+        interactions=shown.interactions,
         predicted_by=record.predicted_by,
     )
     content = verdict_content(verdict, card, when)
-    given = None if verdict is None else ReportedVerdict.model_validate_json(content.texts[VERDICT_FILE])
-    page = report_of(record, given, too_wide)
-    return replace(content, texts={**content.texts, REPORT_FILE: page}), link_of(record, when, verdict)
+    if verdict is not None:
+        given = ReportedVerdict.model_validate_json(content.texts[VERDICT_FILE])
+        reported = replace(reported, verdict=given)
+    told = replace(content, texts={**content.texts, REPORT_FILE: audit_page(reported)})
+    return told, link_of(record, when, verdict)
 
 
 def too_wide_of(record: AuditRecord) -> list[str]:
@@ -82,10 +85,10 @@ def too_wide_of(record: AuditRecord) -> list[str]:
     return named(widths[widths["width"] > config.analysis.precision])
 
 
-def report_of(
+def reported_of(
     record: AuditRecord, verdict: ReportedVerdict | None, too_wide: Sequence[str] = (), *, shows_values: bool = False
-) -> str:
-    """Return the page of an audit.
+) -> ReportedAudit:
+    """Return what the page of an audit is made of.
 
     Parameters
     ----------
@@ -105,30 +108,29 @@ def report_of(
     analysis, summary = record.config.analysis, record.summary
     static = record.config.data.static
     windows = (summary["kind"] == "window").any() if "kind" in summary else False
-    return audit_page(
-        ReportedAudit(
-            subject=record.subject,
-            summary=summary,
-            unit=record.unit,
-            order_by=record.order_by,
-            data=PurePath(static).name if static else "rows in memory",
-            facts={name: str(record.params[name]) for name in _FACTS if _says_something(record.params.get(name))},
-            begun_at=record.begun_at,
-            verdict=verdict,
-            own_scores=record.own_scores,
-            segments=record.segments,
-            windows=_table(record, WINDOWS_FILE, *_WINDOWS) if windows else None,
-            profiles=_table(record, PROFILES_FILE, *_PROFILES) if dependence_of(analysis.profile) else None,
-            effects=None if accumulated_of(analysis.profile) is None else _table(record, EFFECTS_FILE, *_EFFECTS),
-            interactions=record.interactions,
-            associations=_table(record, ASSOCIATIONS_FILE, *_ASSOCIATIONS),
-            strata=_table(record, STRATA_FILE, analysis.within, ("rows", "small")) if analysis.within else None,
-            groups=analysis.groups if isinstance(analysis.groups, dict) else {},
-            excluded=analysis.exclude,
-            too_wide=too_wide,
-            predicted_by=record.predicted_by,
-            shows_values=shows_values,
-        )
+    return ReportedAudit(
+        subject=record.subject,
+        summary=summary,
+        unit=record.unit,
+        order_by=record.order_by,
+        data=PurePath(static).name if static else "rows in memory",
+        facts={name: str(record.params[name]) for name in _FACTS if _says_something(record.params.get(name))},
+        begun_at=record.begun_at,
+        verdict=verdict,
+        own_scores=record.own_scores,
+        segments=record.segments,
+        windows=_table(record, WINDOWS_FILE, *_WINDOWS) if windows else None,
+        profiles=_table(record, PROFILES_FILE, *_PROFILES) if dependence_of(analysis.profile) else None,
+        effects=None if accumulated_of(analysis.profile) is None else _table(record, EFFECTS_FILE, *_EFFECTS),
+        interactions=record.interactions,
+        associations=_table(record, ASSOCIATIONS_FILE, *_ASSOCIATIONS),
+        strata=_table(record, STRATA_FILE, analysis.within, ("rows", "small")) if analysis.within else None,
+        groups=analysis.groups if isinstance(analysis.groups, dict) else {},
+        excluded=analysis.exclude,
+        too_wide=too_wide,
+        predicted_by=record.predicted_by,
+        shows_values=shows_values,
+        labels=FeatureLabels.of(record.config.labels, record.config.data.temporal, analysis.windows),
     )
 
 

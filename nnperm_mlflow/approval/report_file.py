@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nnperm_mlflow.approval.audit_contents import report_of, too_wide_of
+from nnperm_mlflow.approval.audit_contents import reported_of, too_wide_of
 from nnperm_mlflow.approval.policy_check import find_record
 from nnperm_mlflow.basics.audit_files import REPORT_FILE, VERDICT_FILE
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.registry.connection import connected
+from nnperm_mlflow.report.page.audit_page import audit_page
 from nnperm_mlflow.report.page.reported_audit import ReportedVerdict
 
 
@@ -54,7 +55,7 @@ def write_report(
         record = find_record(client, scratch, run_id=run_id, model_uri=model_uri, experiment=experiment)
         record.refuse_damaged()
         verdict = record.read(VERDICT_FILE, ReportedVerdict) if record.holds(VERDICT_FILE) else None
-        page = report_of(record, verdict, too_wide_of(record), shows_values=with_values)
+        page = audit_page(reported_of(record, verdict, too_wide_of(record), shows_values=with_values))
     try:
         path.write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:

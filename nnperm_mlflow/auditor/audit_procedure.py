@@ -166,7 +166,7 @@ def audit(
             logs_table=logs_table,
             work_dir=workspace.root,
         )
-        alike = settings.with_policy(Policy()).with_repeats(found.repeats).with_seed(plan.job.seed)
+        alike = settings.without_labels().with_policy(Policy()).with_repeats(found.repeats).with_seed(plan.job.seed)
         alike = alike.with_rows(plan.sampled_rows)
         again = partial(
             audit,

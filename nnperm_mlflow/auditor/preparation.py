@@ -30,6 +30,7 @@ from nnperm_mlflow.analysis.segments.segmentation import check_segments, part_ro
 from nnperm_mlflow.analysis.statistics.order import FLIPS, MEAN
 from nnperm_mlflow.analysis.statistics.summary_columns import DONORS, OUT_OF_DATA
 from nnperm_mlflow.auditor.identification import identify
+from nnperm_mlflow.auditor.label_check import check_labels
 from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.noise import refuse_mixing, refuse_random
 from nnperm_mlflow.auditor.plan import Plan
@@ -188,6 +189,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
     analysis, uri = config.analysis, loaded.reference.uri
     inputs = loaded.inputs.with_kinds(analysis.kinds)
     companions, perturbations = _choose_perturbations(inputs, analysis, uri, dataset.clusters)
+    check_labels(config, inputs, perturbations, dataset.columns)
     void = find_void_inputs(loaded.predictor, inputs, uri, analysis.missing == "skip")
     predictor = loaded.predictor.fitted(inputs.read(probe_rows(dataset.n_rows)), analysis.exact)
     n_outputs = count_outputs(predictor, inputs)

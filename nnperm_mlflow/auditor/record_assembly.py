@@ -51,6 +51,7 @@ from nnperm_mlflow.registry.records import moment_of
 from nnperm_mlflow.registry.run_content import POLICY_PARAM, describe_dataset, describe_names, metrics_of, write_medians
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.registry.tags import AUDIT, DATA_TAG, KIND_TAG, MODEL_TAG, TABLE_TAG
+from nnperm_mlflow.report.feature_labels import FeatureLabels
 
 
 def gather(
@@ -100,6 +101,7 @@ def gather(
         own_scores=found.own_scores,
         segments=found.segments,
         interactions=found.interactions,
+        labels=FeatureLabels.of(plan.used.labels, plan.used.data.temporal, plan.used.analysis.windows),
         metrics=metrics_of(
             found.summary,
             _aggregates(plan, found, strata, calls),

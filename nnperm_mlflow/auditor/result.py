@@ -50,6 +50,7 @@ from nnperm_mlflow.basics.text import four_decimals, rows_to_show
 from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.report.boxplot import boxplot_figure
+from nnperm_mlflow.report.feature_labels import FeatureLabels
 from nnperm_mlflow.report.heatmap import heatmap_figure
 from nnperm_mlflow.report.interaction_matrix import interactions_figure
 from nnperm_mlflow.report.profile_curves import effects_figure, profiles_figure
@@ -197,6 +198,8 @@ class AuditResult:
         Whether the version keeps the policy; None where there is none.
     not_linked : list of str
         What could not be written in the registry for want of permission.
+    labels : FeatureLabels
+        What features and steps are called in pictures.
     """
 
     model: ModelReference
@@ -220,6 +223,7 @@ class AuditResult:
     metrics: dict[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
     not_linked: list[str] = field(default_factory=list)
+    labels: FeatureLabels = field(default_factory=FeatureLabels)
 
     @property
     def directory(self) -> Path:
@@ -234,7 +238,7 @@ class AuditResult:
     @property
     def figure(self) -> Figure:
         """The boxplot, drawn anew."""
-        return boxplot_figure(self.summary, self.subtitle, self.unit, self.order_by)
+        return boxplot_figure(self.labels.in_summary(self.summary), self.subtitle, self.unit, self.order_by)
 
     @property
     def moved(self) -> pd.DataFrame:
@@ -264,7 +268,7 @@ class AuditResult:
         return in_a_line("AuditResult", self.subtitle, largest, *verdict, f"run {self.run_id}")
 
     def _repr_html_(self) -> str:
-        shown = self.summary.head(rows_to_show(len(self.summary), _SHOWN_ROWS))
+        shown = self.labels.in_summary(self.summary).head(rows_to_show(len(self.summary), _SHOWN_ROWS))
         ends = zip(*interval_ends(shown, self.order_by), strict=True)
         second = MEDIAN if self.order_by == MEAN else MEAN
         rows = [
@@ -311,21 +315,30 @@ def write_findings(result: AuditResult) -> list[str]:
         STRATA_FILE: result.strata,
         SUBGROUPS_FILE: result.subgroups,
     }
-    pictures = {BOXPLOT_FILE: result.figure}
-    if result.windows is not None:
-        pictures[HEATMAP_FILE] = heatmap_figure(result.windows, result.subtitle, result.unit, result.order_by)
-    if result.profiles is not None:
-        pictures[PROFILES_PICTURE] = profiles_figure(result.profiles, result.subtitle, result.unit)
-    if result.effects is not None and len(result.effects):
-        pictures[EFFECTS_PICTURE] = effects_figure(result.effects, result.subtitle, result.unit)
-    if result.interactions is not None and len(result.interactions):
-        pictures[INTERACTIONS_PICTURE] = interactions_figure(result.interactions, result.subtitle, result.unit)
-    if result.segments is not None:
-        leading = result.summary["perturbation"].astype(str).tolist()
-        pictures[SEGMENTS_PICTURE] = segments_figure(result.segments.segments, leading, result.subtitle, result.unit)
     there = {name: table for name, table in tables.items() if table is not None}
     for name, table in there.items():
         write_table(table, result.directory / name)
+    pictures = _pictures_of(result)
     for name, picture in pictures.items():
         picture.savefig(result.directory / name, dpi=_DPI)
     return [*there, *pictures]
+
+
+def _pictures_of(result: AuditResult) -> dict[str, Figure]:
+    """Return the pictures by the names of their files, with labels behind the names of features."""
+    labels, subtitle, unit = result.labels, result.subtitle, result.unit
+    pictures = {BOXPLOT_FILE: result.figure}
+    if result.windows is not None:
+        pictures[HEATMAP_FILE] = heatmap_figure(labels.in_windows(result.windows), subtitle, unit, result.order_by)
+    if result.profiles is not None:
+        pictures[PROFILES_PICTURE] = profiles_figure(labels.in_table(result.profiles, "feature"), subtitle, unit)
+    if result.effects is not None and len(result.effects):
+        pictures[EFFECTS_PICTURE] = effects_figure(labels.in_table(result.effects, "feature"), subtitle, unit)
+    if result.interactions is not None and len(result.interactions):
+        pairs = labels.in_table(result.interactions, "first", "second")
+        pictures[INTERACTIONS_PICTURE] = interactions_figure(pairs, subtitle, unit)
+    if result.segments is not None:
+        told = result.segments.renamed(labels.names_in(result.summary)).segments
+        leading = labels.in_summary(result.summary)["perturbation"].tolist()
+        pictures[SEGMENTS_PICTURE] = segments_figure(told, leading, subtitle, unit)
+    return pictures

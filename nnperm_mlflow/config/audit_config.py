@@ -17,6 +17,7 @@ from nnperm_mlflow.basics.locations import is_uri, without_secrets
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.data_config import DataConfig, Names
 from nnperm_mlflow.config.interactions_config import Interactions
+from nnperm_mlflow.config.labels_config import Labels
 from nnperm_mlflow.config.policy import Policy, PolicyKeys
 from nnperm_mlflow.config.profile_config import Profile
 from nnperm_mlflow.config.segments_config import Segments
@@ -224,10 +225,14 @@ class _Work(Strict):
     data: DataConfig = DataConfig()
     inputs: dict[str, str | Annotated[list[str], Field(min_length=1)]] = {}
     analysis: AnalysisConfig = AnalysisConfig()
+    labels: Labels = {}
 
 
 class AuditConfig(PolicyKeys, _Work):
-    """All that an audit is asked to do, its approval policy included; see `load_config` for reading one from a file."""
+    """All that an audit is asked to do, its approval policy included; see `load_config` for reading one from a file.
+
+    What features are called (`labels`) is for people alone, and part of no digest of what is done.
+    """
 
     @property
     def policy(self) -> Policy:
@@ -258,13 +263,18 @@ class AuditConfig(PolicyKeys, _Work):
         """Return a configuration whose shuffles have another key."""
         return self.model_copy(update={"analysis": self.analysis.model_copy(update={"seed": seed})})
 
+    def without_labels(self) -> AuditConfig:
+        """Return the configuration for a model that may not have what is called something here."""
+        return self.model_copy(update={"labels": {}})
+
     def without_secrets(self) -> AuditConfig:
         """Return the configuration with URLs that show neither user nor password nor query."""
         return _with_locations(self, without_secrets)
 
     def to_yaml(self) -> str:
         """Return the configuration as YAML, defaults filled in."""
-        asked = self.model_dump(mode="json", exclude=set(Policy.model_fields))
+        unsaid = set() if self.labels else {"labels"}  # as before there were any
+        asked = self.model_dump(mode="json", exclude={*Policy.model_fields, *unsaid})
         written = {**asked, "format": self.format, **self.policy.as_dict(), "mode": self.mode}
         return yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
 

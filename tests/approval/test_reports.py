@@ -40,6 +40,10 @@ def audited(store, tmp_path_factory):
         "windows": 2, "profile": ["income", "region"], "segments": ["town", {"age": [0]}], "within": ["town"],
         "scores": ["roc_auc"], "groups": {"both": ["age", "income"]}, "exclude": ["flag"],
     }  # fmt: skip
+    settings["labels"] = {
+        "region": "where <b>they</b> live", "balance": {"label": "balance of the account", "description": "In euro."},
+        "history steps": ["Apr", "May", "Jun", "Jul", "Aug", "Sep"],
+    }  # fmt: skip
     return audit(
         {**settings, "checks": [KEPT]}, model_uri="models:/reported/1", output=folder / "output", experiment="tests"
     )
@@ -57,6 +61,23 @@ def test_every_audit_has_its_report_in_the_run_and_beside_its_other_files(audite
     assert str(audited.moved["perturbation"].iloc[0]) in text
     assert "Pass: 1 of 1 checks are kept." in text
     assert "400 rows of towns.parquet" in text
+
+
+def test_labels_stand_where_people_read_and_in_no_table_metric_or_check(audited, tracked):
+    page, run = read_page(logged(audited.run_id).decode()), tracked.get_run(audited.run_id)
+    assert "Apr to Jun" in page.by_id("windows").text
+    assert "balance (balance of the account)" in page.by_id("windows").text
+    assert "In euro." in page.by_id("glossary").text
+    assert r"region (where \<b\>they\</b\> live)".replace("(", r"\(").replace(")", r"\)") in (
+        logged(audited.run_id, "audit.md").decode()
+    )
+    tables = ("summary.csv", "windows.csv", "profiles.csv", "segments.csv", "verdict.json", "names.json")
+    for words in ("where <b>", "balance of the account", "Apr to Jun"):
+        assert not [name for name in tables if words in logged(audited.run_id, name).decode()]
+        assert not [key for key in run.data.metrics if words in key]
+    assert "mean/region" in run.data.metrics
+    labels = [label.get_text() for label in audited.figure.axes[0].get_yticklabels()]
+    assert "region (where <b>they</b> live)" in labels
 
 
 def test_made_again_from_the_run_it_is_the_same_to_the_last_byte(audited, store, tmp_path):

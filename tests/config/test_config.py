@@ -415,3 +415,27 @@ def test_what_leads_changes_the_digest_only_where_it_decides_how_often():
     assert digest(repeats=3) == digest(repeats=3, order_by="median")
     auto = {"repeats": "auto", "precision": 0.1}
     assert digest(**auto, order_by="mean") != digest(**auto, order_by="median")
+
+
+def test_labels_change_no_digest_and_a_configuration_without_them_is_written_as_before():
+    plain, labelled = AuditConfig(), parse_config({"labels": {"PAY": "payment status", "PAY steps": ["Apr", 5]}})
+    assert labelled.digest() == plain.digest()
+    assert labelled.design_digest() == plain.design_digest()
+    assert labelled.disturbance() == plain.disturbance()
+    assert "labels" not in yaml.safe_load(plain.to_yaml())
+    assert parse_config(yaml.safe_load(labelled.to_yaml())) == labelled
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ({"PAY": ["Apr", "May"]}, "a list calls the steps of a series: write it under 'PAY steps'"),
+        ({"PAY steps": ["Apr", "Apr"]}, "'PAY steps' calls several steps 'Apr'"),
+        ({"PAY": " "}, "a label says something"),
+        ({"PAY": {"lable": "x"}}, "Did you mean 'label'?"),
+        ({"PAY": "x" * 301}, "at most 300 characters"),
+    ],
+)
+def test_a_label_that_says_nothing_or_something_else_is_refused(labels, told):
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        parse_config({"labels": labels})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -131,6 +131,14 @@ class SegmentTables:
         """The segments that are below the floor: counted, and not judged."""
         rows = self.segments.drop_duplicates("segment")
         return [str(name) for name in rows.loc[rows["units"] < FEWEST_ROWS, "segment"]]
+
+    def renamed(self, names: Mapping[str, str]) -> SegmentTables:
+        """Return the tables with other names for some perturbations."""
+        tables = {
+            key: table.assign(perturbation=table["perturbation"].replace(dict(names)))
+            for key, table in (("segments", self.segments), ("differences", self.differences))
+        }
+        return replace(self, **tables)
 
 
 def meant(table: pd.DataFrame, segment: str) -> pd.DataFrame:

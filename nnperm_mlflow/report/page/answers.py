@@ -13,7 +13,7 @@ from nnperm_mlflow.analysis.statistics.order import DROP, FLIPS, MEAN, in_words,
 from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.basics.text import some_of
-from nnperm_mlflow.report.page.numbers import interval, number, several, share
+from nnperm_mlflow.report.page.numbers import interval, moment, number, several, share
 from nnperm_mlflow.report.page.reported_audit import ReportedAudit
 from nnperm_mlflow.report.page.segment_names import renamed
 
@@ -248,15 +248,6 @@ def _decision(audit: ReportedAudit) -> Iterator[str]:
     if owner:
         yield f"The policy is that of {owner}."
     yield "Whether the version got an alias on it (nnperm promote) stands on the version and in nnperm history."
-
-
-def moment(stamp: str) -> str:
-    """Return a moment as people write it.
-
-    >>> moment("2026-11-24T10:05:00Z")
-    '2026-11-24 10:05 UTC'
-    """
-    return f"{stamp[:10]} {stamp[11:16]} UTC" if len(stamp) > 16 and stamp.endswith("Z") else stamp
 
 
 def _compares(audit: ReportedAudit) -> bool:

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from nnperm_mlflow.analysis.statistics.order import FEW_HELD, in_words
-from nnperm_mlflow.basics.text import printable
-from nnperm_mlflow.report.page.answers import answers_of, bars_of, headline, moment
-from nnperm_mlflow.report.page.boxes import WIDTH, Boxes, Row, boxes_of, ticks
+from nnperm_mlflow.analysis.statistics.order import in_words
+from nnperm_mlflow.report.page.answers import answers_of, bars_of, headline
+from nnperm_mlflow.report.page.boxes import WIDTH, Boxes, Row, boxes_of
 from nnperm_mlflow.report.page.checks import checks_of
 from nnperm_mlflow.report.page.curves import curves_of, effects_of
-from nnperm_mlflow.report.page.heat import heat_of, is_dark
+from nnperm_mlflow.report.page.heat import heat_of
 from nnperm_mlflow.report.page.joint_effects import joint_effects_of
-from nnperm_mlflow.report.page.numbers import count, number, several
+from nnperm_mlflow.report.page.numbers import count, number
 from nnperm_mlflow.report.page.parts import parts_of
+from nnperm_mlflow.report.page.rendering import render
 from nnperm_mlflow.report.page.reported_audit import ReportedAudit
 from nnperm_mlflow.report.page.segment_names import renamed
 
 MOST_PAIRS = 60
 """Associated pairs that are shown, the strongest."""
-
-_OWN_STYLES = ("shuffle", "order", "conditional", "set")
-_TEMPLATES = "templates"
 
 
 @dataclass(frozen=True)
@@ -46,27 +38,23 @@ class Part:
 def audit_page(audit: ReportedAudit, more: Sequence[Part] = ()) -> str:
     """Return the page; from the same audit it is the same, byte by byte.
 
-    Whatever comes from the run enters it as text, escaped; the script is the same for all audits and reads the page
-    alone, and the page forbids the browser every other script and every request.
-
     Parameters
     ----------
     audit : ReportedAudit
     more : sequence of Part
         That stand behind the profiles.
     """
-    style, script = (_shipped(name) for name in ("style.css", "script.js"))
-    boxes = boxes_of(audit.summary, audit.unit, audit.order_by)
-    environment = _environment()
-    return environment.get_template("audit.html.j2").render(
-        audit=audit,
-        style=Markup(style),  # noqa: S704 - shipped with this package
-        script=Markup(script),  # noqa: S704
-        script_digest=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+    boxes = boxes_of(audit.summary, audit.unit, audit.order_by, audit.labels.of_perturbations(audit.summary))
+    labelled = audit.labelled
+    return render(
+        "audit.html.j2",
+        audit=labelled,
         boxes=boxes,
         close_width=float(f"{boxes.close_end / boxes.end * WIDTH:g}"),
         more=more,
-        **_parts_of(audit),
+        glossary=audit.labels.glossary(),
+        words_of=words_of,
+        **_parts_of(labelled),
     )
 
 
@@ -95,28 +83,6 @@ def _parts_of(audit: ReportedAudit) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("nnperm_mlflow.report.page", _TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda told: printable(told) if type(told) is str else told,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals |= {
-        "ticks": ticks,
-        "several": several,
-        "moment": moment,
-        "is_dark": is_dark,
-        "few_held": FEW_HELD,
-        "style_of": lambda way: way if way in _OWN_STYLES else "other",
-        "words_of": words_of,
-    }
-    return environment
-
-
 def words_of(row: Row, boxes: Boxes) -> str:
     """Return what is to be said of a row, in a sentence."""
     told = [
@@ -126,7 +92,8 @@ def words_of(row: Row, boxes: Boxes) -> str:
     ]
     place = f"; place {row.place} of {boxes.n_placed.get(row.way, 0)}" if row.place else ""
     note = f" ({row.note})" if row.note else ""
-    return f"{row.name}, {row.way_words}{note}{place}{': ' if told else ''}{', '.join(told)}."
+    name = f"{row.name} ({row.label})" if row.label else row.name
+    return f"{name}, {row.way_words}{note}{place}{': ' if told else ''}{', '.join(told)}."
 
 
 def _pairs(audit: ReportedAudit) -> list[tuple[str, str, str, str, str]]:
@@ -170,7 +137,3 @@ def _provenance(audit: ReportedAudit) -> list[tuple[str, str, bool]]:
         **{name: (value, False) for name, value in audit.facts.items()},
     }
     return [(name, *told) for name, told in facts.items()]
-
-
-def _shipped(name: str) -> str:
-    return files("nnperm_mlflow.report.page").joinpath(_TEMPLATES).joinpath(name).read_text(encoding="utf-8")

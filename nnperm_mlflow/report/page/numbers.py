@@ -63,3 +63,12 @@ def several(n: int, what: str) -> str:
     ('1 shuffle', '2,000 shuffles')
     """
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
+def moment(stamp: str) -> str:
+    """Return a moment as people write it.
+
+    >>> moment("2026-11-24T10:05:00Z")
+    '2026-11-24 10:05 UTC'
+    """
+    return f"{stamp[:10]} {stamp[11:16]} UTC" if len(stamp) > 16 and stamp.endswith("Z") else stamp

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
+from nnperm_mlflow.report.feature_labels import FeatureLabels
 from nnperm_mlflow.report.page.segment_names import names_shown
 from nnperm_mlflow.verdict.verdict import PastVerdict, Subject
 
@@ -56,6 +57,10 @@ class ReportedAudit:
         Function of the model that was called, where it is known.
     shows_values : bool
         Whether values of the data may be shown: those of profiles, and by which segments and strata are named.
+    labels : FeatureLabels
+        What features and steps are called.
+    names : frozenset of str, or None
+        Of the perturbations, where those in the summary have labels behind them.
     """
 
     subject: Subject
@@ -79,13 +84,42 @@ class ReportedAudit:
     too_wide: Sequence[str] = ()
     predicted_by: str | None = None
     shows_values: bool = False
+    labels: FeatureLabels = field(default_factory=FeatureLabels)
+    names: frozenset[str] | None = None
 
     @property
     def segment_names(self) -> dict[str, str]:
         """What segments are called on the page, by their own names."""
         if self.segments is None:
             return {}
-        return names_shown(self.segments.segments, set(self.summary["perturbation"]), shows_values=self.shows_values)
+        told = self.names or frozenset(self.summary["perturbation"].astype(str))
+        return names_shown(self.segments.segments, told, shows_values=self.shows_values)
+
+    @property
+    def labelled(self) -> ReportedAudit:
+        """The audit in which all names that people read have their labels behind them."""
+        labels, call = self.labels, self.labels.called
+        if not labels:
+            return self
+        names = labels.names_in(self.summary)
+
+        def told(table: pd.DataFrame | None, *columns: str) -> pd.DataFrame | None:
+            return None if table is None else labels.in_table(table, *columns)
+
+        return replace(
+            self,
+            names=frozenset(self.summary["perturbation"].astype(str)),
+            summary=labels.in_summary(self.summary),
+            segments=None if self.segments is None else self.segments.renamed(names),
+            windows=None if self.windows is None else labels.in_windows(self.windows),
+            profiles=told(self.profiles, "feature"),
+            effects=told(self.effects, "feature"),
+            interactions=told(self.interactions, "first", "second"),
+            associations=told(self.associations, "first", "second", "group"),
+            groups={call(name): [*map(call, members)] for name, members in self.groups.items()},
+            excluded=[*map(call, self.excluded)],
+            too_wide=[names.get(name, name) for name in self.too_wide],
+        )
 
     @property
     def title(self) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
+from nnperm_mlflow.report.feature_labels import FeatureLabels
 from nnperm_mlflow.report.page.audit_page import audit_page
 from tests.support.pages import read_page
 from tests.support.reported import (
@@ -62,6 +63,9 @@ def whole(name="PAY", values=("Wien", "Graz"), **others):
             "excluded": [name],
             "too_wide": [name],
             "data": name,
+            "labels": FeatureLabels(
+                {name: name, "LIMIT_BAL": name}, {name: name}, {name: [f"{name} {step}" for step in range(12)]}
+            ),
             **others,
         },
     )
@@ -346,3 +350,34 @@ def test_a_way_that_the_page_does_not_know_is_called_by_its_own_name():
     (choice,) = [each for each in page.all("select") if each.attributes["id"] == "by-way"]
     assert [each.text for each in choice.all("option")] == ["everything", "shuffled", "bend"]
     assert page.all("tr", **{"class": "s-other"})
+
+
+def test_what_features_and_steps_are_called_stands_wherever_they_are_named():
+    labels = FeatureLabels(
+        {"channel 1": "payment status", "PAY": "payments", "SEX": "sex"},
+        {"PAY": "Of the last six months."},
+        {channel: ["Apr", "May", "Jun", "Jul", "Aug", "Sep"] for channel in ("channel 0", "channel 1")},
+    )
+    windows = windows_of(2, 6)
+    windows["window"] = [f"step {first}" for first in windows["first"]]
+    rows = [summary_row("PAY", 0.12), summary_row("SEX=2", 0.3, way="set", feature="SEX", held=14.0)]
+    page = page_of(*rows, labels=labels, windows=windows, groups={"both": ["PAY", "AGE"]})
+    assert page.all("p", **{"class": "lead"})[0].text.startswith("Predictions rest most on PAY (payments):")
+    moved, was_set = page.all("table", **{"class": "boxes"})
+    assert [small.text for small in moved.all("small")][:1] == ["payments"]
+    assert was_set.all("tbody")[0].all("th")[0].text.startswith("SEX=2 sex")
+    assert "PAY (payments), shuffled; place 1" in moved.all("tbody")[0].all("tr")[0].attributes["data-words"]
+    (grid,) = page.all("table", **{"class": "heat"})
+    assert [each.text for each in grid.all("thead")[0].all("th")][1:] == ["Apr", "May", "Jun", "Jul", "Aug", "Sep"]
+    assert grid.all("tbody")[0].all("tr")[0].all("th")[0].text == "channel 1 (payment status)"
+    assert "both (PAY (payments), AGE)" in page.by_id("method").text
+    assert "PAY payments : Of the last six months." in page.by_id("glossary").text
+
+
+def test_values_that_labels_stand_behind_are_hidden_as_without_labels():
+    labels = FeatureLabels({"PAY": "payments", "TOWN": "home"})
+    plain, labelled = (audit_page(whole(labels=each)) for each in (FeatureLabels(), labels))
+    assert "Wien" not in plain + labelled
+    told = [read_page(page).by_id("segments").text for page in (plain, labelled)]
+    assert told[0] == told[1].replace("PAY (payments)", "PAY")
+    assert "TOWN, group A" in told[0]
