@@ -28,6 +28,7 @@ from nnperm_mlflow.registry.publication import VerdictContent, VersionLink
 from nnperm_mlflow.registry.verdicts import verdict_content
 from nnperm_mlflow.registry.version_link import link_of
 from nnperm_mlflow.report.audit_card import audit_card
+from nnperm_mlflow.report.audit_note import audit_note
 from nnperm_mlflow.report.feature_labels import FeatureLabels
 from nnperm_mlflow.report.page.audit_page import audit_page
 from nnperm_mlflow.report.page.reported_audit import ReportedAudit, ReportedVerdict
@@ -71,7 +72,7 @@ def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictCo
     if verdict is not None:
         given = ReportedVerdict.model_validate_json(content.texts[VERDICT_FILE])
         reported = replace(reported, verdict=given)
-    told = replace(content, texts={**content.texts, REPORT_FILE: audit_page(reported)})
+    told = replace(content, texts={**content.texts, REPORT_FILE: audit_page(reported)}, note=audit_note(reported))
     return told, link_of(record, when, verdict)
 
 
@@ -88,7 +89,7 @@ def too_wide_of(record: AuditRecord) -> list[str]:
 def reported_of(
     record: AuditRecord, verdict: ReportedVerdict | None, too_wide: Sequence[str] = (), *, shows_values: bool = False
 ) -> ReportedAudit:
-    """Return what the page of an audit is made of.
+    """Return what the page of an audit, and the description of its run, are made of.
 
     Parameters
     ----------

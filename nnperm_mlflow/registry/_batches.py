@@ -17,6 +17,7 @@ def log_batches(
     *,
     params: Sequence[Param] = (),
     tags: Sequence[RunTag] = (),
+    last_tags: Sequence[RunTag] = (),
 ) -> None:
     """Write into a run.
 
@@ -27,9 +28,12 @@ def log_batches(
     metrics : sequence of Metric
     params : sequence of Param
         At most 100, which go with the first metrics.
-    tags : sequence of RunTag
-        At most 100, which go with them, too.
+    tags, last_tags : sequence of RunTag
+        At most 100 together; the ones go with the first metrics, too, the others with the last: MLflow's stores write
+        the tags of a request behind all else of it.
     """
-    for start in range(0, max(1, len(metrics)), _AT_ONCE):
-        client.log_batch(run_id, metrics[start : start + _AT_ONCE], params, tags)
+    starts = range(0, max(1, len(metrics)), _AT_ONCE)
+    for start in starts:
+        now = [*tags, *last_tags] if start == starts[-1] else tags
+        client.log_batch(run_id, metrics[start : start + _AT_ONCE], params, now)
         params, tags = (), ()

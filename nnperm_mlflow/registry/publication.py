@@ -49,10 +49,13 @@ class VerdictContent:
         For the path of each file its content.
     tags : mapping of str to str
         Of the run.
+    note : str
+        Markdown for the run's description; "" leaves it as it is.
     """
 
     texts: Mapping[str, str]
     tags: Mapping[str, str]
+    note: str = ""
 
 
 @dataclass(frozen=True)

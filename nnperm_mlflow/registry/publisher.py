@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,9 +12,9 @@ from nnperm_mlflow.basics.audit_files import PUBLICATION_FILE, VERDICT_FILE
 from nnperm_mlflow.registry.audits import FINISHED, AuditSearch
 from nnperm_mlflow.registry.publication import Publication, VerdictContent, VersionLink
 from nnperm_mlflow.registry.records import RunFiles, is_readable, record_in
-from nnperm_mlflow.registry.run_content import log_run_content
+from nnperm_mlflow.registry.run_content import log_files, log_run_content
 from nnperm_mlflow.registry.tags import ERROR_TAG, WHOLE_TAG
-from nnperm_mlflow.registry.verdicts import log_verdict
+from nnperm_mlflow.registry.verdicts import delete_past, log_texts, tags_of
 from nnperm_mlflow.registry.version_link import link_on_record, link_version
 
 _Links = dict[str, VersionLink | None]
@@ -43,10 +42,12 @@ def publish(client: MlflowClient, folder: Path, publication: Publication, run: R
     run_id = publication.run_id
     _keep_verdict(folder, publication.verdict)
     run = client.get_run(run_id) if run is None else run
-    denied = log_run_content(client, run, publication.model_id, folder, publication.run)
     verdict = publication.verdict
-    whole = replace(verdict, tags={**verdict.tags, WHOLE_TAG: "true"})  # at once, since these tags come last
-    denied += log_verdict(client, run, whole)
+    log_files(client, run, folder, publication.run.files)
+    log_texts(client, run, verdict.texts)
+    last_tags = {**tags_of(run, verdict), WHOLE_TAG: "true"}
+    denied = log_run_content(client, run, publication.model_id, publication.run, last_tags)
+    delete_past(client, run, verdict)
     if publication.ends_run:
         _finish(client, publication, run)
     if publication.name and publication.version:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,17 @@ _LOGGED_TABLES = json.dumps([{"path": MEDIANS_FILE, "type": "table"}])  # tells 
 _DIGEST = 36  # characters of a data set's digest that MLflow takes
 
 
+def log_files(client: MlflowClient, run: Run, folder: Path, names: Sequence[str]) -> None:
+    """Write files that lie in a folder into the root of a run."""
+    repository = repository_of(client, run)
+    for name in names:
+        repository.log_artifact(str(folder / name))
+
+
 def log_run_content(
-    client: MlflowClient, run: Run, model_id: str | None, folder: Path, content: RunContent
+    client: MlflowClient, run: Run, model_id: str | None, content: RunContent, last_tags: Mapping[str, str]
 ) -> list[str]:
-    """Write an audit into a run; the model becomes an input of the run, and its metrics are the model's.
+    """Write all of an audit into a run but files; the model becomes an input of it, and its metrics are the model's.
 
     Parameters
     ----------
@@ -50,30 +57,29 @@ def log_run_content(
         As it is before.
     model_id : str or None
         Of MLflow's logged model.
-    folder : Path
-        Where the files lie.
     content : RunContent
+    last_tags : mapping of str to str
+        Tags that come behind all else.
 
     Returns
     -------
     list of str
         What could not be written on the model for want of permission; in the run it stands all the same.
     """
-    repository = repository_of(client, run)
-    for name in content.files:
-        repository.log_artifact(str(folder / name))
     denied = []
     if model_id:
         try:
-            _log_numbers(client, run, model_id, content)
+            _log_numbers(client, run, model_id, content, last_tags)
         except MlflowException as error:
             denied.append(refused(error, f"the metrics of {model_id}"))
     if denied or not model_id:
-        _log_numbers(client, run, None, content)
+        _log_numbers(client, run, None, content, last_tags)
     return denied
 
 
-def _log_numbers(client: MlflowClient, run: Run, model_id: str | None, content: RunContent) -> None:
+def _log_numbers(
+    client: MlflowClient, run: Run, model_id: str | None, content: RunContent, last_tags: Mapping[str, str]
+) -> None:
     """Write the data set, parameters, tags, and those metrics that the run did not have before."""
     dataset = DatasetEntity(**content.dataset)
     datasets = [DatasetInput(dataset, [InputTag("mlflow.data.context", "audit")])]
@@ -88,6 +94,7 @@ def _log_numbers(client: MlflowClient, run: Run, model_id: str | None, content: 
         metrics=[_metric(item, content.at, model_id, dataset, run_id) for item in new],
         params=[Param(key, value) for key, value in content.params.items()],
         tags=[RunTag(key, value) for key, value in tags.items()],
+        last_tags=[RunTag(key, value) for key, value in last_tags.items()],
     )
 
 

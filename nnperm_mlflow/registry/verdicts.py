@@ -19,6 +19,7 @@ from nnperm_mlflow.registry.artifacts import repository_of
 from nnperm_mlflow.registry.connection import current_user
 from nnperm_mlflow.registry.error_explanation import refused
 from nnperm_mlflow.registry.publication import VerdictContent
+from nnperm_mlflow.registry.run_note import NOTE_TAG, with_note
 from nnperm_mlflow.registry.tags import ERROR_TAG, VERDICT_TAGS, verdict_tag_of
 from nnperm_mlflow.verdict.verdict import Verdict, stamp
 
@@ -61,15 +62,27 @@ def log_verdict(client: MlflowClient, run: Run, content: VerdictContent) -> list
     run_id = str(run.info.run_id)
     try:
         log_texts(client, run, content.texts)
-        if content.tags:
-            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in content.tags.items()])
-        if VERDICT_FILE in content.texts:
-            past = [ERROR_TAG, *VERDICT_TAGS]  # why there was no verdict, and what the one before told beside this
-            for key in (key for key in past if key in run.data.tags and key not in content.tags):
-                client.delete_tag(run_id, key)
+        if tags := tags_of(run, content):
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        delete_past(client, run, content)
     except (MlflowException, HTTPError) as error:
         return [refused(error, f"run {run_id}")]
     return []
+
+
+def tags_of(run: Run, content: VerdictContent) -> dict[str, str]:
+    """Return the tags of a run that tell a verdict, its description among them; what people wrote there stays."""
+    if not content.note:
+        return dict(content.tags)
+    return {**content.tags, NOTE_TAG: with_note(run.data.tags.get(NOTE_TAG, ""), content.note)}
+
+
+def delete_past(client: MlflowClient, run: Run, content: VerdictContent) -> None:
+    """Delete of a run's tags why there was no verdict, and what the one before told beside this."""
+    if VERDICT_FILE in content.texts:
+        past = [ERROR_TAG, *VERDICT_TAGS]
+        for key in (key for key in past if key in run.data.tags and key not in content.tags):
+            client.delete_tag(str(run.info.run_id), key)
 
 
 def log_texts(client: MlflowClient, run: Run, texts: Mapping[str, str]) -> None:

@@ -121,6 +121,19 @@ def test_it_tells_of_the_verdict_that_holds_now(audited, tracked, tmp_path):
     assert write_report(run_id=run_id, output=tmp_path / "again.html").read_bytes() == logged(run_id) != before
 
 
+def test_the_description_of_the_run_tells_it_in_words_and_keeps_what_people_write(audited, tracked):
+    run_id = copied_audit(tracked, audited.run_id)
+    note = tracked.get_run(audited.run_id).data.tags["mlflow.note.content"]
+    assert "Pass: 1 of 1 checks are kept" in note
+    tracked.set_tag(run_id, "mlflow.note.content", f"Ask Ada.\n\n{note}\n\nShe knows more.")
+    check(run_id=run_id, policy=Policy(checks=[MISSED]))
+    now = tracked.get_run(run_id).data.tags["mlflow.note.content"]
+    assert now.startswith("Ask Ada.\n\n<!-- nnperm audit: begin -->")
+    assert now.endswith("She knows more.")
+    assert "Fail: 1 of 1 checks are not kept" in now
+    assert "Pass: 1 of 1" not in now
+
+
 def test_an_audit_of_before_that_lacks_files_has_a_report_without_them(audited, tracked, tmp_path):
     lacking = ["report.html", "associations.csv", "windows.csv", "profiles.csv", "strata.csv"]
     run_id = copied_audit(tracked, audited.run_id, files=dict.fromkeys(lacking))

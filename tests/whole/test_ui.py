@@ -48,7 +48,8 @@ class Audited:
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ui")
-    with running_server(folder) as address:
+    with running_server(folder) as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOGNAME", "ada")  # whom the pages name
         mlflow.set_tracking_uri(address)
         house = build_house(folder, NAME)
         settings = {**house.settings(), "checks": CHECKS}
@@ -210,6 +211,14 @@ def test_the_page_of_a_run_shows_its_metrics_and_the_registered_model(page, audi
         expect(row.get_by_role("cell")).to_have_count(3)
         _, value, model = row.get_by_role("cell").all_inner_texts()
         assert (float(value), model) == (median, NAME)
+    description = page.get_by_test_id("note-view-outer-container").first
+    expect(description).to_contain_text(f"Predictions rest most on {result.moved['perturbation'].iloc[0]}")
+    expect(description).to_contain_text("Does it keep the policy? Fail")
+    expect(description).not_to_contain_text("<!--")
     models = page.locator("div:has(> h4:text-is('Registered models'))")
     expect(models.get_by_role("link")).to_have_text(re.compile(rf"{NAME}\s*v3"))
     keep_picture(page, pictures / "ui_run.png")
+    with page.expect_popup() as opened:
+        description.get_by_role("link", name="report.html").click()  # in one of the lines that are seen at once
+    there = rf"/experiments/{audited.experiment_id}/runs/{result.run_id}/artifacts/report\.html$"
+    expect(opened.value).to_have_url(re.compile(there))
