@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +20,17 @@ from nnperm_mlflow.analysis.statistics.order import in_words
 from nnperm_mlflow.auditor.audit_procedure import AnyConfig, audit
 from nnperm_mlflow.auditor.preparation import as_config
 from nnperm_mlflow.auditor.result import Folder
-from nnperm_mlflow.basics.audit_files import COMPARISON_CARD, COMPARISON_FILE, COMPARISON_PICTURE, COMPARISON_TABLE
+from nnperm_mlflow.basics.audit_files import (
+    COMPARISON_CARD,
+    COMPARISON_FILE,
+    COMPARISON_PICTURE,
+    COMPARISON_REPORT,
+    COMPARISON_TABLE,
+)
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.text import as_text, rows_in_words, rows_to_show
+from nnperm_mlflow.comparison.compared_records import labels_of, reported_pair
 from nnperm_mlflow.comparison.pairs import Archive, Pair, differences, find_pair
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.evidence.audit_record import AuditRecord
@@ -36,6 +43,9 @@ from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.report.compared_numbers import numbers_of
 from nnperm_mlflow.report.comparison_card import comparison_card, in_brackets
 from nnperm_mlflow.report.dumbbell import dumbbell_figure
+from nnperm_mlflow.report.feature_labels import FeatureLabels
+from nnperm_mlflow.report.page.compared_audits import ComparedAudits
+from nnperm_mlflow.report.page.comparison_page import comparison_page
 from nnperm_mlflow.verdict.verdict import stamp
 
 if TYPE_CHECKING:
@@ -77,6 +87,8 @@ class ComparisonResult:
         The run's page; None where the tracking store is no server.
     folder : Folder
         Where the files lie.
+    labels : FeatureLabels
+        What features are called in pictures.
     """
 
     models: tuple[ModelReference, ModelReference]
@@ -90,6 +102,7 @@ class ComparisonResult:
     experiment_id: str
     address: str | None
     folder: Folder
+    labels: FeatureLabels = field(default_factory=FeatureLabels)
 
     @property
     def names(self) -> tuple[str, str]:
@@ -104,7 +117,8 @@ class ComparisonResult:
     @property
     def figure(self) -> Figure:
         """The dumbbell chart, drawn anew."""
-        return dumbbell_figure(self.table, self.names, self.how, self.unit, self.comparison.statistic)
+        table = self.labels.in_summary(self.table)
+        return dumbbell_figure(table, self.names, self.how, self.unit, self.comparison.statistic)
 
     def __repr__(self) -> str:
         first, second = self.names
@@ -116,7 +130,7 @@ class ComparisonResult:
         first, second = self.names
         differences = self.comparison.differences
         statistic = self.comparison.statistic
-        shown = self.table.head(rows_to_show(len(differences), _SHOWN_ROWS))
+        shown = self.labels.in_summary(self.table).head(rows_to_show(len(differences), _SHOWN_ROWS))
         rows = [
             (row.perturbation, f"{row.a:.4f}", f"{row.b:.4f}", f"{row.difference:.4f}",
              f"{row.difference_low:.4f} to {row.difference_high:.4f}")
@@ -201,6 +215,7 @@ def compare(
             experiment_id=session.experiment_id,
             address=run_address(session.experiment_id, session.run_id),
             folder=folder,
+            labels=labels_of(pair),
         )
         log_comparison(client, session.run_id, _evidence(result, pair))
     return result
@@ -294,10 +309,12 @@ def _of_file(record: AuditRecord) -> str:
 
 def _evidence(result: ComparisonResult, pair: Pair) -> ComparisonEvidence:
     """Write the files and gather what goes into the run."""
-    files = {name: result.directory / name for name in (COMPARISON_FILE, COMPARISON_PICTURE, COMPARISON_CARD)}
+    names = (COMPARISON_FILE, COMPARISON_PICTURE, COMPARISON_CARD, COMPARISON_REPORT)
+    files = {name: result.directory / name for name in names}
     write_table(result.table, files[COMPARISON_FILE])
     result.figure.savefig(files[COMPARISON_PICTURE], dpi=_DPI)
     files[COMPARISON_CARD].write_text(_card(result, pair), encoding="utf-8")
+    files[COMPARISON_REPORT].write_text(_page(result, pair), encoding="utf-8", newline="\n")
     comparison = result.comparison
     shown = shown_table(result.table, comparison.statistic)
     shown.to_json(result.directory / COMPARISON_TABLE, orient="split", index=False)
@@ -329,7 +346,7 @@ def _card(result: ComparisonResult, pair: Pair) -> str:
     )
     run = f"[{result.run_id}]({result.address})" if result.address else f"`{result.run_id}`"
     return comparison_card(
-        result.table,
+        result.labels.in_summary(result.table),
         result.names,
         unit=result.unit,
         statistic=statistic,
@@ -343,6 +360,21 @@ def _card(result: ComparisonResult, pair: Pair) -> str:
                 for name, difference in result.own_scores.items()
             ],
         ],
+    )
+
+
+def _page(result: ComparisonResult, pair: Pair) -> str:
+    return comparison_page(
+        ComparedAudits(
+            names=result.names,
+            audits=reported_pair(pair),
+            comparison=result.comparison,
+            table=result.table,
+            own_scores=result.own_scores,
+            how=result.how,
+            run_id=result.run_id,
+            labels=result.labels,
+        )
     )
 
 

@@ -33,3 +33,8 @@ def numbers_of(table: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:
     told |= {f"difference{end}": f"{DIFFERENCE_OF[statistic]}{end}" for end in ends}
     columns = {name: table[column] for name, column in told.items()}
     return table[["perturbation", "way", "only_in"]].assign(**columns)
+
+
+def is_changed(table: pd.DataFrame) -> pd.Series:
+    """Tell for each row whether 0 lies outside the interval of its difference."""
+    return (table["difference_low"] > 0) | (table["difference_high"] < 0)

@@ -24,7 +24,7 @@ from nnperm_mlflow.report._picture_text import (
     shorten,
     three_digits,
 )
-from nnperm_mlflow.report.compared_numbers import SIDES, numbers_of
+from nnperm_mlflow.report.compared_numbers import SIDES, is_changed, numbers_of
 
 TOP = 20
 """Features of both versions that are shown, those that changed most."""
@@ -109,11 +109,6 @@ def choose_rows(table: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:
     largest = alone.loc[own.sort_values(ascending=False, kind="stable").index].head(TOP_OF_ONE)
     ordered = [largest[largest["only_in"] == side] for side in SIDES]
     return pd.concat([changed, *ordered], ignore_index=True)
-
-
-def is_changed(table: pd.DataFrame) -> pd.Series:
-    """Tell for each row whether 0 lies outside the interval of its difference."""
-    return (table["difference_low"] > 0) | (table["difference_high"] < 0)
 
 
 def draw_dumbbell(

@@ -66,6 +66,15 @@ class FeatureLabels:
     def __bool__(self) -> bool:
         return bool(self.words or self.steps)
 
+    def over(self, other: FeatureLabels) -> FeatureLabels:
+        """Return these labels, and those of others where these say nothing."""
+        return FeatureLabels(
+            words={**other.words, **self.words},
+            descriptions={**other.descriptions, **self.descriptions},
+            steps={**other.steps, **self.steps},
+            windows={**other.windows, **self.windows},
+        )
+
     def of_feature(self, name: str) -> str:
         """Return what a feature is called in words; "" where nothing is said.
 

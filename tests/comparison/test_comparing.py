@@ -19,6 +19,7 @@ from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, ModelNotFoun
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.registry.audits import find_audits
 from tests.support.house import House, register
+from tests.support.pages import read_page
 
 NAME, N_ROWS = "twin", 300
 COLUMNS = ["north", "east", "south", "west"]
@@ -149,7 +150,7 @@ def test_the_run_says_what_was_compared_and_what_came_out(compared, audits, trac
 
 
 def test_the_files_lie_at_the_root_of_the_run_and_in_the_output(compared, tracked):
-    names = {"comparison.csv", "comparison.png", "comparison.md", "comparison.json"}
+    names = {"comparison.csv", "comparison.png", "comparison.md", "comparison.json", "comparison.html"}
     assert {file.path for file in tracked.list_artifacts(compared.run_id)} == names
     assert {path.name for path in compared.directory.iterdir()} == names
     for path in compared.directory.iterdir():
@@ -166,6 +167,16 @@ def test_the_files_lie_at_the_root_of_the_run_and_in_the_output(compared, tracke
     assert f"# {NAME} 1 and {NAME} 2 compared" in card
     assert re.search(r"\| south \| 0\.\d+ \| [01]\.\d+ \| 0\.\d+ \(0\.\d+ to 0\.\d+\) \|", card)
     assert f"the same {N_ROWS} rows of twins.parquet with the same donors" in card
+
+
+def test_the_report_tells_both_versions_with_what_changed_first(compared, tracked):
+    page = read_page(artifact(compared.run_id, "comparison.html"))
+    assert page.all("h1")[0].text == f"What changed from {NAME} 1 to {NAME} 2"
+    assert page.all("p", **{"class": "lead"})[0].text.startswith(f"{NAME} 2 rests more on south than {NAME} 1")
+    (table,) = page.all("table", **{"class": "boxes"})
+    assert table.all("tbody")[0].all("tr")[0].all("b")[0].text == "south"
+    assert [row.all("b")[0].text for row in table.all("tr", **{"class": "changed"})] == ["south"]
+    assert f"the same {N_ROWS} rows of twins.parquet" in page.by_id("summary").text
 
 
 def test_a_feature_that_only_one_version_has_is_listed_not_dropped(with_and_without, audits):

@@ -156,7 +156,7 @@ def boxes_of(summary: pd.DataFrame, unit: str, order_by: str, labels: Mapping[st
     tops = [part.head(most) for part, most in zip(parts, (MOST_ROWS, MOST_APART, MOST_APART), strict=True)]
     shown = pd.concat(tops)
     end = axis_end(float(shown["max"].max()), unit)
-    close = _close_end(parts[0], end)
+    close = close_end(parts[0], end)
     columns = columns_of(summary, order_by)
     order = places(summary, order_by)
     rows = _rows(shown, columns, end, order, labels or {})
@@ -166,7 +166,7 @@ def boxes_of(summary: pd.DataFrame, unit: str, order_by: str, labels: Mapping[st
     return Boxes(
         end=end,
         close_end=close,
-        ends=_scales(end, close),
+        ends=scales(end, close),
         columns=columns,
         moved=rows[:first],
         conditional=rows[first:second],
@@ -189,7 +189,7 @@ def columns_of(summary: pd.DataFrame, order_by: str) -> list[Column]:
     return [Column(key, _TITLES.get(key, in_words(key)), key not in first) for key in known]
 
 
-def _close_end(above: pd.DataFrame, end: float) -> float:
+def close_end(above: pd.DataFrame, end: float) -> float:
     """Return the end of an axis on which half of the features can be read."""
     quartile = above["q75"] if "q75" in above else above[MEAN]
     told = quartile[above["changed_share"] > 0].dropna()
@@ -197,7 +197,7 @@ def _close_end(above: pd.DataFrame, end: float) -> float:
     return min(max(closer, end / 1_000), end / 10)
 
 
-def _scales(end: float, close: float) -> list[float]:
+def scales(end: float, close: float) -> list[float]:
     """Return ends of axes, from the whole one to ever smaller ones."""
     found = [end]
     while len(found) < _ENDS:
@@ -225,11 +225,11 @@ def _rows(
                 way_words="window" if kind == "window" else WAYS.get(way, way),
                 kind=kind,
                 place="" if pd.isna(own_place) else str(own_place),
-                drawing=_drawing(row, low, high, end) if tells else {},
+                drawing=drawing_of(row, low, high, end) if tells else {},
                 cells=numbers or [("", "")] * len(columns),
                 note=_note(row, tells, is_pale),
                 is_pale=is_pale,
-                mean=_at(float(row[MEAN]), end) if tells else 0.0,
+                mean=place_at(float(row[MEAN]), end) if tells else 0.0,
             )
         )
     return rows
@@ -249,17 +249,20 @@ def _cell(value: float, low: float, high: float, key: str) -> tuple[str, str]:
     return told(float(value)), ends if key in _FORMATS else interval(float(low), float(high))
 
 
-def _at(value: float, end: float) -> float:
+def place_at(value: float, end: float) -> float:
+    """Return where a value lies on an axis that ends at `end`, in units of `WIDTH`."""
     return float(f"{value / end * WIDTH:.4g}")
 
 
-def _drawing(row: Mapping[Hashable, Any], low: float, high: float, end: float) -> dict[str, str]:
+def drawing_of(row: Mapping[Hashable, Any], low: float, high: float, end: float) -> dict[str, str]:
     """Return the paths of whiskers (5 to 95 %), quartiles, median, mean with its interval, and of the largest.
 
     A point is a line without length, whose round ends keep their shape on whatever axis.
     """
-    x = {key: _at(float(row.get(key, math.nan)), end) for key in ("q05", "q25", "median", "q75", "q95", MEAN, "max")}
-    x |= {"low": _at(max(0.0, low), end), "high": _at(high, end)}
+    x = {
+        key: place_at(float(row.get(key, math.nan)), end) for key in ("q05", "q25", "median", "q75", "q95", MEAN, "max")
+    }
+    x |= {"low": place_at(max(0.0, low), end), "high": place_at(high, end)}
     parts = {
         "w": (("q05", "q95"), "M{q05:g} 12H{q95:g}"),
         "q": (("q25", "q75"), "M{q25:g} 5H{q75:g}V19H{q25:g}Z"),

@@ -74,7 +74,8 @@
     const end = Number(closer.value);
     const width = 1000 * end / whole;
     all("td.c[data-mean]").forEach((cell) => {
-      cell.firstElementChild.setAttribute("viewBox", "0 0 " + width + " 24");
+      const drawing = cell.firstElementChild;
+      drawing.setAttribute("viewBox", "0 0 " + width + " " + drawing.viewBox.baseVal.height);
       cell.classList.toggle("over", Number(cell.dataset.mean) > width);
     });
     all("th.c .axis i").forEach((tick, place) => {
