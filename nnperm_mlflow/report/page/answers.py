@@ -9,7 +9,17 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nnperm_mlflow.analysis.scores.own_score import OwnScore
-from nnperm_mlflow.analysis.statistics.order import DROP, FLIPS, MEAN, in_words, other_leaders, set_values, shuffles
+from nnperm_mlflow.analysis.statistics.order import (
+    DROP,
+    FAR,
+    FLIPS,
+    MEAN,
+    in_words,
+    other_leaders,
+    out_of_data,
+    set_values,
+    shuffles,
+)
 from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.basics.text import some_of
@@ -297,6 +307,12 @@ def _limits(audit: ReportedAudit) -> Iterator[str]:
     pairs = 0 if audit.associations is None else len(audit.associations)
     if pairs:
         yield f"{several(pairs, 'pair')} of features that go together share their effect: each alone looks smaller."
+    far = [str(name) for name in out_of_data(audit.summary)["perturbation"]]
+    if far:
+        yield (
+            f"Much of what was asked under {some_of(far, _MOST_NAMES)} cannot occur: a learner tells such rows from "
+            f"the data (beyond {FAR:g}), and the model has seen none like them."
+        )
     yield "It tells of rows like these, by this model; nothing of rows that look otherwise."
     if not audit.verdict:
         yield "Nobody has said what would be acceptable."

@@ -13,6 +13,7 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.statistics.order import (
     DROP,
+    FAR,
     FEW_HELD,
     FLIPS,
     MEAN,
@@ -22,7 +23,7 @@ from nnperm_mlflow.analysis.statistics.order import (
     plain,
     set_values,
 )
-from nnperm_mlflow.analysis.statistics.summary_columns import DONORS
+from nnperm_mlflow.analysis.statistics.summary_columns import DONORS, OUT_OF_DATA
 from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.report.axis_end import axis_end, round_end
 from nnperm_mlflow.report.page.numbers import count, interval, number, share
@@ -56,6 +57,7 @@ _TITLES = {
     "shift": "mean shift",
     "held": "rows that held it",
     DONORS: "rows that could give",
+    OUT_OF_DATA: "told from the data",
     "skipped": "rows left out",
 }
 _FIRST = (MEAN, "median", "q95", FLIPS)  # what stands beside the boxes; the others come on demand
@@ -89,6 +91,8 @@ class Row:
         Why there is no box, or what to beware of.
     is_pale : bool
         Whether few rows know what the value does.
+    is_silent : bool
+        Whether nothing was tested, or nothing moved beyond rounding.
     mean : float
         Of the deviations, in units of `WIDTH`.
     """
@@ -103,6 +107,7 @@ class Row:
     cells: list[tuple[str, str]]
     note: str = ""
     is_pale: bool = False
+    is_silent: bool = False
     mean: float = 0.0
 
 
@@ -185,7 +190,7 @@ def columns_of(summary: pd.DataFrame, order_by: str) -> list[Column]:
     drops = [str(name) for name in summary if str(name).endswith(DROP)]
     keys = dict.fromkeys([order_by, *_FIRST, *drops, *_TITLES])
     known = [key for key in keys if key in summary and summary[key].notna().any()]
-    first = {order_by, *_FIRST, *drops[:1]}
+    first = {order_by, *_FIRST, *drops[:1], OUT_OF_DATA}
     return [Column(key, _TITLES.get(key, in_words(key)), key not in first) for key in known]
 
 
@@ -229,6 +234,7 @@ def _rows(
                 cells=numbers or [("", "")] * len(columns),
                 note=_note(row, tells, is_pale),
                 is_pale=is_pale,
+                is_silent=not tells or not bool(row["measurable"]),
                 mean=place_at(float(row[MEAN]), end) if tells else 0.0,
             )
         )
@@ -240,7 +246,9 @@ def _note(row: Mapping[Hashable, Any], tells: bool, is_pale: bool) -> str:
         return "not tested: no row's value changed"
     if not bool(row["measurable"]):
         return "no measurable effect"
-    return f"held by fewer than {FEW_HELD} rows" if is_pale else ""
+    few = f"held by fewer than {FEW_HELD} rows" if is_pale else ""
+    far = "rows that cannot occur" if float(row.get(OUT_OF_DATA, math.nan)) > FAR else ""
+    return ", ".join(filter(None, (few, far)))
 
 
 def _cell(value: float, low: float, high: float, key: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from nnperm_mlflow.analysis.statistics.order import FEW_HELD
+from nnperm_mlflow.analysis.statistics.order import FAR, FEW_HELD
 from nnperm_mlflow.basics.text import printable
 from nnperm_mlflow.report.page.boxes import ticks
 from nnperm_mlflow.report.page.heat import is_dark
@@ -62,6 +62,7 @@ def _environment() -> Environment:
         "moment": moment,
         "is_dark": is_dark,
         "few_held": FEW_HELD,
+        "far": FAR,
         "style_of": lambda way: way if way in _OWN_STYLES else "other",
     }
     return environment

@@ -381,3 +381,18 @@ def test_values_that_labels_stand_behind_are_hidden_as_without_labels():
     told = [read_page(page).by_id("segments").text for page in (plain, labelled)]
     assert told[0] == told[1].replace("PAY (payments)", "PAY")
     assert "TOWN, group A" in told[0]
+
+
+def test_what_cannot_occur_has_its_number_a_mark_and_a_sentence():
+    far = {"out_of_data": 0.97, "out_of_data_low": 0.96, "out_of_data_high": 0.98}
+    near = {"out_of_data": 0.6, "out_of_data_low": 0.55, "out_of_data_high": 0.65}
+    page = page_of(summary_row("PAY", 0.12, **far), summary_row("AGE", 0.05, **near))
+    (table,) = page.all("table", **{"class": "boxes"})
+    pay, age = table.all("tbody")[0].all("tr")
+    assert [row.all("small", **{"class": "note"}) != [] for row in (pay, age)] == [True, False]
+    assert "rows that cannot occur" in pay.text
+    assert "told from the data 0.970 (0.960 to 0.980)" in pay.attributes["data-words"]
+    assert "data-silent" not in pay.attributes
+    assert "Much of what was asked under PAY cannot occur" in answer_of(page, "What does it not show?")
+    assert "beyond 0.9 they are marked" in page.by_id("method").text
+    assert "learner" not in page_of().by_id("method").text
