@@ -197,7 +197,8 @@ def move_alias(
     Raises
     ------
     RefusedError
-        If another than the version that was to be replaced holds the alias by now.
+        If another than the version that was to be replaced holds the alias by now; unless it is the version of a signed
+        promotion itself, to which a guard gave it once it had read what was signed.
     TrackingError
         If another version holds it once it has been set: somebody else moved it at the same time.
     """
@@ -211,12 +212,7 @@ def move_alias(
             log_texts(client, client.get_run(run_id), texts)
         if reference.model_id:
             client.log_inputs(run_id, models=[LoggedModelInput(reference.model_id)])
-        holder = holder_of(client, name, alias)
-        if holder != promotion.replaced:
-            raise RefusedError(
-                f"'{alias}' of {name} has moved meanwhile, from version {promotion.replaced} to {holder}. Look at who "
-                "moved it (nnperm history), and promote again."
-            )
+        _refuse_moved(client, promotion)
         client.set_registered_model_alias(name, alias, promotion.version)
         _confirm_held(client, promotion)
         told = _in_short(promotion)
@@ -233,6 +229,21 @@ def _tags(promotion: Promotion, reference: ModelReference) -> dict[str, str]:
     told = {KIND_TAG: PROMOTION, MODEL_TAG: reference.uri, ALIAS_TAG: promotion.alias, verdict: promotion.verdict}
     replaced = {} if promotion.replaced is None else {REPLACED_TAG: promotion.replaced}
     return {**told, **replaced, policy: promotion.policy_digest, DIGEST_TAG: promotion.model_digest}
+
+
+def _refuse_moved(client: MlflowClient, promotion: Promotion) -> None:
+    """Refuse an alias that moved meanwhile, but to where a signed promotion puts it: a guard may read it first."""
+    name, alias = promotion.model, promotion.alias
+    holder = holder_of(client, name, alias)
+    if holder == promotion.replaced:
+        return
+    if promotion.signed is not None and holder == promotion.version:
+        logger.info("'%s' of %s has been given to version %s already, as was signed", alias, name, holder)
+        return
+    raise RefusedError(
+        f"'{alias}' of {name} has moved meanwhile, from version {promotion.replaced} to {holder}. Look at who "
+        "moved it (nnperm history), and promote again."
+    )
 
 
 def _confirm_held(client: MlflowClient, promotion: Promotion) -> None:

@@ -9,9 +9,11 @@ from click.testing import CliRunner
 
 from nnperm_mlflow import history, promote
 from nnperm_mlflow.attestation.key_files import new_key
-from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.basics.errors import ConfigError, RefusedError
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.promotion.alias_guard import MOST_MOVES
+from nnperm_mlflow.registry import aliases
+from nnperm_mlflow.registry.verdicts import log_texts
 from tests.support.guarded_models import GuardedModel
 from tests.support.signers import PASSWORD, ROLES, key_of
 
@@ -100,15 +102,49 @@ def test_other_files_under_the_same_version_are_noticed(post):
     assert (found.state, found.is_kept) == ("other files", False)
 
 
-def test_in_an_emergency_one_who_approves_promotes_without_an_audit_for_a_time(post, monkeypatch):
-    post.promote("1")
+def key_files(post, *people):
+    """Files of second keys of people, which the trust file holds, too."""
     keys = {}
-    for name in ("anna", "deploy"):
+    for name in people:
         made = new_key(post.folder / f"{name}.key", PASSWORD)
         keys[name] = post.folder / f"{name}.key"
         held = {"person": name, "roles": ROLES[name], "public": made.public}
         post.trust.content["keys"][made.key_id] = {**post.trust.content["keys"][key_of(name).public.key_id], **held}
     post.trust.write(post.trust_file)
+    return keys
+
+
+@pytest.mark.parametrize("unpromoted", ["3", None])
+def test_a_guard_that_moves_the_alias_before_the_promoter_does_refuses_no_promotion(post, monkeypatch, unpromoted):
+    """It looks when the promotion has been signed and written, and the alias is still where nobody promoted it."""
+    if unpromoted is not None:
+        post.move(unpromoted)
+    keys, looks = key_files(post, "anna"), []
+
+    def write_and_look(*given):
+        log_texts(*given)
+        looks.append(post.look(move_back=True))
+
+    monkeypatch.setattr(aliases, "log_texts", write_and_look)
+    told = {"trust": post.trust_file, "password": PASSWORD, "key": keys["anna"], "emergency": "nothing serves"}
+    done = promote(f"models:/{post.name}/2", "champion", **told)
+    assert [(found.state, found.moved_back) for found in looks] == [("moved", True)]
+    assert (done.version, done.replaced, post.champion()) == ("2", unpromoted, "2")
+    assert (post.look().state, post.look().number) == ("kept", 1)
+
+
+def test_an_alias_that_moves_elsewhere_while_a_promotion_is_signed_stays_there(post, monkeypatch):
+    keys = key_files(post, "anna")
+    monkeypatch.setattr(aliases, "log_texts", lambda *given: (log_texts(*given), post.move("3")))
+    told = {"trust": post.trust_file, "password": PASSWORD, "key": keys["anna"], "emergency": "nothing serves"}
+    with pytest.raises(RefusedError, match="has moved meanwhile, from version None to 3"):
+        promote(f"models:/{post.name}/2", "champion", **told)
+    assert post.champion() == "3"
+
+
+def test_in_an_emergency_one_who_approves_promotes_without_an_audit_for_a_time(post, monkeypatch):
+    post.promote("1")
+    keys = key_files(post, "anna", "deploy")
     told = {"trust": post.trust_file, "password": PASSWORD, "emergency": "version 1 leaks memory"}
     uri = f"models:/{post.name}/2"
     with pytest.raises(ConfigError, match="would not count"):
