@@ -1,5 +1,6 @@
 """Signed evidence as people and services use it: commands in processes of their own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -82,3 +83,43 @@ def test_without_the_extra_all_but_signatures_works_and_says_what_to_install(sto
     status, said = nnperm("history", "models:/none", "--tracking-uri", store, cwd=tmp_path, PYTHONPATH=path)
     assert status == 2
     assert "securesystemslib" not in said
+
+
+WITHOUT = """
+import json, sys
+sys.modules["securesystemslib"] = None
+from click.testing import CliRunner
+from nnperm_mlflow.cli.main import main
+for arguments in json.loads(sys.argv[1]):
+    done = CliRunner().invoke(main, arguments)
+    print(json.dumps([done.exit_code, done.stdout, done.stderr]))
+from pathlib import Path
+from nnperm_mlflow.listening.service import Listener
+from nnperm_mlflow.listening.settings import ListenSettings
+folder = Path(sys.argv[2])
+plain = Listener(ListenSettings("127.0.0.1", 0, "secret", "HOOK", folder, folder))
+print(json.dumps(plain.health()))
+"""
+
+
+@pytest.mark.slow
+def test_without_the_extra_guard_and_trust_are_refused_in_one_line_and_listener_and_history_stay(tracked, tmp_path):
+    tracked.create_registered_model("without the extra")
+    store, trust = mlflow.get_tracking_uri(), tmp_path / "trust.yaml"
+    listening = ["listen", "--port", "0", "--secret-env", "HOOK", "--configs", tmp_path, "--state-dir", tmp_path / "s"]
+    history = ["history", "models:/without the extra"]
+    asked = [[*listening, "--guard", "champion", "--trust", trust], [*history, "--trust", trust], history]
+    told = json.dumps([[*map(str, arguments), "--tracking-uri", store] for arguments in asked])
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, told, tmp_path], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "HOOK": "secret", "MLFLOW_TRACKING_URI": store},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    guarded, trusted, plain, health = map(json.loads, done.stdout.splitlines())
+    for status, said, complained in (guarded, trusted):
+        lines = [line for line in complained.splitlines() if "no model has a configuration" not in line]
+        assert (status, said, len(lines)) == (2, "", 1), complained
+        assert "to verify what is signed, the module 'securesystemslib" in lines[0]
+        assert lines[0].endswith("pip install 'nnperm_mlflow[sign]'.")
+    assert plain == [0, "models:/without the extra: no version has been audited.\n", ""]
+    assert (health["status"], "guarded" in health) == ("degraded", False)
