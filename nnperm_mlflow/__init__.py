@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from nnperm_mlflow.approval.policy_check import CheckResult, check
     from nnperm_mlflow.approval.report_file import write_report
     from nnperm_mlflow.approval.signed_audit import SignedAudit, sign
-    from nnperm_mlflow.attestation.bundle_verification import VerifiedBundle, verify
+    from nnperm_mlflow.attestation.bundle_verification import VerifiedBundle
     from nnperm_mlflow.auditor.audit_procedure import audit, plan_audit
     from nnperm_mlflow.auditor.forecast import Forecast
     from nnperm_mlflow.auditor.outbox import PublishResult, publish
@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from nnperm_mlflow.inputs.dataset import Dataset, Series, dataset_from
     from nnperm_mlflow.promotion.alias_guard import GuardReport, guard
     from nnperm_mlflow.promotion.alias_promotion import promote
+    from nnperm_mlflow.promotion.bundle_audit import verify
     from nnperm_mlflow.registry.aliases import Promotion
     from nnperm_mlflow.verdict.verdict import Verdict
 
@@ -100,7 +101,7 @@ _HOME = {
     **dict.fromkeys(("Decision", "request", "approve", "refuse"), "approval.decisions"),
     **dict.fromkeys(("SignedAudit", "sign"), "approval.signed_audit"),
     **dict.fromkeys(("WrittenBundle", "bundle"), "approval.audit_bundle"),
-    **dict.fromkeys(("VerifiedBundle", "verify"), "attestation.bundle_verification"),
+    "VerifiedBundle": "attestation.bundle_verification",
     "write_report": "approval.report_file",
     **dict.fromkeys(("audit", "plan_audit"), "auditor.audit_procedure"),
     "AuditResult": "auditor.result",
@@ -117,6 +118,7 @@ _HOME = {
     "Promotion": "registry.aliases",
     "Verdict": "verdict.verdict",
     "promote": "promotion.alias_promotion",
+    "verify": "promotion.bundle_audit",
     **dict.fromkeys(("GuardReport", "guard"), "promotion.alias_guard"),
     "Proposal": "auditor.proposal.result",
     "propose": "auditor.proposal.config_proposal",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,12 @@ from nnperm_mlflow.verdict.verdict import GivenVerdict
 _GIVEN_AT = "%Y-%m-%dT%H:%M:%S%z"
 _TOLD = ("check", "passed", "state", "of")
 
+Words = tuple[tuple[str, ...], tuple[str, ...]]
+"""What was computed or read again, and what was not."""
+
+Again = Callable[[AuditRecord], Words]
+"""Makes the whole audit again, or refuses what comes out otherwise than on record."""
+
 
 def recompute(
     record: AuditRecord,
@@ -31,7 +37,8 @@ def recompute(
     *,
     model: str | Path | None = None,
     config: str | Path | None = None,
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    again: Again | None = None,
+) -> Words:
     """Compute again what can be, and return in words what was, and what was not.
 
     Parameters
@@ -45,13 +52,16 @@ def recompute(
         A folder with the model's files.
     config : str or Path, optional
         A configuration that says where the data are.
+    again : callable, optional
+        Makes the audit again, once model and data are those that were audited.
 
     Raises
     ------
     EvidenceError
         If something comes out otherwise than it was signed.
     """
-    done, left = [], ["that the model gives these numbers (audit it again: nnperm promote --recompute)"]
+    done: list[str] = []
+    left = ["that the model gives these numbers (audit it again: nnperm promote --recompute)"] if again is None else []
     if record.lacks_table:
         left.append("the summary (the deviation table is not in the bundle)")
     else:
@@ -70,6 +80,8 @@ def recompute(
     else:
         _confirm_data(record, config)
         done.append("the digest of the data")
+    if again is not None:
+        done, left = [[*words, *more] for words, more in zip((done, left), again(record), strict=True)]
     return tuple(done), tuple(left)
 
 

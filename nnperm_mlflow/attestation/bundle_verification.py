@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnperm_mlflow.attestation.bundle_files import kind_of, opened_bundle, sealed_in
-from nnperm_mlflow.attestation.bundle_recomputation import recompute
+from nnperm_mlflow.attestation.bundle_recomputation import Again, recompute
 from nnperm_mlflow.attestation.consent import find_consent, may_decide
 from nnperm_mlflow.attestation.envelopes import Sealed
 from nnperm_mlflow.attestation.packed_audit import read_packed, read_packed_verdict, refuse_other_terms
@@ -115,13 +115,14 @@ class _Parts:
         return [*self.audits, *self.decisions, *self.promotions, *self.verdicts]
 
 
-def verify(
+def verify_bundle(
     bundle: str | Path,
     *,
     trust: str | Path | Trust,
     alias: str | None = None,
     model: str | Path | None = None,
     config: str | Path | None = None,
+    again: Again | None = None,
 ) -> VerifiedBundle:
     """Verify a bundle without any server: who has signed what, that its files are these, and that its numbers fit.
 
@@ -137,6 +138,8 @@ def verify(
         A folder with the model's files, which are then held against the digest that was signed.
     config : str or Path, optional
         A configuration that says where the data are, which are then read and held against theirs.
+    again : callable, optional
+        Makes the audit again, see `attestation.bundle_recomputation`.
 
     Returns
     -------
@@ -162,7 +165,7 @@ def verify(
         refuse_other_terms(record, policy, terms, name)
         _refuse_unsigned(folder, parts)
         approved_by, decision = _decision(parts, name, terms, trusted)
-        recomputed, on_trust = recompute(record, given, policy, model=model, config=config)
+        recomputed, on_trust = recompute(record, given, policy, model=model, config=config, again=again)
         return VerifiedBundle(
             registry=trusted.registry,
             model=place.model,

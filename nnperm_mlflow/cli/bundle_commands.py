@@ -43,16 +43,32 @@ def bundle_command(
 @click.option("--alias", help="The alias that the version is for; needed where the trust file names several.")
 @click.option("--model", help="A folder with the model's files, to be held against what was signed.")
 @click.option("--config", help="YAML file that says where the data are, to be held against what was signed.")
+@click.option("--recompute", is_flag=True, help="Make the audit again with both, and compare all that is judged.")
+@click.option("--trust-model", is_flag=True, help="With --recompute: allow code that came with the model to run.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was verified as JSON.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def verify_command(
-    bundle: str, trust: str, alias: str | None, model: str | None, config: str | None, as_json: bool, debug: bool
+    bundle: str,
+    trust: str,
+    alias: str | None,
+    model: str | None,
+    config: str | None,
+    recompute: bool,
+    trust_model: bool,
+    as_json: bool,
+    debug: bool,
 ) -> None:
     """Verify a BUNDLE without any server: exit status 0 it is verified and a pass, 1 it is not, 2 error."""
     with prepared(None, debug):
         try:
             found = nnperm_mlflow.verify(
-                bundle, trust=trust, alias=alias or None, model=model or None, config=config or None
+                bundle,
+                trust=trust,
+                alias=alias or None,
+                model=model or None,
+                config=config or None,
+                recompute=recompute,
+                trust_model=trust_model,
             )
         except EvidenceError as error:
             click.echo(printable(f"not verified: {error}"), err=True)
@@ -75,7 +91,7 @@ def _lines(found: nnperm_mlflow.VerifiedBundle) -> list[str]:
         f"sha256 of the model's files: {found.model_digest}",
         *signed,
         f"computed or read again here: {', '.join(found.recomputed) or 'nothing'}",
-        f"taken on trust: {', '.join(found.on_trust)}",
+        f"taken on trust: {', '.join(found.on_trust) or 'nothing'}",
     ]
 
 

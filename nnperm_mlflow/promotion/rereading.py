@@ -18,12 +18,11 @@ from nnperm_mlflow.basics.audit_files import TABLE_FILE
 from nnperm_mlflow.basics.errors import DataError, EvidenceError
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.config.requirements import Requirements
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.inputs.dataset import load_dataset
 from nnperm_mlflow.models.download import download_model
 from nnperm_mlflow.models.model_uri import ModelReference
-from nnperm_mlflow.promotion.second_audit import audit_again, audit_anew, bind_again
+from nnperm_mlflow.promotion.second_audit import as_watched, audit_again, audit_anew, bind_again
 from nnperm_mlflow.promotion.terms import Terms
 from nnperm_mlflow.promotion.trusted_config import refuse_other_configuration
 from nnperm_mlflow.registry.artifacts import Fetcher
@@ -169,17 +168,8 @@ def _of_trial(asked: AuditConfig, policy: Policy, record: AuditRecord) -> AuditC
 
 
 def _as_applied(policy: Policy, record: AuditRecord, asked: AuditConfig, terms: Terms) -> Policy:
-    """Return the policy that an audit is bound or made again with.
-
-    Its checks are those that "auto" watched, since that decides how often and on how many rows, and so do the rows that
-    were required; what else is required of rows is found out again where numbers are.
-    """
-    own, requires = record.config.policy, policy.requires if terms.recomputes else None
-    auto = "auto" in (asked.analysis.repeats, asked.analysis.rows)
-    checks = own.checks if auto and own.applies else []
-    if asked.analysis.rows == "auto":
-        requires = (requires or Requirements()).model_copy(update={"rows": own.least_rows or None})
-    return policy.model_copy(update={"format": 2, "checks": checks, "requires": requires, "trial": None})
+    """Return the policy that an audit is bound or made again with; what it requires is found out where numbers are."""
+    return as_watched(policy, record, asked, policy.requires if terms.recomputes else None)
 
 
 def _confirm_data(record: AuditRecord, asked: AuditConfig, folder: Path) -> None:

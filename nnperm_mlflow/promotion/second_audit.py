@@ -17,6 +17,7 @@ from nnperm_mlflow.basics.audit_files import TABLE_FILE
 from nnperm_mlflow.basics.errors import EvidenceError
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.config.requirements import Requirements
 from nnperm_mlflow.evidence.audit_record import AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference
 
@@ -52,6 +53,34 @@ def bind_again(
     folder.mkdir(parents=True)
     config = asked.with_policy(policy)
     return prepare(client, config, reference.uri, data=None, trust_model=trust_model, scratch=folder)
+
+
+def as_watched(policy: Policy, record: AuditRecord, asked: AuditConfig, requires: Requirements | None) -> Policy:
+    """Return the policy that an audit is bound or made again with.
+
+    Parameters
+    ----------
+    policy : Policy
+        That decides.
+    record : AuditRecord
+        The audit on record.
+    asked : AuditConfig
+        What shall be done.
+    requires : Requirements or None
+        What is found out of rows once more.
+
+    Returns
+    -------
+    Policy
+        Its checks are those that "auto" watched, since that decides how often and on how many rows, and so do the rows
+        that were required.
+    """
+    own = record.config.policy
+    auto = "auto" in (asked.analysis.repeats, asked.analysis.rows)
+    checks = own.checks if auto and own.applies else []
+    if asked.analysis.rows == "auto":
+        requires = (requires or Requirements()).model_copy(update={"rows": own.least_rows or None})
+    return policy.model_copy(update={"format": 2, "checks": checks, "requires": requires, "trial": None})
 
 
 def audit_again(plan: Plan, record: AuditRecord, folder: Path) -> AuditRecord:
