@@ -239,7 +239,7 @@ HEEDING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);
 def mlflow_run(desk, tmp_path):
     """`mlflow run` in the middle of an audit that takes long enough, the directory of its work, and its run."""
     settings = yaml.safe_load(desk.config.read_text(encoding="utf-8"))
-    settings["analysis"]["repeats"] = 3000
+    settings["analysis"]["repeats"] = 1000
     config = tmp_path / "long.yaml"
     config.write_text(yaml.safe_dump(settings))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_EXPERIMENT")}

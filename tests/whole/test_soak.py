@@ -11,7 +11,7 @@ import pytest
 from tests.support.faults import PROJECT
 
 IN_FULL = os.environ.get("NNPERM_FULL_SIMULATIONS") == "1"
-N_AUDITS, WARM_UP = (200, 30) if IN_FULL else (60, 20)
+N_AUDITS, WARM_UP = (200, 30) if IN_FULL else (40, 15)
 MOST_GROWTH = 1.1
 _AROUND = 10
 
