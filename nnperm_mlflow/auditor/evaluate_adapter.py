@@ -29,7 +29,7 @@ from nnperm_mlflow.basics.errors import ConfigError, DataError, ModelError, name
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.config.data_config import Names
 from nnperm_mlflow.inputs.dataset import Dataset, load_dataset
-from nnperm_mlflow.inputs.tables import Fetch
+from nnperm_mlflow.inputs.specs import Fetch
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.registry.artifacts import Fetcher
 from nnperm_mlflow.registry.connection import connected

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
-import platform
 
-from nnperm_mlflow import __version__
 from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.analysis.uncertainty.variance import count_clusters
+from nnperm_mlflow.basics.own_code import package_versions
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.evidence.audit_record import ROWS_DIGEST, SERVED_DIGEST
 from nnperm_mlflow.inputs.dataset import Dataset
@@ -18,7 +16,6 @@ from nnperm_mlflow.verdict.training_rows import TrainingOverlap
 
 logger = logging.getLogger(__name__)
 
-_RECORDED_PACKAGES = ("mlflow", "numpy", "pandas", "tensorflow", "tensorflow-cpu", "keras", "torch", "scikit-learn")
 _TWO_CLASSES = 2
 
 
@@ -82,7 +79,7 @@ def identify(
         **({} if training is None else training.as_params()),
         "self_noise": noise.largest,
         **({"rows_mix": noise.mixing} if noise.mixing else {}),
-        **_package_versions(),
+        **package_versions(),
     }
 
 
@@ -103,13 +100,3 @@ def counts_of(dataset: Dataset) -> dict[str, int]:
         if len(labels) == _TWO_CLASSES:
             counts["positives"] = int(labels.iloc[1])
     return counts
-
-
-def _package_versions() -> dict[str, str]:
-    found = {"nnperm": __version__, "python": platform.python_version()}
-    for package in _RECORDED_PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -15,8 +15,8 @@ from nnperm_mlflow.config.data_config import DataConfig
 from nnperm_mlflow.inputs.bound_inputs import Wanted
 from nnperm_mlflow.inputs.cells import Cells, read_arrays, read_cells
 from nnperm_mlflow.inputs.dataset import MEMORY, Dataset, Series, dataset_from, load_dataset
-from nnperm_mlflow.inputs.specs import InputSpec
-from nnperm_mlflow.inputs.tables import Fetch, column_values
+from nnperm_mlflow.inputs.specs import Fetch, InputSpec
+from nnperm_mlflow.inputs.tables import column_values
 
 Names = Mapping[str, Sequence[str]]
 """For an input, or a column of arrays, what its numbers or channels are called."""

@@ -9,7 +9,8 @@ import pandas as pd
 
 from nnperm_mlflow.basics.errors import DataError, name_list
 from nnperm_mlflow.inputs.dataset import Dataset
-from nnperm_mlflow.inputs.tables import Fetch, Table, read_table
+from nnperm_mlflow.inputs.specs import Fetch
+from nnperm_mlflow.inputs.tables import Table, read_table
 from nnperm_mlflow.registry.training_data import TrainingData
 from nnperm_mlflow.verdict.training_rows import MOST_OF_TRAINING, TrainingOverlap
 

@@ -20,10 +20,10 @@ import platformdirs
 import psutil
 
 from nnperm_mlflow.analysis.engine.journal import Journal
-from nnperm_mlflow.auditor._own_code import own_code_digest
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.audit_files import PUBLICATION_FILE
 from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.basics.own_code import own_code_digest
 from nnperm_mlflow.basics.paths import local_directory
 
 logger = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from nnperm_mlflow.inputs.slots import Index, RowSource, in_all_rows
 
 _PIECE_ROWS = 1_024  # rows of a mapped array read in one go; each may bring 64 KiB of its file into memory
 _WHOLE_BYTES = 1 << 26  # of an array that may be in memory as a whole while some of its rows are read: 64 MiB
+_CHUNK_BYTES = 1 << 26  # of an array looked at in one go: 64 MiB
 
 
 class ColumnGrid:
@@ -135,6 +136,15 @@ def take_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _follow_each_other(rows: np.ndarray) -> bool:
     """Tell whether rows are a piece of the data, in its order."""
     return len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all())
+
+
+def row_chunks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield an array piece by piece along its rows, each with the position of its first row."""
+    row_bytes = max(1, array.nbytes // max(1, len(array)))
+    step = max(1, _CHUNK_BYTES // row_bytes)
+    for start in range(0, len(array), step):
+        yield start, array[start : start + step]
+        release(array)
 
 
 def release(array: np.ndarray) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from nnperm_mlflow.basics.errors import DataError
+from nnperm_mlflow.inputs._row_sources import row_chunks
 from nnperm_mlflow.inputs.bound_inputs import Gap
-from nnperm_mlflow.inputs.dataset import row_chunks
 from nnperm_mlflow.inputs.specs import InputSpec
 
 _MEND = "Mend the data, or leave such rows out of the audit."

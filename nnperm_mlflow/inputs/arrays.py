@@ -13,7 +13,7 @@ import numpy as np
 
 from nnperm_mlflow.basics.errors import DataError, name_list
 from nnperm_mlflow.basics.locations import without_secrets
-from nnperm_mlflow.inputs.tables import Fetch
+from nnperm_mlflow.inputs.specs import Fetch
 
 _FREE_BYTES = 1 << 28  # that an archive may unpack to, however small it is: 256 MiB
 _MOST_UNPACKED = 200  # times the size of its file that an archive's array may have

@@ -16,18 +16,18 @@ from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.basics.problems import Problems
 from nnperm_mlflow.basics.text import rows_in_words
 from nnperm_mlflow.config.data_config import DataConfig
-from nnperm_mlflow.inputs._row_sources import release, take_rows
+from nnperm_mlflow.inputs._row_sources import row_chunks, take_rows
 from nnperm_mlflow.inputs.cells import split_cells
 from nnperm_mlflow.inputs.series import Series
+from nnperm_mlflow.inputs.specs import Fetch
 from nnperm_mlflow.inputs.stored_series import checked_series, read_series, series_in_cells
-from nnperm_mlflow.inputs.tables import Fetch, Table, column_values, read_table, read_written
+from nnperm_mlflow.inputs.tables import Table, column_values, read_table, read_written
 
-__all__ = ["Dataset", "Series", "dataset_from", "load_dataset", "row_chunks"]
+__all__ = ["Dataset", "Series", "dataset_from", "load_dataset"]
 
 MEMORY = "memory"
 """Source of rows that come from no file."""
 
-_CHUNK_BYTES = 1 << 26  # of an array looked at in one go: 64 MiB
 _CACHED_CELLS = 1 << 16  # of 8 bytes, which a processor keeps near: 512 KiB
 
 
@@ -246,6 +246,8 @@ def load_dataset(
         If a file is missing, of another format, or does not hold what the configuration says.
     """
     found = Problems() if problems is None else problems
+    if config.table is not None:
+        raise ConfigError("data: table is read on a cluster alone: ask for one (--engine spark --table ...).")
     static, written = _read_static(config, fetch, as_written, found)
     static, temporal = _read_temporal(static, config, fetch, found)
     roles = [config.row_id, config.label, config.cluster]
@@ -320,15 +322,6 @@ def _read_static(
         if name in written:
             table[name] = written[name]
     return table, written
-
-
-def row_chunks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield an array piece by piece along its rows, each with the position of its first row."""
-    row_bytes = max(1, array.nbytes // max(1, len(array)))
-    step = max(1, _CHUNK_BYTES // row_bytes)
-    for start in range(0, len(array), step):
-        yield start, array[start : start + step]
-        release(array)
 
 
 def _columns(table: pd.DataFrame | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -130,6 +131,9 @@ def _shared_unit(heads: Iterable[Head]) -> str | None:
 
 
 Arrays = Mapping[str, np.ndarray]
+
+Fetch = Callable[[str], Path]
+"""Turns a location (a path, a URL, an artifact of a run) into a local file."""
 
 
 ALIGNMENT = 64

@@ -11,7 +11,7 @@ from nnperm_mlflow.basics.errors import ConfigError, DataError, ShapeError, name
 from nnperm_mlflow.config.data_config import TemporalConfig
 from nnperm_mlflow.inputs.arrays import read_array
 from nnperm_mlflow.inputs.series import Series
-from nnperm_mlflow.inputs.tables import Fetch
+from nnperm_mlflow.inputs.specs import Fetch
 
 
 def read_series(name: str, spec: TemporalConfig, fetch: Fetch) -> Series:

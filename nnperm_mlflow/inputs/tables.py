@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -27,9 +27,7 @@ from nnperm_mlflow.inputs._texts import (
     spelled_out_in,
     texts_of,
 )
-
-Fetch = Callable[[str], Path]
-"""Turns a location (a path, a URL, an artifact of a run) into a local file."""
+from nnperm_mlflow.inputs.specs import Fetch
 
 Table = pd.DataFrame | dict[str, np.ndarray]
 

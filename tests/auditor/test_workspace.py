@@ -18,12 +18,13 @@ from mlflow.exceptions import MlflowException
 
 import nnperm_mlflow
 from nnperm_mlflow import audit
-from nnperm_mlflow.auditor import identification, workspace
-from nnperm_mlflow.auditor._own_code import code_digest, own_code_digest
+from nnperm_mlflow.auditor import workspace
 from nnperm_mlflow.auditor.outbox import publish
 from nnperm_mlflow.auditor.preparation import as_config, prepare
 from nnperm_mlflow.auditor.workspace import KEPT_SECONDS, LEFT_SECONDS, Workspace
+from nnperm_mlflow.basics import own_code
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, TrackingError
+from nnperm_mlflow.basics.own_code import code_digest, own_code_digest
 from nnperm_mlflow.registry import publisher
 from nnperm_mlflow.registry.connection import connected
 from tests.support.cases import slow
@@ -220,7 +221,7 @@ def test_an_audit_of_another_seed_or_other_data_starts_afresh_and_says_so(
 def test_an_audit_with_another_version_of_a_package_starts_afresh_and_says_so(
     settings, work, stopped, monkeypatch, caplog
 ):
-    monkeypatch.setattr(identification, "__version__", "0.0.1")
+    monkeypatch.setattr(own_code, "__version__", "0.0.1")
     assert_afresh(settings, work, stopped, caplog, "nnperm")
 
 

@@ -426,7 +426,7 @@ def test_values_that_the_input_can_take_reach_it_unchanged(values, dtype):
 
 
 def test_bad_values_are_counted_over_all_pieces_of_the_data(monkeypatch):
-    monkeypatch.setattr("nnperm_mlflow.inputs.dataset._CHUNK_BYTES", 64)
+    monkeypatch.setattr("nnperm_mlflow.inputs._row_sources._CHUNK_BYTES", 64)
     values = np.zeros(100)
     values[[37, 38, 90]] = np.inf
     with pytest.raises(DataError, match=r"in 3 of 100 rows \(first: row 37\)"):
@@ -439,7 +439,7 @@ def gaps_of(bound):
 
 def test_missing_numbers_are_let_in_and_told_by_place(monkeypatch):
     """Whether the model takes them is found out by asking it."""
-    monkeypatch.setattr("nnperm_mlflow.inputs.dataset._CHUNK_BYTES", 64)
+    monkeypatch.setattr("nnperm_mlflow.inputs._row_sources._CHUNK_BYTES", 64)
     values = np.zeros(100)
     values[[37, 38, 90]] = np.nan
     found = bind(spec("age", 1), table=pd.DataFrame({"age": values}))
