@@ -7,7 +7,7 @@ What was removed for good (`mlflow gc`) cannot be seen.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from nnperm_mlflow.basics.errors import AuditError, EvidenceError
 from nnperm_mlflow.basics.text import named
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.config.trial import Trial
-from nnperm_mlflow.evidence.audit_record import SERVED_DIGEST
-from nnperm_mlflow.registry.audits import TABLE_DIGEST, find_runs
+from nnperm_mlflow.evidence.audit_record import ROWS_DIGEST, SERVED_DIGEST
+from nnperm_mlflow.registry.audits import TABLE_DIGEST, ended, find_runs
 from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.registry.run_content import POLICY_PARAM, RESULT_PARAM
 from nnperm_mlflow.registry.tags import verdicts_by_policy
@@ -41,6 +41,7 @@ def attempts_of(
     folder: Path,
     but: str | None = None,
     served: str | None = None,
+    rows: str | None = None,
 ) -> tuple[Attempt, ...]:
     """Return the audits of some model files on some data under the policies of a name, the oldest first.
 
@@ -56,19 +57,32 @@ def attempts_of(
         A run that does not count: the one that is judged.
     served : str, optional
         sha256 of those of the model's files that are served: an audit of the same ones counts, whatever lies beside.
+    rows : str, optional
+        The other digest of the data: an audit on the same rows counts, too, as a cluster has them in no order.
     """
     if policy.name is None:
         return ()
     found = []
-    for run in reversed(find_runs(client, named("params.data_digest", data_digest), finished=False, deleted=True)):
+    same = {"data_digest": data_digest, **({} if rows is None else {ROWS_DIGEST: rows})}
+    for run in _runs_with(client, same):
         told, run_id = run.data.params, str(run.info.run_id)
         is_same = told.get("model_digest") == model_digest or (served and told.get(SERVED_DIGEST) == served)
-        if run_id == but or TABLE_DIGEST not in told or told.get("data_digest") != data_digest or not is_same:
+        if run_id == but or TABLE_DIGEST not in told or not is_same or not same.items() & told.items():
             continue
         results = _results(client, run, policy.name, folder / "attempts" / run_id)
         if results or told.get(POLICY_PARAM) == policy.name:
             found.append(_attempt(run, results))
     return tuple(found)
+
+
+def _runs_with(client: MlflowClient, params: Mapping[str, str]) -> list[Run]:
+    """Return the runs in which one of some parameters is as given, the last one finished last."""
+    found = {
+        str(run.info.run_id): run
+        for name, value in params.items()
+        for run in find_runs(client, named(f"params.{name}", value), finished=False, deleted=True)
+    }
+    return sorted(found.values(), key=ended)
 
 
 def refuse_attempts(policy: Policy, attempts: Sequence[Attempt], waiver: str | None = None) -> None:

@@ -12,7 +12,7 @@ from nnperm_mlflow.approval.attempts import attempts_of
 from nnperm_mlflow.approval.baselines import AuditNow, compare_with, find_baselines
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.evidence.audit_record import ROWS_DIGEST, AuditRecord
 from nnperm_mlflow.evidence.judged_evidence import evidence_of
 from nnperm_mlflow.registry.connection import command
 from nnperm_mlflow.registry.error_explanation import explained
@@ -66,6 +66,7 @@ def judge_audit(
         folder=folder,
         but=record.run_id,
         served=record.served_digest,
+        rows=record.params.get(ROWS_DIGEST),
     )
     return replace(verdict, attempts=attempts)
 

@@ -14,7 +14,7 @@ from nnperm_mlflow.approval.attempts import attempts_of, refuse_attempts
 from nnperm_mlflow.approval.policy_check import find_record
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError, RefusedError
 from nnperm_mlflow.config.policy import AnyPolicy, Policy
-from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.evidence.audit_record import ROWS_DIGEST, AuditRecord
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
 from nnperm_mlflow.promotion.rereading import confirm, confirm_files
 from nnperm_mlflow.promotion.terms import Terms
@@ -258,8 +258,16 @@ def _attempts(
     client: MlflowClient, record: AuditRecord, folder: Path, *, terms: Terms, policy: Policy
 ) -> tuple[Attempt, ...]:
     """Return the other attempts to pass the policy, unless they speak against this one and nobody says why not."""
-    wanted = record.param("model_digest"), record.param("data_digest")
-    attempts = attempts_of(client, policy, *wanted, folder=folder, but=record.run_id, served=record.served_digest)
+    attempts = attempts_of(
+        client,
+        policy,
+        record.param("model_digest"),
+        record.param("data_digest"),
+        folder=folder,
+        but=record.run_id,
+        served=record.served_digest,
+        rows=record.params.get(ROWS_DIGEST),
+    )
     try:
         refuse_attempts(policy, attempts, terms.waiver)
     except EvidenceError as error:

@@ -134,6 +134,20 @@ def test_a_verdict_that_was_given_afterwards_makes_an_audit_an_attempt(shop, tra
     assert [(each.run_id, each.seed, each.result) for each in told] == [(audited.run_id, "77", "fail")]
 
 
+def test_an_audit_of_the_same_rows_is_an_attempt_though_a_cluster_tells_another_digest_of_the_data(
+    shop, tracked, tmp_path
+):
+    """There `data_digest` is the digest of the rows."""
+    used = Policy.model_validate({"format": 2, "name": "rows", "checks": [{"feature": "age", "max": 1e-6}]})
+    audited = run_audit(shop, used)
+    told = tracked.get_run(audited.run_id).data.params
+    on_cluster = (tracked, used, told["model_digest"], told["rows_digest"])
+    assert attempts_of(*on_cluster, folder=tmp_path) == ()
+    assert [each.run_id for each in attempts_of(*on_cluster, folder=tmp_path, rows=told["rows_digest"])] == [
+        audited.run_id
+    ]
+
+
 def attempt(result, repeats="1"):
     return Attempt("a run", "models:/a/1", "", "0", repeats, result)
 
