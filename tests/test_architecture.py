@@ -31,6 +31,7 @@ ROOMS = {
     "report": ("basics config analysis verdict", NETWORKS | TRACKING),
     "registry": ("basics models analysis verdict evidence attestation", APART),
     "approval": ("basics config models analysis verdict evidence attestation report registry", APART),
+    "spark": ("basics config inputs models analysis", NETWORKS | TRACKING | DRAWING),
     "auditor": ("basics config inputs models analysis verdict evidence report registry approval", NETWORKS),
     "promotion": ("basics config inputs models analysis verdict evidence attestation registry approval auditor", APART),
     "explanation": (

@@ -86,6 +86,13 @@ def too_wide_of(record: AuditRecord) -> list[str]:
     return named(widths[widths["width"] > config.analysis.precision])
 
 
+def _data_in_words(record: AuditRecord) -> str:
+    data = record.config.data
+    if data.static:
+        return PurePath(data.static).name
+    return data.table or ("a DataFrame of Spark" if record.is_on_cluster else "rows in memory")
+
+
 def reported_of(
     record: AuditRecord, verdict: ReportedVerdict | None, too_wide: Sequence[str] = (), *, shows_values: bool = False
 ) -> ReportedAudit:
@@ -107,14 +114,13 @@ def reported_of(
         If a file that the audit's digests are of has been changed.
     """
     analysis, summary = record.config.analysis, record.summary
-    static = record.config.data.static
     windows = (summary["kind"] == "window").any() if "kind" in summary else False
     return ReportedAudit(
         subject=record.subject,
         summary=summary,
         unit=record.unit,
         order_by=record.order_by,
-        data=PurePath(static).name if static else "rows in memory",
+        data=_data_in_words(record),
         facts={name: str(record.params[name]) for name in _FACTS if _says_something(record.params.get(name))},
         begun_at=record.begun_at,
         verdict=verdict,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.approval.audit_judgement import try_to_judge
 from nnperm_mlflow.approval.baselines import pin_baselines, refuse_itself
+from nnperm_mlflow.auditor.cluster_terms import needs_table, refuse_what_no_cluster_does
+from nnperm_mlflow.auditor.elsewhere import RowsElsewhere, is_spark_frame, rows_elsewhere, without_files
 from nnperm_mlflow.auditor.enough_rows import what_is_open
 from nnperm_mlflow.auditor.forecast import Forecast, forecast
 from nnperm_mlflow.auditor.measurement import accumulate_effects, expect_rows, measure, profile, with_interactions
@@ -25,8 +28,10 @@ from nnperm_mlflow.auditor.result import AuditResult, Folder
 from nnperm_mlflow.auditor.sampling import looks
 from nnperm_mlflow.auditor.workspace import Workspace, left_unmade
 from nnperm_mlflow.basics.audit_files import TABLE_FILE
+from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.config.policy import AnyPolicy, Policy
+from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.run_session import RunSession
@@ -55,6 +60,10 @@ def audit(
     work_dir: str | Path | None = None,
     fresh: bool = False,
     progress: AnyProgress = None,
+    engine: str | None = None,
+    master: str | None = None,
+    remote: str | None = None,
+    table: str | Path | None = None,
 ) -> AuditResult:
     """Measure how far each prediction of a registered model moves when one feature is disturbed.
 
@@ -103,6 +112,13 @@ def audit(
     progress : callable or False, optional
         Is told the rows done and the rows in all, at first with none done; False tells nobody. By default a bar is
         shown at a terminal and in a notebook, and lines are logged elsewhere.
+    engine : "spark", optional
+        Audit on a cluster of Spark, in its active session or a new one; so are DataFrames of Spark given as `data`, and
+        tables of a catalogue (`data: table`).
+    master, remote : str, optional
+        Where a new session begins: a cluster, as `spark://host:7077`, or Spark Connect, as `sc://host:15002`.
+    table : str or Path, optional
+        Where the cluster writes the deviation table, in parts: a directory that all of its machines reach.
 
     Returns
     -------
@@ -125,9 +141,14 @@ def audit(
         ExitStack() as held,
     ):
         session.refuse_used()
-        rows = rows_given(data, labels, channels)
         settings, model_uri = what_was_asked(asked, config, model_uri)
-        settings = with_policy(settings, policy)
+        settings = without_files(with_policy(settings, policy), data)
+        rows = held.enter_context(
+            _rows_of(
+                data, labels, channels, settings,
+                engine=engine, master=master, remote=remote, table=table, trust_model=trust_model,
+            )
+        )  # fmt: skip
         workspace = Workspace.at(work_dir)
         folder = Folder.at(output, workspace.results)
         held.enter_context(folder.held())
@@ -135,7 +156,8 @@ def audit(
             client, settings, model_uri, data=rows, trust_model=trust_model, isolate=isolate, scratch=scratch
         )
         held.callback(plan.close)
-        check_room(next(looks(plan)), folder.path, workspace.root)
+        if plan.elsewhere is None:
+            check_room(next(looks(plan)), folder.path, workspace.root)
         refuse_overwriting(folder.path, plan.record)
         pinned = pin_baselines(client, settings.policy)
         refuse_itself(pinned, plan.reference.uri)
@@ -171,7 +193,7 @@ def audit(
         again = partial(
             audit,
             alike,
-            data=rows,
+            data=None if isinstance(rows, RowsElsewhere) else rows,
             trust_model=trust_model,
             isolate=isolate,
             experiment=experiment,
@@ -184,7 +206,7 @@ def audit(
                 settings.policy,
                 pinned,
                 folder=scratch / "baselines",
-                audit_now=(lambda uri: again(model_uri=uri).run_id) if logs_table else None,
+                audit_now=(lambda uri: again(model_uri=uri).run_id) if logs_table and plan.elsewhere is None else None,
             )
             denied = publish_audit(client, folder.path, publication, record, judgement, begun=session.begun)
             session.leave()
@@ -196,6 +218,39 @@ def _open_checks(folder: Path, plan: Plan, found: Findings) -> str:
     """Judge a look as if it were the last, and return in words what is open."""
     write_evidence(plan, found, folder)
     return what_is_open(record_of(plan, found, folder, run_id="", experiment_id=""))
+
+
+@contextmanager
+def _rows_of(
+    data: Any,  # noqa: ANN401 - what `rows_given` refuses, or a DataFrame of Spark
+    labels: object,
+    channels: Names | None,
+    config: AuditConfig,
+    *,
+    engine: str | None,
+    master: str | None,
+    remote: str | None,
+    table: str | Path | None,
+    trust_model: bool,
+) -> Iterator[Rows | Dataset | RowsElsewhere | None]:
+    """Give rows in memory, or on a cluster, as they were asked for; a session that is begun ends with the block."""
+    on_cluster = engine is not None or is_spark_frame(data) or config.data.table is not None
+    if not on_cluster:
+        if named := [name for name, it in (("master", master), ("remote", remote), ("table", table)) if it is not None]:
+            raise ConfigError(f"'{named[0]}' is about an audit on a cluster: ask for one (--engine spark).")
+        yield rows_given(data, labels, channels)
+        return
+    if engine not in (None, "spark"):
+        raise ConfigError(f"there is no engine '{engine}': 'spark' is the only one; without it this process audits.")
+    if (data is not None and not is_spark_frame(data)) or labels is not None or channels is not None:
+        raise ConfigError(
+            "a cluster audits a DataFrame of Spark, or files that the configuration names: give such data, without "
+            "labels or channels, or leave out the engine."
+        )
+    refuse_what_no_cluster_does(config, trust_model=trust_model)
+    location = needs_table(table)
+    with rows_elsewhere(engine or "spark", data, master=master, remote=remote, table=location) as rows:
+        yield rows
 
 
 def plan_audit(
@@ -210,6 +265,10 @@ def plan_audit(
     output: str | Path | None = None,
     trust_model: bool = False,
     work_dir: str | Path | None = None,
+    engine: str | None = None,
+    master: str | None = None,
+    remote: str | None = None,
+    table: str | Path | None = None,
 ) -> Forecast:
     """Check an audit and tell what it will take, without a run and without disturbing more than one block of rows.
 
@@ -217,6 +276,8 @@ def plan_audit(
     ----------
     asked, model_uri, config, policy, data, labels, channels, output, trust_model, work_dir
         As for `audit`. Directories that are not there are made, to see whether they can be written, and removed again.
+    engine, master, remote, table
+        As for `audit`: the cluster reads all rows once, and disturbs none.
 
     Returns
     -------
@@ -229,14 +290,20 @@ def plan_audit(
     """
     given = [] if output is None else [Path(output)]
     with connected(None) as (client, scratch), left_unmade([*given, *Workspace.named(work_dir).folders]):
-        rows = rows_given(data, labels, channels)
         settings, model_uri = what_was_asked(asked, config, model_uri)
-        settings = with_policy(settings, policy)
+        settings = without_files(with_policy(settings, policy), data)
         workspace = Workspace.at(work_dir)
         folder = workspace.results if output is None else Folder.at(output).path
-        plan = prepare(client, settings, model_uri, data=rows, trust_model=trust_model, scratch=scratch)
-        with closing(plan):
-            check_room(next(looks(plan)), folder, workspace.root)
+        rows_there = _rows_of(
+            data, labels, channels, settings,
+            engine=engine, master=master, remote=remote, table=table, trust_model=trust_model,
+        )  # fmt: skip
+        with (
+            rows_there as rows,
+            closing(prepare(client, settings, model_uri, data=rows, trust_model=trust_model, scratch=scratch)) as plan,
+        ):
+            if plan.elsewhere is None:
+                check_room(next(looks(plan)), folder, workspace.root)
             refuse_overwriting(folder, plan.record)
             refuse_itself(pin_baselines(client, settings.policy), plan.reference.uri)
             return forecast(plan, expect_rows(plan))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnperm_mlflow.analysis.engine.job import begins_together
-from nnperm_mlflow.analysis.engine.loop import audit_first_block, count_blocks
+from nnperm_mlflow.analysis.engine.loop import audit_block, audit_first_block, count_blocks
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
 from nnperm_mlflow.analysis.profiles.profile_grids import profile_job
 from nnperm_mlflow.analysis.profiles.value_intervals import accumulated_features, edges_job
 from nnperm_mlflow.auditor.plan import Plan
@@ -16,9 +17,50 @@ from nnperm_mlflow.auditor.sampling import looks, rows_of_looks
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.text import some_of
 from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
+from nnperm_mlflow.inputs.row_cache import row_bytes
 
 _MOST_NAMES = 12  # of inputs, in a line
 _STATUS = Path("/proc/self/status")
+_MIB = 1 << 20
+_NUMBER_BYTES = 8  # of a row's position, that goes with it
+_ROW_BYTES = 40  # of a row of the table, beside its deviations
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """What an audit on a cluster will take.
+
+    Attributes
+    ----------
+    count : int
+        One for each shuffle block.
+    rows : int
+        Most rows of one.
+    seconds : float
+        Of one, on a core like one of this machine.
+    moved_bytes : int
+        Of rows that are exchanged between machines, about; they are packed, and not compressed.
+    table_bytes : int
+        Of the deviation table at most.
+    """
+
+    count: int
+    rows: int
+    seconds: float
+    moved_bytes: int
+    table_bytes: int
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What they are, in words."""
+        return [
+            (
+                "tasks",
+                f"{self.count:,} of at most {self.rows:,} rows, {self.seconds:,.1f} s each on a core like this one's",
+            ),
+            ("moved", f"{self.moved_bytes / _MIB:,.1f} MiB between the machines of the cluster, about"),
+            ("table", f"{self.table_bytes / _MIB:,.1f} MiB at most"),
+        ]
 
 
 @dataclass(frozen=True)
@@ -41,6 +83,8 @@ class Forecast:
     expected_rows : int or None
         Those of the look at which intervals are as narrow as asked, if they narrow from a first batch of rows on as the
         root of the rows; None where no precision is asked for.
+    tasks : Tasks or None
+        What each task takes, where a cluster does the work; `seconds` are then those of one core.
     """
 
     plan: Plan
@@ -50,6 +94,7 @@ class Forecast:
     peak_bytes: int | None
     most_rows: int | None = None
     expected_rows: int | None = None
+    tasks: Tasks | None = None
 
     @property
     def subject(self) -> str:
@@ -62,12 +107,6 @@ class Forecast:
         plan, job = self.plan, self.plan.job
         for_each = " of each repeat" if plan.precision is not None else ""
         calls = f"{self.block_calls:,} a block, {self.block_calls * self.n_blocks:,} in all{for_each}"
-        used = "unknown" if self.peak_bytes is None else f"{self.peak_bytes / 2**20:,.0f} MiB"
-        in_all = ""
-        if self.most_rows is not None:
-            in_all = f" of the first look; {self._seconds_of(self.most_rows)} at most"
-        if self.expected_rows is not None:
-            in_all += f", {self._seconds_of(self.expected_rows)} for the rows that are expected"
         shares: dict[int, list[str]] = {}
         for name, share in job.predictor.shares.items():
             shares.setdefault(round(100 * share), []).append(name)
@@ -79,11 +118,26 @@ class Forecast:
             *([] if self.most_rows is None else [("rows", self._looks)]),
             ("seed", str(plan.used.analysis.seed)),
             ("blocks", f"{self.n_blocks:,} of at most {plan.block_rows:,} rows"),
+            *([] if self.tasks is None else self.tasks.facts),
             ("model calls", calls),
             *[
                 ("run again", f"{share} % of the model when one of these changes: {some_of(names, _MOST_NAMES)}")
                 for share, names in sorted(shares.items())
             ],
+            *self._of_this_process(for_each),
+        ]
+
+    def _of_this_process(self, for_each: str) -> list[tuple[str, str]]:
+        """Return what memory and time the work takes here, or what it takes elsewhere."""
+        if self.tasks is not None:
+            return [("expected time", f"{self.seconds:,.1f} s of one core, shared among those of the cluster")]
+        used = "unknown" if self.peak_bytes is None else f"{self.peak_bytes / _MIB:,.0f} MiB"
+        in_all = ""
+        if self.most_rows is not None:
+            in_all = f" of the first look; {self._seconds_of(self.most_rows)} at most"
+        if self.expected_rows is not None:
+            in_all += f", {self._seconds_of(self.expected_rows)} for the rows that are expected"
+        return [
             ("memory", f"{used} expected for the process; beyond 65,536 rows deviations take no more"),
             ("expected time", f"{self.seconds:,.1f} s, from the first block{for_each}{in_all}"),
         ]
@@ -117,6 +171,8 @@ def forecast(asked: Plan, expected_rows: int | None = None) -> Forecast:
     expected_rows : int, optional
         As `measurement.expect_rows` returns it.
     """
+    if asked.elsewhere is not None:
+        return _on_cluster(asked)
     plan = next(looks(asked))
     job = plan.job
     calls = job.predictor.calls
@@ -136,6 +192,25 @@ def forecast(asked: Plan, expected_rows: int | None = None) -> Forecast:
     peak = _peak_bytes()
     peak = None if peak is None else peak + kept
     return Forecast(plan, n_calls, n_blocks, seconds, peak, most_rows, expected_rows)
+
+
+def _on_cluster(plan: Plan) -> Forecast:
+    """Time a block of rows that are here, and tell from it what each task will take; the cluster disturbs nothing."""
+    if plan.elsewhere is None:
+        raise RuntimeError("the rows are on no cluster")
+    job, some = plan.job, plan.elsewhere.here[: plan.block_rows]
+    calls, started = job.predictor.calls, time.monotonic()
+    audit_block(job, ShuffleBlock(0, some), job.inputs.hold(some), slice(0, len(some)))
+    of_row = (time.monotonic() - started) / len(some)
+    tasks = Tasks(
+        count=len(job.deal.sizes),
+        rows=max(job.deal.sizes),
+        seconds=of_row * max(job.deal.sizes),
+        moved_bytes=plan.dataset.n_rows * (row_bytes(job.inputs.sources) + _NUMBER_BYTES),
+        table_bytes=plan.dataset.n_rows * job.repeats * (4 * len(job.perturbations) + _ROW_BYTES),
+    )
+    seconds = of_row * plan.dataset.n_rows
+    return Forecast(plan, job.predictor.calls - calls, count_blocks(job, plan.block_rows), seconds, None, tasks=tasks)
 
 
 def _peak_bytes() -> int | None:

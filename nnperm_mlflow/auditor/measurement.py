@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
@@ -24,6 +25,7 @@ from nnperm_mlflow.analysis.repeats.score_columns import with_scores, with_segme
 from nnperm_mlflow.analysis.repeats.stopping_rule import named, sure_enough
 from nnperm_mlflow.analysis.repeats.subgroup_sizes import with_subgroups
 from nnperm_mlflow.analysis.statistics.summary_columns import OUT_OF_DATA
+from nnperm_mlflow.auditor.elsewhere import AuditElsewhere
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.remarks import point_out
 from nnperm_mlflow.auditor.resources import check_room
@@ -88,7 +90,9 @@ def measure(
     Mathematical Statistics, 1965.
     Lan and DeMets, "Discrete Sequential Boundaries for Clinical Trials", Biometrika, 1983.
     """
-    if plan.used.analysis.rows == "auto" and at_look is None:
+    if plan.elsewhere is not None:
+        found = _find_elsewhere(plan, table.parent, progress)
+    elif plan.used.analysis.rows == "auto" and at_look is None:
         plan, found = _look_by_look(plan, table, progress, journal, lacks=lacks or _wide)
     else:
         plan = plan if at_look is None else look_at(plan, at_look)
@@ -198,18 +202,39 @@ def find_out(plan: Plan, table: Path, progress: Progress = nobody, journal: Jour
         segmentations=plan.segmentations,
         scored=scored if in_each_pass else None,
     )
-    if not found.tally.n_kept.any():
-        raise NonFinitePredictionError(
-            f"{job.model} predicts none of the {plan.dataset.n_rows:,} rows: something that it needs is missing in "
-            "each. Fill in what is missing, or give rows that lack nothing."
-        )
-    found.summary["measurable"] = found.summary["max"] > plan.noise.largest
-    found.summary["tested"] = found.summary["changed_share"] != 0
+    found = _marked(plan, found)
     if scored is not None and not in_each_pass:
         found = scored(found)
     found = with_subgroups(found, job)
     if found.segments is not None and plan.scores is not None:
         found = with_segment_scores(found, job, plan.scores, plan.segmentations)
+    return found
+
+
+def _find_elsewhere(plan: Plan, folder: Path, progress: Progress) -> Findings:
+    there = cast("AuditElsewhere", plan.elsewhere)  # as `RowsElsewhere.bind` gave it
+    found = there.find(
+        plan.job,
+        plan.block_rows,
+        folder,
+        progress,
+        reference=plan.reference,
+        exact=plan.used.analysis.exact,
+        order_by=plan.order_by,
+        watched=plan.watched,
+    )
+    return _marked(plan, found)
+
+
+def _marked(plan: Plan, found: Findings) -> Findings:
+    """Add to a summary what is measurable, and what was tested; refuse one of nothing."""
+    if not found.tally.n_kept.any():
+        raise NonFinitePredictionError(
+            f"{plan.job.model} predicts none of the {plan.dataset.n_rows:,} rows: something that it needs is missing "
+            "in each. Fill in what is missing, or give rows that lack nothing."
+        )
+    found.summary["measurable"] = found.summary["max"] > plan.noise.largest
+    found.summary["tested"] = found.summary["changed_share"] != 0
     return found
 
 

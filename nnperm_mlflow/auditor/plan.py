@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
 
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.self_noise import SelfNoise
@@ -13,9 +16,30 @@ from nnperm_mlflow.analysis.scores.scorers import Scores
 from nnperm_mlflow.analysis.segments.segmentation import Segmentation
 from nnperm_mlflow.analysis.statistics.order import MEAN
 from nnperm_mlflow.config.audit_config import AuditConfig
+from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.dataset import Dataset
 from nnperm_mlflow.inputs.specs import OutputSpec
 from nnperm_mlflow.models.model_uri import ModelReference
+
+
+class DataElsewhere(Protocol):
+    """Rows on a cluster that are bound to a model's inputs; a few of them are here."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """Of the rows that are here, with what is known of all."""
+
+    @property
+    def inputs(self) -> BoundInputs:
+        """Of all rows; those that are not here are fetched."""
+
+    @property
+    def here(self) -> np.ndarray:
+        """Positions of the rows that are here, ascending."""
+
+    @property
+    def location(self) -> str:
+        """Where the deviation table goes."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +73,8 @@ class Plan:
         What parts the rows into segments.
     close : callable
         Ends the process of the model, where it has one; nothing can be predicted from then on.
+    elsewhere : DataElsewhere or None
+        Where the rows are on a cluster, which audits them.
     """
 
     reference: ModelReference
@@ -64,6 +90,7 @@ class Plan:
     outputs: OutputSpec
     segmentations: tuple[Segmentation, ...]
     close: Callable[[], None]
+    elsewhere: DataElsewhere | None = None
 
     @property
     def precision(self) -> Precision | None:

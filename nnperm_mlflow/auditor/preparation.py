@@ -29,11 +29,12 @@ from nnperm_mlflow.analysis.scores.scorers import Scores, choose_scorers
 from nnperm_mlflow.analysis.segments.segmentation import check_segments, part_rows
 from nnperm_mlflow.analysis.statistics.order import FLIPS, MEAN
 from nnperm_mlflow.analysis.statistics.summary_columns import DONORS, OUT_OF_DATA
+from nnperm_mlflow.auditor.elsewhere import RowsElsewhere
 from nnperm_mlflow.auditor.identification import identify
 from nnperm_mlflow.auditor.label_check import check_labels
 from nnperm_mlflow.auditor.memory import Rows
 from nnperm_mlflow.auditor.noise import refuse_mixing, refuse_random
-from nnperm_mlflow.auditor.plan import Plan
+from nnperm_mlflow.auditor.plan import DataElsewhere, Plan
 from nnperm_mlflow.auditor.sampling import drawn, refuse_endless
 from nnperm_mlflow.auditor.training_overlap import training_overlap
 from nnperm_mlflow.auditor.trial_terms import refuse_other_design, under_trial
@@ -138,7 +139,7 @@ def prepare(
     config: AuditConfig,
     model_uri: str | None,
     *,
-    data: Dataset | Rows | None,
+    data: Dataset | Rows | RowsElsewhere | None,
     trust_model: bool,
     scratch: Path,
     isolate: bool = True,
@@ -151,8 +152,8 @@ def prepare(
     config : AuditConfig
     model_uri : str or None
         Goes before the configuration's model.
-    data : Dataset, Rows or None
-        Rows in memory, instead of the configuration's files.
+    data : Dataset, Rows, RowsElsewhere or None
+        Rows in memory, or on a cluster, instead of the configuration's files.
     trust_model : bool
         Allow code that came with the model to run.
     scratch : Path
@@ -244,7 +245,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
             trust_model=trust_model,
             model_code=access.code,
             training=loaded.training,
-            rows_digest=rows_digest(dataset) if analysis.rows is None else None,
+            rows_digest=_rows_digest(loaded, analysis),
             predicted_by=loaded.predicted_by,
             subgroups=digest_of(perturbations),
         ),
@@ -266,8 +267,16 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
         outputs=outputs,
         segmentations=segmentations,
         close=access.close,
+        elsewhere=loaded.elsewhere,
     )
     return drawn(plan)
+
+
+def _rows_digest(loaded: _Loaded, analysis: AnalysisConfig) -> str | None:
+    """Return the digest of the rows, where all are audited."""
+    if loaded.elsewhere is not None:
+        return loaded.dataset.digest()
+    return rows_digest(loaded.dataset) if analysis.rows is None else None
 
 
 @dataclass(frozen=True)
@@ -283,6 +292,7 @@ class _Loaded:
     dataset: Dataset
     inputs: BoundInputs
     training: TrainingOverlap | None
+    elsewhere: DataElsewhere | None = None
 
 
 def _load(
@@ -290,7 +300,7 @@ def _load(
     config: AuditConfig,
     model_uri: str | None,
     *,
-    data: Dataset | Rows | None,
+    data: Dataset | Rows | RowsElsewhere | None,
     access: ModelAccess,
     scratch: Path,
 ) -> _Loaded:
@@ -303,6 +313,12 @@ def _load(
     files = download_model(reference, scratch / "model").asking_for(config.analysis.predict)
     digest, served = files.digest(), served_digest(files, reference)  # before the model's own code may write there
     predictor = access.load(files, reference)
+    if isinstance(data, RowsElsewhere):
+        found = data.bind(predictor.inputs, config, files)
+        _refuse_one_row(found.dataset)
+        return _Loaded(
+            config, reference, digest, function_of(files), served, predictor, found.dataset, found.inputs, None, found
+        )
     fetch, problems = Fetcher(scratch / "data"), Problems()
     if data is None:
         texts = text_columns(predictor.inputs, config.inputs)
@@ -311,8 +327,7 @@ def _load(
         config, data = data.read(predictor.inputs, config, fetch)
     else:
         config = _with_its_clusters(config, data)
-    if data.n_rows < _FEWEST_ROWS:
-        raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
+    _refuse_one_row(data)
     point_out_dependence(data)
     check_strata(config.analysis.within, data.columns, data.steps, problems)
     check_segments(edges_of(config.analysis.segments), data.columns, problems)
@@ -326,6 +341,11 @@ def _load(
         sources = training_data_of(client, reference.run_id) if reference.run_id else []
         training = training_overlap(data, sources, fetch)
     return _Loaded(config, reference, digest, function_of(files), served, predictor, data, inputs, training)
+
+
+def _refuse_one_row(data: Dataset) -> None:
+    if data.n_rows < _FEWEST_ROWS:
+        raise DataError(f"{data.source} holds one row, which has no other to exchange values with; give more.")
 
 
 def _with_its_clusters(config: AuditConfig, data: Dataset) -> AuditConfig:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
-from nnperm_mlflow.analysis.engine.table import columns_by_perturbation
+from nnperm_mlflow.analysis.engine.table import column_names
 from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.statistics.summary import window_table
 from nnperm_mlflow.approval.audit_contents import contents_of
@@ -22,6 +21,8 @@ from nnperm_mlflow.basics.audit_files import (
     INTERACTIONS_FILE,
     MEDIANS_FILE,
     NAMES_FILE,
+    OUTCOME_FILE,
+    PARTS_FILE,
     SCORE_DIFFERENCES_FILE,
     SCORES_FILE,
     SEGMENT_SCORES_FILE,
@@ -30,11 +31,13 @@ from nnperm_mlflow.basics.audit_files import (
     TABLE_FILE,
     file_digest,
 )
+from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.evidence.audit_folder import FolderFiles
 from nnperm_mlflow.evidence.audit_record import (
     CONFIG_DIGEST,
     DIFFERENCES_DIGEST,
     INTERACTIONS_DIGEST,
+    OUTCOME_DIGEST,
     SCORE_DIFFERENCES_DIGEST,
     SCORES_DIGEST,
     SEGMENT_SCORES_DIGEST,
@@ -50,7 +53,7 @@ from nnperm_mlflow.registry.publication import Publication, RunContent
 from nnperm_mlflow.registry.records import moment_of
 from nnperm_mlflow.registry.run_content import POLICY_PARAM, describe_dataset, describe_names, metrics_of, write_medians
 from nnperm_mlflow.registry.run_session import RunSession
-from nnperm_mlflow.registry.tags import AUDIT, DATA_TAG, KIND_TAG, MODEL_TAG, TABLE_TAG
+from nnperm_mlflow.registry.tags import AUDIT, DATA_TAG, KEPT_OUT, KIND_TAG, MODEL_TAG, TABLE_TAG
 from nnperm_mlflow.report.feature_labels import FeatureLabels
 
 
@@ -126,7 +129,13 @@ def record_of(
     start_time : int or None
         When it began, in milliseconds since 1970.
     """
-    digests = {TABLE_DIGEST: TABLE_FILE, SUMMARY_DIGEST: SUMMARY_FILE, CONFIG_DIGEST: CONFIG_FILE}
+    digests = {
+        TABLE_DIGEST: TABLE_FILE if plan.elsewhere is None else PARTS_FILE,
+        SUMMARY_DIGEST: SUMMARY_FILE,
+        CONFIG_DIGEST: CONFIG_FILE,
+    }
+    if plan.elsewhere is not None:
+        digests[OUTCOME_DIGEST] = OUTCOME_FILE
     if found.own_scores:
         digests[SCORES_DIGEST] = SCORES_FILE
     if found.segments is not None:
@@ -180,7 +189,7 @@ def publication_of(
     content = RunContent(
         files=[name for name in files if logs_table or name != TABLE_FILE],
         params=record.params,
-        tags={**record.tags, **({} if logs_table else {TABLE_TAG: "kept out"})},
+        tags={**record.tags, **_where_the_table_is(plan, logs_table)},
         metrics=result.metrics if logs_metrics else {},
         at=int(time.time() * 1000),
         dataset=record.dataset,
@@ -202,14 +211,25 @@ def publication_of(
     )
 
 
+def _where_the_table_is(plan: Plan, logs_table: bool) -> dict[str, str]:
+    """Return the tag of a run that does not hold the deviation table."""
+    if plan.elsewhere is not None:
+        return {TABLE_TAG: without_secrets(plan.elsewhere.location)}
+    return {} if logs_table else {TABLE_TAG: KEPT_OUT}
+
+
 def write_files(plan: Plan, found: Findings, result: AuditResult) -> list[str]:
     """Write all files but the table, and return the names of all."""
     folder = result.directory
     written = [*write_evidence(plan, found, folder), *write_findings(result)]
     write_medians(result.summary, folder / MEDIANS_FILE)
-    names = describe_names(columns_by_perturbation(pq.read_schema(folder / TABLE_FILE)), result.summary)
+    job = plan.job
+    columns = column_names(job.perturbations, job.measure.baseline_names, has_clusters=job.clusters is not None)
+    called = {done.name: column for done, column in zip(job.perturbations, columns, strict=True)}
+    names = describe_names(called, result.summary)
     (folder / NAMES_FILE).write_text(json.dumps(names, indent=1, ensure_ascii=False), encoding="utf-8")
-    return [TABLE_FILE, *written, MEDIANS_FILE, NAMES_FILE]
+    of_table = [TABLE_FILE] if plan.elsewhere is None else [PARTS_FILE, OUTCOME_FILE]
+    return [*of_table, *written, MEDIANS_FILE, NAMES_FILE]
 
 
 def write_evidence(plan: Plan, found: Findings, folder: Path) -> list[str]:

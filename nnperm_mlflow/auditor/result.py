@@ -35,6 +35,7 @@ from nnperm_mlflow.basics.audit_files import (
     EFFECTS_PICTURE,
     HEATMAP_FILE,
     INTERACTIONS_PICTURE,
+    PARTS_FILE,
     PROFILES_FILE,
     PROFILES_PICTURE,
     SEGMENTS_PICTURE,
@@ -44,7 +45,7 @@ from nnperm_mlflow.basics.audit_files import (
     WINDOWS_FILE,
 )
 from nnperm_mlflow.basics.display import as_html, in_a_line
-from nnperm_mlflow.basics.errors import ConfigError
+from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
 from nnperm_mlflow.basics.paths import local_directory
 from nnperm_mlflow.basics.text import four_decimals, rows_to_show
 from nnperm_mlflow.evidence.summary_file import write_table
@@ -232,7 +233,18 @@ class AuditResult:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The deviation table: one row per observation and repeat, one float32 column per perturbation."""
+        """The deviation table: one row per observation and repeat, one float32 column per perturbation.
+
+        Raises
+        ------
+        EvidenceError
+            If the audit was made on a cluster, where its table lies in parts (`table.json` says where).
+        """
+        if (self.directory / PARTS_FILE).exists():
+            raise EvidenceError(
+                "the deviation table lies in parts on the cluster's storage: "
+                f"{self.directory / PARTS_FILE} says where, to be read by spark.read.parquet."
+            )
         return pd.read_parquet(self.directory / TABLE_FILE)
 
     @property

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 TABLE_FILE, SUMMARY_FILE, MEDIANS_FILE, CONFIG_FILE = "deviations.parquet", "summary.csv", "medians.json", "config.yaml"
+PARTS_FILE, OUTCOME_FILE = "table.json", "counts.npz"
+"""Of an audit on a cluster, whose deviations lie there in parts: which these are, and what was counted of all rows."""
 BOXPLOT_FILE = "boxplot.png"
 NAMES_FILE = "names.json"
 SCORES_FILE = "scores.json"

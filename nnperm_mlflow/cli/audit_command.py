@@ -36,6 +36,10 @@ from nnperm_mlflow.cli.pipeline_output import PipelineOutput, format_option
 @click.option("--fresh", is_flag=True, help="Start over, whatever has been computed of this audit before.")
 @click.option("--plan", "plan_only", is_flag=True, help="Only tell what the audit will take; nothing is logged.")
 @click.option("--run-file", help="Also write the id of the run into this file.")
+@click.option("--engine", type=click.Choice(["spark"]), help="Audit on a cluster; see docs/spark.md.")
+@click.option("--master", help="The cluster of a new session of Spark, as spark://host:7077 or local[4].")
+@click.option("--remote", help="Address of Spark Connect, as sc://host:15002.")
+@click.option("--table", help="Where the cluster writes the deviation table, as s3a://lake/audits/credit-3.")
 @format_option
 @click.option("--experiment", envvar="MLFLOW_EXPERIMENT_NAME", help="Experiment of the run; else the model's own.")
 @tracking_options
@@ -52,6 +56,10 @@ def audit_command(
     fresh: bool,
     plan_only: bool,
     run_file: str | None,
+    engine: str | None,
+    master: str | None,
+    remote: str | None,
+    table: str | None,
     form: str,
     experiment: str | None,
     tracking_uri: str | None,
@@ -81,6 +89,10 @@ def audit_command(
                 output=output or None,
                 trust_model=trust_model,
                 work_dir=work_dir or None,
+                engine=engine,
+                master=master or None,
+                remote=remote or None,
+                table=table or None,
             )
             click.echo(describe_forecast(planned))
             return
@@ -95,6 +107,10 @@ def audit_command(
             logs_table=not no_table,
             work_dir=work_dir or None,
             fresh=fresh,
+            engine=engine,
+            master=master or None,
+            remote=remote or None,
+            table=table or None,
         )
         if run_file:
             Path(run_file).write_text(f"{result.run_id}\n", encoding="utf-8")

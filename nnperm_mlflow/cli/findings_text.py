@@ -10,6 +10,7 @@ from nnperm_mlflow.basics.audit_files import (
     EFFECTS_PICTURE,
     HEATMAP_FILE,
     INTERACTIONS_PICTURE,
+    PARTS_FILE,
     PROFILES_PICTURE,
     SUMMARY_FILE,
     TABLE_FILE,
@@ -21,6 +22,11 @@ from nnperm_mlflow.cli.common import files_lines, ui_command
 _SHOWN_COLUMNS = ["perturbation", "way", "mean", "median", "q95", "changed_share"]
 _SHOWN_ROWS, _SHOWN_SET_VALUES = 15, 8
 _SIGN_WIDTH = len("NOT KEPT")
+
+
+def _table_file(result: nnperm_mlflow.AuditResult) -> str:
+    """Return the file of the deviation table: itself, or of an audit on a cluster the list of its parts."""
+    return PARTS_FILE if (result.directory / PARTS_FILE).exists() else TABLE_FILE
 
 
 def describe_forecast(forecast: nnperm_mlflow.Forecast) -> str:
@@ -99,7 +105,7 @@ def describe_places(result: nnperm_mlflow.AuditResult, tracking_uri: str | None)
     pictures = [BOXPLOT_FILE, *(name for name, numbers in drawn.items() if numbers is not None)]
     return [
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",
-        *files_lines(result.folder.asked_for, pictures, [SUMMARY_FILE, TABLE_FILE]),
+        *files_lines(result.folder.asked_for, pictures, [SUMMARY_FILE, _table_file(result)]),
     ]
 
 

@@ -114,6 +114,8 @@ class DataConfig(Strict):
 
     Attributes
     ----------
+    table, version : str or int, or None
+        A table in a catalogue of Spark, and which version of it, for an audit there.
     csv : CsvConfig
         How the static table is written, where it is a csv file.
     cluster : str or None
@@ -124,9 +126,19 @@ class DataConfig(Strict):
     """
 
     static: str | None = None
+    table: str | None = None
+    version: int | str | None = None
     csv: CsvConfig = CsvConfig()
     row_id: str | None = None
     label: str | None = None
     cluster: str | None = None
     text: Names = []
     temporal: dict[str, TemporalConfig] = {}
+
+    @model_validator(mode="after")
+    def _one_version_of_a_table(self) -> DataConfig:
+        if self.table is not None and self.static is not None:
+            raise ValueError("give either 'static' or 'table'")
+        if (self.table is None) != (self.version is None):
+            raise ValueError("'table' and 'version' go together: a table that changes is no data that an audit is of")
+        return self

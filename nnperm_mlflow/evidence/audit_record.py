@@ -20,6 +20,8 @@ from nnperm_mlflow.basics.audit_files import (
     CONFIG_FILE,
     DIFFERENCES_FILE,
     INTERACTIONS_FILE,
+    OUTCOME_FILE,
+    PARTS_FILE,
     SCORE_DIFFERENCES_FILE,
     SCORES_FILE,
     SEGMENT_SCORES_FILE,
@@ -44,6 +46,8 @@ TABLE_DIGEST, SUMMARY_DIGEST, CONFIG_DIGEST = "table_digest", "summary_digest", 
 """Parameters with the sha256 of the deviation table, the summary and the configuration as used."""
 SERVED_DIGEST = "served_digest"
 """That of those of the model's files that are served, where the audit told it."""
+OUTCOME_DIGEST = "counts_digest"
+"""That of what was counted on a cluster; `TABLE_DIGEST` is then of the list of the table's parts."""
 ROWS_DIGEST = "rows_digest"
 """That of the rows, as `inputs.rows_digest` adds it up; audits of samples, and of before it was told, have none."""
 SCORES_DIGEST = "scores_digest"
@@ -252,11 +256,31 @@ class AuditRecord:
         except (EvidenceError, ConfigError) as error:
             raise EvidenceError(f"{self} is damaged, or was made up: {error}") from error
 
+    @property
+    def is_on_cluster(self) -> bool:
+        """Whether the deviation table lies in parts on the storage of a cluster."""
+        return OUTCOME_DIGEST in self.params
+
+    @property
+    def parts(self) -> Path:
+        """The list of the parts of such a table, its digest checked."""
+        return self._fetch(PARTS_FILE, TABLE_DIGEST)
+
+    @property
+    def outcome(self) -> bytes:
+        """What was counted of all rows, its digest checked; see `analysis.blockwise.block_outcome`."""
+        return self._fetch(OUTCOME_FILE, OUTCOME_DIGEST).read_bytes()
+
     @cached_property
     def table(self) -> Path:
         """The deviation table, its digest checked."""
         if self.own_table is not None:
             return self._checked(self.own_table, TABLE_DIGEST)
+        if self.is_on_cluster:
+            raise EvidenceError(
+                f"the deviation table of {self} is in parts on a cluster's storage, and is not compared row by row. "
+                "Audit samples of both versions on one machine (analysis: {rows: 100000})."
+            )
         if self.lacks_table:
             raise EvidenceError(
                 f"the deviation table of {self} was kept out of the tracking server (--no-table): give your copy of it "

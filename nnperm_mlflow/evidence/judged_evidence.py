@@ -24,7 +24,7 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
             "how sure its numbers are. Audit the version again."
         )
     groups = record.config.analysis.groups
-    kept_out = record.lacks_table and record.own_table is None
+    kept_out = record.is_on_cluster or (record.lacks_table and record.own_table is None)
     return Evidence(
         record.subject,
         record.summary,

@@ -11,6 +11,8 @@ from nnperm_mlflow.basics.audit_files import (
     CONFIG_FILE,
     DIFFERENCES_FILE,
     INTERACTIONS_FILE,
+    OUTCOME_FILE,
+    PARTS_FILE,
     RECORD_FILE,
     SCORE_DIFFERENCES_FILE,
     SCORES_FILE,
@@ -26,6 +28,7 @@ from nnperm_mlflow.evidence.audit_record import (
     CONFIG_DIGEST,
     DIFFERENCES_DIGEST,
     INTERACTIONS_DIGEST,
+    OUTCOME_DIGEST,
     SCORE_DIFFERENCES_DIGEST,
     SCORES_DIGEST,
     SEGMENT_SCORES_DIGEST,
@@ -47,7 +50,10 @@ _DIGESTS = {
     INTERACTIONS_FILE: INTERACTIONS_DIGEST,
 }
 
-EVIDENCE_FILES = tuple(_DIGESTS)
+_DIGESTS_ON_CLUSTER = {PARTS_FILE: TABLE_DIGEST, OUTCOME_FILE: OUTCOME_DIGEST}
+"""Of an audit whose deviation table lies in parts on a cluster's storage, instead of that of the table."""
+
+EVIDENCE_FILES = (*_DIGESTS, *_DIGESTS_ON_CLUSTER)
 """The files that numbers and verdicts rest on; which of them an audit has, its record tells."""
 
 
@@ -59,7 +65,11 @@ class _Packed(Strict):
 
 def digests_on_record(record: AuditRecord) -> dict[str, str]:
     """Return the sha256 of each file of an audit that its record tells, by the file's name."""
-    return {name: record.param(digest) for name, digest in _DIGESTS.items() if digest in record.params}
+    told = dict(_DIGESTS)
+    if record.is_on_cluster:
+        del told[TABLE_FILE]
+        told |= _DIGESTS_ON_CLUSTER
+    return {name: record.param(digest) for name, digest in told.items() if digest in record.params}
 
 
 def pack_record(record: AuditRecord) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from nnperm_mlflow.basics.audit_files import TABLE_FILE
 from nnperm_mlflow.basics.errors import DataError, EvidenceError
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.config.policy import Policy
-from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.evidence.audit_record import ROWS_DIGEST, AuditRecord
 from nnperm_mlflow.inputs.dataset import load_dataset
+from nnperm_mlflow.inputs.rows_digest import rows_digest
 from nnperm_mlflow.models.download import download_model
 from nnperm_mlflow.models.model_uri import ModelReference
 from nnperm_mlflow.promotion.second_audit import as_watched, audit_again, audit_anew, bind_again
+from nnperm_mlflow.promotion.table_parts import confirm_parts
 from nnperm_mlflow.promotion.terms import Terms
 from nnperm_mlflow.promotion.trusted_config import refuse_other_configuration
 from nnperm_mlflow.registry.artifacts import Fetcher
@@ -65,7 +67,12 @@ def confirm(
     if not is_audit_of(client, record.model, reference):
         raise EvidenceError(f"{record} is an audit of {record.model}. Name one of {reference.uri} (nnperm history).")
     confirm_files(record, reference, folder / "before")
-    _confirm_table(record)
+    _confirm_table(record, terms.allowed)
+    if record.is_on_cluster and terms.config is None and (terms.reads_data or terms.recomputes):
+        raise EvidenceError(
+            f"the data of {record} were read by a cluster, and are not read here again. Say where a file of the same "
+            "rows is (--config FILE), or that what is on record of them is to be relied on (--no-data)."
+        )
     if terms.binds_again:
         return _bound_again(client, record, reference, folder, terms=terms, policy=policy)
     if terms.reads_data:
@@ -93,8 +100,11 @@ def confirm_files(record: AuditRecord, reference: ModelReference, folder: Path) 
     _compare(record, "model_digest", download_model(reference, folder).digest(), "the model's files")
 
 
-def _confirm_table(record: AuditRecord) -> None:
+def _confirm_table(record: AuditRecord, allowed: Sequence[str]) -> None:
     """Refuse a deviation table of another audit, or a summary that is not what it says."""
+    if record.is_on_cluster:
+        confirm_parts(record, allowed)
+        return
     told = read_provenance(record.table)
     for name in ("model", "model_digest", "data_digest", "seed", "within"):
         _compare(record, name, str(getattr(told, name)), f"what {TABLE_FILE} tells of its {name}")
@@ -145,7 +155,7 @@ def _bound_again(
     applied = _as_applied(policy, record, asked, terms)
     with _data_read():
         plan = bind_again(client, reference, asked, policy=applied, trust_model=terms.trust_model, folder=where)
-    _compare(record, "data_digest", str(plan.record["data_digest"]), "the data")
+    _compare_data(record, str(plan.record["data_digest"]), str(plan.record.get(ROWS_DIGEST)))
     _compare(record, "model_digest", str(plan.record["model_digest"]), "the model's files")
     if terms.config is not None:
         remedy = f"audit {reference} with this one: {terms.audit_command(record)}"
@@ -176,13 +186,20 @@ def _confirm_data(record: AuditRecord, asked: AuditConfig, folder: Path) -> None
     """Refuse an audit of other data than there are now."""
     _refuse_memory(asked)
     with _data_read():
-        digest = load_dataset(asked.data, Fetcher(folder)).digest()
-    _compare(record, "data_digest", digest, "the data")
+        dataset = load_dataset(asked.data, Fetcher(folder))
+    digest = dataset.digest()
+    _compare_data(record, digest, rows_digest(dataset) if digest != record.param("data_digest") else None)
+
+
+def _compare_data(record: AuditRecord, data_digest: str, rows: str | None) -> None:
+    """Refuse data of which neither digest is on record."""
+    if rows is None or record.params.get(ROWS_DIGEST) != rows:
+        _compare(record, "data_digest", data_digest, "the data")
 
 
 def _refuse_memory(asked: AuditConfig) -> None:
     data = asked.data
-    if data.static is None and not any(spec.file for spec in data.temporal.values()):
+    if data.table is None and data.static is None and not any(spec.file for spec in data.temporal.values()):
         raise EvidenceError(
             "the data were given in memory, and cannot be read again. Say where they are (--config FILE), or that "
             "what is on record of them is to be relied on (--no-data)."

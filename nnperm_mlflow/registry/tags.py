@@ -13,7 +13,8 @@ WHOLE_TAG = "nnperm.whole"
 """Tag of a run that holds all that an audit has to leave there."""
 
 TABLE_TAG = "nnperm.table"
-"""Tag of a run whose deviation table was kept out of it."""
+"""Tag of a run whose deviation table is not in it: where it is, or that it was kept out."""
+KEPT_OUT = "kept out"
 
 ERROR_TAG = "nnperm.error"
 """Tag of a run with what hindered the audit."""

@@ -117,7 +117,7 @@ def audit_card(
                 ("files of the model", subject.model_digest),
                 ("data", subject.data_digest),
                 ("what was done (config.yaml)", subject.config_digest),
-                ("deviations.parquet", subject.table_digest),
+                ("deviation table", subject.table_digest),
                 ("summary.csv", subject.summary_digest),
                 *([("policy", verdict.policy.digest())] if verdict else []),
             ],

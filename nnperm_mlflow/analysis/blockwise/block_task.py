@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from nnperm_mlflow.analysis.blockwise.block_outcome import BlockOutcome, dump
+from nnperm_mlflow.analysis.blockwise.columns import BLOCK, OUTCOME, ROW
 from nnperm_mlflow.analysis.engine.block_result import BlockResult
 from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import Measure
@@ -27,13 +28,6 @@ from nnperm_mlflow.inputs.bound_inputs import BoundInputs, Wanted
 from nnperm_mlflow.inputs.layout import Layout
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.predictor import Predictor
-
-ROW = "__nnperm_row__"
-"""Column of a block's rows with their positions in the data."""
-
-BLOCK, OUTCOME = "__nnperm_block__", "__nnperm_outcome__"
-"""Columns of what comes out: the number of the shuffle block; and in one row of each block what `block_outcome.dump`
-tells, elsewhere nothing."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +79,18 @@ class BlockTask:
     def columns(self) -> list[str]:
         """The table's column for each perturbation."""
         return column_names(self.perturbations, self.measure.baseline_names)
+
+    @property
+    def needed_columns(self) -> list[str]:
+        """The columns of the data that inputs and row ids are made of."""
+        names: list[str] = [] if self.row_id is None else [self.row_id]
+        for target in self.wanted.values():
+            spec = self.layout.config.temporal.get(target) if isinstance(target, str) else None
+            if spec is None:
+                names += [target] if isinstance(target, str) else target
+            else:
+                names += [*spec.cells, *(step for steps in (spec.steps or {}).values() for step in steps)]
+        return [*dict.fromkeys(names)]
 
     @property
     def schema(self) -> pa.Schema:

@@ -131,7 +131,7 @@ def _provenance(audit: ReportedAudit) -> list[tuple[str, str, bool]]:
         "sha256 of the model's files": (subject.model_digest, True),
         "sha256 of the data": (subject.data_digest, True),
         "sha256 of what was done": (subject.config_digest, True),
-        "sha256 of deviations.parquet": (subject.table_digest, True),
+        "sha256 of the deviation table": (subject.table_digest, True),
         "sha256 of summary.csv": (subject.summary_digest, True),
         **({} if verdict is None else {"sha256 of the policy": (verdict.policy_digest, True)}),
         **{name: (value, False) for name, value in audit.facts.items()},

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nnperm_mlflow.analysis.blockwise import block_outcome
-from nnperm_mlflow.analysis.blockwise.block_task import BLOCK, OUTCOME, ROW, BlockTask, audit_rows
+from nnperm_mlflow.analysis.blockwise.block_task import BlockTask, audit_rows
+from nnperm_mlflow.analysis.blockwise.columns import BLOCK, OUTCOME, ROW
 from nnperm_mlflow.analysis.blockwise.merged_findings import find_merged
 from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import choose_measure

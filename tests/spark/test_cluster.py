@@ -1,0 +1,130 @@
+"""Audits on a cluster of two executors, on loopback: the numbers of one process."""
+
+import json
+
+import mlflow
+import pandas as pd
+import pytest
+
+import nnperm_mlflow
+from nnperm_mlflow.analysis.blockwise.columns import BLOCK, OUTCOME
+from nnperm_mlflow.basics.errors import ConfigError, DataError, EvidenceError, PredictionError
+from nnperm_mlflow.spark import cluster_rows
+from tests.support.lake import (
+    register_network,
+    running_cluster,
+    settings_for,
+    table_of,
+    what_is_missing,
+    write_lake,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing())]
+
+N_ROWS = 65_600  # two shuffle blocks
+CLUSTER = "local-cluster[2,1,1024]"
+
+
+@pytest.fixture(scope="module")
+def lake(store, tmp_path_factory):
+    """The rows and the network, and the audit of one process."""
+    folder = tmp_path_factory.mktemp("lake")
+    mlflow.set_tracking_uri(store)
+    mlflow.set_experiment("lake")
+    register_network(write_lake(folder, N_ROWS))
+    one = nnperm_mlflow.audit(settings_for(folder / "one.parquet"), work_dir=folder / "work")
+    return folder, one
+
+
+@pytest.fixture(scope="module")
+def session(lake):
+    with running_cluster(CLUSTER) as running:
+        yield running
+
+
+def on_cluster(folder, name, **given):
+    config = settings_for(folder / "lake")
+    return nnperm_mlflow.audit(
+        config, engine="spark", table=folder / name, work_dir=folder / "work", output=folder / f"{name} files", **given
+    )
+
+
+def table_at(place):
+    return pd.read_parquet(place).drop(columns=[BLOCK, OUTCOME]).sort_values(["repeat", "row"]).reset_index(drop=True)
+
+
+def refuse_difference(one, two, place):
+    pd.testing.assert_frame_equal(two.summary, one.summary, check_exact=True)
+    told = one.table.sort_values(["repeat", "row"]).reset_index(drop=True)
+    found = table_at(place)
+    assert [*found] == [*told]
+    for name in told:
+        same = found[name].to_numpy(), told[name].to_numpy()
+        assert list(same[0]) == list(same[1]) if same[0].dtype == object else same[0].tobytes() == same[1].tobytes()
+
+
+def test_the_audit_of_a_cluster_is_that_of_one_process_bit_for_bit(lake, session, tracked):
+    """And its run says where the table is, what its parts are, and the digest of the rows that both tell."""
+    folder, one = lake
+    two = on_cluster(folder, "first")
+    refuse_difference(one, two, folder / "first")
+    assert two.verdict.status == one.verdict.status == "pass"
+    told, found = (tracked.get_run(each.run_id).data for each in (one, two))
+    assert found.params["rows_digest"] == told.params["rows_digest"] == found.params["data_digest"]
+    assert found.tags["nnperm.table"] == str(folder / "first")
+    names = {file.path for file in tracked.list_artifacts(two.run_id)}
+    assert {"table.json", "counts.npz", "summary.csv"} <= names
+    assert "deviations.parquet" not in names
+    assert len(json.loads((folder / "first files" / "table.json").read_text())["parts"]) == 2
+    with pytest.raises(EvidenceError, match="in parts on the cluster's storage"):
+        _ = two.table
+    assert nnperm_mlflow.check(run_id=two.run_id).verdict.status == "pass"
+    with pytest.raises(ConfigError, match="there are rows in"):
+        on_cluster(folder, "first")
+    promoted = nnperm_mlflow.promote("models:/lake/1", "champion", run_id=two.run_id, reads_data=False)
+    assert promoted.verdict == "pass"
+
+
+def failed_tasks(session):
+    """How many tasks of the session have failed so far."""
+    told = session.sparkContext.statusTracker()
+    return sum(stage.numFailedTasks for stage in map(told.getStageInfo, range(500)) if stage is not None)
+
+
+def test_a_frame_in_any_order_is_audited_as_the_file_that_its_row_ids_sort(session, tracked, tmp_path):
+    """In five partitions, with histories as lists of lists, and three repeats."""
+    table = table_of(3_000)
+    register_network(table, "small")
+    table.to_parquet(tmp_path / "one.parquet", index=False)
+    mixed = table.sample(frac=1, random_state=5)
+    mixed["history"] = [[list(map(float, step)) for step in cells.reshape(3, 2)] for cells in mixed["history"]]
+    rows = mixed.to_dict("records")
+    kinds = "client string, age double, income float, flag double, region int, history array<array<float>>"
+    frame = session.createDataFrame(rows, kinds).repartition(5)
+    settings = settings_for(tmp_path / "one.parquet", "small", repeats=3)
+    one = nnperm_mlflow.audit(settings, work_dir=tmp_path / "work")
+    settings["data"].pop("static")
+    two = nnperm_mlflow.audit(settings, data=frame, table=tmp_path / "t", work_dir=tmp_path / "work")
+    refuse_difference(one, two, tmp_path / "t")
+    assert one.summary["median_spread"].max() > 0
+    doubled = frame.union(frame.limit(1))
+    with pytest.raises(DataError, match=r"'client' tells 3,000 of 3,001 rows .* apart"):
+        nnperm_mlflow.audit(settings, data=doubled, table=tmp_path / "d", work_dir=tmp_path / "work")
+
+
+def test_what_is_wrong_in_a_worker_is_told_once_and_leaves_a_table_without_rows(lake, session, tracked, monkeypatch):
+    """Here that it predicts other numbers than the driver, as a processor of another kind may."""
+    folder, _ = lake
+    shipped = cluster_rows.Shipment
+    monkeypatch.setattr(
+        cluster_rows,
+        "Shipment",
+        lambda digest, files, reference, probe, exact, baseline: shipped(
+            digest, files, reference, probe, exact, baseline + 1
+        ),
+    )
+    before = failed_tasks(session)
+    with pytest.raises(PredictionError, match=r"a worker predicts other numbers than the driver \(by up to 1\)"):
+        on_cluster(folder, "wrong")
+    assert failed_tasks(session) == before
+    assert len(pd.read_parquet(folder / "wrong")) == 0
