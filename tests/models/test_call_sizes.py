@@ -128,3 +128,29 @@ def test_what_does_not_repeat_its_bits_is_tried_out_whatever_it_is(monkeypatch):
     block = TablePredictor(Neighbourly(), specs, walks_trees=True).fitted(rows).begin([rows])[0]
     for predicted in block.predict([Change((), ())] * 4):
         np.testing.assert_array_equal(predicted, block.baseline)
+
+
+class RoundingEnds:
+    """A model that goes through so many rows at once, and rounds what is left over at the end of a call otherwise."""
+
+    def __init__(self, at_once):
+        self.at_once, self.sizes = at_once, []
+
+    def predict(self, table):
+        self.sizes.append(len(table))
+        third = table["a"].to_numpy() / 3
+        end = len(third) - len(third) % self.at_once
+        return np.concatenate([third[:end], np.nextafter(third[end:], np.inf)])
+
+
+@pytest.mark.parametrize(("at_once", "calls"), [(1, [30, 30]), (6, [10, 10, 10])])
+def test_changes_share_a_call_only_where_its_ends_are_rounded_as_its_middle_is(at_once, calls):
+    model, rows = RoundingEnds(at_once), {"a": np.arange(1.0, 11.0)}
+    block = (
+        TablePredictor(model, [InputSpec("a", (), np.dtype("float64"), is_column=True)]).fitted(PROBE).begin([rows])[0]
+    )
+    same = Change.of({"a": rows["a"]})
+    model.sizes.clear()
+    found = list(block.predict([same] * 3))
+    assert model.sizes == calls  # where a call is shared, it is tried out first
+    assert all(np.array_equal(each, block.baseline) for each in found)

@@ -50,6 +50,11 @@ class NetworkParts:
         With the network's graph.
     exact : bool
         Give the network's numbers to the last bit; otherwise changes of single columns may take a shortcut.
+
+    Attributes
+    ----------
+    stacks : bool
+        Whether several changes may share a call, as the ends of calls are rounded as their middle is.
     """
 
     def __init__(
