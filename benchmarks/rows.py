@@ -28,9 +28,9 @@ import numpy as np
 from benchmarks.coverage import COLUMNS, Rates, moves_of, rates, sample_of, statistics_of, truth_of
 from nnperm_mlflow.analysis.perturbation.deal import BATCH_ROWS
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, cycle_positions
+from nnperm_mlflow.analysis.perturbation.looks import batches_of_looks
 from nnperm_mlflow.analysis.uncertainty.intervals import Sample, ends_of, ranks_of
 from nnperm_mlflow.analysis.uncertainty.variance import Exchange
-from nnperm_mlflow.auditor.sampling import batches_of_looks
 from nnperm_mlflow.verdict._estimates import Estimate
 
 _MOST_BATCHES = 48

@@ -34,6 +34,7 @@ from nnperm_mlflow.attestation.trust import load_trust
 from nnperm_mlflow.basics.audit_files import VERDICT_FILE, file_digest
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, EvidenceError, name_list
 from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.evidence.judged_evidence import confirm_look
 from nnperm_mlflow.evidence.packed_record import pack_record
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.records import read_audit
@@ -139,6 +140,7 @@ def sign_record(
         Directory for downloads.
     """
     record.refuse_damaged()
+    confirm_look(record)
     if not record.lacks_table or record.own_table is not None:
         confirm_summary(record.table, record.summary)
     run, already = client.get_run(record.run_id), statements_in(record.files)

@@ -14,6 +14,7 @@ from nnperm_mlflow.basics.documents import Tolerant, validated
 from nnperm_mlflow.basics.errors import EvidenceError, name_list
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import AuditRecord
+from nnperm_mlflow.evidence.judged_evidence import confirm_look
 from nnperm_mlflow.evidence.packed_record import digests_on_record, unpack_record
 from nnperm_mlflow.verdict.verdict import GivenVerdict
 
@@ -71,7 +72,8 @@ def read_packed(folder: Path, signed: Signed[AuditStatement]) -> AuditRecord:
     Raises
     ------
     EvidenceError
-        If a file is another one or missing (but for the deviation table), or tells of another version or run.
+        If a file is another one or missing (but for the deviation table), tells of another version or run, or of a look
+        that there was not.
     """
     told, record = signed.statement.predicate, unpack_record(folder)
     if not is_of_evidence(signed.statement, record, file_digest(folder / RECORD_FILE)):
@@ -86,6 +88,7 @@ def read_packed(folder: Path, signed: Signed[AuditStatement]) -> AuditRecord:
             f"{name_list(wrong)} of the bundle are missing, or other files than those that were signed."
         )
     record.refuse_damaged()
+    confirm_look(record)
     return record
 
 

@@ -8,17 +8,15 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-import nnperm_mlflow.analysis.perturbation.deal as dealing
 from nnperm_mlflow.analysis.difference.recomputation import confirm_summary
 from nnperm_mlflow.analysis.difference.recorded_table import read_provenance
-from nnperm_mlflow.analysis.perturbation.donors import shuffle_block_sizes
-from nnperm_mlflow.auditor.sampling import looks_of
 from nnperm_mlflow.auditor.trial_terms import with_trial_seed
 from nnperm_mlflow.basics.audit_files import TABLE_FILE
 from nnperm_mlflow.basics.errors import DataError, EvidenceError
 from nnperm_mlflow.config.audit_config import AuditConfig
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.evidence.audit_record import ROWS_DIGEST, AuditRecord
+from nnperm_mlflow.evidence.judged_evidence import confirm_look
 from nnperm_mlflow.inputs.dataset import load_dataset
 from nnperm_mlflow.inputs.rows_digest import rows_digest
 from nnperm_mlflow.models.download import download_model
@@ -118,26 +116,8 @@ def _confirm_table(record: AuditRecord, allowed: Sequence[str]) -> None:
             f"what {TABLE_FILE} tells of its clusters ({told.cluster}) is not what {record} says "
             f"({record.params.get('cluster')}). Audit the version again."
         )
-    _confirm_look(record)
+    confirm_look(record)
     confirm_summary(record.table, record.summary)
-
-
-def _confirm_look(record: AuditRecord) -> None:
-    """Refuse an audit that stopped at a look that there was not: its numbers would be surer than they are.
-
-    Where clusters or strata are dealt, only an audit made again tells.
-    """
-    subject, analysis = record.subject, record.config.analysis
-    if not analysis.stops_by_verdict or analysis.within or subject.clusters is not None:
-        return
-    sizes = shuffle_block_sizes(record.data_rows, dealing.BATCH_ROWS)
-    looks = looks_of(sizes, analysis.max_rows)
-    there_are = [(number, len(looks), sum(sizes[:n_batches])) for number, n_batches in enumerate(looks, 1)]
-    if (subject.look, subject.looks, subject.rows) not in there_are:
-        raise EvidenceError(
-            f"{record} says that it stopped at look {subject.look} of {subject.looks}, on {subject.rows:,} rows, and "
-            f"of {record.data_rows:,} rows there is no such look. Audit the version again."
-        )
 
 
 def _bound_again(

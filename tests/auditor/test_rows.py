@@ -20,7 +20,7 @@ from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.analysis.engine.table import table_metadata
 from nnperm_mlflow.analysis.perturbation.deal import Deal
 from nnperm_mlflow.approval.policy_check import check
-from nnperm_mlflow.basics.errors import CheckError, ConfigError, RefusedError
+from nnperm_mlflow.basics.errors import CheckError, ConfigError, EvidenceError, RefusedError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.inputs.slots import Feature, Slot
 from nnperm_mlflow.registry.records import read_audit
@@ -343,7 +343,7 @@ def test_a_sample_whose_size_was_found_out_is_promoted_by_another_audit(house, t
 
 @pytest.mark.slow
 def test_an_audit_that_a_verdict_ended_is_promoted_by_another_audit_at_the_same_look(house, tracked, tmp_path):
-    """And is not, with or without one, where it says that there were fewer looks, so that it would be surer."""
+    """And neither judged nor promoted where it says that there were fewer looks, so that it would be surer."""
     file = tmp_path / "decided.yaml"
     file.write_text(yaml.safe_dump(decided(house, {"feature": "income", "max": 0.9})))
     found = audit(file, model_uri="models:/drawn/1")
@@ -352,7 +352,8 @@ def test_an_audit_that_a_verdict_ended_is_promoted_by_another_audit_at_the_same_
     assert str(tracked.get_model_version_by_alias("drawn", "decided").version) == "1"
     for told in ({"looks": "1"}, {"look": "2"}):
         lie = forged(tracked, found.run_id, tmp_path, **told)
-        check(run_id=lie)
+        with pytest.raises(EvidenceError, match="there is no such look"):
+            check(run_id=lie)
         with pytest.raises(RefusedError, match="there is no such look"):
             promote("models:/drawn/1", alias="forged", run_id=lie)
 

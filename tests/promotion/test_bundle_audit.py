@@ -96,6 +96,31 @@ def test_data_of_which_something_else_is_said_are_not_those_that_were_audited(or
         verify(original.folder, **{**at_hand, "config": other}, recompute=True)
 
 
+@pytest.mark.slow
+def test_the_audit_that_a_verdict_ended_is_made_again_at_its_look(house, store, tmp_path, monkeypatch):
+    """And neither signed nor believed, whoever has signed it, where it says that there were fewer looks."""
+    for module in ("engine.job", "perturbation.deal"):
+        monkeypatch.setattr(f"nnperm_mlflow.analysis.{module}.BATCH_ROWS", 50)
+    mlflow.set_tracking_uri(store)
+    settings = house.settings()
+    settings["analysis"] |= {"rows": "auto"}
+    done = audit(settings, model_uri="models:/house/1", policy=POLICY)
+    assert (done.verdict.subject.look, done.verdict.subject.looks) == (1, 3)
+    mlflow.artifacts.download_artifacts(artifact_uri="models:/house/1", dst_path=str(tmp_path / "model"))
+    own = packed(done.run_id, tmp_path / "own")
+    given = {"trust": own.trust().write(tmp_path / "trust.yaml"), "model": tmp_path / "model", "config": house.config}
+    found = verify(own.folder, **given, recompute=True)
+    assert (found.recomputed[-1], found.on_trust) == (MADE_AGAIN, ())
+    lie = forged(mlflow.MlflowClient(), done.run_id, tmp_path, looks="1")
+    with pytest.raises(EvidenceError, match="there is no such look"):
+        packed(lie, tmp_path / "lie")
+    with monkeypatch.context() as careless:
+        careless.setattr("nnperm_mlflow.approval.signed_audit.confirm_look", lambda record: None)
+        signed = packed(lie, tmp_path / "careless")
+    with pytest.raises(EvidenceError, match="there is no such look"):
+        verify(signed.folder, trust=signed.trust().write(tmp_path / "other.yaml"))
+
+
 CODE = """
 import mlflow
 class Sum(mlflow.pyfunc.PythonModel):

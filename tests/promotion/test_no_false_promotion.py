@@ -253,6 +253,33 @@ def test_repeats_that_an_audit_found_out_and_its_baseline_come_again(home, versi
     refused(versions.leaning, r"'analysis: max_repeats' \(expected 2, found 3\)", config=fewer)
 
 
+@pytest.mark.slow
+def test_rows_that_an_audit_found_out_and_its_baseline_come_again(home, versions, tracked, tmp_path, monkeypatch):
+    """The baseline is audited for want of such an audit, on the same rows; the configuration says how many may be."""
+    for module in ("engine.job", "perturbation.deal"):
+        monkeypatch.setattr(f"nnperm_mlflow.analysis.{module}.BATCH_ROWS", 50)
+    alike = {"against": versions.plain, "statistic": "mean", "max_shift": 1.0}
+    asked = {**home.settings(), "checks": [alike]}
+    asked["analysis"] |= {"rows": "auto", "precision": 1e-6, "max_rows": 300}
+    found = audit(asked, model_uri=versions.leaning)
+    baseline = found.verdict.baselines[versions.plain]
+    of_both = [read_audit(tracked, run.info.run_id, tmp_path / run.info.run_id) for run in newest(tracked, 2)]
+    assert {record.model for record in of_both} == {versions.leaning, baseline}
+    assert [record.sampled_rows for record in of_both] == [300, 300]
+    config = write(tmp_path / "auto.yaml", asked)
+    done = promote(versions.leaning, "champion", config=config, recompute=True)
+    assert (done.run_id, done.taken_on_trust) == (found.run_id, ())
+    asked["analysis"]["max_rows"] = 200
+    fewer = write(tmp_path / "fewer.yaml", asked)
+    refused(versions.leaning, r"'analysis: max_rows' \(expected 200, found 300\)", config=fewer)
+
+
+def newest(client, n):
+    """The runs that were begun last."""
+    (experiment,) = client.search_experiments(filter_string="name = 'tests'")
+    return client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], max_results=n)
+
+
 def test_the_seed_and_the_repeats_of_a_trial_and_its_baseline_come_again(home, versions, tracked, tmp_path):
     """The configuration says neither: they follow from policy and data."""
     asked = {**home.settings(), "analysis": {}}
