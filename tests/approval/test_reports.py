@@ -1,5 +1,6 @@
 """The report of real audits: in every run, the same again from the same run, and of the verdict that holds now."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -182,3 +183,66 @@ def test_a_report_kept_for_later_is_published_with_the_rest(audited):
     record = read_audit(mlflow.MlflowClient(), audited.run_id, audited.directory / "copy")
     content, _ = contents_of(record, audited.verdict)
     assert json.loads(json.dumps(dict(content.texts)))["report.html"].startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("to", ["docx", "pdf", "html"])
+def test_the_document_of_a_run_is_made_by_the_command_and_again_to_the_last_byte(audited, store, tmp_path, to):
+    pytest.importorskip("docx")
+    pytest.importorskip("reportlab")
+    command = ["report", "--run", audited.run_id, "--to", to, "--output", str(tmp_path), "--tracking-uri", store]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"report: {tmp_path / f'document.{to}'}\n"
+    again = write_report(run_id=audited.run_id, to=to, output=tmp_path / "again").read_bytes()
+    assert again == (tmp_path / f"document.{to}").read_bytes()
+
+
+def test_the_document_tells_the_audit_its_labels_and_no_value(audited, tracked, tmp_path):
+    own = tmp_path / "own.html"
+    own.write_text(
+        "{% for c in document.chapters %}{% for b in c.blocks %}{{ b.text or b.rows }}\n{% endfor %}{% endfor %}"
+    )
+    page = write_report(run_id=audited.run_id, to="html", output=tmp_path / "document.html").read_text()
+    root = read_page(page)
+    assert "region (where <b>they</b> live)" in root.by_id("results").text
+    assert "In euro." in root.by_id("data").text
+    assert "1 of 1 checks are kept" in root.by_id("policy").text
+    assert "Not disturbed, as was asked: flag." in root.by_id("method").text
+    assert "roc_auc" in root.by_id("results").text
+    assert len(root.all("img")) == 2
+    assert not [town for town in TOWNS if town in page]
+    with pytest.raises(ConfigError, match=r"own\.html' cannot be followed"):
+        write_report(run_id=audited.run_id, template=own, output=tmp_path / "own-made.html")
+    with pytest.raises(ConfigError, match="not to 'odt'"):
+        write_report(run_id=audited.run_id, to="odt")
+
+
+PNG = b"\x89PNG\r\n\x1a\n rest"
+
+
+def reasons_in(folder, run_id, picture=PNG):
+    folder.mkdir()
+    told = (
+        f"What the prediction rests on: <b>row 1</b>\n\n1. age: 0.2 higher\n\nModel and data are those of run {run_id}"
+    )
+    (folder / "reasons.txt").write_text(told, encoding="utf-8")
+    (folder / "reasons.png").write_bytes(picture)
+    return folder
+
+
+def test_reasons_for_one_observation_have_a_part_of_their_own_and_are_of_that_audit(audited, tracked, tmp_path):
+    own = reasons_in(tmp_path / "own", audited.run_id)
+    page = read_page(write_report(run_id=audited.run_id, reasons=own, output=tmp_path / "report.html").read_text())
+    part = page.by_id("observation")
+    assert part.all("pre")[0].raw.startswith("What the prediction rests on: <b>row 1</b>\n\n1. age: 0.2 higher")
+    (image,) = part.all("img")
+    assert base64.b64decode(image.attributes["src"].removeprefix("data:image/png;base64,")) == PNG
+    assert "img-src data:" in page.all("meta")[1].attributes["content"]
+    document = write_report(run_id=audited.run_id, to="html", reasons=own, output=tmp_path / "document.html")
+    assert "1. age: 0.2 higher" in read_page(document.read_text()).by_id("observation").text
+    with pytest.raises(EvidenceError, match=r"are not of run"):
+        write_report(run_id=audited.run_id, reasons=reasons_in(tmp_path / "others", "0" * 32))
+    with pytest.raises(ConfigError, match=r"expected reasons\.txt and reasons\.png"):
+        write_report(run_id=audited.run_id, reasons=tmp_path)
+    with pytest.raises(ConfigError, match="is no picture"):
+        write_report(run_id=audited.run_id, reasons=reasons_in(tmp_path / "none", audited.run_id, b"GIF"))

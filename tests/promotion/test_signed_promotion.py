@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import mlflow
 import pytest
 
-from nnperm_mlflow import approve, audit, bundle, history, promote, refuse, request, verify
+from nnperm_mlflow import approve, audit, bundle, history, promote, refuse, request, verify, write_report
 from nnperm_mlflow.approval.signed_audit import sign_record
 from nnperm_mlflow.attestation.key_files import new_key
 from nnperm_mlflow.attestation.statements import PromotionStatement, read_statement
@@ -15,6 +15,7 @@ from nnperm_mlflow.basics.errors import ConfigError, RefusedError
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.registry.records import read_audit
 from tests.support.house import build_house, register
+from tests.support.pages import read_page
 from tests.support.signed_audits import POLICY
 from tests.support.signers import PASSWORD, REGISTRY, ROLES, TrustFile, key_of, verify_by_specification
 
@@ -149,6 +150,20 @@ def test_a_version_becomes_champion_once_two_people_have_agreed(home, keys, trac
     assert (found.verdict, found.approved_by) == ("pass", ("anna", "ben"))
     assert found.decision == "approved by 'anna', 'ben', asked for by 'asker'; condition: audit again by spring"
     assert done.signed.statement in {each.digest for each in found.signed}
+
+    # The report tells it, to people, by the same trust file.
+    told = {"run_id": record.run_id, "alias": "champion", "trust": office.trust}
+    page = write_report(output=tmp_path / "report.html", **told).read_text()
+    rows = [[cell.text for cell in row.all("td")] for row in read_page(page).by_id("decisions").all("tr")[1:]]
+    assert [row[:2] for row in rows] == [
+        ["asker", "asked for it"], ["anna", "approved"], ["ben", "refused"], ["ben", "approved"]
+    ]  # fmt: skip
+    assert rows[0][3] == "better on young clients"
+    assert rows[1][4] == "audit again by spring"
+    document = write_report(output=tmp_path / "document.html", to="html", **told).read_text()
+    assert "audit again by spring" in read_page(document).by_id("decision").text
+    with pytest.raises(ConfigError, match="name both"):
+        write_report(run_id=record.run_id, alias="champion", output=tmp_path / "none.html")
 
     # The next one follows it; a promotion that was put beside, or deleted, is noticed.
     second, _ = audited(home, tracked, tmp_path)

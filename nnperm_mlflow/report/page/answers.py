@@ -147,16 +147,23 @@ def _told(audit: ReportedAudit) -> pd.DataFrame:
 
 def answers_of(audit: ReportedAudit) -> list[Answer]:
     """Return the questions that a reader has, with their answers."""
-    return [
-        Answer("What do the predictions rest on?", [*_rests_on(audit)], "features"),
-        Answer("How sure is that?", [*_how_sure(audit)], "features"),
-        _own_scores(audit),
-        _policy(audit),
-        Answer("Who decided?", [*_decision(audit)], "checks"),
-        Answer("What changed since the version in use?", [*_change(audit)], "checks" if _compares(audit) else ""),
-        Answer("Which rows does it tell of?", [*_rows(audit)], "segments" if audit.segments else "provenance"),
-        Answer("What does it not show?", [*_limits(audit)], "method"),
-    ]
+    return [*answers_by_topic(audit).values()]
+
+
+def answers_by_topic(audit: ReportedAudit) -> dict[str, Answer]:
+    """Return the same by what each is about: rests_on, sure, scores, policy, decision, change, rows, limits."""
+    return {
+        "rests_on": Answer("What do the predictions rest on?", [*_rests_on(audit)], "features"),
+        "sure": Answer("How sure is that?", [*_how_sure(audit)], "features"),
+        "scores": _own_scores(audit),
+        "policy": _policy(audit),
+        "decision": Answer("Who decided?", [*_decision(audit)], "checks"),
+        "change": Answer(
+            "What changed since the version in use?", [*_change(audit)], "checks" if _compares(audit) else ""
+        ),
+        "rows": Answer("Which rows does it tell of?", [*_rows(audit)], "segments" if audit.segments else "provenance"),
+        "limits": Answer("What does it not show?", [*_limits(audit)], "method"),
+    }
 
 
 def _rests_on(audit: ReportedAudit) -> Iterator[str]:

@@ -79,7 +79,7 @@ def _parts_of(audit: ReportedAudit) -> dict[str, Any]:
         "checks": [] if verdict is None else checks_of(verdict, names),
         "verdict_words": "" if verdict is None else renamed(verdict.in_words, names),
         "strata": _strata(audit),
-        "provenance": list(_provenance(audit)),
+        "provenance": list(provenance_of(audit)),
     }
 
 
@@ -119,7 +119,7 @@ def _strata(audit: ReportedAudit) -> str:
     )
 
 
-def _provenance(audit: ReportedAudit) -> list[tuple[str, str, bool]]:
+def provenance_of(audit: ReportedAudit) -> list[tuple[str, str, bool]]:
     """Return what identifies the audit: what it is called, what it is, and whether that is a digest."""
     subject, verdict = audit.subject, audit.verdict
     facts: Mapping[str, tuple[str, bool]] = {
