@@ -10,7 +10,10 @@ except ImportError:
     Axe = None
 
 from nnperm_mlflow.report.page.audit_page import audit_page
+from nnperm_mlflow.report.page.compared_audits import ComparedAudits
+from nnperm_mlflow.report.page.comparison_page import comparison_page
 from tests.support.browser import expect, running_browser, what_is_missing
+from tests.support.compared import compared
 from tests.support.reported import (
     many_features,
     profiles_of,
@@ -48,13 +51,19 @@ def whole(**others):
     return reported(*ROWS, **{**given, **others})
 
 
+def two_versions():
+    before = {"PAY": 0.12, "LIMIT_BAL": 0.05, "AGE": 0.002, "SEX": 0.03}
+    return compared(before, {"PAY": 0.05, "LIMIT_BAL": 0.11, "AGE": 0.002, "REGION": 0.01})
+
+
 @pytest.fixture
 def opened(browser, tmp_path):
-    """Open an audit's report from disk, as it is or in the dark; gives the page and all that it asked for."""
+    """Open a report from disk, of an audit or a comparison, light or dark; gives the page and all that it asked for."""
     contexts = []
 
-    def open_it(audit, scheme="light"):
-        (tmp_path / "report.html").write_text(audit_page(audit), encoding="utf-8")
+    def open_it(told, scheme="light"):
+        text = comparison_page(told) if isinstance(told, ComparedAudits) else audit_page(told)
+        (tmp_path / "report.html").write_text(text, encoding="utf-8")
         context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         page, asked = context.new_page(), []
@@ -75,8 +84,9 @@ def names_in(page, number=0):
     return names.all_inner_texts()
 
 
-def test_it_asks_nobody_for_anything_and_no_script_fails(opened):
-    page, asked = opened(whole())
+@pytest.mark.parametrize("made", [whole, two_versions], ids=["audit", "comparison"])
+def test_it_asks_nobody_for_anything_and_no_script_fails(opened, made):
+    page, asked = opened(made())
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert [url.rpartition("/")[2] for url in asked] == ["report.html"]
 
@@ -169,14 +179,16 @@ def test_all_of_it_can_be_done_by_the_keyboard_alone(opened):
 
 @pytest.mark.skipif(Axe is None, reason="needs axe-core: pip install -e '.[dev]'")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_that_hinders_a_reader(opened, scheme):
-    page, _ = opened(whole(), scheme)
+@pytest.mark.parametrize("made", [whole, two_versions], ids=["audit", "comparison"])
+def test_axe_finds_nothing_that_hinders_a_reader(opened, scheme, made):
+    page, _ = opened(made(), scheme)
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
 
 
-def test_on_paper_it_is_light_and_of_a4_without_what_only_a_screen_can(opened):
-    page, _ = opened(whole(), "dark")
+@pytest.mark.parametrize("made", [whole, two_versions], ids=["audit", "comparison"])
+def test_on_paper_it_is_light_and_of_a4_without_what_only_a_screen_can(opened, made):
+    page, _ = opened(made(), "dark")
     page.emulate_media(media="print")
     for hidden in ("nav", ".tools", ".ask"):
         expect(page.locator(hidden).first).to_be_hidden()
@@ -192,3 +204,20 @@ def test_nothing_is_wider_than_the_page_of_a_small_screen(opened):
     page, _ = opened(whole(summary=many_features(40)))
     page.set_viewport_size({"width": 420, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
+
+
+SIX = {
+    "Does it use sex?": "#answer",
+    "How sure is that?": ".answer:has-text('How sure is that?')",
+    "What changed since the version in use?": ".answer:has-text('What changed since the version in use?')",
+    "Who decided?": ".answer:has-text('Who decided?')",
+    "Which rows does it tell of?": ".answer:has-text('Which rows does it tell of?')",
+    "What does it not show?": ".answer:has-text('What does it not show?')",
+}
+
+
+def test_six_questions_are_answered_within_the_first_two_screens(opened):
+    page, _ = opened(whole())
+    page.get_by_label("Does it use").fill("sex")
+    ends = {question: page.locator(where).bounding_box() for question, where in SIX.items()}
+    assert all(box["y"] + box["height"] <= 2 * 900 for box in ends.values()), ends
