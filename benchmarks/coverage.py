@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.special import expit
@@ -99,6 +100,7 @@ def moves_of(name: str, column: np.ndarray, other: np.ndarray, given: np.ndarray
     return model(given, other) - model(column, other)
 
 
+@cache
 def truth_of(name: str, shuffled: bool) -> float:
     """Return the mean deviation of all rows there might be, set to 0 where they are not shuffled."""
     if (name, shuffled) in _KNOWN:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from scipy.special import expit
@@ -40,6 +41,7 @@ def moved(model: str, column: np.ndarray, given: np.ndarray) -> tuple[np.ndarray
     return after - before, (after > FLIPS_AT[model]) != (before > FLIPS_AT[model])
 
 
+@cache
 def truths(model: str, size: int) -> dict[str, float]:
     """Return the statistics of all rows there might be in strata of such a size."""
     rng, n_strata = np.random.default_rng(0), SIZES[size]

@@ -17,6 +17,7 @@ from nnperm_mlflow.inputs.specs import InputSpec, OutputSpec
 from nnperm_mlflow.models.branches.branch_predictor import BranchPredictor
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from nnperm_mlflow.models.tensor_predictor import TensorPredictor
+from tests.support.simulations import in_full
 from tests.support.stored import load, save
 
 pytestmark = pytest.mark.slow
@@ -141,24 +142,36 @@ def series_of(n_rows, n_steps, seed=0):
     return made
 
 
-@pytest.mark.parametrize(("n_rows", "n_steps"), [(14, 6), (6, 14)], ids=["more rows", "more steps"])
-@pytest.mark.parametrize("name", ZOO)
+MORE_ROWS, MORE_STEPS = (14, 6), (6, 14)
+STEP_BY_STEP = ("TimeDistributed", "LSTM", "GRU", "RNN", "Attention", "RepeatVector", "Reshape")
+"""What counts steps, or rows, itself: it may take one for the other."""
+SHAPES = [
+    (name, *shape)
+    for number, name in enumerate(ZOO)
+    for shape in (MORE_ROWS, MORE_STEPS)
+    if in_full(True, any(each in name for each in STEP_BY_STEP) or shape == (MORE_ROWS, MORE_STEPS)[number % 2])
+]
+
+
+@pytest.mark.parametrize(("name", "n_rows", "n_steps"), SHAPES)
 def test_a_network_over_a_series_of_any_length_gives_the_numbers_of_predict(name, n_rows, n_steps):
     series = series_of(n_rows, n_steps)
     network = over_a_series(name)
     block = keras_predictor(network).fitted({"temporal_input": series}).begin([{"temporal_input": series}])[0]
-    served = over_a_series(name)  # of one length: `predict` may give something else for a second one
-    expected = served.predict(series, verbose=0)
-    np.testing.assert_allclose(block.baseline, expected, rtol=0, atol=1e-6)
     donors = np.random.default_rng(1).permutation(n_rows)
     slots = [(slice(None), 1), (slice(-4, None), 0)]  # a channel, and a window of another
+    changed = [series.copy() for _ in slots]
+    for each, slot in zip(changed, slots, strict=True):
+        each[(slice(None), *slot)] = series[donors][(slice(None), *slot)]
+    served = over_a_series(name)  # of one length: `predict` may give something else for a second one
+    together = served.predict(np.concatenate([series, *changed]), batch_size=n_rows, verbose=0)
+    expected, *moved = np.split(together, 1 + len(slots))
+    np.testing.assert_allclose(block.baseline, expected, rtol=0, atol=1e-6)
     changes = [
         Change((Slot("temporal_input", slot),), (series[donors][(slice(None), *slot)],), donors) for slot in slots
     ]
-    for found, slot in zip(block.predict(changes), slots, strict=True):
-        changed = series.copy()
-        changed[(slice(None), *slot)] = series[donors][(slice(None), *slot)]
-        deviation = np.abs(served.predict(changed, verbose=0) - expected)
+    for found, each in zip(block.predict(changes), moved, strict=True):
+        deviation = np.abs(each - expected)
         np.testing.assert_allclose(np.abs(found - block.baseline), deviation, rtol=0, atol=1e-6)
         assert deviation.max() > 1e-5
 

@@ -1,6 +1,5 @@
 """An alias that is moved past `promote` is reported, and moved back where that is asked for."""
 
-import os
 import random
 
 import mlflow
@@ -16,8 +15,9 @@ from nnperm_mlflow.registry import aliases
 from nnperm_mlflow.registry.verdicts import log_texts
 from tests.support.guarded_models import GuardedModel
 from tests.support.signers import PASSWORD, ROLES, key_of
+from tests.support.simulations import in_full
 
-MOVES = 100 if os.environ.get("NNPERM_FULL_SIMULATIONS") else 12
+MOVES = in_full(100, 12)
 
 
 @pytest.fixture

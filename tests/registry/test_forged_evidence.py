@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -33,8 +32,7 @@ from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.verdict.verdict import GivenVerdict, Verdict
 from tests.support.house import build_house, register
 from tests.support.plain import PlainPredictor, bound
-
-IN_FULL = os.environ.get("NNPERM_FULL_SIMULATIONS") == "1"
+from tests.support.simulations import in_full
 
 KEPT = {"name": "no reliance on region", "feature": "region", "max": 0.9}
 OF_OTHER_TYPES = [None, True, -1, 1.5, 1 << 70, "", "x", [], [1], [["x"]], {}, {"x": 1}, float("nan")]
@@ -139,14 +137,14 @@ def test_a_verdict_as_it_was_written_is_confirmed_and_more_beside_it_is_passed_o
 @pytest.mark.slow
 def test_a_mutilated_verdict_is_refused_in_words(judged):
     refused = []
-    for place, content in [*mutilated(judged.told)][:: 1 if IN_FULL else 5]:
+    for place, content in [*mutilated(judged.told)][:: in_full(1, 5)]:
         if place[0] in GivenVerdict.model_fields:
             with pytest.raises(EvidenceError):
                 judged.confirm(content)
             refused.append(place)
         else:
             assert judged.confirm(content) is judged.found  # such as the version of nnperm, which decides nothing
-    assert len(refused) > (500 if IN_FULL else 100)
+    assert len(refused) > in_full(500, 100)
 
 
 @pytest.mark.parametrize("content", NO_DOCUMENTS, ids=lambda content: repr(content[:12]))

@@ -1,6 +1,5 @@
 """Many numbers under one check: what all of them keep, what the worst of them misses, and which place a feature has."""
 
-import os
 from functools import partial
 
 import numpy as np
@@ -17,10 +16,10 @@ from nnperm_mlflow.verdict._estimates import rank_of
 from nnperm_mlflow.verdict.audit_evidence import Evidence
 from nnperm_mlflow.verdict.judgement import judge
 from nnperm_mlflow.verdict.verdict import Subject
+from tests.support.simulations import IN_FULL, in_full
 from tests.verdict.test_informative import audited
 
-IN_FULL = os.environ.get("NNPERM_FULL_SIMULATIONS") == "1"
-N_AUDITS = 10_000 if IN_FULL else 400
+N_AUDITS = in_full(10_000, 200)
 DIGESTS = {f"{what}_digest": what for what in ("model", "data", "config", "table", "summary")}
 SUBJECT = Subject("models:/credit/4", "run1", "7", **DIGESTS, rows=2_000, repeats=1, seed=0)
 

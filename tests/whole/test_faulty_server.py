@@ -20,10 +20,10 @@ from nnperm_mlflow.registry.publisher import publish
 from tests.support.faults import FAULTS, Proxy, at, commands_in, message_in, nnperm, once_each
 from tests.support.house import build_house, register
 from tests.support.servers import running_server
+from tests.support.simulations import IN_FULL
 
 pytestmark = pytest.mark.slow
 
-IN_FULL = os.environ.get("NNPERM_FULL_SIMULATIONS") == "1"
 OWN_TEXT = "Made by Ada. She knows more."
 CHECKS = [
     {"name": "no reliance on region", "feature": "region", "max": 0.9},
@@ -32,7 +32,7 @@ CHECKS = [
 NEED_NOT_BE_WELL = ("/health", "/server-info")
 """Requests that are asked to see whether there is a server, or that MLflow makes for its own sake, once."""
 
-_ONE_OF = 6
+_ONE_OF = 12
 OF_THE_PROCESS = ("nnperm/model_calls",)
 """Metrics that tell of what had been computed before."""
 

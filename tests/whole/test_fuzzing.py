@@ -20,12 +20,13 @@ from nnperm_mlflow.config.audit_config import AnalysisConfig, AuditConfig, load_
 from nnperm_mlflow.config.data_config import DataConfig, TemporalConfig
 from nnperm_mlflow.config.policy import Policy, load_policy
 from tests.support import fuzzing
+from tests.support.simulations import in_full
 
 BROKEN = {
     "config": 1500, "policy": 500, "npy": 1500, "npz": 1500, "csv": 1000, "csv.gz": 400, "parquet": 2000,
     "deviations": 600, "summary": 2_000,
 }  # fmt: skip
-"""How many broken files each reader is given."""
+"""How many broken files each reader is given, where simulations are whole; else a quarter of them."""
 ODD = {"yaml": 600, "npy": 600, "csv": 400, "parquet": 300}
 """How many whole ones that are odd."""
 
@@ -39,6 +40,7 @@ def test_there_are_ten_thousand_inputs():
 @pytest.mark.parametrize("reader", BROKEN)
 def test_a_broken_file_is_read_or_refused_in_words(reader, tmp_path):
     """A process of its own reads them, so that one that brings it down is known, and its memory can be bounded."""
+    n_inputs = BROKEN[reader] // in_full(1, 4)
     command = [
         sys.executable,
         "-W",
@@ -46,7 +48,7 @@ def test_a_broken_file_is_read_or_refused_in_words(reader, tmp_path):
         "-m",
         "tests.support.fuzzing",
         reader,
-        str(BROKEN[reader]),
+        str(n_inputs),
         "1",
         str(tmp_path),
     ]
@@ -55,8 +57,8 @@ def test_a_broken_file_is_read_or_refused_in_words(reader, tmp_path):
     assert done.returncode == 0, f"{done.stderr}\nended with {done.returncode}; the last input was {last.hex()}"
     found = json.loads(done.stdout)
     assert found["failures"] == {}
-    assert found["inputs"] == found["read"] + found["refused"] == BROKEN[reader]
-    assert min(found["read"], found["refused"]) > 20, "the changes are too coarse, or too fine"
+    assert found["inputs"] == found["read"] + found["refused"] == n_inputs
+    assert min(found["read"], found["refused"]) > in_full(20, 5), "the changes are too coarse, or too fine"
     assert found["new_bytes"] < fuzzing.MOST_NEW_BYTES
 
 

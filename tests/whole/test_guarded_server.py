@@ -1,6 +1,5 @@
 """Against a server that asks who somebody is: an editor moves an alias past `promote`, and who may know of whom."""
 
-import os
 import random
 from contextlib import contextmanager
 
@@ -14,11 +13,12 @@ from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.promotion import alias_guard
 from tests.support.guarded_models import ServedModel
 from tests.support.servers import guarded, running_server
+from tests.support.simulations import in_full
 
 pytestmark = pytest.mark.slow
 
 KEEPER, EDITOR, GUARD, ANNA = "keeper", "editor", "guard", "anna"
-MOVES = 100 if os.environ.get("NNPERM_FULL_SIMULATIONS") else 20
+MOVES = in_full(100, 20)
 
 
 def password_of(name):

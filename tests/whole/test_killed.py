@@ -16,10 +16,11 @@ import yaml
 from tests.support.faults import PROJECT, STAGES, Ended, Ending, Launcher
 from tests.support.house import House
 from tests.support.servers import wait_until
+from tests.support.simulations import in_full
 
 pytestmark = pytest.mark.slow
 
-N_KILLS = 50 if os.environ.get("NNPERM_FULL_SIMULATIONS") == "1" else 8
+N_KILLS = in_full(50, 8)
 N_BLOCKS = 8
 OWN_TEXT = "Made by Ada."
 
@@ -239,7 +240,7 @@ HEEDING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);
 def mlflow_run(desk, tmp_path):
     """`mlflow run` in the middle of an audit that takes long enough, the directory of its work, and its run."""
     settings = yaml.safe_load(desk.config.read_text(encoding="utf-8"))
-    settings["analysis"]["repeats"] = 1000
+    settings["analysis"]["repeats"] = 400
     config = tmp_path / "long.yaml"
     config.write_text(yaml.safe_dump(settings))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_EXPERIMENT")}
@@ -265,8 +266,10 @@ def mlflow_run(desk, tmp_path):
             process.kill()
 
 
-@pytest.mark.parametrize("reaches", ["mlflow", "all"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+STOPS = [(signal.SIGINT, "all"), (signal.SIGTERM, "mlflow"), (signal.SIGINT, "mlflow"), (signal.SIGTERM, "all")]
+
+
+@pytest.mark.parametrize(("number", "reaches"), in_full(STOPS, STOPS[:2]))
 def test_mlflow_run_that_is_stopped_stops_the_audit_and_the_state_is_kept(mlflow_run, desk, number, reaches):
     """A terminal sends its signals to all processes in it, others to the one that they know."""
     process, work, run_id = mlflow_run

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from tests.support.faults import PROJECT
+from tests.support.simulations import in_full
 
-IN_FULL = os.environ.get("NNPERM_FULL_SIMULATIONS") == "1"
-N_AUDITS, WARM_UP = (200, 30) if IN_FULL else (40, 15)
+N_AUDITS, WARM_UP = in_full((200, 30), (40, 15))
 MOST_GROWTH = 1.1
 _AROUND = 10
 

@@ -1,6 +1,5 @@
 """What two features do together: by definition, how sure it is, and which pairs are found among all."""
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -22,9 +21,9 @@ from nnperm_mlflow.basics.errors import ConfigError, UnknownFeatureError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.config.interactions_config import InteractionsConfig
 from tests.support.plain import PlainPredictor, bound
+from tests.support.simulations import in_full
 
 N_ROWS = 300
-IS_WHOLE = os.environ.get("NNPERM_FULL_SIMULATIONS") == "1"
 NAMES = ["a", "b", "c", "d"]
 
 
@@ -133,7 +132,7 @@ def test_what_adds_up_is_no_interaction_and_what_is_added_before_the_activation_
 def test_a_product_of_independent_features_has_the_share_that_theory_gives():
     """x y has no variance but that of the pair: a share of 1, and a mean of 4 / pi; 95 in 100 intervals hold them."""
     held = []
-    for seed in range(300 if IS_WHOLE else 60):
+    for seed in range(in_full(300, 60)):
         job = job_on(lambda numbers, *_: numbers[:, 0] * numbers[:, 1], data_seed=seed)
         (row,) = interactions(job, [["a", "b"]]).to_dict("records")
         held.append(row["mean_low"] <= 4 / np.pi <= row["mean_high"])
@@ -149,7 +148,7 @@ def test_planted_products_are_found_and_sums_are_not_called_interacting():
     """Of 60 features that all count, one product of two, of the size of a middling sum, among 1,770 pairs."""
     rng, found, called, asked = np.random.default_rng(1), 0, 0, 0
     names = [f"x{place}" for place in range(60)]
-    n_models = 100 if IS_WHOLE else 20
+    n_models = in_full(100, 20)
     for number in range(n_models):
         weights, (one, other) = rng.normal(size=60), rng.choice(60, 2, replace=False)
 

@@ -1,7 +1,5 @@
 """Planted truths: many simulated models of which it is known what they use, and how much."""
 
-import os
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,11 +13,12 @@ from nnperm_mlflow.analysis.repeats.score_columns import with_scores
 from nnperm_mlflow.analysis.scores.scorers import choose_scorers
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
+from tests.support.simulations import in_full
 
 pytestmark = pytest.mark.slow
 
 N_MODELS, N_ROWS = 200, 60
-N_TESTED = N_MODELS if os.environ.get("NNPERM_FULL_SIMULATIONS") else 30
+N_TESTED = in_full(N_MODELS, 12)
 """Models whose features are tested: each takes a second."""
 
 NUMBERS, CODES, CHANNELS = [f"n{number}" for number in range(6)], ["c0", "c1"], ["PAY", "BILL"]

@@ -1,7 +1,6 @@
 """The scores of a model as it is: scikit-learn's, with intervals that hold the truth, and paired differences."""
 
 import math
-import os
 from functools import partial
 
 import numpy as np
@@ -15,8 +14,9 @@ from nnperm_mlflow.analysis.scores.own_score import OwnScore, score_difference
 from nnperm_mlflow.analysis.scores.own_scores import own_scores
 from nnperm_mlflow.analysis.scores.scorers import choose_scorers
 from nnperm_mlflow.basics.errors import EvidenceError
+from tests.support.simulations import in_full
 
-N_AUDITS = 3000 if os.environ.get("NNPERM_FULL_SIMULATIONS") else 80
+N_AUDITS = in_full(3000, 80)
 OF_CLASSES = ["roc_auc", "accuracy", "balanced_accuracy", "neg_log_loss", "neg_brier_score"]
 OF_NUMBERS = ["r2", "neg_mean_squared_error", "neg_root_mean_squared_error", "neg_mean_absolute_error"]
 
@@ -159,7 +159,9 @@ def both(drawn, names, are_classes):
 def test_intervals_hold_the_score_of_a_population_and_the_difference_of_two(draw, names, n_rows):
     """In 93 % of audits at least: fails where the exact 99.9 % bound of the rate lies below."""
     are_classes = names is not OF_NUMBERS
-    truth = np.mean([both(draw(np.random.default_rng(90 + k), 100_000), names, are_classes) for k in range(6)], axis=0)
+    truth = np.mean(
+        [both(draw(np.random.default_rng(90 + k), 100_000), names, are_classes) for k in range(in_full(6, 2))], axis=0
+    )
     held = np.zeros((2, len(names)), dtype=int)
     for number in range(N_AUDITS):
         labels, first, second = draw(np.random.default_rng(1000 + number), n_rows)

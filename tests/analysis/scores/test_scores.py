@@ -23,6 +23,7 @@ from nnperm_mlflow.analysis.scores.p_values import adjust, in_reach
 from nnperm_mlflow.analysis.scores.score_drops import Drop, p_value, score_drops
 from nnperm_mlflow.analysis.scores.scorers import Scores, choose_scorers
 from nnperm_mlflow.basics.errors import ConfigError, DataError
+from tests.support.simulations import in_full
 
 SQUARED = "neg_mean_squared_error"
 
@@ -293,7 +294,9 @@ def audit(kind, n_rows, repeats, rng):
 
 
 @pytest.mark.parametrize("repeats", [1, 5])
-@pytest.mark.parametrize(("kind", "n_audits"), [("strong", 400), ("weak", 400), ("ranked", 250)])
+@pytest.mark.parametrize(
+    ("kind", "n_audits"), [("strong", in_full(400, 200)), ("weak", in_full(400, 200)), ("ranked", in_full(250, 150))]
+)
 def test_intervals_of_two_errors_hold_the_drop_of_a_population(kind, n_audits, repeats):
     """Groups of rows that ignore the donors hold that of the strong feature in 75 of 100 audits only."""
     rng = np.random.default_rng(2)

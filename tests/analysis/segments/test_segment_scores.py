@@ -1,6 +1,5 @@
 """The model's own score of each segment: scikit-learn's, with intervals and differences that hold the truth."""
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +15,10 @@ from nnperm_mlflow.analysis.segments.segment_scores import score_segments
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
 from nnperm_mlflow.analysis.segments.segmentation import part_rows
 from nnperm_mlflow.basics.errors import EvidenceError
+from tests.support.simulations import in_full
 
 SURE = 1e-3
-N_AUDITS = 3000 if os.environ.get("NNPERM_FULL_SIMULATIONS") == "1" else 200
+N_AUDITS = in_full(3000, 200)
 NAMES = ["roc_auc", "accuracy", "balanced_accuracy", "neg_log_loss", "neg_brier_score", "f1", "average_precision"]
 
 

@@ -1,6 +1,5 @@
 """What is told of a segment is what plain loops say of its rows, and its errors are those of drawing rows anew."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,10 @@ from nnperm_mlflow.analysis.segments.segmentation import part_rows
 from nnperm_mlflow.analysis.uncertainty.families import family_ends
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from tests.support.plain import PlainPredictor, bound
+from tests.support.simulations import in_full
 
 SURE = 1e-3
-N_AUDITS = 10_000 if os.environ.get("NNPERM_FULL_SIMULATIONS") == "1" else 200
+N_AUDITS = in_full(10_000, 120)
 
 
 def nobody(*_):

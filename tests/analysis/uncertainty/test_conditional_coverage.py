@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks.conditional_coverage import simulate
-from tests.analysis.uncertainty.test_coverage import FULL, assert_held
+from tests.analysis.uncertainty.test_coverage import assert_held
+from tests.support.simulations import in_full
 
 pytestmark = pytest.mark.slow
 
@@ -12,7 +13,7 @@ TARGETS = {0.0: 0.01, 0.5: 0.05, 0.9: 0.05, 0.95: 0.1}
 
 
 def n_audits(few):
-    return 400 if FULL else few
+    return in_full(400, few)
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.9])

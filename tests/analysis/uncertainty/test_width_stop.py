@@ -14,8 +14,9 @@ from nnperm_mlflow.analysis.uncertainty.intervals import Sample, ends_of, ranks_
 from nnperm_mlflow.analysis.uncertainty.known_blocks import KnownBlocks
 from nnperm_mlflow.analysis.uncertainty.variance import Exchange
 from nnperm_mlflow.inputs.slots import Feature, Slot
-from tests.analysis.uncertainty.test_coverage import FULL, assert_at_most, assert_held, n_audits
+from tests.analysis.uncertainty.test_coverage import assert_at_most, assert_held, n_audits
 from tests.analysis.uncertainty.test_intervals import DOSE_SEX, dose_and_sex, found_in
+from tests.support.simulations import in_full
 
 DOSE, SEX = (Feature(name, (Slot("num_input", (place,)),), "number") for place, name in enumerate(["dose", "sex"]))
 BAND = np.arange(101) % 3
@@ -77,15 +78,15 @@ def test_as_many_batches_are_known_as_a_shuffle_block_has_rows():
 @pytest.mark.parametrize("name", ["normal", "exponential"])
 def test_the_interval_at_a_stop_by_its_width_holds_the_truth(name, stop_at):
     """Of batches as large as an audit's, whole; few audits are of smaller ones, which is harder."""
-    batch_rows = 2_048 if FULL else 512
-    assert_held(width_stop(name, stop_at, n_audits=n_audits(300), batch_rows=batch_rows), most=1.0)
+    batch_rows = in_full(2_048, 512)
+    assert_held(width_stop(name, stop_at, n_audits=n_audits(200), batch_rows=batch_rows), most=1.0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "statistic", "n_numbers"), VERDICTS if FULL else VERDICTS[1::8])
+@pytest.mark.parametrize(("name", "statistic", "n_numbers"), in_full(VERDICTS, VERDICTS[1::8]))
 def test_a_limit_at_the_truth_is_seldom_kept_or_missed_at_whatever_look(name, statistic, n_numbers):
     """At most in 2.5 % of all audits each, and the interval of the verdict holds the truth in at least 95 %."""
-    sizes = {"n_audits": n_audits(300)} | ({} if FULL else {"batch_rows": 256, "n_batches": 20})
+    sizes = {"n_audits": n_audits(200)} | in_full({}, {"batch_rows": 256, "n_batches": 20})
     found = verdict_stop(name, statistic, n_numbers=n_numbers, **sizes)
     assert_at_most(found.holds, found.n_audits, 0.025)
     assert_at_most(found.fails, found.n_audits, 0.025)
