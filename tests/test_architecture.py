@@ -178,54 +178,68 @@ def test_a_room_knows_nothing_of_libraries_that_are_anothers(room):
         assert not roots & ROOMS[room][1], name
 
 
-def loaded_by(statement):
-    """Return what a fresh Python has loaded once it has run a statement."""
-    code = f"import json, sys; {statement}; print(json.dumps(list(sys.modules)))"
+def loaded_by(statements):
+    """Yield what a fresh Python has loaded after each of several statements."""
+    each = "".join(f"{statement}\ntold.append(list(sys.modules))\n" for statement in statements)
+    code = f"import json, sys\ntold = []\n{each}print(json.dumps(told))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return {name.split(".")[0] for name in json.loads(done.stdout)}
+    for told in json.loads(done.stdout):
+        yield {name.split(".")[0] for name in told}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("statement", "stays_out"),
+    ("stays_out", "statements"),
     [
-        ("import nnperm_mlflow", NETWORKS | TRACKING | DRAWING | {"numpy", "pandas", "pyarrow", "pydantic"}),
-        ("import nnperm_mlflow.analysis.engine.loop", NETWORKS | TRACKING | DRAWING),
+        (NETWORKS | TRACKING | DRAWING | {"numpy", "pandas", "pyarrow", "pydantic"}, ["import nnperm_mlflow"]),
         (
-            "import nnperm_mlflow.analysis.repeats.findings, nnperm_mlflow.analysis.profiles.profiles",
             NETWORKS | TRACKING | DRAWING,
+            [
+                "import nnperm_mlflow.analysis.engine.loop",
+                "import nnperm_mlflow.analysis.repeats.findings, nnperm_mlflow.analysis.profiles.profiles",
+                "import nnperm_mlflow.analysis.repeats.score_columns, nnperm_mlflow.analysis.perturbation.grouping",
+                "from nnperm_mlflow import AuditConfig, Dataset, load_config",
+                "import nnperm_mlflow.report.page.audit_page",
+                "from nnperm_mlflow import verify",
+            ],
         ),
         (
-            "import nnperm_mlflow.analysis.repeats.score_columns, nnperm_mlflow.analysis.perturbation.grouping",
-            NETWORKS | TRACKING | DRAWING,
-        ),
-        ("from nnperm_mlflow import AuditConfig, Dataset, load_config", NETWORKS | TRACKING | DRAWING),
-        ("import nnperm_mlflow.report.boxplot, nnperm_mlflow.report.heatmap", NETWORKS | TRACKING),
-        ("import nnperm_mlflow.report.profile_curves", NETWORKS | TRACKING),
-        ("import nnperm_mlflow.report.dumbbell, nnperm_mlflow.report.comparison_card", NETWORKS | TRACKING),
-        ("import nnperm_mlflow.report.timeline", NETWORKS | TRACKING),
-        (
-            "import nnperm_mlflow.report.reason_bars, nnperm_mlflow.report.reason_letter, "
-            "nnperm_mlflow.report.interaction_matrix",
             NETWORKS | TRACKING,
+            [
+                "import nnperm_mlflow.report.boxplot, nnperm_mlflow.report.heatmap",
+                "import nnperm_mlflow.report.profile_curves",
+                "import nnperm_mlflow.report.dumbbell, nnperm_mlflow.report.comparison_card",
+                "import nnperm_mlflow.report.timeline",
+                "import nnperm_mlflow.report.reason_bars, nnperm_mlflow.report.reason_letter, "
+                "nnperm_mlflow.report.interaction_matrix",
+            ],
         ),
-        ("import nnperm_mlflow.report.page.audit_page", NETWORKS | TRACKING | DRAWING),
-        ("import nnperm_mlflow.registry.publisher, nnperm_mlflow.registry.version_link", NETWORKS | DRAWING),
-        ("import nnperm_mlflow.cli.main", NETWORKS | TRACKING | DRAWING),
-        ("import nnperm_mlflow.cli.listen_command", NETWORKS | TRACKING | DRAWING | {"fastapi", "uvicorn", "huey"}),
-        ("import nnperm_mlflow.evaluator", NETWORKS | DRAWING),
-        ("import nnperm_mlflow.auditor.proposal.document", NETWORKS | DRAWING),
-        ("from nnperm_mlflow import verify", NETWORKS | TRACKING | DRAWING),
-        ("from nnperm_mlflow import sign, bundle", NETWORKS | DRAWING),
-        ("from nnperm_mlflow import promote, audit", {"securesystemslib"}),
-        ("import nnperm_mlflow.cli.main", {"securesystemslib", "cryptography"}),
+        (
+            NETWORKS | DRAWING,
+            [
+                "import nnperm_mlflow.registry.publisher, nnperm_mlflow.registry.version_link",
+                "import nnperm_mlflow.evaluator",
+                "import nnperm_mlflow.auditor.proposal.document",
+                "from nnperm_mlflow import sign, bundle",
+            ],
+        ),
+        (
+            NETWORKS | TRACKING | DRAWING | {"fastapi", "uvicorn", "huey", "securesystemslib", "cryptography"},
+            ["import nnperm_mlflow.cli.main"],
+        ),
+        (
+            NETWORKS | TRACKING | DRAWING | {"fastapi", "uvicorn", "huey"},
+            ["import nnperm_mlflow.cli.listen_command"],
+        ),
+        ({"securesystemslib"}, ["from nnperm_mlflow import promote, audit"]),
     ],
-    ids=lambda value: value.removeprefix("import ") if isinstance(value, str) else "",
+    ids=["package", "numbers", "pictures", "tracking", "commands", "listener", "signatures"],
 )
-def test_what_is_heavy_is_not_loaded_by(statement, stays_out):
-    loaded = loaded_by(statement)
-    assert PACKAGE in loaded
-    assert not loaded & stays_out
+def test_what_is_heavy_is_not_loaded_by_what_needs_it_not(stays_out, statements):
+    """Neither by one of them alone nor by what came before it."""
+    for statement, loaded in zip(statements, loaded_by(statements), strict=True):
+        assert PACKAGE in loaded
+        assert not loaded & stays_out, statement
 
 
 NOBODY = {"key": "nowhere", "password": "", "trust": "nowhere"}

@@ -180,7 +180,7 @@ def test_a_check_that_cannot_be_answered_changes_nothing_on_record(audited, stor
         (("--model-uri", "models:/checked/99"), "is not in the registry"),
     ],
 )
-def test_what_is_not_there_is_an_error(audited, store, arguments, message):
+def test_what_is_not_there_is_an_error(home, store, arguments, message):
     result = invoke(store, "check", *arguments)
     assert result.exit_code == 2
     assert message in result.output
@@ -268,12 +268,19 @@ def test_a_policy_in_an_altered_configuration_is_refused(audited, tracked, tmp_p
         check(run_id=audited.run_id)
 
 
+@pytest.fixture(scope="module")
+def written_over(home, store):
+    """The run of an audit, whose verdict each test writes over."""
+    mlflow.set_tracking_uri(store)
+    return audit(settings_of(home, KEPT), model_uri="models:/checked/1").run_id
+
+
 @pytest.mark.parametrize("text", ["5", "[1]", "null", "{", "[" * 100_000])
-def test_a_verdict_file_that_is_none_is_refused(audited, tracked, tmp_path, text):
+def test_a_verdict_file_that_is_none_is_refused(written_over, tracked, tmp_path, text):
     (tmp_path / "verdict.json").write_text(text)
-    tracked.log_artifact(audited.run_id, str(tmp_path / "verdict.json"))
+    tracked.log_artifact(written_over, str(tmp_path / "verdict.json"))
     with pytest.raises(EvidenceError, match=r"verdict.json of run .* is not what was written there \(no JSON object\)"):
-        read_audit(tracked, audited.run_id, tmp_path / "read").verdict  # noqa: B018 - reading it is the test
+        read_audit(tracked, written_over, tmp_path / "read").verdict  # noqa: B018 - reading it is the test
 
 
 def test_a_plan_refuses_a_policy_that_is_not_there(home, store):

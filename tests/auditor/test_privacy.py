@@ -18,6 +18,7 @@ from nnperm_mlflow import audit
 from nnperm_mlflow.basics.errors import AuditError
 from nnperm_mlflow.basics.locations import without_secrets, without_secrets_in
 from nnperm_mlflow.cli.main import main
+from tests.support.python_models import Talkative
 
 CANARY = re.compile("CANARY|98765|TOKEN|PASSWORD")
 """What stands in the data as values and row ids, and in URIs as secrets; messages may not hold it."""
@@ -193,13 +194,6 @@ def test_row_ids_stand_in_their_column_of_the_table_and_nowhere_else(settings, w
     watched()
     assert table["row_id"].tolist() == settings["table"]["client"].tolist()
     assert_kept(table.drop(columns="row_id").to_csv())
-
-
-class Talkative(mlflow.pyfunc.PythonModel):
-    """A model of somebody's own that fails with the data in its words."""
-
-    def predict(self, context, model_input):
-        raise KeyError(f"cannot predict {model_input.to_dict()}")
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from mlflow.models import infer_signature
 from nnperm_mlflow import audit, explain
 from nnperm_mlflow.basics.errors import ConfigError, DataError, EvidenceError, UntrustedModelError
 from nnperm_mlflow.cli.main import main
+from tests.support.python_models import Sum
 
 ROW, ROW_ID = 123, "c0123"
 
@@ -161,13 +162,6 @@ def test_a_model_whose_files_have_changed_is_not_loaded(house, tracked):
     mlmodel.write_text(mlmodel.read_text() + "\n# another\n")
     with pytest.raises(EvidenceError, match="the model's files are not those that run .* audited"):
         explain(run_id, row=1)
-
-
-class Sum(mlflow.pyfunc.PythonModel):
-    """A model of somebody's own."""
-
-    def predict(self, context, model_input):
-        return model_input.sum(axis=1)
 
 
 @pytest.mark.slow

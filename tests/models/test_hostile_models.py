@@ -24,6 +24,7 @@ from sklearn.linear_model import LinearRegression
 from nnperm_mlflow import audit
 from nnperm_mlflow.basics.errors import ModelError, UntrustedModelError
 from nnperm_mlflow.models.foreign_code import reaching_layers
+from tests.support.python_models import Harmless
 from tests.support.stored import (
     Trap,
     by_column,
@@ -300,16 +301,6 @@ def test_the_code_beside_a_network_runs_where_it_is_trusted_and_needed(tmp_path,
 
 
 # Python models
-
-
-class Harmless(mlflow.pyfunc.PythonModel):
-    """Doubles a column; carries a trap, if any."""
-
-    def __init__(self, trap=None):
-        self.trap = trap
-
-    def predict(self, context, model_input, params=None):
-        return model_input["age"] * 2
 
 
 AGES = pd.DataFrame({"age": [1.0, 2.0, 3.0]})

@@ -250,18 +250,14 @@ def test_mlflow_run_as_the_readme_has_it_works_right_after_the_demo(checkout):
     assert "the run is in experiment" not in done.stderr + done.stdout
 
 
-def test_init_then_audit_of_the_demo_gives_the_demo_s_numbers_without_an_edit(checkout, tmp_path):
-    folder, environment = checkout
+def test_init_then_audit_of_the_demo_gives_the_demo_s_numbers_without_an_edit(checkout, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder, _ = checkout
     demo = folder / "nnperm-demo"
     store = ["--tracking-uri", f"sqlite:///{demo}/mlflow.db"]
     data = ["--data", str(demo / "students.parquet"), "--history", str(demo / "students_study.npy")]
-    for command in (
-        ["init", "models:/students/1", *data, *store],
-        ["audit", "--config", "students.yaml", "--output", "audit", *store],
-    ):
-        program = [sys.executable, "-m", "nnperm_mlflow", *command]
-        environment = {**environment, "PYTHONPATH": str(PROJECT)}
-        subprocess.run(program, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    nnperm("init", "models:/students/1", *data, *store)
+    nnperm("audit", "--config", "students.yaml", "--output", "audit", *store)
     folders = tmp_path / "audit", demo / "students-audit"
     mine, theirs = (pd.read_parquet(place / "deviations.parquet") for place in folders)
     for name in ("row_id", "baseline", "ease_in_maths", "cheater", "cheater=1", "hair_colour"):

@@ -32,6 +32,7 @@ from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.branches.branch_predictor import BranchPredictor
 from nnperm_mlflow.models.keras.network_predictor import keras_predictor
 from tests.support.plain import PlainPredictor, bound, deviations, run
+from tests.support.python_models import Centred
 
 N_ROWS = 200
 RNG = np.random.default_rng(0)
@@ -291,13 +292,6 @@ def test_a_gap_is_judged_on_rows_that_lack_nothing_else(tmp_path):
     inputs = bind_inputs(specs, dataset_from(table), {})
     predictor = PlainPredictor(specs, lambda given: np.nan_to_num(given["dose"]) + given["age"])
     assert find_void_inputs(predictor, inputs, "", skips=True) == {"age"}
-
-
-class Centred(mlflow.pyfunc.PythonModel):
-    """A model that takes the mean of all rows beside a row from it."""
-
-    def predict(self, context, model_input, params=None):
-        return model_input["dose"] - np.nanmean(model_input["dose"]) + 0 * model_input["age"]
 
 
 def test_rows_that_mix_are_found_out_beside_a_missing_value(tracked, caplog):

@@ -12,6 +12,7 @@ from nnperm_mlflow.analysis.engine.self_noise import measure_noise
 from nnperm_mlflow.basics.errors import ModelError
 from nnperm_mlflow.inputs.dataset import Series, dataset_from
 from tests.support.plain import PlainPredictor, bound
+from tests.support.python_models import Dice
 
 
 def noise_of(function, n_rows=50):
@@ -65,13 +66,6 @@ def test_a_unit_in_the_last_place_of_half_precision_is_not_chance():
 def test_rows_without_a_finite_prediction_are_left_to_the_audit():
     noise = noise_of(lambda inputs: np.where(np.arange(len(inputs["num_input"])) == 3, np.nan, 1.0))
     assert noise.largest == 0
-
-
-class Dice(mlflow.pyfunc.PythonModel):
-    """A model that throws dice when it predicts."""
-
-    def predict(self, context, model_input, params=None):
-        return model_input["a"] + np.random.default_rng().normal(size=len(model_input))
 
 
 @pytest.fixture
