@@ -114,8 +114,7 @@ def places(summary: pd.DataFrame, order_by: str) -> pd.Series:
     found = pd.Series(pd.NA, index=summary.index, dtype="Int64")
     for of_way in (shuffles(summary), conditionals(summary)):
         placed = of_way.dropna(subset=[order_by])
-        order = placed.sort_values([order_by, MEAN], ascending=False, kind="stable").index
-        found[order] = range(1, len(order) + 1)
+        found[_in_order(placed, order_by).index] = range(1, len(placed) + 1)
     return found
 
 
@@ -141,6 +140,9 @@ def other_leaders(summary: pd.DataFrame, order_by: str) -> dict[str, list[str]]:
 
 
 def _first(summary: pd.DataFrame, order_by: str) -> list[str]:
-    place = places(shuffles(summary), order_by).reindex(summary.index)
-    leading = summary.loc[place[place <= _FIRST].sort_values().index, "perturbation"]
-    return [str(name) for name in leading]
+    placed = shuffles(summary).dropna(subset=[order_by])
+    return [str(name) for name in _in_order(placed, order_by)["perturbation"].head(_FIRST)]
+
+
+def _in_order(placed: pd.DataFrame, order_by: str) -> pd.DataFrame:
+    return placed.sort_values([order_by, MEAN], ascending=False, kind="stable")
