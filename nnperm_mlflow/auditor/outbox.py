@@ -173,12 +173,15 @@ def publish_audit(
     folder : Path
         Where the files lie.
     publication : Publication
+        As yet without a verdict.
     record : AuditRecord
     judgement : Judgement
     begun : Run, optional
         The run, where it was begun by this audit and nobody else has written into it.
     """
-    verdict, link = contents_of(record, judgement.verdict)
+    verdict, link = publication.verdict, publication.link
+    if judgement.verdict is not None:
+        verdict, link = contents_of(record, judgement.verdict)
     problem = judgement.problem
     tags = {} if problem is None else {ERROR_TAG: str(problem)[:MOST_MESSAGE]}
     params = {}
