@@ -1,5 +1,6 @@
 """Real parts for the tests: an sqlite store, the credit card clients, a network trained on them."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 CACHE = tempfile.TemporaryDirectory(prefix="nnperm-tests-", ignore_cleanup_errors=True)
 for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):  # audits keep their work there, and that of tests is nobody's
     os.environ[name] = CACHE.name
+for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")  # of networks so small threads wait for each other longer than they compute
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # nor shall threads that wait keep a core busy
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -16,14 +20,27 @@ for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "
 import mlflow
 import pytest
 
+from tests.support.empty_stores import empty_store
+
 STORE = pytest.StashKey[str]()
+LONG_ROOMS = ("tests/whole/", "tests/spark/", "tests/models/")
+
+
+def pytest_collection_modifyitems(items):
+    """Let long files begin first, so that at the end no process waits for the one that has got such a file."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_ROOMS))
+
+
+def pytest_collection_finish():
+    """Leave alone, whenever memory is cleared, what has been imported by now: it stays anyway."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory, request):
-    """URI of an sqlite tracking store and registry; its schema takes seconds to make, so that there is one for all."""
+    """URI of an sqlite tracking store and registry, one for all."""
     folder = tmp_path_factory.mktemp("store")
-    uri = f"sqlite:///{folder}/mlflow.db"
+    uri = empty_store(folder / "mlflow.db")
     mlflow.set_tracking_uri(uri)
     mlflow.create_experiment("tests", artifact_location=(folder / "artifacts").as_uri())
     request.config.stash[STORE] = uri
@@ -59,7 +76,7 @@ def house(store, tmp_path_factory):
     """A small network, registered in the sqlite store as version 1 of `house`, with its data and configuration."""
     from tests.support.house import build_house, register
 
-    made = build_house(tmp_path_factory.mktemp("house"), "house")
+    made = build_house(tmp_path_factory.mktemp("house"), "house", unroll=False)
     mlflow.set_tracking_uri(store)
     register(made)
     return made

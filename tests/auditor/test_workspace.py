@@ -28,6 +28,7 @@ from nnperm_mlflow.basics.own_code import code_digest, own_code_digest
 from nnperm_mlflow.registry import publisher
 from nnperm_mlflow.registry.connection import connected
 from tests.support.cases import slow
+from tests.support.empty_stores import empty_store
 from tests.support.faults import commands_in, message_in, nnperm
 from tests.support.house import build_network, register
 
@@ -267,7 +268,7 @@ def assert_afresh(other, work, stopped, caplog, what):
 @pytest.mark.slow
 def test_another_version_of_the_model_starts_afresh(settings, house, work, stopped):
     left_in(work, stopped)
-    network = build_network()
+    network = build_network(unroll=False)
     network.set_weights([1.5 * weights for weights in network.get_weights()])
     version = register(replace(house, network=network))
     other = audit(settings, model_uri=f"models:/house/{version}", work_dir=work)
@@ -577,7 +578,7 @@ def test_two_audits_do_not_write_to_one_directory_at_once(settings, work, tmp_pa
 
 @pytest.mark.slow
 def test_results_are_published_only_in_the_store_that_has_their_run(waiting, tmp_path):
-    elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
+    elsewhere = empty_store(tmp_path / "elsewhere.db")
     status, said = nnperm("publish", waiting, "--tracking-uri", elsewhere)
     assert status == 2
     assert f"of these results is not in {elsewhere}. Name the store that it was begun in" in message_in(said)

@@ -14,6 +14,7 @@ from nnperm_mlflow.models._storage import _local_directory
 from nnperm_mlflow.models.download import download_model
 from nnperm_mlflow.models.loaders import load_predictor
 from nnperm_mlflow.models.model_uri import ModelReference, pin_model
+from tests.support.empty_stores import empty_store
 
 LEGACY = Path(__file__).parent / "legacy"
 GIVEN = np.array([[1.0, 2.0], [3.0, 5.0]], dtype="float32")
@@ -228,7 +229,7 @@ def test_a_store_that_was_moved_without_its_artifacts_says_where_they_are_looked
     """As a database does that was copied from another machine: it holds absolute paths of that one."""
     before, artifacts = mlflow.get_tracking_uri(), tmp_path / "elsewhere"
     try:
-        mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/moved.db")
+        mlflow.set_tracking_uri(empty_store(tmp_path / "moved.db"))
         mlflow.create_experiment("moved", artifact_location=artifacts.as_uri())
         mlflow.set_experiment("moved")
         with mlflow.start_run() as run:

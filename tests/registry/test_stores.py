@@ -16,6 +16,7 @@ from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.promotion.alias_promotion import promote
 from nnperm_mlflow.registry.tags import RUN_TAG
+from tests.support.empty_stores import empty_store
 from tests.support.house import build_house, register
 
 pytestmark = pytest.mark.slow
@@ -40,7 +41,7 @@ def registry_at(uri):
 def apart(tmp_path_factory):
     """A model that was logged in one tracking store and registered in a registry apart; audited in another store."""
     folder = tmp_path_factory.mktemp("apart")
-    uris = {name: f"sqlite:///{folder}/{name}.db" for name in ("team", "audits", "registry")}
+    uris = {name: empty_store(folder / f"{name}.db") for name in ("team", "audits", "registry")}
     before = mlflow.get_tracking_uri()
     with registry_at(uris["registry"]):
         for name in ("team", "audits"):

@@ -15,6 +15,7 @@ from nnperm_mlflow.approval.policy_check import check
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.promotion.alias_promotion import promote
 from nnperm_mlflow.registry.version_tags import read_tags
+from tests.support.empty_stores import empty_store
 from tests.support.house import build_house
 
 pytestmark = pytest.mark.slow
@@ -56,8 +57,8 @@ def catalog(store, tmp_path_factory):
     """Two versions of a model in such a registry, the second audited with a pass."""
     folder = tmp_path_factory.mktemp("catalog")
     with pytest.MonkeyPatch.context() as patch:
-        registry = utils._get_store_registry()
-        patch.setitem(registry._registry, "uc", lambda **_: StrictStore(f"sqlite:///{folder}/registry.db"))
+        registry, uri = utils._get_store_registry(), empty_store(folder / "registry.db")
+        patch.setitem(registry._registry, "uc", lambda **_: StrictStore(uri))
         patch.setattr(models_artifact_repo, "is_oss_unity_catalog_uri", lambda uri: False)  # whose files lie elsewhere
         mlflow.set_tracking_uri(store)
         patch.setenv("MLFLOW_REGISTRY_URI", "")  # which MLflow sets, too, and leaves as it is

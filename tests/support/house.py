@@ -37,7 +37,7 @@ class House:
         return settings
 
 
-def build_house(folder: Path, name: str) -> House:
+def build_house(folder: Path, name: str, unroll: bool = True) -> House:
     """Write data and configuration into `folder`, and make a network with random weights (known by their seed)."""
     rng = np.random.default_rng(5)
     table = pd.DataFrame(
@@ -71,16 +71,17 @@ def build_house(folder: Path, name: str) -> House:
         "region_input": table[["region"]].to_numpy("int32"),
         "temporal_input": np.moveaxis(history, 1, 2),
     }
-    return House(name, build_network(), inputs, table, history, folder / "house.yaml")
+    return House(name, build_network(unroll), inputs, table, history, folder / "house.yaml")
 
 
-def build_network() -> keras.Model:
+def build_network(unroll: bool = True) -> keras.Model:
+    """Make the network; unrolled, its LSTM is compiled in half the time, and a part of its steps is not run alone."""
     keras.utils.set_random_seed(11)
     numbers = keras.Input((3,), name="num_input")
     region = keras.Input((1,), name="region_input", dtype="int32")
     history = keras.Input((N_STEPS, 2), name="temporal_input")
     embedded = keras.layers.Flatten()(keras.layers.Embedding(4, 2, embeddings_initializer="normal")(region))
-    joined = keras.layers.Concatenate()([numbers, embedded, keras.layers.LSTM(5)(history)])
+    joined = keras.layers.Concatenate()([numbers, embedded, keras.layers.LSTM(5, unroll=unroll)(history)])
     return keras.Model(
         {"num_input": numbers, "region_input": region, "temporal_input": history},
         keras.layers.Dense(1, activation="sigmoid", name="risk")(joined),

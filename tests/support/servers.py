@@ -14,6 +14,8 @@ from types import SimpleNamespace
 
 import requests
 
+from tests.support.empty_stores import empty_store
+
 
 def free_port():
     with socket.socket() as free:
@@ -28,6 +30,8 @@ def running_server(folder, extra_env=None, extra_args=(), *, port=None, store=No
     There another server may go on after it.
     """
     port = port or free_port()
+    if store is None and not (folder / "mlflow.db").exists():
+        empty_store(folder / "mlflow.db")
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", store or f"sqlite:///{folder}/mlflow.db",
