@@ -48,6 +48,7 @@ COLUMNS: dict[str, tuple[Draw, Model]] = {
     "probability": (_numbers, lambda column, other: expit(2 * column + other - 7.2)),
     "zero-inflated": (_of(lambda rng, n: (rng.random(n) < 0.1) * rng.exponential(size=n)), _itself),
     "flag of 2 %": (_of(lambda rng, n: (rng.random(n) < 0.02) * 0.9), _itself),
+    "bounded, skewed": (_of(lambda rng, n: rng.beta(0.3, 3.0, n)), _itself),
     "log-normal": (_of(lambda rng, n: np.exp(2 * rng.normal(size=n))), _itself),
     "t of 2 degrees": (_of(lambda rng, n: rng.standard_t(2, size=n)), _itself),
 }

@@ -39,6 +39,7 @@ VERDICTS = [
     ("normal", "mean", 1),
     ("exponential", "mean", 1),
     ("probability", "mean", 1),
+    ("bounded, skewed", "mean", 1),
     ("zero-inflated", "mean", 1),
     ("flag of 2 %", "mean", 1),
     ("normal", "median", 1),
@@ -54,11 +55,12 @@ _TRUTHS = {
     ("zero-inflated", "mean"): 2 * 0.1 * 0.9 + 0.1**2,
     ("flag of 2 %", "mean"): 2 * 0.02 * 0.98 * 0.9,
     ("probability", "mean"): 0.011434798143477289,
+    ("bounded, skewed", "mean"): 0.12640354437229429,
     ("normal", "median"): math.sqrt(2) * 0.6744897501960817,
     ("exponential", "median"): math.log(2),
     ("exponential", "q95"): math.log(20),
 }
-"""Of |x - x'|; that of the probability by quadrature: a large sample would err by a fifth of what an audit does."""
+"""Of |x - x'|; of the probability and of what is bounded by quadrature: a large sample errs by a fifth of an audit."""
 
 
 def width_stop(name: str, stop_at: int, *, n_audits: int = 1_000, batch_rows: int = BATCH_ROWS) -> Rates:
