@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnperm_mlflow.analysis.blockwise.slice_plan import count_slices
 from nnperm_mlflow.analysis.engine.job import begins_together
 from nnperm_mlflow.analysis.engine.loop import audit_block, audit_first_block, count_blocks
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
@@ -24,6 +25,7 @@ _STATUS = Path("/proc/self/status")
 _MIB = 1 << 20
 _NUMBER_BYTES = 8  # of a row's position, that goes with it
 _ROW_BYTES = 40  # of a row of the table, beside its deviations
+_PIECE_BYTES = 7  # of a deviation that a slice gives to those that join slices
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,11 @@ class Tasks:
     Attributes
     ----------
     count : int
-        One for each shuffle block.
+        One for each shuffle block, or for each slice of its perturbations.
     rows : int
         Most rows of one.
+    slices : int
+        Into how many the perturbations of a block are cut, so that no task takes too long.
     seconds : float
         Of one, on a core like one of this machine.
     moved_bytes : int
@@ -46,6 +50,7 @@ class Tasks:
 
     count: int
     rows: int
+    slices: int
     seconds: float
     moved_bytes: int
     table_bytes: int
@@ -53,11 +58,10 @@ class Tasks:
     @property
     def facts(self) -> list[tuple[str, str]]:
         """What they are, in words."""
+        cut = "" if self.slices == 1 else f" (blocks in {self.slices:,} slices of the perturbations)"
+        each = f"{self.seconds:,.1f} s each on a core like this one's"
         return [
-            (
-                "tasks",
-                f"{self.count:,} of at most {self.rows:,} rows, {self.seconds:,.1f} s each on a core like this one's",
-            ),
+            ("tasks", f"{self.count:,} of at most {self.rows:,} rows{cut}, {each}"),
             ("moved", f"{self.moved_bytes / _MIB:,.1f} MiB between the machines of the cluster, about"),
             ("table", f"{self.table_bytes / _MIB:,.1f} MiB at most"),
         ]
@@ -202,12 +206,16 @@ def _on_cluster(plan: Plan) -> Forecast:
     calls, started = job.predictor.calls, time.monotonic()
     audit_block(job, ShuffleBlock(0, some), job.inputs.hold(some), slice(0, len(some)))
     of_row = (time.monotonic() - started) / len(some)
+    n_rows, most_rows, n_perturbations = plan.dataset.n_rows, max(job.deal.sizes), len(job.perturbations)
+    slices = count_slices(of_row * most_rows, n_perturbations)
+    deviation_bytes = n_rows * job.repeats * n_perturbations * (_PIECE_BYTES if slices > 1 else 0)
     tasks = Tasks(
-        count=len(job.deal.sizes),
-        rows=max(job.deal.sizes),
-        seconds=of_row * max(job.deal.sizes),
-        moved_bytes=plan.dataset.n_rows * (row_bytes(job.inputs.sources) + _NUMBER_BYTES),
-        table_bytes=plan.dataset.n_rows * job.repeats * (4 * len(job.perturbations) + _ROW_BYTES),
+        count=slices * len(job.deal.sizes),
+        rows=most_rows,
+        slices=slices,
+        seconds=of_row * most_rows / slices,
+        moved_bytes=slices * n_rows * (row_bytes(job.inputs.sources) + _NUMBER_BYTES) + deviation_bytes,
+        table_bytes=n_rows * job.repeats * (4 * n_perturbations + _ROW_BYTES),
     )
     seconds = of_row * plan.dataset.n_rows
     return Forecast(plan, job.predictor.calls - calls, count_blocks(job, plan.block_rows), seconds, None, tasks=tasks)

@@ -18,6 +18,7 @@ import pyarrow as pa
 from nnperm_mlflow.analysis.blockwise import block_outcome
 from nnperm_mlflow.analysis.blockwise.block_task import BlockTask
 from nnperm_mlflow.analysis.blockwise.columns import BLOCK, OUTCOME, ROW
+from nnperm_mlflow.analysis.blockwise.slices import PIECE
 from nnperm_mlflow.analysis.perturbation.donors import shuffle_block_sizes
 from nnperm_mlflow.analysis.statistics.rank_search import Counts, Wanted, added
 from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError
@@ -26,6 +27,7 @@ from nnperm_mlflow.inputs.layout import Layout
 from nnperm_mlflow.inputs.survey import Questions, Survey
 from nnperm_mlflow.spark import worker
 from nnperm_mlflow.spark.numbered_rows import NumberedRows, quoted
+from nnperm_mlflow.spark.parts_list import Written
 from nnperm_mlflow.spark.session import Session, refused
 
 logger = logging.getLogger(__name__)
@@ -128,30 +130,8 @@ def _refuse_others(told: dict[str, str]) -> None:
 
 
 def _ddl(schema: pa.Schema) -> str:
-    kinds = {pa.string(): "string", pa.binary(): "binary", pa.int32(): "int"}
+    kinds = {pa.string(): "string", pa.binary(): "binary", pa.int32(): "int", pa.int64(): "long"}
     return ", ".join(f"{each.name} {kinds[each.type]}" for each in schema)
-
-
-@dataclass(frozen=True)
-class Written:
-    """A part of a deviation table on the cluster's storage.
-
-    Attributes
-    ----------
-    path : str
-    n_bytes : int
-    digest : str
-        sha256.
-    """
-
-    path: str
-    n_bytes: int
-    digest: str
-
-    @property
-    def name(self) -> str:
-        """What the file is called in the table's directory."""
-        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -217,8 +197,10 @@ class ClusterTable:
     def _read(self, task: BlockTask) -> Any:  # noqa: ANN401 - a DataFrame of Spark
         return self.session.spark.read.schema(self._schema(task)).parquet(self.location)
 
-    def write(self, rows: NumberedRows, task: BlockTask, shipment: worker.Shipment) -> block_outcome.BlockOutcome:
-        """Let the cluster audit all shuffle blocks and write the table; rows move once.
+    def write(
+        self, rows: NumberedRows, task: BlockTask, shipment: worker.Shipment, n_slices: int = 1
+    ) -> block_outcome.BlockOutcome:
+        """Let the cluster audit all shuffle blocks and write the table; rows move once, and to each slice of a block.
 
         Parameters
         ----------
@@ -226,6 +208,8 @@ class ClusterTable:
         task : BlockTask
         shipment : Shipment
             Of the model, whose archive the session has.
+        n_slices : int
+            Into how many slices the perturbations of a block are cut, each a task.
 
         Returns
         -------
@@ -237,25 +221,36 @@ class ClusterTable:
         AuditError
             As it was raised in a worker; the table is then left without rows.
         """
-        needed = task.needed_columns
-        schema = pa.schema([*(rows.schema.field(name) for name in needed), pa.field(ROW, pa.int64())])
-        n_rows, seed = task.n_rows, task.seed
-        n_blocks = len(shuffle_block_sizes(n_rows))
         try:
             with refused():
-                packed = rows.select(needed).mapInArrow(
-                    lambda batches: worker.pack(n_rows, seed, batches), _ddl(worker.PACKED)
-                )
-                dealt = packed.repartitionById(n_blocks, "block")
-                audited = dealt.mapInArrow(
-                    lambda batches: worker.audit(task, shipment, schema, batches), self._schema(task)
-                )
-                audited.write.mode("overwrite").parquet(self.location)
+                self._audited(rows, task, shipment, n_slices).write.mode("overwrite").parquet(self.location)
             return self._merged(task)
         except AuditError:
             with refused():
                 self._leave_empty(task)
             raise
+
+    def _audited(
+        self,
+        rows: NumberedRows,
+        task: BlockTask,
+        shipment: worker.Shipment,
+        n_slices: int,
+    ) -> Any:  # noqa: ANN401 - a DataFrame of Spark
+        needed, n_rows, seed = task.needed_columns, task.n_rows, task.seed
+        schema = pa.schema([*(rows.schema.field(name) for name in needed), pa.field(ROW, pa.int64())])
+        n_blocks = len(shuffle_block_sizes(n_rows))
+        packed = rows.select(needed).mapInArrow(
+            lambda batches: worker.pack(n_rows, seed, n_slices, batches), _ddl(worker.PACKED)
+        )
+        dealt = packed.repartitionById(n_blocks * n_slices, "task")
+        if n_slices == 1:
+            return dealt.mapInArrow(lambda batches: worker.audit(task, shipment, schema, batches), self._schema(task))
+        pieces = dealt.mapInArrow(
+            lambda batches: worker.audit_in_slices(task, shipment, schema, n_slices, batches), _ddl(PIECE)
+        )
+        gathered = pieces.repartitionById(n_blocks, "block").sortWithinPartitions("first_row", "place")
+        return gathered.mapInArrow(lambda batches: worker.join(task, n_slices, batches), self._schema(task))
 
     def _merged(self, task: BlockTask) -> block_outcome.BlockOutcome:
         with refused():

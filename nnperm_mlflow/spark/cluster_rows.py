@@ -14,6 +14,8 @@ import pyarrow as pa
 
 from nnperm_mlflow.analysis.blockwise.block_task import BlockTask
 from nnperm_mlflow.analysis.blockwise.merged_findings import find_merged
+from nnperm_mlflow.analysis.blockwise.slice_plan import MOST_SECONDS, count_slices
+from nnperm_mlflow.analysis.blockwise.slices import seconds_of_row
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.progress import Progress
 from nnperm_mlflow.analysis.engine.self_noise import MOST_ROWS as NOISE_ROWS
@@ -177,9 +179,10 @@ class ClusterData:
         self.table.session.add_file(archive)
         baseline = job.predictor.begin([probe])[0].baseline
         shipment = Shipment(digest, self.files, reference, probe, exact, baseline)
-        n_tasks = len(shuffle_block_sizes(task.n_rows))
+        n_slices = self._count_slices(job)
+        n_tasks = n_slices * len(shuffle_block_sizes(task.n_rows))
         logger.info("%s rows in %d tasks; the deviations go to %s", f"{task.n_rows:,}", n_tasks, self.location)
-        outcome = self.table.write(self.rows, task, shipment)
+        outcome = self.table.write(self.rows, task, shipment, n_slices)
         first = self.table.first_block(task)
         found = find_merged(
             job,
@@ -192,6 +195,12 @@ class ClusterData:
         note_parts(folder, self.location, task, self.table.parts(), outcome)
         progress(task.n_rows, task.n_rows)
         return found
+
+    def _count_slices(self, job: Job) -> int:
+        """Return into how many slices a block is cut, by the time that rows take here; no number hangs on it."""
+        block_rows = max(job.deal.sizes)
+        seconds = seconds_of_row(job, self.here, MOST_SECONDS / block_rows)
+        return count_slices(seconds * block_rows, len(job.perturbations))
 
     def _task(self, job: Job, block_rows: int) -> BlockTask:
         return BlockTask(

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 _FILE, _BUCKET = "__nnperm_file__", "__nnperm_bucket__"
 _BUCKET_ROWS = 500_000  # that one task sorts where rows are numbered by their names
 _MOST_BUCKETS = 256
+_NO_VERSIONS = "TIME_TRAVEL"  # in what Spark calls its refusal
 _SAMPLED = 20_000  # names that tell where one bucket ends and the next begins
 
 
@@ -77,7 +78,7 @@ def number_rows(session: Session, config: DataConfig, frame: Any = None) -> Numb
         if frame is not None:
             return _by_names(_checked(frame), config, "a DataFrame of Spark")
         if config.table is not None:
-            return _by_names(_checked(_versioned(session, config)), config, f"{config.table}, version {config.version}")
+            return _by_names(_versioned(session, config), config, f"{config.table}, version {config.version}")
         if config.static is None:
             raise ConfigError(
                 "no data are named: a directory of Parquet files (data: static), or a table (data: table)."
@@ -86,11 +87,22 @@ def number_rows(session: Session, config: DataConfig, frame: Any = None) -> Numb
 
 
 def _versioned(session: Session, config: DataConfig) -> Any:  # noqa: ANN401
+    from pyspark.errors import AnalysisException  # noqa: PLC0415 - an extra
+
     name = ".".join(quoted(part) for part in str(config.table).split("."))
     version = (
         config.version if isinstance(config.version, int) else "'{}'".format(str(config.version).replace("'", "''"))
     )
-    return session.spark.sql(f"SELECT * FROM {name} VERSION AS OF {version}")  # noqa: S608 - names are quoted
+    try:
+        return _checked(session.spark.sql(f"SELECT * FROM {name} VERSION AS OF {version}"))  # noqa: S608 - quoted
+    except AnalysisException as error:
+        if _NO_VERSIONS not in (error.getCondition() or ""):
+            raise
+        raise ConfigError(
+            f"data: version: '{config.table}' is no table that keeps its versions, as those of Delta and Iceberg do. "
+            "Name one that does; or give its rows as they are now as a DataFrame, data=spark.table(...): their digest "
+            "goes on record."
+        ) from error
 
 
 def _checked(frame: Any) -> Any:  # noqa: ANN401

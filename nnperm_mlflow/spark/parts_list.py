@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,33 @@ from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.loop import audit_block
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
 from nnperm_mlflow.basics.audit_files import OUTCOME_FILE, PARTS_FILE
-from nnperm_mlflow.spark.cluster import Written
 
 FORMAT = 1
 """Of `table.json`."""
 
 _TRIED_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Written:
+    """A part of a deviation table on the cluster's storage.
+
+    Attributes
+    ----------
+    path : str
+    n_bytes : int
+    digest : str
+        sha256.
+    """
+
+    path: str
+    n_bytes: int
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """What the file is called in the table's directory."""
+        return self.path.rpartition("/")[2]
 
 
 def rehearse(job: Job, positions: np.ndarray) -> None:

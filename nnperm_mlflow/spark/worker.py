@@ -13,14 +13,16 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from nnperm_mlflow.analysis.blockwise import block_outcome
-from nnperm_mlflow.analysis.blockwise.block_task import BlockTask, audit_rows
+from nnperm_mlflow.analysis.blockwise.block_task import BlockTask, audit_rows, table_batches
 from nnperm_mlflow.analysis.blockwise.columns import BLOCK, OUTCOME, ROW
+from nnperm_mlflow.analysis.blockwise.slices import audit_slice, joined_results, piece_batch
 from nnperm_mlflow.analysis.perturbation.donors import block_numbers
 from nnperm_mlflow.analysis.statistics.rank_search import Counts, Wanted, added
 from nnperm_mlflow.basics import errors
@@ -36,7 +38,7 @@ from nnperm_mlflow.models.predictor import Predictor
 Batches = Iterable[pa.RecordBatch]
 
 FOUND = pa.schema([("kind", pa.string()), ("payload", pa.binary())])
-PACKED = pa.schema([("block", pa.int32()), ("packed", pa.binary())])
+PACKED = pa.schema([("task", pa.int32()), ("packed", pa.binary())])
 COUNTED = pa.schema([("place", pa.int32()), ("bits", pa.binary()), ("counts", pa.binary())])
 MERGED = pa.schema([("outcome", pa.binary())])
 
@@ -94,8 +96,8 @@ def _found(told: Sequence[tuple[str, bytes]]) -> pa.RecordBatch:
     return pa.record_batch([pa.array(kinds, pa.string()), pa.array(payloads, pa.binary())], schema=FOUND)
 
 
-def pack(n_rows: int, seed: int, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Give rows to their shuffle blocks, many in one piece of bytes; give `PACKED`.
+def pack(n_rows: int, seed: int, n_slices: int, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Give rows to the tasks of their shuffle blocks, many in one piece of bytes; give `PACKED`.
 
     Rows that travel one by one take twice their bytes, and a record batch of many hardly more than these.
     """
@@ -105,13 +107,13 @@ def pack(n_rows: int, seed: int, batches: Batches) -> Iterator[pa.RecordBatch]:
         waiting.append(batch)
         n_bytes += batch.nbytes
         if n_bytes > _WAITING_BYTES:
-            yield from _dealt(waiting, n_rows, seed)
+            yield from _dealt(waiting, n_rows, seed, n_slices)
             waiting, n_bytes = [], 0
     if waiting:
-        yield from _dealt(waiting, n_rows, seed)
+        yield from _dealt(waiting, n_rows, seed, n_slices)
 
 
-def _dealt(waiting: list[pa.RecordBatch], n_rows: int, seed: int) -> Iterator[pa.RecordBatch]:
+def _dealt(waiting: list[pa.RecordBatch], n_rows: int, seed: int, n_slices: int) -> Iterator[pa.RecordBatch]:
     table = pa.Table.from_batches(waiting).combine_chunks()
     numbers = block_numbers(table.column(ROW).to_numpy(), n_rows, seed)
     order = np.argsort(numbers, kind="stable")
@@ -119,7 +121,8 @@ def _dealt(waiting: list[pa.RecordBatch], n_rows: int, seed: int) -> Iterator[pa
     for block, rows in zip(blocks.tolist(), np.split(order, first[1:]), strict=True):
         for batch in table.take(rows).combine_chunks().to_batches():
             packed = batch.serialize().to_pybytes()
-            yield pa.record_batch([pa.array([block], pa.int32()), pa.array([packed], pa.binary())], schema=PACKED)
+            for task in range(block * n_slices, (block + 1) * n_slices):
+                yield pa.record_batch([pa.array([task], pa.int32()), pa.array([packed], pa.binary())], schema=PACKED)
 
 
 @dataclass(frozen=True)
@@ -159,17 +162,50 @@ _loaded: dict[str, Predictor] = {}
 
 def audit(task: BlockTask, shipment: Shipment, schema: pa.Schema, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Audit the rows of the only shuffle block of a partition; give the task's columns."""
+    for number, table in _unpacked(schema, batches):
+        try:
+            yield from audit_rows(task, _predictor(shipment), number, table)
+        except AuditError as error:
+            yield _error_batch(task.schema, number, error)
+
+
+def audit_in_slices(
+    task: BlockTask, shipment: Shipment, schema: pa.Schema, n_slices: int, batches: Batches
+) -> Iterator[pa.RecordBatch]:
+    """Audit the rows of the only shuffle block of a partition under the perturbations of a slice; give `PIECE`."""
+    for key, table in _unpacked(schema, batches):
+        number, place = divmod(key, n_slices)
+        try:
+            yield from audit_slice(task, _predictor(shipment), number, table, place=place, n_slices=n_slices)
+        except AuditError as error:
+            yield piece_batch(number, -1, place, error_as_bytes(error))  # before all rows
+
+
+def _unpacked(schema: pa.Schema, batches: Batches) -> Iterator[tuple[int, pa.Table]]:
+    """Yield the number of the only task of a partition, and its rows; nothing where there are none."""
     numbers, parts = set[int](), []
     for batch in batches:
-        numbers.update(batch.column("block").to_pylist())
+        numbers.update(batch.column("task").to_pylist())
         parts += [pa.ipc.read_record_batch(packed.as_buffer(), schema) for packed in batch.column("packed")]
-    if not parts:
-        return
-    (number,) = numbers
-    try:
-        yield from audit_rows(task, _predictor(shipment), number, pa.Table.from_batches(parts))
-    except AuditError as error:
-        yield _error_batch(task.schema, number, error)
+    if parts:
+        (number,) = numbers
+        yield number, pa.Table.from_batches(parts)
+
+
+def join(task: BlockTask, n_slices: int, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Put the slices of the only shuffle block of a partition together; give the task's columns."""
+    pieces = (
+        piece
+        for batch in batches
+        for piece in zip(batch.column("block").to_pylist(), batch.column("packed").to_pylist(), strict=True)
+    )
+    for number, first in islice(pieces, 1):
+        packed = chain([first], (later for _, later in pieces))
+        try:
+            raise_told(first)
+            yield from table_batches(task, number, joined_results(task, number, n_slices, packed))
+        except AuditError as error:
+            yield _error_batch(task.schema, number, error)
 
 
 def _error_batch(schema: pa.Schema, number: int, error: AuditError) -> pa.RecordBatch:

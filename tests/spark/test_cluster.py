@@ -1,4 +1,4 @@
-"""Audits on a cluster of two executors, on loopback: the numbers of one process."""
+"""Audits on a cluster of two executors, on loopback: the numbers of one process, whatever happens there."""
 
 import json
 
@@ -9,7 +9,7 @@ import pytest
 import nnperm_mlflow
 from nnperm_mlflow.analysis.blockwise.columns import BLOCK, OUTCOME
 from nnperm_mlflow.basics.errors import ConfigError, DataError, EvidenceError, PredictionError
-from nnperm_mlflow.spark import cluster_rows
+from nnperm_mlflow.spark import cluster, cluster_rows
 from tests.support.lake import (
     register_network,
     running_cluster,
@@ -18,10 +18,12 @@ from tests.support.lake import (
     what_is_missing,
     write_lake,
 )
+from tests.support.mortal import Mortal, send_as_it_is
+from tests.support.simulations import in_full
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing())]
 
-N_ROWS = 65_600  # two shuffle blocks
+N_ROWS = 65_537  # two shuffle blocks
 CLUSTER = "local-cluster[2,1,1024]"
 
 
@@ -89,6 +91,53 @@ def failed_tasks(session):
     """How many tasks of the session have failed so far."""
     told = session.sparkContext.statusTracker()
     return sum(stage.numFailedTasks for stage in map(told.getStageInfo, range(500)) if stage is not None)
+
+
+def test_a_python_worker_and_an_executor_that_die_change_no_number(lake, session, tracked, monkeypatch, tmp_path):
+    """Each of them once, while it gives the rows of a block; what an executor had moved is moved again."""
+    folder, one = lake
+    send_as_it_is()
+    monkeypatch.setattr(cluster, "worker", Mortal(tmp_path))
+    two = on_cluster(folder, "mortal")
+    assert {file.name for file in tmp_path.iterdir()} == {"block 0", "block 1"}
+    refuse_difference(one, two, folder / "mortal")
+
+
+@pytest.mark.parametrize(("n_rows", "n_slices"), in_full([(65_536, 3), (200_000, 1), (200_000, 2)], [(65_536, 3)]))
+@pytest.mark.usefixtures("lake", "session", "tracked")
+def test_blocks_in_slices_and_many_blocks_are_the_audit_of_one_process(n_rows, n_slices, monkeypatch, tmp_path):
+    """A model that is slow makes slices; how many, here the test says."""
+    monkeypatch.setattr(cluster_rows, "count_slices", lambda seconds, n_perturbations: n_slices)
+    write_lake(tmp_path, n_rows)
+    one = nnperm_mlflow.audit(settings_for(tmp_path / "one.parquet"), work_dir=tmp_path / "work")
+    refuse_difference(one, on_cluster(tmp_path, "table"), tmp_path / "table")
+
+
+def test_a_plan_tells_tasks_bytes_and_time_and_leaves_no_table(lake, session, tracked):
+    """Of the rows: 8 bytes a number, 4 a code, 24 a history and 8 of its place are about what a row moves."""
+    folder, _ = lake
+    planned = nnperm_mlflow.plan_audit(
+        settings_for(folder / "lake"), engine="spark", table=folder / "planned", work_dir=folder / "work"
+    )
+    told, tasks = dict(planned.facts), planned.tasks
+    assert told["tasks"].startswith("2 of at most 32,769 rows, ")
+    assert (tasks.count, tasks.slices, tasks.rows) == (2, 1, 32_769)
+    assert N_ROWS * 40 <= tasks.moved_bytes <= N_ROWS * 60
+    assert told["moved"].endswith("MiB between the machines of the cluster, about")
+    assert planned.seconds == pytest.approx(tasks.seconds * N_ROWS / tasks.rows)
+    assert told["expected time"].endswith("s of one core, shared among those of the cluster")
+    assert "memory" not in told
+    assert not (folder / "planned").exists()
+
+
+def test_a_table_that_keeps_no_versions_is_refused_with_what_can_be_given(lake, session, tracked):
+    """Spark has none by itself that does."""
+    folder, _ = lake
+    session.read.parquet(str(folder / "lake")).limit(50).write.saveAsTable("clients")
+    settings = settings_for(folder / "lake")
+    settings["data"] |= {"static": None, "table": "clients", "version": 3}
+    with pytest.raises(ConfigError, match=r"'clients' is no table that keeps its versions.*data=spark\.table"):
+        nnperm_mlflow.audit(settings, table=folder / "none", work_dir=folder / "work")
 
 
 def test_a_frame_in_any_order_is_audited_as_the_file_that_its_row_ids_sort(session, tracked, tmp_path):

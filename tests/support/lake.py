@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import tempfile
 from contextlib import contextmanager
 from itertools import pairwise
 
@@ -106,12 +107,13 @@ def running_cluster(master):
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.files.maxPartitionBytes": "1m",  # so that files are read in pieces
     }
-    for key, value in quiet.items():
-        builder = builder.config(key, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("FATAL")
-    try:
-        yield session
-    finally:
-        session.stop()
-        del os.environ["JAVA_TOOL_OPTIONS"]
+    with tempfile.TemporaryDirectory() as warehouse:
+        for key, value in {**quiet, "spark.sql.warehouse.dir": warehouse}.items():
+            builder = builder.config(key, value)
+        session = builder.getOrCreate()
+        session.sparkContext.setLogLevel("FATAL")
+        try:
+            yield session
+        finally:
+            session.stop()
+            del os.environ["JAVA_TOOL_OPTIONS"]

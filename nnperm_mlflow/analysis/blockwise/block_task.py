@@ -6,7 +6,7 @@ be audited in any order, by any number of workers, and more than once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from nnperm_mlflow.analysis.engine.deviation import Measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.loop import audit_shuffle_block
 from nnperm_mlflow.analysis.engine.table import column_names, id_type, id_values
-from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, shuffle_block
+from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, shuffle_block, shuffle_block_sizes
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation
 from nnperm_mlflow.basics.errors import DataError
 from nnperm_mlflow.inputs.binding import fill_inputs
@@ -28,6 +28,9 @@ from nnperm_mlflow.inputs.bound_inputs import BoundInputs, Wanted
 from nnperm_mlflow.inputs.layout import Layout
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.predictor import Predictor
+
+NamedResult = tuple[BlockResult, np.ndarray | None]
+"""What came of some rows of a shuffle block, and their names, where rows have such."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,21 @@ def audit_rows(task: BlockTask, predictor: Predictor, number: int, table: pa.Tab
     PredictionError
         If the model fails, or predicts NaN.
     """
+    yield from table_batches(task, number, named_results(task, predictor, number, table))
+
+
+def named_results(
+    task: BlockTask, predictor: Predictor, number: int, table: pa.Table, positions: Sequence[int] | None = None
+) -> Iterator[NamedResult]:
+    """Yield what comes of the rows of one shuffle block, part by part, in the order of the rows.
+
+    Parameters
+    ----------
+    task, predictor, number, table
+        As for `audit_rows`.
+    positions : sequence of int, optional
+        Of the perturbations that are audited; all of them if not said.
+    """
     table = table.take(np.argsort(table.column(ROW).to_numpy(), kind="stable"))
     block = shuffle_block(number, task.n_rows, task.seed)
     rows = table.column(ROW).to_numpy()
@@ -176,7 +194,9 @@ def audit_rows(task: BlockTask, predictor: Predictor, number: int, table: pa.Tab
     ids = None
     if task.row_id is not None:
         ids = task.layout.dataset(cells.select([task.row_id])).columns[task.row_id]
-    yield from _batches(task, _job_of(task, predictor, cells, block), block, ids)
+    job = _job_of(task, predictor, cells, block)
+    for result in audit_shuffle_block(job if positions is None else job.only(positions), block, task.block_rows, None):
+        yield result, None if ids is None else ids[np.searchsorted(block.rows, result.rows)]
 
 
 def _job_of(task: BlockTask, predictor: Predictor, cells: pa.Table, block: ShuffleBlock) -> Job:
@@ -188,17 +208,26 @@ def _job_of(task: BlockTask, predictor: Predictor, cells: pa.Table, block: Shuff
     return task.job(predictor, task.inputs_of(cells, positions))
 
 
-def _batches(task: BlockTask, job: Job, block: ShuffleBlock, ids: np.ndarray | None) -> Iterator[pa.RecordBatch]:
+def table_batches(task: BlockTask, number: int, results: Iterable[NamedResult]) -> Iterator[pa.RecordBatch]:
+    """Yield the table of one shuffle block, and in its last row what was counted of all its rows.
+
+    Parameters
+    ----------
+    task : BlockTask
+    number : int
+        Of the shuffle block.
+    results : iterable of NamedResult
+        Of all its rows, in their order.
+    """
     followed, signed = len(task.measure.columns), task.measure.distance is None
     outcome = BlockOutcome.empty(task.repeats, len(task.perturbations), followed, signed=signed)
-    n_left = len(block.rows)
-    for result in audit_shuffle_block(job, block, task.block_rows, None):
-        outcome.add(result, task.decision, keeps_marks=block.number == 0)
+    n_left = shuffle_block_sizes(task.n_rows)[number]
+    for result, own in results:
+        outcome.add(result, task.decision, keeps_marks=number == 0)
         n_left -= len(result.rows)
-        own = None if ids is None else ids[np.searchsorted(block.rows, result.rows)]
         for repeat in range(task.repeats):
             is_last = n_left == 0 and repeat == task.repeats - 1
-            yield _batch(task, block.number, result, own, repeat=repeat, told=dump(outcome) if is_last else None)
+            yield _batch(task, number, result, own, repeat=repeat, told=dump(outcome) if is_last else None)
 
 
 def _batch(
