@@ -1,7 +1,8 @@
 """Run as a program: audits that are killed at random moments and begun again, each in a child of this process.
 
-Writes as JSON, for each audit, whether the table had the bytes of an uninterrupted one in the end, how often it had
-been begun, and how often the last try called the model.
+It is given how many, and whether the audits have `conditional` shuffles or only `plain` ones. Writes as JSON, for each
+audit, whether the table had the bytes of an uninterrupted one in the end, how often it had been begun, and how often
+the last try called the model.
 """
 
 import json
@@ -18,7 +19,7 @@ from tests.analysis.engine.test_journal import audit
 MOST_TRIES = 20
 
 
-def in_child(folder, journal, kill_at):
+def in_child(folder, journal, kill_at, donors):
     """Audit in a child that kills itself at its n-th call of a function; return how often functions and the model were
     called, or None where it was killed."""
     result = folder / "calls"
@@ -35,7 +36,7 @@ def in_child(folder, journal, kill_at):
                     os.kill(os.getpid(), signal.SIGKILL)
 
         sys.setprofile(count)
-        _, predicted, _ = audit(folder, journal, repeats=2)
+        _, predicted, _ = audit(folder, journal, repeats=2, donors=donors)
         sys.setprofile(None)
         result.write_text(json.dumps([calls, predicted]))
         os._exit(0)
@@ -46,13 +47,13 @@ def in_child(folder, journal, kill_at):
     return json.loads(result.read_text())
 
 
-def main(kills):
+def main(kills, donors):
     draw = random.Random(0)
     told = []
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch) / "whole"
         whole.mkdir()
-        n_calls, n_predicted = in_child(whole, Journal(whole / "journal"), None)
+        n_calls, n_predicted = in_child(whole, Journal(whole / "journal"), None, donors)
         expected = (whole / "table.parquet").read_bytes()
         for number in range(kills):
             folder = Path(scratch) / str(number)
@@ -61,7 +62,7 @@ def main(kills):
             while done is None and tries < MOST_TRIES:
                 tries += 1
                 kill_at = draw.randint(1, n_calls) if tries < 3 else None
-                done = in_child(folder, journal, kill_at)
+                done = in_child(folder, journal, kill_at, donors)
             same = (folder / "table.parquet").read_bytes() == expected
             left = sorted(file.name for file in folder.iterdir() if file.name not in ("journal", "calls"))
             told.append({"same": same, "tries": tries, "predicted": done[1], "of": n_predicted, "left": left})
@@ -69,4 +70,4 @@ def main(kills):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), "conditional" if sys.argv[2] == "conditional" else None)

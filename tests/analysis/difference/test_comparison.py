@@ -24,6 +24,7 @@ from nnperm_mlflow.analysis.difference.recorded_table import KnownRows
 from nnperm_mlflow.analysis.difference.table_comparison import compare_tables
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
+from nnperm_mlflow.analysis.perturbation.conditional_list import digest_of, with_conditionals
 from nnperm_mlflow.analysis.perturbation.deal import Deal
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock, donor_positions, shuffle_blocks
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
@@ -59,8 +60,9 @@ def audit(path, function, table=TABLE, *, told=None, job=None, precision=None, *
     """Audit a function of a table of numbers as the main job does; return where the table lies, and the summary."""
     specs, inputs = bound(table, numbers=list(table))
     asked = AnalysisConfig(**{"rare_below": 0, "set": {"dose": [7.0]}, **analysis})
-    plan = plan_perturbations(inputs, "", asked)
-    record = {"data_digest": "d1", "seed": asked.seed, "within": asked.within, **(told or {})}
+    plan = with_conditionals(plan_perturbations(inputs, "", asked), inputs, asked)
+    subgroups = {} if asked.donors is None else {"donors": asked.drawing, "subgroups": digest_of(plan)}
+    record = {"data_digest": "d1", "seed": asked.seed, "within": asked.within, **subgroups, **(told or {})}
     settings = {"seed": asked.seed, "repeats": asked.repeats, **(job or {})}
     done = Job(PlainPredictor(specs, function), inputs, plan, choose_measure(None, 1, ()), "", **settings)
     found = find(done, 50, path, lambda *_: None, record=record, precision=precision)
@@ -288,6 +290,34 @@ def test_where_donors_are_not_known_the_error_is_the_largest_that_there_can_be(w
     reach = found.loc["dose=7", "mean_difference_high"] - found.loc["dose=7", "mean_difference"]
     moments = Exchange().moments(set_to[None], np.ones((1, N_ROWS), dtype=bool))
     assert reach == pytest.approx(reaches(moments, N_ROWS)[1])
+
+
+GOING = TABLE.assign(age=TABLE["dose"] + RNG.integers(-5, 6, N_ROWS), bmi=TABLE["dose"] // 2)
+"""Rows in which three columns go together, and one with none."""
+
+
+def test_conditional_shuffles_are_compared_row_by_row_where_subgroups_are_the_same(tmp_path):
+    """A model that differs in one weight differs in that feature alone, in either way, and surely so."""
+    asked = {"set": {}, "donors": "conditional"}
+    first = audit(tmp_path / "a", linear(WEIGHTS), GOING, **asked)
+    second = audit(tmp_path / "b", linear(WEIGHTS * [1, 1.25, 1, 1]), GOING, **asked)
+    found = by_name(compared(first, second))
+    changed = found.loc[["age", "age conditional"]]
+    assert (changed["mean_difference_low"] > 0).all()
+    assert changed["mean_difference"].tolist() == pytest.approx((0.25 * changed["mean_a"]).tolist())
+    assert (found.drop(index=changed.index)[["mean_difference", "difference"]] == 0).all(axis=None)
+    deviations = pd.read_parquet(first[0])["age conditional"].to_numpy(float)
+    reach = found.loc["age conditional", "mean_difference_high"] - found.loc["age conditional", "mean_difference"]
+    assert reach == pytest.approx(REACH * math.sqrt(2 * (0.25 * deviations).var() / N_ROWS), rel=1e-6)
+
+
+def test_conditional_shuffles_within_other_subgroups_are_not_compared_row_by_row(tmp_path):
+    tables = [
+        audit(tmp_path / given, linear(WEIGHTS), GOING, set={}, donors={"age": [given]}) for given in ("dose", "bmi")
+    ]
+    with pytest.raises(ConfigError, match=r"the two audits differ in subgroups \(\w{12} and \w{12}\), so that"):
+        compared(*tables)
+    assert not compared(*tables, paired=False).paired
 
 
 def test_what_has_no_median_is_told_and_takes_no_part(tmp_path):

@@ -16,6 +16,7 @@ from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.engine.journal import Journal, Page
 from nnperm_mlflow.analysis.perturbation import donors as shuffling
+from nnperm_mlflow.analysis.perturbation.conditional_list import digest_of, with_conditionals
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
 from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.analysis.repeats.stopping_rule import Precision
@@ -45,8 +46,9 @@ def audit(tmp_path, journal=None, *, after=None, table=None, precision=None, kee
     settings = AnalysisConfig(**analysis)
     predictor = PlainPredictor(specs, predict)
     measure = choose_measure(None, 1, ())
+    plan = with_conditionals(plan_perturbations(inputs, "", settings), inputs, settings)
     job = Job(
-        predictor, inputs, plan_perturbations(inputs, "", settings), measure, "", settings.seed, settings.repeats,
+        predictor, inputs, plan, measure, "", settings.seed, settings.repeats,
         decision=choose_decision(0.5, measure, 1, OutputSpec()), keeps_predictions=keeps,
     )  # fmt: skip
     path = tmp_path / "table.parquet"
@@ -73,13 +75,14 @@ def test_what_is_resumed_ends_with_the_same_bytes_and_predicts_only_the_rest(tmp
 
 
 @pytest.mark.slow
-def test_whenever_an_audit_is_killed_it_ends_with_the_same_bytes():
+@pytest.mark.parametrize(("donors", "n_killed"), [("plain", N_KILLED), ("conditional", 12)])
+def test_whenever_an_audit_is_killed_it_ends_with_the_same_bytes(donors, n_killed):
     """Twice in a row at random calls of functions, from the first block to the summary."""
-    command = [sys.executable, "-m", "tests.support.killing", str(N_KILLED)]
+    command = [sys.executable, "-m", "tests.support.killing", str(n_killed), donors]
     done = subprocess.run(command, check=False, cwd=Path(__file__).parents[3], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert len(told) == N_KILLED
+    assert len(told) == n_killed
     assert all(each["same"] for each in told)
     assert {each["tries"] for each in told} >= {2, 3}
     assert all(each["left"] == ["table.parquet"] for each in told)
@@ -101,6 +104,35 @@ def test_a_feature_or_repeat_that_is_added_is_all_that_is_predicted(tmp_path):
     assert audit(tmp_path, journal, repeats=3)[1] == 0
     fewer, none, _ = audit(tmp_path, journal, exclude=["age", "SEX"])
     assert (fewer, none) == (audit(tmp_path, exclude=["age", "SEX"])[0], 0)
+
+
+def going_together():
+    """Return rows in which 'dose' and 'bmi' go with 'age'."""
+    together = TABLE.copy()
+    together["dose"] = together["age"] + 0.2 * together["dose"]
+    together["bmi"] = -together["age"] + 0.2 * together["bmi"]
+    return together
+
+
+def test_conditional_shuffles_are_found_again_and_those_of_other_subgroups_are_not_taken_for_them(tmp_path):
+    table, journal = going_together(), Journal(tmp_path / "journal")
+    whole, calls, _ = audit(tmp_path, table=table, donors="conditional")
+    with pytest.raises(InterruptedAuditError):
+        audit(tmp_path, journal, after=2, table=table, donors="conditional")
+    again, calls_again, _ = audit(tmp_path, journal, table=table, donors="conditional")
+    assert again == whole
+    assert calls_again == calls // 2
+    by_bmi, _, found = audit(tmp_path, table=table, donors={"dose": ["bmi"]})
+    assert (found.summary["way"] == "conditional").sum() == 1
+    again, calls_again, _ = audit(tmp_path, journal, table=table, donors={"dose": ["bmi"]})
+    assert again == by_bmi
+    assert calls_again == N_BLOCKS * 2  # the baseline and 'dose conditional' in each block
+    digests = set()
+    for given in ("age", "bmi"):
+        _, inputs = bound(table, numbers=["dose", "age", "bmi"], codes=["SEX"])
+        settings = AnalysisConfig(donors={"dose": [given]})
+        digests.add(digest_of(with_conditionals(plan_perturbations(inputs, "", settings), inputs, settings)))
+    assert len(digests) == 2
 
 
 def test_repeats_that_are_made_until_it_is_enough_are_found_again(tmp_path):
