@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -91,12 +93,14 @@ def predicted(kind: str, model: str, rows: Rows, target: np.ndarray) -> np.ndarr
     return value + others if model == "sum" else value * rows.numbers[:, 0] + others
 
 
-def true_value(kind: str, model: str, correlation: float) -> float:
-    """Return the mean deviation where donors come from the true conditional distribution."""
+@cache
+def true_values(kind: str, correlation: float) -> dict[str, float]:
+    """Return for each model the mean deviation where donors come from the true conditional distribution."""
     rng = np.random.default_rng(1)
-    numbers = latent(rng, 5 * _POPULATION, correlation)
+    numbers = latent(rng, 2 * _POPULATION, correlation)
     rows, others = observed(kind, numbers, rng), redrawn(kind, numbers, correlation, rng)
-    return float(np.abs(predicted(kind, model, rows, others.target) - predicted(kind, model, rows, rows.target)).mean())
+    moves = {model: [predicted(kind, model, rows, each.target) for each in (others, rows)] for model in MODELS}
+    return {model: float(np.abs(after - before).mean()) for model, (after, before) in moves.items()}
 
 
 def bound(kind: str, rows: Rows) -> tuple[BoundInputs, Feature]:
@@ -142,41 +146,53 @@ class Found:
     subgroups: float
 
 
-def simulate(kind: str, model: str, correlation: float, *, n_rows: int, n_audits: int) -> Found:
-    """Return what came of simulated audits."""
-    rng, below, above = np.random.default_rng([7, n_rows]), 0, 0
-    within, learned = list[float](), list[int]()
+def simulate(
+    kind: str, correlation: float, *, n_rows: int, n_audits: int, models: Sequence[str] = MODELS
+) -> dict[str, Found]:
+    """Return for each model what came of simulated audits, which are of the same rows, subgroups and donors for all."""
+    rng, learned = np.random.default_rng([7, n_rows]), list[int]()
+    within: dict[str, list[float]] = {model: [] for model in models}
+    below, above = dict.fromkeys(models, 0), dict.fromkeys(models, 0)
     for seed in range(n_audits):
         rows = observed(kind, latent(rng, n_rows, correlation), rng)
         inputs, feature = bound(kind, rows)
         subgroups = SubgroupLearner(inputs, seed, None).learn(feature, inputs.features)
         learned.append(subgroups.n_subgroups)
-        moves, exchange = moves_within(subgroups, kind, model, rows, seed)
-        sample = sample_of(moves[None], exchange)
-        low, high = ends_of(sample, statistics_of(sample, moves[None]))["mean"]
+        exchange = exchanged_within(subgroups, kind, rows, seed)
         fresh = observed(kind, latent(rng, _POPULATION, correlation), rng)
-        within.append(float(np.abs(moves_within(subgroups, kind, model, fresh, seed)[0]).mean()))
-        below, above = below + (high < within[-1]), above + (low > within[-1])
-    off = float(np.mean(within)) / true_value(kind, model, correlation) - 1
-    return Found(Rates(below / n_audits, above / n_audits, n_audits), off, float(np.mean(learned)))
+        of_fresh = exchanged_within(subgroups, kind, fresh, seed)
+        for model in models:
+            moves = moves_by(exchange, kind, model, rows)
+            sample = sample_of(moves[None], exchange)
+            low, high = ends_of(sample, statistics_of(sample, moves[None]))["mean"]
+            truth = float(np.abs(moves_by(of_fresh, kind, model, fresh)).mean())
+            within[model].append(truth)
+            below[model], above[model] = below[model] + (high < truth), above[model] + (low > truth)
+    return {
+        model: Found(
+            Rates(below[model] / n_audits, above[model] / n_audits, n_audits),
+            float(np.mean(within[model])) / true_values(kind, correlation)[model] - 1,
+            float(np.mean(learned)),
+        )
+        for model in models
+    }
 
 
-def moves_within(
-    subgroups: LearnedSubgroups, kind: str, model: str, rows: Rows, seed: int
-) -> tuple[np.ndarray, StratifiedExchange]:
-    """Return by how much predictions move where donors come from subgroups, block by block, and who gave to whom."""
+def exchanged_within(subgroups: LearnedSubgroups, kind: str, rows: Rows, seed: int) -> StratifiedExchange:
+    """Return who gives to whom where donors come from subgroups, block by block."""
     inputs, _ = bound(kind, rows)
-    moves, of_rows, donors = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
-    before = predicted(kind, model, rows, rows.target)
+    of_rows, donors = list[np.ndarray](), list[np.ndarray]()
     for number, start in enumerate(range(0, inputs.n_rows, _BLOCK)):
         positions = np.arange(start, min(start + _BLOCK, inputs.n_rows))
-        strata = subgroups.of(ColumnReader(inputs.sources, positions), positions)
-        donor = positions[cycle_positions(ShuffleBlock(number, positions), seed, "x", 0, strata)]
-        part = Rows(rows.numbers[positions], rows.target[positions])
-        moves.append(predicted(kind, model, part, rows.target[donor]) - before[positions])
-        of_rows.append(strata)
-        donors.append(donor)
-    return np.concatenate(moves), StratifiedExchange([np.concatenate(donors)], np.concatenate(of_rows))
+        of_rows.append(subgroups.of(ColumnReader(inputs.sources, positions), positions))
+        donors.append(positions[cycle_positions(ShuffleBlock(number, positions), seed, "x", 0, of_rows[-1])])
+    return StratifiedExchange([np.concatenate(donors)], np.concatenate(of_rows))
+
+
+def moves_by(exchange: StratifiedExchange, kind: str, model: str, rows: Rows) -> np.ndarray:
+    """Return by how much predictions move once each row holds the target of its donor."""
+    (donors,) = exchange.donors
+    return predicted(kind, model, rows, rows.target[donors]) - predicted(kind, model, rows, rows.target)
 
 
 def main() -> None:
@@ -190,9 +206,8 @@ def main() -> None:
     print("| rows | feature | model | correlation | off the true value | held | subgroups |\n|" + " --- |" * 7)
     for n_rows in asked.rows:
         for kind in asked.kinds:
-            for model in MODELS:
-                for correlation in asked.correlations:
-                    found = simulate(kind, model, correlation, n_rows=n_rows, n_audits=asked.audits)
+            for correlation in asked.correlations:
+                for model, found in simulate(kind, correlation, n_rows=n_rows, n_audits=asked.audits).items():
                     print(
                         f"| {n_rows:,} | {kind} | {model} | {correlation:g} | {found.distance:+.1%} | "
                         f"{found.rates.held:.1%} | {found.subgroups:.0f} |",

@@ -14,6 +14,8 @@ from nnperm_mlflow.analysis.perturbation.subgroups.tree import LEAF, Tree
 FEWEST_OF_A_LEAF = 8
 """Learning rows that a leaf holds at least."""
 
+_SURELY = 4  # times what a split of noise brings must the leaves by a column bring, for it to be one of few
+
 
 def grow(columns: Sequence[Described], values: np.ndarray, targets: np.ndarray) -> Tree:
     """Grow a tree and cut back what is no more than noise.
@@ -30,8 +32,10 @@ def grow(columns: Sequence[Described], values: np.ndarray, targets: np.ndarray) 
     Returns
     -------
     Tree
-        The smallest tree with the least cost. A leaf costs about what the best split of noise among so many columns
-        brings: twice the logarithm of their number, in the variance that is left per row.
+        The smallest tree with the least cost, by the columns alone that surely tell rows apart, where there are such:
+        with fewer columns less noise is split, and what they tell is split finer. A leaf costs about what the best
+        split of noise among so many columns brings: twice the logarithm of their number, in the variance that is left
+        per row.
 
     References
     ----------
@@ -39,18 +43,26 @@ def grow(columns: Sequence[Described], values: np.ndarray, targets: np.ndarray) 
     """
     if not len(columns) or len(values) < 2 * FEWEST_OF_A_LEAF:
         return _only_root()
-    fitted = DecisionTreeRegressor(min_samples_leaf=FEWEST_OF_A_LEAF, random_state=0).fit(values, targets).tree_
-    return _cut_back(columns, fitted)
+    every = _fitted(values, targets)
+    sure = _cut_back(columns, every, _SURELY).columns
+    if not sure:
+        return _cut_back(columns, every)
+    used = [place for place, column in enumerate(columns) if column in sure]
+    return _cut_back([columns[place] for place in used], _fitted(values[:, used], targets))
 
 
-def _cut_back(columns: Sequence[Described], fitted: object) -> Tree:
-    """Return the nodes of scikit-learn's tree that are worth their leaves, in their order."""
+def _fitted(values: np.ndarray, targets: np.ndarray) -> object:
+    return DecisionTreeRegressor(min_samples_leaf=FEWEST_OF_A_LEAF, random_state=0).fit(values, targets).tree_
+
+
+def _cut_back(columns: Sequence[Described], fitted: object, times: float = 1.0) -> Tree:
+    """Return the nodes of scikit-learn's tree that are worth so many times their leaves, in their order."""
     below, above, column, threshold, rows, variance = (
         np.array(getattr(fitted, name))
         for name in ("children_left", "children_right", "feature", "threshold", "weighted_n_node_samples", "impurity")
     )
     cost, is_leaf = rows * variance, below == LEAF
-    least = cost + 2 * math.log(1 + len(columns)) * cost[is_leaf].sum() / rows[0]
+    least = cost + times * 2 * math.log(1 + len(columns)) * cost[is_leaf].sum() / rows[0]
     for node in range(len(below) - 1, -1, -1):  # children come behind their parents
         if not is_leaf[node]:
             split = least[below[node]] + least[above[node]]

@@ -42,13 +42,18 @@ class Tree:
 
     def of(self, reader: ColumnReader) -> np.ndarray:
         """Return for each row the number of its leaf, from 0 in the order of `leaves`; shape (n_rows,), int64."""
-        node = np.zeros(len(reader.rows), dtype=np.int64)
         values = [reader.read(column) for column in self.columns]
-        for place in np.flatnonzero(self.column != LEAF).tolist():  # a node's parents come before it
-            here = np.flatnonzero(node == place)
-            is_below = values[self.column[place]][here] <= self.threshold[place]
-            node[here] = np.where(is_below, self.below[place], self.above[place])
-        return np.searchsorted(self.leaves, node)
+        found, number = np.empty(len(reader.rows), dtype=np.int64), {leaf: n for n, leaf in enumerate(self.leaves)}
+        waiting = [(0, np.arange(len(reader.rows)))]
+        while waiting:
+            node, here = waiting.pop()
+            if self.column[node] == LEAF:
+                found[here] = number[node]
+                continue
+            is_below = values[self.column[node]][here] <= self.threshold[node]
+            waiting.append((int(self.below[node]), here[is_below]))
+            waiting.append((int(self.above[node]), here[~is_below]))
+        return found
 
     def words(self) -> list[str]:
         """Return for each leaf in words which rows it holds, as `BILL_AMT4 is at most 20,000`; "" for all rows."""
