@@ -171,18 +171,22 @@ def _told(debug: bool) -> Iterator[None]:
         sys.exit(EXIT_ERROR)
 
 
-def files_lines(directory: Path | None, pictures: Sequence[str], tables: Sequence[str]) -> list[str]:
-    """Return lines that say where pictures and tables lie.
+def files_lines(
+    directory: Path | None, pictures: Sequence[str], tables: Sequence[str], pages: Sequence[str] = ()
+) -> list[str]:
+    """Return lines that say where pages, pictures and tables lie.
 
     Parameters
     ----------
     directory : Path or None
         Where all files of the run lie as well; None where they are in the run alone.
-    pictures, tables : sequence of str
+    pictures, tables, pages : sequence of str
         Names of files.
     """
     lines = []
-    for what, names in (("picture", pictures), ("table", tables)):
+    for what, names in (("page", pages), ("picture", pictures), ("table", tables)):
+        if not names:
+            continue
         places = [name if directory is None else str(directory / name) for name in names]
         in_run = " in the run" if directory is None else ""
         lines.append(f"{what}{'s' * (len(names) > 1)}: {', '.join(places)}{in_run}")

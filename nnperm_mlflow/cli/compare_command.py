@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 import nnperm_mlflow
-from nnperm_mlflow.basics.audit_files import COMPARISON_FILE, COMPARISON_PICTURE
+from nnperm_mlflow.basics.audit_files import COMPARISON_FILE, COMPARISON_PICTURE, COMPARISON_REPORT
 from nnperm_mlflow.basics.errors import name_list
 from nnperm_mlflow.basics.text import four_decimals, in_a_cell, in_lines, printable, rows_to_show
 from nnperm_mlflow.cli.common import WithSwitches, files_lines, prepared, run_option, tracking_options, ui_command
@@ -103,7 +103,7 @@ def describe(result: nnperm_mlflow.ComparisonResult, tracking_uri: str | None) -
         *([f"without a deviation in one of them: {name_list(comparison.undefined)}"] if comparison.undefined else []),
         "",
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",
-        *files_lines(result.folder.asked_for, [COMPARISON_PICTURE], [COMPARISON_FILE]),
+        *files_lines(result.folder.asked_for, [COMPARISON_PICTURE], [COMPARISON_FILE], [COMPARISON_REPORT]),
     ]
     return in_lines(lines)
 

@@ -12,6 +12,7 @@ from nnperm_mlflow.basics.audit_files import (
     INTERACTIONS_PICTURE,
     PARTS_FILE,
     PROFILES_PICTURE,
+    REPORT_FILE,
     SUMMARY_FILE,
     TABLE_FILE,
 )
@@ -41,18 +42,19 @@ def describe(result: nnperm_mlflow.AuditResult, tracking_uri: str | None) -> str
 
 def describe_findings(result: nnperm_mlflow.AuditResult) -> list[str]:
     """Return lines on the features that count, and on the verdict."""
-    columns = columns_to_show(result.summary, result.order_by)
+    columns, called = columns_to_show(result.summary, result.order_by), result.labels.in_summary
     set_to = result.set_values.drop(columns="way").astype({"held": "Int64"})
     alike = result.conditionals.drop(columns="way")
     told_scores = ", ".join(f"{name} {score}" for name, score in result.own_scores.items())
-    untested = result.summary.loc[~result.summary["tested"], "perturbation"]
-    silent = result.summary.loc[~result.summary["measurable"] & result.summary["tested"], "perturbation"]
+    summary = called(result.summary)
+    untested = summary.loc[~summary["tested"], "perturbation"]
+    silent = summary.loc[~summary["measurable"] & summary["tested"], "perturbation"]
     return [
         "",
         f"{result.subtitle}: deviation of the prediction ({result.unit})",
-        *_table(result.plain, columns, _SHOWN_ROWS),
-        *(_table(alike, ["donors", *columns], _SHOWN_ROWS, "among alike rows") if len(alike) else []),
-        *(_table(set_to, ["held", *columns], _SHOWN_SET_VALUES, "set for everybody") if len(set_to) else []),
+        *_table(called(result.plain), columns, _SHOWN_ROWS),
+        *(_table(called(alike), ["donors", *columns], _SHOWN_ROWS, "among alike rows") if len(alike) else []),
+        *(_table(called(set_to), ["held", *columns], _SHOWN_SET_VALUES, "set for everybody") if len(set_to) else []),
         *([f"no measurable effect: {name_list(silent)}"] if len(silent) else []),
         *([f"not tested, since no row's value changed: {name_list(untested)}"] if len(untested) else []),
         *([f"the model itself: {told_scores}"] if told_scores else []),
@@ -105,7 +107,7 @@ def describe_places(result: nnperm_mlflow.AuditResult, tracking_uri: str | None)
     pictures = [BOXPLOT_FILE, *(name for name, numbers in drawn.items() if numbers is not None)]
     return [
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",
-        *files_lines(result.folder.asked_for, pictures, [SUMMARY_FILE, _table_file(result)]),
+        *files_lines(result.folder.asked_for, pictures, [SUMMARY_FILE, _table_file(result)], [REPORT_FILE]),
     ]
 
 

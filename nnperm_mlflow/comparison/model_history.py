@@ -30,6 +30,7 @@ from nnperm_mlflow.registry.model_lookups import aliases_of, not_found, runs_of,
 from nnperm_mlflow.registry.records import RunFiles, record_in
 from nnperm_mlflow.registry.tags import RUN_TAG
 from nnperm_mlflow.registry.version_tags import read_tags
+from nnperm_mlflow.report.feature_labels import FeatureLabels
 from nnperm_mlflow.report.timeline import history_figure
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class History:
     copies : dict of str to str
         For each version that is a copy of another one (`copy_model_version`) what is to be known of that, in words:
         MLflow gives a copy the tags of its source, and not its audits.
+    labels : FeatureLabels
+        What the newest version's audit calls features, behind their names in words and picture.
     """
 
     model: str
@@ -78,6 +81,7 @@ class History:
     aliases: dict[str, str]
     statistic: Statistic = "mean"
     copies: dict[str, str] = field(default_factory=dict)
+    labels: FeatureLabels = field(default_factory=FeatureLabels)
 
     @property
     def figure(self) -> Figure:
@@ -90,7 +94,8 @@ class History:
         """
         if self.medians.empty:
             raise EvidenceError(f"no version of {self.model} has a finished audit to draw. Audit one: nnperm audit.")
-        return history_figure(self.medians, f"{self.model}, the newest audit of each version", self.statistic)
+        shown = self.labels.in_summary(self.medians)
+        return history_figure(shown, f"{self.model}, the newest audit of each version", self.statistic)
 
     def __repr__(self) -> str:
         n_versions = len({event.version for event in self.events})
@@ -170,7 +175,26 @@ def history(model: str, *, verify: bool = False, trust: str | Path | None = None
         medians = _medians(events, audits)
     statistic = comparable_statistic(audits[-1][1].order_by) if audits else "mean"
     copies = _copies(versions, {event.run_id for event in events})
-    return History(f"models:/{name}", tuple(events), medians, aliases or {}, statistic, copies)
+    labels = _labels_of(audits[-1][1]) if audits else FeatureLabels()
+    told_events = tuple(_labelled(event, labels) for event in events)
+    return History(f"models:/{name}", told_events, medians, aliases or {}, statistic, copies, labels)
+
+
+def _labels_of(record: AuditRecord) -> FeatureLabels:
+    """Return what an audit calls features; nothing where its configuration cannot be read."""
+    try:
+        config = record.config
+    except AuditError:  # of which a line is logged where its numbers are compared
+        return FeatureLabels()
+    return FeatureLabels.of(config.labels, config.data.temporal, config.analysis.windows)
+
+
+def _labelled(event: Event, labels: FeatureLabels) -> Event:
+    """Put the label of the feature that leads behind its name in the words of an event."""
+    name = event.top_feature
+    if event.kind != "audit" or not name or labels.called(name) == name:
+        return event
+    return replace(event, in_words=event.in_words.replace(f" {name} (", f" {labels.called(name)} (", 1))
 
 
 def _copies(versions: Sequence[ModelVersion], runs: Collection[str]) -> dict[str, str]:

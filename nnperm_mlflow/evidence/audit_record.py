@@ -34,6 +34,7 @@ from nnperm_mlflow.basics.audit_files import (
 from nnperm_mlflow.basics.documents import Tolerant, wrong_keys
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError, name_list
 from nnperm_mlflow.config.audit_config import AuditConfig, load_config
+from nnperm_mlflow.config.labels_config import labels_of
 from nnperm_mlflow.evidence.audit_folder import Files
 from nnperm_mlflow.evidence.comparability import Basis
 from nnperm_mlflow.evidence.scores_file import read_own_scores
@@ -185,6 +186,11 @@ class AuditRecord:
         if told is None:  # before it was said, none ran without trust
             return "none" if self.params.get("model_trusted") == "False" else "unknown"
         return str(told)
+
+    def called(self, name: str) -> str:
+        """Return a feature's name, with what the audit's configuration calls it behind it."""
+        label = labels_of(self.config.labels).get(name)
+        return name if label is None else f"{name} ({label.label})"
 
     @property
     def predicted_by(self) -> str | None:

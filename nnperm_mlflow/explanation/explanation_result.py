@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.paths import local_directory
 from nnperm_mlflow.basics.text import four_decimals, rows_to_show
 from nnperm_mlflow.evidence.summary_file import write_table
+from nnperm_mlflow.report.feature_labels import FeatureLabels
 from nnperm_mlflow.report.reason_bars import reasons_figure, reasons_title
 from nnperm_mlflow.report.reason_letter import reason_letter
 
@@ -49,6 +50,8 @@ class Explanation:
     features : DataFrame
         A row for each feature, what raises the prediction most first; see
         `analysis.reasons.observation_reasons.Reasons`.
+    labels : FeatureLabels
+        What features are called, behind their names in words and picture.
     """
 
     model: str
@@ -60,6 +63,7 @@ class Explanation:
     unit: str
     reference: str
     features: pd.DataFrame
+    labels: FeatureLabels = field(default_factory=FeatureLabels)
 
     @property
     def subject(self) -> str:
@@ -71,7 +75,7 @@ class Explanation:
     def letter(self) -> str:
         """The reasons in words, as plain text."""
         return reason_letter(
-            self.features,
+            self._labelled,
             subject=self.subject,
             prediction=self.prediction,
             others=self.others,
@@ -81,10 +85,15 @@ class Explanation:
         )
 
     @property
+    def _labelled(self) -> pd.DataFrame:
+        """The reasons, in which features have their labels behind their names."""
+        return self.labels.in_table(self.features, "feature")
+
+    @property
     def figure(self) -> Figure:
         """The reasons as bars, drawn anew."""
         lines = (self.subject, f"beside {self.reference}")
-        return reasons_figure(self.features, reasons_title(self.prediction, self.others), lines, self.unit)
+        return reasons_figure(self._labelled, reasons_title(self.prediction, self.others), lines, self.unit)
 
     def write(self, output: str | Path) -> list[Path]:
         """Write letter, numbers and picture into a directory, which is made where it is not there; return the paths.
@@ -111,7 +120,7 @@ class Explanation:
         return in_a_line("Explanation", f"of a row for {self.model}", f"raised most by '{first['feature']}'")
 
     def _repr_html_(self) -> str:
-        shown = self.features.head(rows_to_show(len(self.features), _SHOWN_ROWS))
+        shown = self._labelled.head(rows_to_show(len(self.features), _SHOWN_ROWS))
         rows = [
             (row["place"], row["feature"], four_decimals(row["effect"]),
              f"{four_decimals(row['low'])} to {four_decimals(row['high'])}", f"{row['turned']:.1%}")

@@ -31,6 +31,7 @@ from nnperm_mlflow.promotion.rereading import confirm_files
 from nnperm_mlflow.registry.connection import connected
 from nnperm_mlflow.registry.error_explanation import explained
 from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.report.feature_labels import FeatureLabels
 
 logger = logging.getLogger(__name__)
 
@@ -201,6 +202,7 @@ def _explained(plan: Plan, record: AuditRecord, row: int, among: str | None) -> 
         unit=record.unit,
         reference=group.words,
         features=reasons.features,
+        labels=FeatureLabels.of(record.config.labels, record.config.data.temporal, record.config.analysis.windows),
     )
 
 

@@ -185,7 +185,7 @@ def _section(record: AuditRecord, when: datetime, verdict: str | None) -> str:
     """Return the few lines of Markdown that tell what an audit found and whether it passed, with a link to its run."""
     top = shuffles(record.summary).head(_NAMED_FEATURES)
     numbers = zip(top["perturbation"], top[record.order_by], strict=True)
-    named = ", ".join(f"{as_text(name)} ({number:.3g})" for name, number in numbers)
+    named = ", ".join(f"{as_text(record.called(name))} ({number:.3g})" for name, number in numbers)
     found = (
         f"Audited on {when:%Y-%m-%d} on {record.rows_in_words}: {most_in_words(record.order_by)} with {named} "
         f"({in_words(record.order_by)}). [Audit run](#/experiments/{record.experiment_id}/runs/{record.run_id})"

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -10,10 +11,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from nnperm_mlflow import audit, check, write_report
+from nnperm_mlflow import audit, check, explain, history, write_report
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
+from nnperm_mlflow.basics.text import as_text
+from nnperm_mlflow.cli.findings_text import describe_findings
 from nnperm_mlflow.cli.main import main
 from nnperm_mlflow.config.policy import Policy
+from nnperm_mlflow.registry.records import read_audit
+from nnperm_mlflow.registry.version_link import link_on_record
+from nnperm_mlflow.report.feature_labels import FeatureLabels
 from tests.support.house import build_house, register
 from tests.support.pages import read_page
 from tests.support.recorded import copied_audit, made_audit
@@ -246,3 +252,21 @@ def test_reasons_for_one_observation_have_a_part_of_their_own_and_are_of_that_au
         write_report(run_id=audited.run_id, reasons=tmp_path)
     with pytest.raises(ConfigError, match="is no picture"):
         write_report(run_id=audited.run_id, reasons=reasons_in(tmp_path / "none", audited.run_id, b"GIF"))
+
+
+def test_labels_stand_on_the_console_on_the_version_in_the_history_and_in_reasons(audited, tracked, tmp_path):
+    console = "\n".join(describe_findings(audited))
+    assert "balance (balance of the account)" in console
+    assert "region (where <b>they</b> live)" in console
+    settings = yaml.safe_load(logged(audited.run_id, "config.yaml"))
+    settings["labels"]["both"] = "age with income"  # a group, which leads
+    run_id = copied_audit(tracked, audited.run_id, files={"config.yaml": yaml.safe_dump(settings)})
+    section = link_on_record(read_audit(tracked, run_id, tmp_path)).section
+    assert f"predictions move most with {as_text('both (age with income)')} (" in section
+    past = replace(history("models:/reported"), labels=FeatureLabels({"both": "age with income"}))
+    assert "both (age with income)" in " ".join(text.get_text() for text in past.figure.axes[0].texts)
+    found = explain(audited.run_id, row=1)
+    assert "balance (balance of the account)" in " ".join(found.letter.split())  # whose lines are wrapped
+    bars = [label.get_text() for label in found.figure.axes[0].get_yticklabels()]
+    assert any(bar.startswith("balance (balance of the account) ") for bar in bars)
+    assert "balance" in found.features["feature"].tolist()

@@ -59,8 +59,9 @@ def run_audit(house, store, *arguments):
 
 
 def test_the_command_ends_with_where_picture_and_tables_lie(house, store, tmp_path):
-    *_, run, picture, tables = run_audit(house, store, "--output", str(tmp_path / "output"))
+    *_, run, page, picture, tables = run_audit(house, store, "--output", str(tmp_path / "output"))
     assert re.match(r"run [0-9a-f]{32}, experiment \d+: .*ui", run)
+    assert page == f"page: {tmp_path / 'output' / 'report.html'}"
     assert picture == f"picture: {tmp_path / 'output' / 'boxplot.png'}"
     named = [tmp_path / "output" / name for name in ("summary.csv", "deviations.parquet")]
     assert tables == f"tables: {named[0]}, {named[1]}, beside all other files of the run"

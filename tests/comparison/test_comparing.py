@@ -206,8 +206,11 @@ def test_the_command_prints_the_table_and_where_the_run_is(audits, store, tracke
     assert f"only in {NAME} 1: 'west'" in done.output
     run_id = re.search(r"run (\w{32})", done.output)[1]
     assert tracked.get_run(run_id).data.tags["nnperm.kind"] == "comparison"
-    places = ["picture: comparison.png in the run", "table: comparison.csv in the run (with --output DIR there, too)"]
-    assert done.output.splitlines()[-2:] == places
+    assert done.output.splitlines()[-3:] == [
+        "page: comparison.html in the run",
+        "picture: comparison.png in the run",
+        "table: comparison.csv in the run (with --output DIR there, too)",
+    ]
 
 
 def test_the_command_ends_with_where_picture_and_tables_lie(audits, store, tmp_path):
