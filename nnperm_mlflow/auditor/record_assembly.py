@@ -11,6 +11,7 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.engine.table import column_names
 from nnperm_mlflow.analysis.repeats.findings import Findings
+from nnperm_mlflow.analysis.statistics.order import leading
 from nnperm_mlflow.analysis.statistics.summary import window_table
 from nnperm_mlflow.approval.audit_contents import contents_of
 from nnperm_mlflow.auditor.plan import Plan
@@ -51,7 +52,14 @@ from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.registry.connection import run_address
 from nnperm_mlflow.registry.publication import Publication, RunContent
 from nnperm_mlflow.registry.records import moment_of
-from nnperm_mlflow.registry.run_content import POLICY_PARAM, describe_dataset, describe_names, metrics_of, write_medians
+from nnperm_mlflow.registry.run_content import (
+    LEADING_PARAMS,
+    POLICY_PARAM,
+    describe_dataset,
+    describe_names,
+    metrics_of,
+    write_medians,
+)
 from nnperm_mlflow.registry.run_session import RunSession
 from nnperm_mlflow.registry.tags import AUDIT, DATA_TAG, KEPT_OUT, KIND_TAG, MODEL_TAG, TABLE_TAG
 from nnperm_mlflow.report.feature_labels import FeatureLabels
@@ -149,6 +157,7 @@ def record_of(
         "repeats_made": found.repeats,
         "unit": plan.unit,
         "order_by": plan.order_by,
+        **_leaders(found.summary, plan.order_by),
         **({POLICY_PARAM: plan.used.name} if plan.used.name and plan.used.policy.applies else {}),
         **{key: file_digest(folder / name) for key, name in digests.items()},
     }
@@ -157,6 +166,12 @@ def record_of(
     dataset = describe_dataset(plan.dataset.source, params["data_digest"], plan.rows)
     begun_at = moment_of(start_time)
     return AuditRecord(run_id, experiment_id, params, FolderFiles(folder), tags, begun_at, dataset=dataset)
+
+
+def _leaders(summary: pd.DataFrame, order_by: str) -> dict[str, str]:
+    """Return the features that lead as parameters: a comparison of runs begins with what differs, digits first."""
+    names = leading(summary, order_by)["perturbation"].astype(str)
+    return dict(zip(LEADING_PARAMS, names, strict=False))
 
 
 def publication_of(

@@ -34,6 +34,9 @@ POLICY_PARAM = "policy_name"
 RESULT_PARAM = "policy_result"
 """Parameter of a run with what came of that, see `verdict.attempt`."""
 
+LEADING_PARAMS = ("1st feature", "2nd feature", "3rd feature")
+"""Parameters of a run with the features that lead; MLflow compares runs by the first parameters that differ."""
+
 _LOGGED_TABLES = json.dumps([{"path": MEDIANS_FILE, "type": "table"}])  # tells MLflow's UI which files are tables
 _DIGEST = 36  # characters of a data set's digest that MLflow takes
 

@@ -45,6 +45,13 @@ def test_the_run_is_finished_and_holds_every_file_at_its_root(run, tracked):
     assert {file.path for file in tracked.list_artifacts(run.info.run_id)} == FILES
 
 
+def test_the_features_that_lead_are_the_first_parameters(audited, run):
+    """Which is where MLflow begins to compare runs: with what differs, digits first."""
+    leading = audited.plain.loc[audited.plain["measurable"], "perturbation"].head(3).tolist()
+    assert [run.data.params[f"{place} feature"] for place in ("1st", "2nd", "3rd")] == leading
+    assert sorted(run.data.params)[:3] == ["1st feature", "2nd feature", "3rd feature"]
+
+
 def test_the_logged_table_holds_the_deviations_of_every_row(audited, run, house):
     path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="deviations.parquet")
     table = pd.read_parquet(path)

@@ -12,7 +12,9 @@ from urllib.parse import quote
 import keras
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
+from mlflow.models import infer_signature
 
 import nnperm_mlflow
 from tests.support.browser import expect, keep_picture, reading, running_browser, what_is_missing
@@ -60,6 +62,55 @@ def audited(tmp_path_factory):
             version = register(house, EXPERIMENT)
             results.append(nnperm_mlflow.audit(settings, model_uri=f"models:/{NAME}/{version}"))
         yield Audited(address, results[0].experiment_id, results)
+
+
+WIDE = {150: "scoring"}
+"""Of which network four versions are compared, by how many numbers it takes."""
+LEADING = [("PAY_0", "LIMIT_BAL", "AGE"), ("PAY_0", "AGE", "LIMIT_BAL"), ("AGE", "PAY_0", "BILL_AMT1"),
+           ("PAY_AMT1", "AGE", "PAY_0")]  # fmt: skip
+"""For each version what it rests on most."""
+_COLUMNS = ["LIMIT_BAL", "AGE", *(f"{what}{month}" for what in ("PAY_", "BILL_AMT", "PAY_AMT") for month in range(6))]
+
+
+@pytest.fixture(scope="module", params=WIDE)
+def wide(request, audited, tmp_path_factory):
+    """Four audited versions of a network of 150 numbers, in an experiment of their own."""
+    n_features, name = request.param, WIDE[request.param]
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp(name)
+    names = [*_COLUMNS, *(f"account_{place:03}" for place in range(n_features - len(_COLUMNS)))]
+    pd.DataFrame(rng.normal(size=(200, n_features)), columns=names).to_parquet(folder / "rows.parquet")
+    given = keras.Input((n_features,), name="num_input")
+    network = keras.Model(given, keras.layers.Dense(1, activation="sigmoid", name="risk")(given))
+    settings = {"data": {"static": str(folder / "rows.parquet")}, "inputs": {"num_input": names}}
+    example = np.zeros((2, n_features), np.float32)
+    mlflow.set_experiment(f"{name} audits")
+    results = []
+    for leading in LEADING:
+        weights = pd.Series(0.1 * rng.random(n_features), index=names)
+        weights[list(leading)] = [1.2, 0.9, 0.6]
+        network.get_layer("risk").set_weights([weights.to_numpy(np.float32)[:, None], np.zeros(1, np.float32)])
+        with mlflow.start_run():
+            signature = infer_signature({"num_input": example}, network.predict(example, verbose=0))
+            mlflow.tensorflow.log_model(
+                network, name=name, signature=signature, pip_requirements=["keras"], registered_model_name=name
+            )
+        results.append(nnperm_mlflow.audit(settings, model_uri=f"models:/{name}/{len(results) + 1}"))
+    return Audited(audited.address, results[0].experiment_id, results)
+
+
+def test_comparing_runs_begins_with_the_features_that_lead(page, wide, pictures):
+    """Lines that cross from first to second place, and no digest among them."""
+    page.set_viewport_size({"width": 1600, "height": 1000})
+    runs, experiments = quote(json.dumps(wide.run_ids)), quote(json.dumps([wide.experiment_id]))
+    page.goto(f"/#/compare-runs?runs={runs}&experiments={experiments}")
+    page.get_by_role("button", name="Toggle sidebar").click()
+    chosen = page.locator(".ant-select-selection-item, .du-bois-light-select-selection-item")
+    expect(chosen.first).to_be_visible()
+    keep_picture(page, pictures / f"ui_parallel_{len(wide.results[0].summary)}.png")
+    assert [each.strip() for each in chosen.all_inner_texts()][:3] == ["1st feature", "2nd feature", "3rd feature"]
+    for result, (first, second, third) in zip(wide.results, LEADING, strict=True):
+        params = mlflow.get_run(result.run_id).data.params
+        assert [params[f"{place} feature"] for place in ("1st", "2nd", "3rd")] == [first, second, third]
 
 
 def set_weights(network, of_region, of_risk):

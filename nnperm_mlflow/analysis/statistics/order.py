@@ -102,6 +102,13 @@ def shuffles(summary: pd.DataFrame) -> pd.DataFrame:
     return summary[summary["way"] == _SHUFFLE]
 
 
+def leading(summary: pd.DataFrame, order_by: str) -> pd.DataFrame:
+    """Return the shuffles that surely move predictions, the leading one first; no windows, parts of others."""
+    rows = shuffles(ordered(summary, order_by))
+    rows = rows[(rows["changed_share"] > 0) & rows[order_by].notna() & rows["measurable"].astype(bool)]
+    return rows[rows["kind"] != "window"] if "kind" in rows else rows
+
+
 def places(summary: pd.DataFrame, order_by: str) -> pd.Series:
     """Return for each row its place among the shuffles of its way, 1 being the largest; missing without a number.
 
