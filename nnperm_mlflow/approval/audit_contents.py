@@ -13,6 +13,7 @@ from nnperm_mlflow.analysis.repeats.stopping_rule import named, widths_that_matt
 from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
     EFFECTS_FILE,
+    GROUPS_FILE,
     PROFILES_FILE,
     REPORT_FILE,
     STRATA_FILE,
@@ -46,6 +47,10 @@ _WINDOWS: tuple[_Columns, _Columns] = ("channel", "window"), ("first", "last", "
 _PROFILES: tuple[_Columns, _Columns] = ("feature", "kind", "value"), ("mean", "low", "high", "share", "baseline")
 _EFFECTS: tuple[_Columns, _Columns] = ("feature", "kind", "value"), ("effect", "low", "high", "share")
 _ASSOCIATIONS: tuple[_Columns, _Columns] = ("first", "second", "measure", "group"), ("value",)
+_GROUPS: tuple[_Columns, _Columns] = (
+    ("group", "way", "members"),
+    tuple(f"{name}{end}" for name in ("total", "apart", "beyond") for end in ("", "_low", "_high")),
+)
 """Columns without which a table is none: texts, and numbers."""
 
 
@@ -66,6 +71,7 @@ def contents_of(record: AuditRecord, verdict: Verdict | None) -> tuple[VerdictCo
         own_scores=record.own_scores,
         segments=shown.segments,
         interactions=shown.interactions,
+        groups=_groups(record, reported.labels),
         predicted_by=record.predicted_by,
     )
     content = verdict_content(verdict, card, when)
@@ -139,6 +145,14 @@ def reported_of(
         shows_values=shows_values,
         labels=FeatureLabels.of(record.config.labels, record.config.data.temporal, analysis.windows),
     )
+
+
+def _groups(record: AuditRecord, labels: FeatureLabels) -> pd.DataFrame | None:
+    """Return what groups move beyond their members; None where there are none, or the audit did not tell."""
+    if "kind" not in record.summary or not (record.summary["kind"] == "group").any():
+        return None
+    table = _table(record, GROUPS_FILE, *_GROUPS)
+    return None if table is None else labels.in_table(table, "group")
 
 
 def _says_something(told: object) -> bool:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from nnperm_mlflow.analysis.engine.journal import Journal
 from nnperm_mlflow.analysis.engine.progress import Progress, nobody
+from nnperm_mlflow.analysis.interactions.group_effects import group_effects
 from nnperm_mlflow.analysis.interactions.interactions import find_interactions
 from nnperm_mlflow.analysis.out_of_data.disturbed_rows import with_out_of_data
 from nnperm_mlflow.analysis.profiles.accumulated import find_effects
@@ -206,6 +207,7 @@ def find_out(plan: Plan, table: Path, progress: Progress = nobody, journal: Jour
     if scored is not None and not in_each_pass:
         found = scored(found)
     found = with_subgroups(found, job)
+    found = replace(found, groups=group_effects(replace(job, repeats=found.repeats), table))
     if found.segments is not None and plan.scores is not None:
         found = with_segment_scores(found, job, plan.scores, plan.segmentations)
     return found

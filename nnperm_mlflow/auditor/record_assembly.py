@@ -108,6 +108,7 @@ def gather(
         effects=effects,
         associations=plan.companions.pairs,
         strata=strata,
+        groups=found.groups,
         subgroups=found.subgroups,
         own_scores=found.own_scores,
         segments=found.segments,

@@ -33,6 +33,7 @@ from nnperm_mlflow.basics.audit_files import (
     BOXPLOT_FILE,
     EFFECTS_FILE,
     EFFECTS_PICTURE,
+    GROUPS_FILE,
     HEATMAP_FILE,
     INTERACTIONS_PICTURE,
     PARTS_FILE,
@@ -184,6 +185,9 @@ class AuditResult:
         Features that go together; see `analysis.perturbation.grouping.Companions`.
     strata : DataFrame or None
         Which rows could exchange values, where not all could; see `analysis.perturbation.strata.Strata.sizes`.
+    groups : DataFrame or None
+        What groups move beyond their members, where there are such; see
+        `analysis.interactions.group_effects.group_effects`.
     subgroups : DataFrame or None
         Which rows could exchange values in conditional shuffles, in words, where there are such; see
         `analysis.repeats.subgroup_sizes.with_subgroups`.
@@ -217,6 +221,7 @@ class AuditResult:
     effects: pd.DataFrame | None = None
     associations: pd.DataFrame = field(default_factory=pd.DataFrame)
     strata: pd.DataFrame | None = None
+    groups: pd.DataFrame | None = None
     subgroups: pd.DataFrame | None = None
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
     segments: SegmentTables | None = None
@@ -316,14 +321,15 @@ def write_findings(result: AuditResult) -> list[str]:
     Returns
     -------
     list of str
-        Their names: tables as CSV and pictures as PNG; of windows, profiles, strata, subgroups and segments only where
-        there are such.
+        Their names: tables as CSV and pictures as PNG; of windows, profiles, groups, strata, subgroups and segments
+        only where there are such.
     """
     tables = {
         ASSOCIATIONS_FILE: result.associations,
         WINDOWS_FILE: result.windows,
         PROFILES_FILE: result.profiles,
         EFFECTS_FILE: result.effects,
+        GROUPS_FILE: result.groups,
         STRATA_FILE: result.strata,
         SUBGROUPS_FILE: result.subgroups,
     }

@@ -32,6 +32,7 @@ from nnperm_mlflow.verdict.verdict import Subject, Verdict, stamp
 _TOP = 10
 _MOST_WIDE = 12
 _MOST_SILENT = 60  # features that are named; summary.csv has all
+_WAYS = {"shuffle": "of all rows", "conditional": "of rows that are alike"}
 _COLUMNS = {
     "mean": "mean",
     "median": "median",
@@ -54,6 +55,7 @@ def audit_card(
     own_scores: Mapping[str, OwnScore] | None = None,
     segments: SegmentTables | None = None,
     interactions: pd.DataFrame | None = None,
+    groups: pd.DataFrame | None = None,
     predicted_by: str | None = None,
 ) -> str:
     """Return an audit and its verdict as Markdown.
@@ -82,6 +84,8 @@ def audit_card(
         What is told of segments, where these were asked for.
     interactions : DataFrame, optional
         What pairs of features do together, where that was asked for.
+    groups : DataFrame, optional
+        What groups move beyond their members, where there are such.
     predicted_by : str, optional
         Function of the model that was called, where it is known.
     """
@@ -105,6 +109,7 @@ def audit_card(
         *_conditional_lines(conditionals(summary), _columns_of(summary, order_by)),
         *_far_lines(summary),
         *_set_lines(set_values(summary), _columns_of(summary, order_by)),
+        *_group_lines(groups),
         *_silent_lines(summary),
         *_precision_lines(too_wide),
         *_interaction_lines(interactions),
@@ -251,6 +256,28 @@ def _far_lines(summary: pd.DataFrame) -> list[str]:
         "A learner tells disturbed rows from the data (area under the ROC curve, 0.5 where it cannot), so that most of "
         f"what the model was asked there it has never seen: {named}. A conditional shuffle asks on rows that occur; "
         "features that go together can be shuffled as a group.",
+        "",
+    ]
+
+
+def _group_lines(groups: pd.DataFrame | None) -> list[str]:
+    """Tell what groups move beyond their members, where there are such."""
+    if groups is None or groups.empty:
+        return []
+    rows = [
+        (row["group"], _WAYS.get(row["way"], row["way"]),
+         *(_number(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("total", "apart", "beyond")))
+        for row in groups.head(rows_to_show(len(groups), _TOP)).to_dict("records")
+    ]  # fmt: skip
+    return [
+        "### Groups beside their members",
+        "",
+        "Half the mean square of the deviations, over the variance of the predictions: of the group at once, of its "
+        "members one by one, added up, and the first less the second. Beyond 0 the members go together and push the "
+        "same way, so that each alone tells too little; below 0 they offset each other, or do something together that "
+        "each alone counts in full. It is no `share`, which is a feature's part of the sum of mean deviations.",
+        "",
+        *as_table(["group", "donors", "at once", "one by one", "beyond its members"], rows),
         "",
     ]
 

@@ -77,6 +77,18 @@ def test_card_and_picture_have_a_part_for_it_and_windows_do_not(audited):
     assert len(audited.windows) == 4
 
 
+def test_a_group_is_told_beside_its_members_in_either_way(audited, tracked):
+    """Age and income tell the same: each adds little to the other, and the two together what neither does alone."""
+    assert "groups.csv" in {file.path for file in tracked.list_artifacts(audited.run_id)}
+    told = pd.read_csv(audited.directory / "groups.csv")
+    pd.testing.assert_frame_equal(told, audited.groups, check_exact=True)
+    assert told["way"].tolist() == ["shuffle", "conditional"]
+    conditional = told.loc[1]
+    assert conditional["group"] == "person"
+    assert conditional["beyond_low"] > 0
+    assert "### Groups beside their members" in (audited.directory / "audit.md").read_text()
+
+
 def test_checks_limit_one_way_alone(settings, audited, tracked):
     """By the numbers of the audit: a limit between the two means of income, and its place among its like."""
     by_name = audited.summary.set_index("perturbation")

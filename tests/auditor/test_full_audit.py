@@ -40,7 +40,7 @@ ANALYSIS = {
     "associated_above": 0.001,
 }
 FILES = {
-    "deviations.parquet", "summary.csv", "associations.csv", "windows.csv", "profiles.csv", "strata.csv",
+    "deviations.parquet", "summary.csv", "associations.csv", "windows.csv", "profiles.csv", "strata.csv", "groups.csv",
     "medians.json", "boxplot.png", "heatmap.png", "profiles.png", "config.yaml", "audit.md", "names.json",
     "scores.json", "report.html",
 }  # fmt: skip

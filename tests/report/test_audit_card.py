@@ -115,3 +115,18 @@ def test_pairs_that_do_more_together_are_told_and_of_the_others_their_number():
     assert "Of 1 pair no more than rounding was seen beyond what each feature does alone." in told
     assert any(line.endswith("All of it before the activation, in log-odds.") for line in told)
     assert "## What features do together" not in lines_of()
+
+
+def test_groups_are_told_beside_their_members():
+    numbers = {"total": [0.4, 0.2], "apart": [0.25, 0.3], "beyond": [0.15, -0.1]}
+    groups = pd.DataFrame(
+        {"group": ["bills", "person"], "way": ["shuffle", "conditional"], "members": ["a, b", "c, d"]}
+    )
+    for name, values in numbers.items():
+        ends = {f"{name}_low": np.subtract(values, 0.01), f"{name}_high": np.add(values, 0.01)}
+        groups = groups.assign(**{name: values, **ends})
+    told = lines_of(groups=groups)
+    assert "### Groups beside their members" in told
+    assert "| bills | of all rows | 0.4 (0.39 to 0.41) | 0.25 (0.24 to 0.26) | 0.15 (0.14 to 0.16) |" in told
+    assert any(line.startswith("| person | of rows that are alike | ") for line in told)
+    assert "### Groups beside their members" not in lines_of()

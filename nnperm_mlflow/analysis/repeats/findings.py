@@ -39,6 +39,8 @@ class Findings:
         What is told of segments, where these are asked for.
     interactions : DataFrame or None
         What pairs of features do together, where that is asked for.
+    groups : DataFrame or None
+        What groups move beyond their members, where there are such; see `interactions.group_effects.group_effects`.
     subgroups : DataFrame or None
         Which rows are alike in conditional shuffles, where there are such; see `subgroup_sizes.with_subgroups`.
     """
@@ -52,6 +54,7 @@ class Findings:
     own_scores: Mapping[str, OwnScore] = field(default_factory=dict)
     segments: SegmentTables | None = None
     interactions: pd.DataFrame | None = None
+    groups: pd.DataFrame | None = None
     subgroups: pd.DataFrame | None = None
 
     @property
