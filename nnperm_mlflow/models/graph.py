@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar
@@ -101,6 +101,26 @@ class Graph(Generic[AnyStep]):
                 found.append(step)
                 needed.update(step.takes)
         return found[::-1]
+
+    def makes_outputs(self, passes_on: Callable[[AnyStep], bool]) -> list[AnyStep]:
+        """Return the steps of which nothing is taken but by steps that pass it on to the outputs, as it is.
+
+        Parameters
+        ----------
+        passes_on : callable
+            Tells of a step whether it gives what it takes, or a part of it, in another shape.
+        """
+        takers: dict[Key, list[AnyStep]] = {}
+        last: list[AnyStep] = []
+        reaching = set[Key]()  # what becomes an output as it is, or nothing
+        for step in reversed(self.steps):
+            behind = [taker for key in step.gives for taker in takers.get(key, [])]
+            if all(passes_on(taker) and reaching.issuperset(taker.gives) for taker in behind):
+                reaching.update(step.gives)
+                last.append(step)
+            for key in step.takes:
+                takers.setdefault(key, []).append(step)
+        return last[::-1]
 
     def own_cost(self, name: Key) -> float:
         """Return the multiplications a row of an input's own steps, about."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from nnperm_mlflow.inputs.slots import Change
+from nnperm_mlflow.inputs.slots import Change, Slot
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
 
 
@@ -78,4 +78,20 @@ class Predictor(Protocol):
         Returns
         -------
         Predictor
+        """
+
+
+@runtime_checkable
+class Separating(Protocol):
+    """A predictor that knows which of its steps are affine."""
+
+    def separates(self, first: Iterable[Slot], second: Iterable[Slot], before_activation: bool) -> bool:
+        """Tell whether no step that is not affine depends on inputs of both kinds.
+
+        Parameters
+        ----------
+        first, second : iterable of Slot
+            Where two features sit; one input may be among both.
+        before_activation : bool
+            Whether a sigmoid of the layer that gives the output is looked past.
         """

@@ -2,27 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
-
 from nnperm_mlflow.inputs.slots import Feature
-from nnperm_mlflow.models.predictor import Predictor
-
-
-@runtime_checkable
-class Separating(Protocol):
-    """A predictor that knows which of its steps are affine."""
-
-    def separates(self, first: Iterable[str], second: Iterable[str], before_activation: bool) -> bool:
-        """Tell whether no step that is not affine depends on inputs of both kinds.
-
-        Parameters
-        ----------
-        first, second : iterable of str
-            Names of inputs; one may be among both.
-        before_activation : bool
-            Whether a sigmoid of the layer that gives the output is looked past.
-        """
+from nnperm_mlflow.models.predictor import Predictor, Separating
 
 
 def never_interact(predictor: Predictor, first: Feature, second: Feature, *, scale: str) -> bool:
@@ -37,5 +18,4 @@ def never_interact(predictor: Predictor, first: Feature, second: Feature, *, sca
     """
     if not isinstance(predictor, Separating):
         return False
-    one, other = ({slot.input for slot in feature.slots} for feature in (first, second))
-    return predictor.separates(one, other, before_activation=scale == "logit")
+    return predictor.separates(first.slots, second.slots, before_activation=scale == "logit")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nnperm_mlflow.inputs.slots import Slot
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
 from nnperm_mlflow.models.branches.framework import Border, Framework, OwnSteps, Packed
 from nnperm_mlflow.models.graph import Key, cluster_inputs
@@ -94,6 +95,7 @@ class NetworkParts:
         self._kept_keys = tuple(dict.fromkeys(key for it in frontiers for key in it if key not in borders))
         self.joint[self.every] = framework.joint_steps(keys, self._kept_keys)
         self._keys = keys
+        self._bent_steps: dict[bool, list[frozenset[Key]]] = {}
         self._cluster_of = dict.fromkeys(clusters[0], self.every)
         self._cluster_of |= {name: cluster for cluster in clusters[1:] for name in cluster}
         self._joint_costs = {cluster: graph.joint_cost(keys[name] for name in cluster) for cluster in self.joint}
@@ -115,16 +117,21 @@ class NetworkParts:
         clusters = {self._cluster_of[name] for name in names}
         return clusters.pop() if len(clusters) == 1 else self.every
 
-    def separates(self, first: Iterable[str], second: Iterable[str], before_activation: bool) -> bool:
-        """Tell whether no step that is not affine depends on inputs of both kinds, see `models.separability`."""
-        one, other = ({self._keys[name] for name in names} for names in (first, second))
-        origins = self.framework.graph.origins
-        meeting = [
-            step
-            for step in self.framework.graph.steps
-            if not (one.isdisjoint(origins[step.gives[0]]) or other.isdisjoint(origins[step.gives[0]]))
-        ]
-        return all(self.framework.is_affine(step, before_activation) for step in meeting)
+    def separates(self, first: Iterable[Slot], second: Iterable[Slot], before_activation: bool) -> bool:
+        """Tell whether no step that is not affine depends on inputs of both kinds, see `predictor.Separating`."""
+        one, other = ({self._keys[slot.input] for slot in slots} for slots in (first, second))
+        return all(one.isdisjoint(origin) or other.isdisjoint(origin) for origin in self._bent(before_activation))
+
+    def _bent(self, before_activation: bool) -> list[frozenset[Key]]:
+        """Return for each step that is not known to be affine the inputs that it depends on."""
+        if before_activation not in self._bent_steps:
+            graph = self.framework.graph
+            self._bent_steps[before_activation] = [
+                graph.origins[step.gives[0]]
+                for step in graph.steps
+                if not self.framework.is_affine(step, before_activation)
+            ]
+        return self._bent_steps[before_activation]
 
     def cost(self, route: Route) -> float:
         """Return the multiplications a row of a call, about."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from nnperm_mlflow.inputs.slots import Change, Index, Slot
 from nnperm_mlflow.inputs.specs import Arrays, InputSpec, OutputSpec
-from nnperm_mlflow.models.predictor import Block, Predictor
+from nnperm_mlflow.models.predictor import Block, Predictor, Separating
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,23 @@ class ColumnPredictor:
         """Have the fastest predictor found that gives the same numbers."""
         return ColumnPredictor(self.inputs, self._pieces, self._inner.fitted(self.cut(probe), exact))
 
-    def separates(self, first: Iterable[str], second: Iterable[str], before_activation: bool) -> bool:
-        """Tell nothing of inputs that are cut: columns of one may meet where their pieces do not."""
-        return False
+    def separates(self, first: Iterable[Slot], second: Iterable[Slot], before_activation: bool) -> bool:
+        """Tell whether no step that is not affine depends on pieces of both kinds, see `predictor.Separating`."""
+        if not isinstance(self._inner, Separating):
+            return False
+        one, other = ([piece for slot in slots for piece in self._pieces_of(slot)] for slots in (first, second))
+        return self._inner.separates(one, other, before_activation)
+
+    def _pieces_of(self, slot: Slot) -> Iterator[Slot]:
+        """Yield the pieces that a slot has columns of, each whole."""
+        if slot.input not in self._pieces:
+            yield slot
+            return
+        column, width = slot.index[0] if slot.index else slice(None), self._pieces[slot.input][-1].stop
+        for piece in self._pieces[slot.input]:
+            ends = (column, column + 1) if isinstance(column, int) else column.indices(width)[:2]
+            if max(ends[0], piece.start) < min(ends[1], piece.stop):
+                yield Slot(piece.name)
 
     def cut(self, rows: Arrays) -> dict[str, np.ndarray]:
         """Return rows by piece; views, nothing is copied."""

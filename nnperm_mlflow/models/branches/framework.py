@@ -128,7 +128,8 @@ class Framework(Protocol):
     def is_affine(self, step: Any, before_activation: bool) -> bool:  # noqa: ANN401
         """Tell whether a step is known to be affine in all that it takes together; unknown ones are not.
 
-        With `before_activation` a layer that gives an output counts as what it is before its sigmoid.
+        With `before_activation` a layer that gives an output counts as what it is before its sigmoid, and a sigmoid
+        that gives one as nothing.
         """
 
     def most_rows(self, row_bytes: int, cost: float) -> int:

@@ -12,6 +12,7 @@ from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.branches.framework import Border, Packed
 from nnperm_mlflow.models.graph import Key
 from nnperm_mlflow.models.onnx._part import Part, tensor_value
+from nnperm_mlflow.models.onnx.affine import is_affine, is_sigmoid, passes_on
 from nnperm_mlflow.models.onnx.nodes import OnnxGraph, OnnxStep
 from nnperm_mlflow.models.onnx.sessions import WORKERS
 from nnperm_mlflow.models.output_numbers import as_columns
@@ -161,9 +162,11 @@ class OnnxFramework:
         """Return none: a series is run from its first step on."""
         return {}
 
-    def is_affine(self, step: Any, before_activation: bool) -> bool:  # noqa: ANN401
-        """Tell of no step that it is affine: operators are many, and a call is always right."""
-        return False
+    def is_affine(self, step: OnnxStep, before_activation: bool) -> bool:
+        """Tell whether a step is an operator that is known to be affine in what it takes together."""
+        if before_activation and is_sigmoid(step.node):
+            return any(step is last for last in self.graph.makes_outputs(lambda each: passes_on(each.node)))
+        return is_affine(step.node, {str(key) for key, origin in self.graph.origins.items() if origin})
 
     def most_rows(self, row_bytes: int, cost: float) -> int:
         """Return how many rows a call shall get, so that all that run together fit into memory."""

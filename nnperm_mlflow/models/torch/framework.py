@@ -11,6 +11,7 @@ import torch
 from nnperm_mlflow.inputs.specs import InputSpec
 from nnperm_mlflow.models.branches.framework import Border, Packed, Shortcut, Tail
 from nnperm_mlflow.models.graph import Key
+from nnperm_mlflow.models.torch.affine import is_affine, is_sigmoid, passes_on
 from nnperm_mlflow.models.torch.free_values import FreeValues
 from nnperm_mlflow.models.torch.steps import TorchGraph, TorchStep
 from nnperm_mlflow.models.torch.tensors import (
@@ -146,9 +147,11 @@ class TorchFramework:
         """Return none: a recurrent layer of PyTorch is one operator over all steps."""
         return {}
 
-    def is_affine(self, step: Any, before_activation: bool) -> bool:  # noqa: ANN401
-        """Tell of no step that it is affine: operators are many, and a call is always right."""
-        return False
+    def is_affine(self, step: TorchStep, before_activation: bool) -> bool:
+        """Tell whether a step is made of operators that are known to be affine in what they take together."""
+        if before_activation and is_sigmoid(step):
+            return any(step is last for last in self.graph.makes_outputs(passes_on))
+        return is_affine(step)
 
     def most_rows(self, row_bytes: int, cost: float) -> int:
         """Return that changes are not stacked: more rows in a call round some of them otherwise."""
