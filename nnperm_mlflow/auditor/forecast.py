@@ -10,6 +10,7 @@ from pathlib import Path
 from nnperm_mlflow.analysis.blockwise.slice_plan import count_slices
 from nnperm_mlflow.analysis.engine.job import begins_together
 from nnperm_mlflow.analysis.engine.loop import audit_block, audit_first_block, count_blocks
+from nnperm_mlflow.analysis.interactions.forecast_pairs import PairForecast, forecast_pairs
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
 from nnperm_mlflow.analysis.profiles.profile_grids import profile_job
 from nnperm_mlflow.analysis.profiles.value_intervals import accumulated_features, edges_job
@@ -17,6 +18,7 @@ from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.sampling import looks, rows_of_looks
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.text import some_of
+from nnperm_mlflow.config.interactions_config import interactions_of
 from nnperm_mlflow.config.profile_config import accumulated_of, dependence_of
 from nnperm_mlflow.inputs.row_cache import row_bytes
 
@@ -89,6 +91,8 @@ class Forecast:
         root of the rows; None where no precision is asked for.
     tasks : Tasks or None
         What each task takes, where a cluster does the work; `seconds` are then those of one core.
+    pairs : PairForecast or None
+        What pairs of features will take, where they are asked for; it is part of `seconds`.
     """
 
     plan: Plan
@@ -99,6 +103,7 @@ class Forecast:
     most_rows: int | None = None
     expected_rows: int | None = None
     tasks: Tasks | None = None
+    pairs: PairForecast | None = None
 
     @property
     def subject(self) -> str:
@@ -128,6 +133,7 @@ class Forecast:
                 ("run again", f"{share} % of the model when one of these changes: {some_of(names, _MOST_NAMES)}")
                 for share, names in sorted(shares.items())
             ],
+            *([] if self.pairs is None else [("interactions", self.pairs.in_words)]),
             *self._of_this_process(for_each),
         ]
 
@@ -188,6 +194,8 @@ def forecast(asked: Plan, expected_rows: int | None = None) -> Forecast:
         audit_first_block(edges_job(job, accumulated), plan.block_rows)
     n_calls = job.predictor.calls - calls
     seconds = (time.monotonic() - started) * plan.dataset.n_rows / len(first.rows)
+    pairs = forecast_pairs(job, interactions_of(plan.used.analysis.interactions), plan.block_rows)
+    seconds += 0.0 if pairs is None else pairs.seconds
     n_blocks = count_blocks(job, plan.block_rows)
     exchanging = job.exchanging_rows
     finds_rows = plan.used.analysis.rows == "auto"
@@ -195,7 +203,7 @@ def forecast(asked: Plan, expected_rows: int | None = None) -> Forecast:
     kept = job.predictor.kept_bytes * exchanging if begins_together(job, exchanging) else 0
     peak = _peak_bytes()
     peak = None if peak is None else peak + kept
-    return Forecast(plan, n_calls, n_blocks, seconds, peak, most_rows, expected_rows)
+    return Forecast(plan, n_calls, n_blocks, seconds, peak, most_rows, expected_rows, pairs=pairs)
 
 
 def _on_cluster(plan: Plan) -> Forecast:

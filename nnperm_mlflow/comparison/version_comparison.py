@@ -23,6 +23,7 @@ from nnperm_mlflow.auditor.result import Folder
 from nnperm_mlflow.basics.audit_files import (
     COMPARISON_CARD,
     COMPARISON_FILE,
+    COMPARISON_INTERACTIONS,
     COMPARISON_PICTURE,
     COMPARISON_REPORT,
     COMPARISON_TABLE,
@@ -30,6 +31,7 @@ from nnperm_mlflow.basics.audit_files import (
 from nnperm_mlflow.basics.display import as_html, in_a_line
 from nnperm_mlflow.basics.errors import ConfigError
 from nnperm_mlflow.basics.text import as_text, rows_in_words, rows_to_show
+from nnperm_mlflow.comparison.compared_interactions import interactions_side_by_side
 from nnperm_mlflow.comparison.compared_records import labels_of, reported_pair
 from nnperm_mlflow.comparison.pairs import Archive, Pair, differences, find_pair
 from nnperm_mlflow.config.audit_config import AuditConfig
@@ -87,6 +89,9 @@ class ComparisonResult:
         The run's page; None where the tracking store is no server.
     folder : Folder
         Where the files lie.
+    interactions : DataFrame or None
+        What pairs of features do together in both, where both audits were asked for it; see
+        `compared_interactions.interactions_side_by_side`.
     labels : FeatureLabels
         What features are called in pictures.
     """
@@ -102,6 +107,7 @@ class ComparisonResult:
     experiment_id: str
     address: str | None
     folder: Folder
+    interactions: pd.DataFrame | None = None
     labels: FeatureLabels = field(default_factory=FeatureLabels)
 
     @property
@@ -215,6 +221,7 @@ def compare(
             experiment_id=session.experiment_id,
             address=run_address(session.experiment_id, session.run_id),
             folder=folder,
+            interactions=interactions_side_by_side(*pair),
             labels=labels_of(pair),
         )
         log_comparison(client, session.run_id, _evidence(result, pair))
@@ -312,6 +319,9 @@ def _evidence(result: ComparisonResult, pair: Pair) -> ComparisonEvidence:
     names = (COMPARISON_FILE, COMPARISON_PICTURE, COMPARISON_CARD, COMPARISON_REPORT)
     files = {name: result.directory / name for name in names}
     write_table(result.table, files[COMPARISON_FILE])
+    if result.interactions is not None:
+        files[COMPARISON_INTERACTIONS] = result.directory / COMPARISON_INTERACTIONS
+        write_table(result.interactions, files[COMPARISON_INTERACTIONS])
     result.figure.savefig(files[COMPARISON_PICTURE], dpi=_DPI)
     files[COMPARISON_CARD].write_text(_card(result, pair), encoding="utf-8")
     files[COMPARISON_REPORT].write_text(_page(result, pair), encoding="utf-8", newline="\n")
@@ -360,6 +370,9 @@ def _card(result: ComparisonResult, pair: Pair) -> str:
                 for name, difference in result.own_scores.items()
             ],
         ],
+        interactions=None
+        if result.interactions is None
+        else result.labels.in_table(result.interactions, "first", "second"),
     )
 
 

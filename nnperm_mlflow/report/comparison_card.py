@@ -24,6 +24,7 @@ def comparison_card(
     head: str,
     facts: Sequence[tuple[str, str, str]],
     overall: Sequence[tuple[str, str]],
+    interactions: pd.DataFrame | None = None,
 ) -> str:
     """Return a comparison as Markdown.
 
@@ -43,6 +44,8 @@ def comparison_card(
         What was compared: a name, and what holds for either version.
     overall : sequence of (str, str)
         Numbers about the comparison as a whole: a name, and the number with its interval.
+    interactions : DataFrame, optional
+        What pairs of features do together in both, see `comparison.compared_interactions`.
     """
     numbers = numbers_of(table, statistic)
     common = numbers[numbers["only_in"] == ""]
@@ -64,6 +67,7 @@ def comparison_card(
         "",
         *_alone(numbers, names),
         *_undefined(common),
+        *_together(interactions, names),
         "A difference says that predictions rest on a feature more or less than before, not that they have become "
         "better or worse.",
         "",
@@ -95,6 +99,32 @@ def _alone(numbers: pd.DataFrame, names: tuple[str, str]) -> list[str]:
 def _undefined(common: pd.DataFrame) -> list[str]:
     names = common.loc[common["difference"].isna(), "perturbation"]
     return [f"Without a deviation in one of them: {', '.join(map(as_text, names))}.", ""] if len(names) else []
+
+
+def _together(pairs: pd.DataFrame | None, names: tuple[str, str]) -> list[str]:
+    """Tell what pairs of features do together in both versions."""
+    if pairs is None or pairs.empty:
+        return []
+    shown = pairs.head(rows_to_show(len(pairs), _TOP))
+    rows = [
+        (row["first"], row["second"], *(_followed(row, side) for side in SIDES)) for row in shown.to_dict("records")
+    ]
+    more = len(pairs) - len(shown)
+    return [
+        "## What features do together",
+        "",
+        "How far predictions move with two features from another row beyond what each moves them alone, in brackets "
+        "the 95 % interval of each audit. How sure a difference of the two is, they do not tell.",
+        "",
+        *as_table(["feature", "with", *map(as_text, names)], rows),
+        "",
+        *([f"{more:,} more pairs in comparison_interactions.csv.", ""] if more > 0 else []),
+    ]
+
+
+def _followed(row: dict[Any, Any], side: str) -> str:
+    value, low, high = (row[f"mean_{side}{end}"] for end in ("", "_low", "_high"))
+    return "not followed" if math.isnan(value) else in_brackets(value, low, high)
 
 
 def _difference(row: dict[Any, Any]) -> str:

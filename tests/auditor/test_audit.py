@@ -248,6 +248,17 @@ def test_a_plan_tells_the_calls_that_an_audit_makes_and_logs_nothing(house, trac
     # the baseline with what is kept, one call each for the numbers, the codes and the channels, all stacked; for
     # profiles the baseline again, the numbers and the codes
     assert forecast.block_calls == calls
+    assert forecast.pairs is None
+    for asked, words in (
+        ("auto", "15 pairs, of 15 that are ranked on 128 rows, "),
+        ({"pairs": [["age", "income"]], "h": True}, "1 pair, "),
+    ):
+        analysis = {**settings.get("analysis", {}), "interactions": asked}
+        told = plan_audit({**settings, "analysis": analysis}, model_uri="models:/house/1")
+        assert told.pairs.in_words.startswith(words)
+        assert 0 < told.pairs.seconds < told.seconds
+        assert ("interactions", told.pairs.in_words) in told.facts
+        assert told.block_calls == calls
     assert metrics["nnperm/reuse"] == 1
 
 

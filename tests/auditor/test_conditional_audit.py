@@ -13,7 +13,10 @@ from tests.support.house import register
 
 pytestmark = pytest.mark.slow
 
-ANALYSIS = {"seed": 3, "rare_below": 0, "donors": "conditional", "groups": {"person": ["age", "income"]}, "windows": 2}
+ANALYSIS = {
+    "seed": 3, "rare_below": 0, "donors": "conditional", "groups": {"person": ["age", "income"]}, "windows": 2,
+    "interactions": [["income", "age"]],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +128,11 @@ def test_two_versions_are_compared_in_each_way(settings, house, audited, tracked
     own = conditional["rank_a"].dropna()
     assert sorted(own) == [*range(1, len(own) + 1)]
     assert result.comparison.by_way["conditional"].rank_correlation.value == pytest.approx(1)
+    (pair,) = result.interactions.to_dict("records")
+    assert (pair["first"], pair["second"]) == ("age", "income")
+    assert pair["mean_a"] == pair["mean_b"] == other.interactions["mean"][0]
+    assert "comparison_interactions.csv" in {file.path for file in tracked.list_artifacts(result.run_id)}
+    assert "## What features do together" in (result.directory / "comparison.md").read_text()
 
 
 def test_the_record_says_who_may_give_to_whom_and_the_audit_can_be_made_again(audited, tracked, tmp_path):
