@@ -225,7 +225,8 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
     point_out_contradictions(job.deal)
     check_profiles(dependence_of(analysis.profile), job)
     accumulated_features(job, accumulated_of(analysis.profile))
-    check_interactions(interactions_of(analysis.interactions), job)
+    pairs = interactions_of(analysis.interactions)
+    check_interactions(pairs, job)
     segmentations = part_rows(edges_of(analysis.segments), dataset.columns)
     found = {"model": uri, "inputs": dict(inputs.wanted), "analysis": analysis}
     used = config.without_secrets().model_copy(update=found)
@@ -263,6 +264,7 @@ def _planned(client: MlflowClient, loaded: _Loaded, access: ModelAccess, trust_m
                 *([DONORS] if analysis.donors is not None else []),
                 *([OUT_OF_DATA] if analysis.out_of_data else []),
             ],
+            pairs=None if pairs is None else pairs.pairs,
         ),
         outputs=outputs,
         segmentations=segmentations,

@@ -14,6 +14,7 @@ from nnperm_mlflow.auditor.identification import counts_of
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import ConfigError, name_list
 from nnperm_mlflow.config.audit_config import AuditConfig
+from nnperm_mlflow.config.checks import PairCheck
 from nnperm_mlflow.config.segments_config import edges_of
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,8 @@ def refuse_endless(config: AuditConfig) -> None:
     Raises
     ------
     ConfigError
-        If neither a precision nor a check is asked for, or a check compares with another version: how sure that is
-        rests on the rows of the other audit, too.
+        If neither a precision nor a check is asked for, a check compares with another version (how sure that is
+        rests on the rows of the other audit, too), or is on pairs of features, which are told of at the end.
     """
     if not config.analysis.stops_by_verdict:
         return
@@ -45,6 +46,11 @@ def refuse_endless(config: AuditConfig) -> None:
             "analysis: 'rows: auto' goes on until each check is decided, and a check compares with "
             f"{name_list(against)}, which more rows of this version alone do not decide: say how wide an interval may "
             "be (precision), or how many rows."
+        )
+    if any(isinstance(check, PairCheck) for check in config.policy.checks):
+        raise ConfigError(
+            "analysis: 'rows: auto' goes on until each check is decided, and pairs of features are told of once the "
+            "rows are there: say how wide an interval may be (precision), or how many rows."
         )
 
 

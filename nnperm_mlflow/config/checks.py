@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -315,6 +316,38 @@ class SegmentScoreDifferenceCheck(_OfSegments):
         return beyond(f"a difference of {self.score}", drop_range(self.score), at_most=self.max_difference)
 
 
+class PairCheck(_Limited):
+    """A limit on what two features do together beyond what each does alone.
+
+    Attributes
+    ----------
+    pair : "any" or list of (str, str)
+        Two features, or each pair that the audit followed.
+    statistic : {"mean", "share"}
+        The mean size of the second difference, or its mean square over 4 as a share of the variance.
+    """
+
+    pair: Literal["any"] | Annotated[list[str], Field(min_length=2, max_length=2)]
+    statistic: Literal["mean", "share"] = "mean"
+
+    @model_validator(mode="after")
+    def _two_features(self) -> Self:
+        if self.pair != "any" and self.pair[0] == self.pair[1]:
+            raise ValueError(f"'{self.pair[0]}' is paired with itself: name two features")
+        return self
+
+    @property
+    def statement(self) -> str:
+        """What the check asks for, in words."""
+        who = "any two features" if self.pair == "any" else " and ".join(self.pair)
+        return f"{self.statistic} of what {who} do together is {self.limit_in_words}"
+
+    @property
+    def why_vacuous(self) -> str | None:
+        """Why no model can miss the limit."""
+        return self._beyond(self.statistic, (0.0, math.inf))
+
+
 def names_of(feature: Features | None) -> tuple[str, ...]:
     """Return names and patterns as a tuple, empty where none are given."""
     if feature is None:
@@ -343,8 +376,9 @@ def kind_of(check: object) -> str:
         return "ScoreAgainstCheck" if keys & {"against", "max_drop"} else "ScoreCheck"
     if "against" in keys:
         return "AgainstCheck"
-    if "unused_at_most" in keys:
-        return "UnusedCheck"
+    for key, kind in (("unused_at_most", "UnusedCheck"), ("pair", "PairCheck")):
+        if key in keys:
+            return kind
     return "RankCheck" if keys & {"rank_at_most", "rank_at_least"} else "LimitCheck"
 
 
@@ -363,7 +397,8 @@ Check = Annotated[
     | Annotated[SegmentCheck, Tag("SegmentCheck")]
     | Annotated[SegmentDifferenceCheck, Tag("SegmentDifferenceCheck")]
     | Annotated[SegmentScoreCheck, Tag("SegmentScoreCheck")]
-    | Annotated[SegmentScoreDifferenceCheck, Tag("SegmentScoreDifferenceCheck")],
+    | Annotated[SegmentScoreDifferenceCheck, Tag("SegmentScoreDifferenceCheck")]
+    | Annotated[PairCheck, Tag("PairCheck")],
     Discriminator(kind_of),
 ]
 

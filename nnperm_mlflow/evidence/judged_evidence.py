@@ -35,6 +35,7 @@ def evidence_of(record: AuditRecord, baselines: Mapping[str, Baseline]) -> Evide
         rows_mix=record.rows_mix,
         own_scores=record.own_scores,
         segments=record.segments,
+        interactions=record.interactions,
         design=record.config.design_digest(),
         groups=groups if isinstance(groups, dict) else {},  # features that do not vary go together with none
     )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from nnperm_mlflow.attestation.bundle_recomputation import Words
 from nnperm_mlflow.attestation.bundle_verification import VerifiedBundle, verify_bundle
 from nnperm_mlflow.attestation.trust import Trust
-from nnperm_mlflow.basics.audit_files import INTERACTIONS_FILE
 from nnperm_mlflow.basics.errors import ConfigError, EvidenceError
 from nnperm_mlflow.basics.paths import local_path
 from nnperm_mlflow.config.audit_config import load_config
@@ -108,7 +107,7 @@ def _audited_again(record: AuditRecord, model: Path, config: str, trust_model: b
                     raise EvidenceError(f"{name} has changed while the bundle was verified. Verify it again.")
             refuse_other_configuration(plan.used, signed, str(record), "say of the data what the signed one says")
             audit_again(plan, record, folder)
-    shown = ("the whole audit by model and data at hand (summary, scores and segments)",)
+    shown = ("the whole audit by model and data at hand (summary, scores, segments and pairs)",)
     return shown, _on_trust(record, trust_model)
 
 
@@ -117,7 +116,6 @@ def _on_trust(record: AuditRecord, trust_model: bool) -> tuple[str, ...]:
     said = {
         "the code that came with the model (--trust-model)": trust_model,
         "which rows the model was fitted to": record.training is not None,
-        "interactions (no verdict rests on them)": record.holds(INTERACTIONS_FILE),
     }
     return tuple(words for words, applies in said.items() if applies)
 

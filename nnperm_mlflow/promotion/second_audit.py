@@ -6,9 +6,14 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from nnperm_mlflow.analysis.difference.recomputation import confirm_numbers, confirm_own_scores, confirm_segments
+from nnperm_mlflow.analysis.difference.recomputation import (
+    confirm_interactions,
+    confirm_numbers,
+    confirm_own_scores,
+    confirm_segments,
+)
 from nnperm_mlflow.analysis.engine.journal import Journal
-from nnperm_mlflow.auditor.measurement import measure
+from nnperm_mlflow.auditor.measurement import measure, with_interactions
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.auditor.preparation import prepare
 from nnperm_mlflow.auditor.record_assembly import record_of, write_evidence
@@ -113,6 +118,7 @@ def audit_again(plan: Plan, record: AuditRecord, folder: Path) -> AuditRecord:
     confirm_numbers(record.summary, again.summary)
     confirm_own_scores(record.own_scores, again.own_scores)
     confirm_segments(record.segments, again.segments)
+    confirm_interactions(record.interactions, again.interactions)
     return again
 
 
@@ -127,7 +133,9 @@ def audit_anew(plan: Plan, record: AuditRecord, folder: Path) -> AuditRecord:
     look = record.subject.look if plan.used.analysis.stops_by_verdict else None
     if look is not None and look > count_looks(plan):
         raise EvidenceError(f"{record} says that it stopped at look {look}, and there are {count_looks(plan)}.")
-    plan, found = measure(plan, folder / TABLE_FILE, journal=Journal(folder / "blocks"), at_look=look)
+    journal = Journal(folder / "blocks")
+    plan, found = measure(plan, folder / TABLE_FILE, journal=journal, at_look=look)
+    found = with_interactions(plan, found, journal=journal)
     plan.close()
     write_evidence(plan, found, folder)
     return record_of(plan, found, folder, record.run_id, record.experiment_id)

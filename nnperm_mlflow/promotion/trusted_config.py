@@ -10,7 +10,7 @@ from nnperm_mlflow.basics.errors import EvidenceError
 from nnperm_mlflow.basics.text import cut_middle
 from nnperm_mlflow.config.audit_config import AuditConfig
 
-_FREE = {"block_rows", "profile", "interactions"}
+_FREE = {"block_rows", "profile"}
 """Keys of the analysis on which nothing depends that is judged."""
 
 _LONGEST = 60  # letters of a value in a message

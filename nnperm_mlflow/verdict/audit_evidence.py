@@ -65,6 +65,8 @@ class Evidence:
         How many of the rows the model was fitted to; None where nobody looked.
     segments : SegmentTables or None
         What is told of segments; None where the audit was not asked for them.
+    interactions : DataFrame or None
+        What pairs of features do together; None where the audit was not asked for it.
     design : str
         Digest of what was done, see `AuditConfig.design_digest`.
     seed : int or None
@@ -87,6 +89,7 @@ class Evidence:
     excluded: tuple[str, ...] = ()
     training: TrainingOverlap | None = None
     segments: SegmentTables | None = None
+    interactions: pd.DataFrame | None = None
     design: str = ""
     seed: int | None = None
     stages: int = 1

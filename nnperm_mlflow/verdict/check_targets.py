@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Literal
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from nnperm_mlflow.basics.errors import CheckError, UnknownFeatureError, did_you
 from nnperm_mlflow.config.checks import (
     SHARE,
     LimitCheck,
+    PairCheck,
     RankCheck,
     ScoreAgainstCheck,
     ScoreCheck,
@@ -25,6 +27,7 @@ from nnperm_mlflow.config.checks import (
 )
 from nnperm_mlflow.config.policy import Policy
 from nnperm_mlflow.verdict._estimates import check_statistic, single_shuffles
+from nnperm_mlflow.verdict._pair_checks import check_pair
 from nnperm_mlflow.verdict._score_checks import check_score
 from nnperm_mlflow.verdict._segment_checks import check_segment
 
@@ -40,6 +43,7 @@ def watch(
     *,
     p_values: bool = False,
     also: Sequence[str] = (),
+    pairs: Sequence[Sequence[str]] | Literal["auto"] | None = None,
 ) -> Watched:
     """Return what a policy rests on; refuse one that asks for what an audit will not tell.
 
@@ -58,6 +62,8 @@ def watch(
         Whether these drops will be tested.
     also : sequence of str
         Other columns that the summary will have.
+    pairs : sequence of (str, str), "auto" or None
+        Pairs of features that will be told of, or "auto" where it is found out which.
 
     Returns
     -------
@@ -85,6 +91,8 @@ def watch(
             check_score(check.score, scores, check.title)
         elif isinstance(check, (SegmentCheck, SegmentDifferenceCheck)):
             check_segment(check, segments or {})
+        elif isinstance(check, PairCheck):
+            check_pair(check, pairs)
         elif isinstance(check, (SegmentScoreCheck, SegmentScoreDifferenceCheck)):
             check_score(check.score, scores, check.title)
             check_segment(check, segments or {})

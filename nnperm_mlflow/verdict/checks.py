@@ -15,6 +15,7 @@ from nnperm_mlflow.config.checks import (
     SHARE,
     AgainstCheck,
     LimitCheck,
+    PairCheck,
     RankCheck,
     ScoreAgainstCheck,
     ScoreCheck,
@@ -42,6 +43,7 @@ from nnperm_mlflow.verdict._informative import (
     refuse_unreachable,
     refuse_untested_members,
 )
+from nnperm_mlflow.verdict._pair_checks import pair_limits
 from nnperm_mlflow.verdict._score_checks import check_score, drop_estimate, score_estimate
 from nnperm_mlflow.verdict._segment_checks import Pair, differences, limits, score_differences, score_limits
 from nnperm_mlflow.verdict.audit_evidence import Baseline, Evidence
@@ -200,6 +202,14 @@ def _(check: SegmentScoreDifferenceCheck, evidence: Evidence) -> list[Finding]:
     found, passed_over = score_differences(evidence.segments, check, evidence.stages)
     finding = _worst(found, check.max_difference, True, f"difference of {check.score}", check.title)
     return [replace(finding, words=finding.words + passed_over)]
+
+
+@apply.register
+def _(check: PairCheck, evidence: Evidence) -> list[Finding]:
+    numbers = pair_limits(evidence.interactions, check, evidence.summary)
+    found = {name: _pair(number, evidence, check.statistic, len(numbers)) for name, number in numbers.items()}
+    what = f"{check.statistic} of what is done together"
+    return [_worst(found, check.limit, check.max is not None, what, check.title)]
 
 
 def _scores_of_segments(evidence: Evidence) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nnperm_mlflow import audit, compare
+from nnperm_mlflow import audit, compare, promote
 from nnperm_mlflow.basics.errors import CheckError
 from nnperm_mlflow.registry.records import read_audit
 from tests.support.house import register
@@ -108,6 +108,19 @@ def test_checks_limit_one_way_alone(settings, audited, tracked):
     assert (kept["conditional"], kept["plain"]) == (True, False)
     place = next(outcome for outcome in found.verdict.outcomes if outcome.check == "place")
     assert place.finding.number.value == len(own)
+
+
+def test_a_check_on_a_pair_is_judged_and_made_again_by_who_promotes(settings, tracked):
+    checks = [{"name": "apart", "pair": ["age", "income"], "max": 0.9}, {"name": "any", "pair": "any", "max": 1e-9}]
+    found = audit({**settings, "format": 2, "checks": checks[:1]}, model_uri="models:/house/1")
+    (outcome,) = found.verdict.outcomes
+    assert outcome.passed
+    assert outcome.finding.number.value == found.interactions["mean"][0]
+    assert promote("models:/house/1", "paired", run_id=found.run_id, recompute=True).verdict == "pass"
+    found = audit({**settings, "format": 2, "checks": checks[1:]}, model_uri="models:/house/1")
+    assert found.verdict.status == "fail"
+    with pytest.raises(CheckError, match="the audit tells of no pairs of features"):
+        audit({**settings, "analysis": {"seed": 3}, "format": 2, "checks": checks[:1]}, model_uri="models:/house/1")
 
 
 def test_an_audit_without_it_is_told_what_a_check_on_it_needs(settings, tracked):

@@ -300,6 +300,8 @@ def test_what_could_not_be_decided_by_more_rows_is_refused(house, tracked):
     against = {"against": "models:/drawn@champion", "statistic": "mean", "max_shift": 0.9}
     with pytest.raises(ConfigError, match="a check compares with 'models:/drawn@champion'"):
         audit(decided(house, against), model_uri="models:/drawn/1")
+    with pytest.raises(ConfigError, match="pairs of features are told of once the rows are there"):
+        audit(decided(house, {"pair": "any", "max": 0.9}), model_uri="models:/drawn/1")
     with pytest.raises(ConfigError, match="how wide an interval may be \\(precision\\), or what must be decided"):
         audit(asked(house, rows="auto"), model_uri="models:/drawn/1")
 

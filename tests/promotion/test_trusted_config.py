@@ -19,7 +19,7 @@ OTHER = {
 }  # fmt: skip
 """For each key of the analysis a value that is not its default."""
 
-FREE = {"block_rows", "profile", "interactions", "associated_above", "order_by"}
+FREE = {"block_rows", "profile", "associated_above", "order_by"}
 """Keys on which nothing depends that is judged; of the last two only where nothing is found out by them."""
 
 

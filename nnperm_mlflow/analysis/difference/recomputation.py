@@ -121,6 +121,18 @@ def confirm_segments(told: SegmentTables | None, again: SegmentTables | None) ->
             raise EvidenceError("audited again, segments come out otherwise than on record. Do not trust the run.")
 
 
+def confirm_interactions(told: pd.DataFrame | None, again: pd.DataFrame | None) -> None:
+    """Refuse what is told of pairs of features that is not what another audit of the same tells."""
+    if (told is None) != (again is None):
+        raise EvidenceError("audited again, pairs of features are told that are not on record, or the other way round.")
+    if told is None or again is None:
+        return
+    _refuse_other_columns("the table of pairs", told, again)
+    one, other = (each.sort_values(["first", "second"], ignore_index=True) for each in (told, again))
+    if len(one) != len(other) or not all(_same_column(one[name], other[name]) for name in other):
+        raise EvidenceError("audited again, pairs of features come out otherwise than on record. Do not trust the run.")
+
+
 def confirm_own_scores(told: Mapping[str, OwnScore], again: Mapping[str, OwnScore]) -> None:
     """Refuse scores of a model that are not those of another audit of the same, or not all of them.
 
