@@ -14,6 +14,8 @@ from nnperm_mlflow.cli.common import WithSwitches, prepared, tracking_options
 @click.option("--row-id", help="What the observation is called in the data.")
 @click.option("--row", type=int, help="Its position in the data instead, from 0.")
 @click.option("--among", help="Compare with these of the audit's rows: 'default = 0', 'AGE >= 30 and SEX = 2'.")
+@click.option("--windows", is_flag=True, help="Also tell of the audit's windows of series.")
+@click.option("--groups", is_flag=True, help="Also tell of the audit's groups of features.")
 @click.option("--output", help="Also write letter, numbers and picture into this directory.")
 @click.option(
     "--trust-model", type=bool, is_flag=False, flag_value="true", default="false", metavar="",
@@ -31,6 +33,8 @@ def explain_command(
     row_id: str | None,
     row: int | None,
     among: str | None,
+    windows: bool,
+    groups: bool,
     output: str | None,
     trust_model: bool,
     allow_data: tuple[str, ...],
@@ -46,7 +50,14 @@ def explain_command(
     """
     with prepared(tracking_uri, debug, trust_model):
         found = nnperm_mlflow.explain(
-            run_id, row_id or None, row=row, among=among or None, trust_model=trust_model, allow_data=allow_data
+            run_id,
+            row_id or None,
+            row=row,
+            among=among or None,
+            windows=windows,
+            groups=groups,
+            trust_model=trust_model,
+            allow_data=allow_data,
         )
         click.echo(in_lines(found.letter.split("\n")))
         if output:

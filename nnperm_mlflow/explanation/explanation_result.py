@@ -52,6 +52,8 @@ class Explanation:
         `analysis.reasons.observation_reasons.Reasons`.
     labels : FeatureLabels
         What features are called, behind their names in words and picture.
+    parts : DataFrame or None
+        The same of windows and groups, where these were asked for.
     """
 
     model: str
@@ -64,6 +66,7 @@ class Explanation:
     reference: str
     features: pd.DataFrame
     labels: FeatureLabels = field(default_factory=FeatureLabels)
+    parts: pd.DataFrame | None = None
 
     @property
     def subject(self) -> str:
@@ -82,6 +85,7 @@ class Explanation:
             unit=self.unit,
             reference=self.reference,
             audit=f"run {self.run_id}",
+            parts=None if self.parts is None else self.labels.in_table(self.parts, "feature"),
         )
 
     @property
@@ -90,10 +94,16 @@ class Explanation:
         return self.labels.in_table(self.features, "feature")
 
     @property
+    def table(self) -> pd.DataFrame:
+        """All that reasons are given by: features, and behind them windows and groups; `kind` tells which."""
+        return self.features if self.parts is None else pd.concat([self.features, self.parts], ignore_index=True)
+
+    @property
     def figure(self) -> Figure:
         """The reasons as bars, drawn anew."""
         lines = (self.subject, f"beside {self.reference}")
-        return reasons_figure(self._labelled, reasons_title(self.prediction, self.others), lines, self.unit)
+        table = self.labels.in_table(self.table, "feature")
+        return reasons_figure(table, reasons_title(self.prediction, self.others), lines, self.unit)
 
     def write(self, output: str | Path) -> list[Path]:
         """Write letter, numbers and picture into a directory, which is made where it is not there; return the paths.
@@ -108,7 +118,7 @@ class Explanation:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             paths[0].write_text(self.letter, encoding="utf-8")
-            write_table(self.features, paths[1])
+            write_table(self.table, paths[1])
             self.figure.savefig(paths[2], dpi=_DPI)
         except OSError as error:
             raise ConfigError(f"the output directory '{output}' cannot be written: {error.strerror}.") from error

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from mlflow import MlflowClient
 
 from nnperm_mlflow.analysis.perturbation.sample import Sample, count_batches
-from nnperm_mlflow.analysis.reasons.observation_reasons import features_to_explain, find_reasons
+from nnperm_mlflow.analysis.reasons.observation_reasons import features_to_explain, find_reasons, parts_to_explain
 from nnperm_mlflow.analysis.reasons.reference_rows import MOST_DONORS, predict_rows, spaced
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.auditor.memory import AnyRows, Names, Rows, rows_given
@@ -38,9 +39,12 @@ logger = logging.getLogger(__name__)
 _NOT_NEEDED: dict[str, object] = {
     "repeats": 1, "precision": None, "max_repeats": None, "rows": None, "max_rows": None, "scores": [],
     "order_by": None, "p_values": False, "segments": [], "profile": [], "interactions": None, "donors": None,
-    "set": {}, "rare_below": 0.0, "groups": {}, "windows": None, "order": False, "block_rows": "auto",
+    "set": {}, "rare_below": 0.0, "order": False, "block_rows": "auto",
 }  # fmt: skip
 """Settings of an audit that change nothing of what its features are, and how the model is asked."""
+
+_PARTS: dict[Literal["window", "group"], dict[str, object]] = {"window": {"windows": None}, "group": {"groups": {}}}
+"""Settings by which an audit has parts of features, or several together, and what there are none by."""
 
 
 def explain(
@@ -52,6 +56,8 @@ def explain(
     data: AnyRows | Rows | None = None,
     labels: object = None,
     channels: Names | None = None,
+    windows: bool = False,
+    groups: bool = False,
     trust_model: bool = False,
     isolate: bool = True,
     allow_data: Sequence[str] = (),
@@ -71,6 +77,9 @@ def explain(
         rows that were audited.
     data, labels, channels
         As for `audit`: the rows in memory, where the audit's were in no files.
+    windows, groups : bool
+        Also tell of the audit's windows of series, and of its groups of features, each with the values of one other
+        observation: what they count they share with the features that they are of.
     trust_model, isolate : bool
         As for `audit`.
     allow_data : sequence of str
@@ -88,8 +97,8 @@ def explain(
     EvidenceError
         If the run holds no audit, or model or data are no longer those that it audited.
     ConfigError
-        If neither or both of `row_id` and `row` are given, the condition cannot be read, or the audit follows several
-        outputs.
+        If neither or both of `row_id` and `row` are given, the condition cannot be read, the audit follows several
+        outputs, or has no windows, or groups, that are asked for.
     DataError
         If there is no such row, more than one of that name, or too few others.
     """
@@ -100,9 +109,11 @@ def explain(
         record = read_audit(client, run_id, scratch / "run")
         if rows is None:
             _refuse_places(record, (allow_data,) if isinstance(allow_data, str) else tuple(allow_data))
-        plan = _bound_again(client, record, scratch, rows, trust_model=trust_model, isolate=isolate)
+        kinds = [kind for kind, is_asked in zip(_PARTS, (windows, groups), strict=True) if is_asked]
+        asked = _asked(record.config, kinds)
+        plan = _bound_again(client, record, asked, scratch, rows, trust_model=trust_model, isolate=isolate)
         with closing(plan):
-            return _explained(plan, record, _position(plan.dataset, row_id, row), among)
+            return _explained(plan, record, _position(plan.dataset, row_id, row), among, kinds)
 
 
 def _refuse_places(record: AuditRecord, allowed: Sequence[str]) -> None:
@@ -119,6 +130,7 @@ def _refuse_places(record: AuditRecord, allowed: Sequence[str]) -> None:
 def _bound_again(
     client: MlflowClient,
     record: AuditRecord,
+    asked: AuditConfig,
     scratch: Path,
     rows: Dataset | Rows | None,
     *,
@@ -132,7 +144,7 @@ def _bound_again(
     again.mkdir()
     plan = prepare(
         client,
-        _asked(record.config),
+        asked,
         reference.uri,
         data=rows,
         trust_model=trust_model,
@@ -148,9 +160,11 @@ def _bound_again(
     return plan
 
 
-def _asked(used: AuditConfig) -> AuditConfig:
+def _asked(used: AuditConfig, kinds: Sequence[Literal["window", "group"]]) -> AuditConfig:
     """Return what an audit did, without what does not matter here."""
-    analysis = used.analysis.model_copy(update=_NOT_NEEDED)
+    kept = {*kinds, "window"} if "group" in kinds else {*kinds}  # of which groups may be made
+    others = {key: value for kind, none in _PARTS.items() if kind not in kept for key, value in none.items()}
+    analysis = used.analysis.model_copy(update={**_NOT_NEEDED, **others})
     return used.with_policy(Policy()).model_copy(update={"analysis": analysis})
 
 
@@ -184,13 +198,15 @@ class _Group:
     words: str
 
 
-def _explained(plan: Plan, record: AuditRecord, row: int, among: str | None) -> Explanation:
-    features = features_to_explain(plan.job)
+def _explained(
+    plan: Plan, record: AuditRecord, row: int, among: str | None, kinds: Sequence[Literal["window", "group"]]
+) -> Explanation:
+    features, parts = features_to_explain(plan.job), parts_to_explain(plan.job, kinds)
     group = _reference(plan, record, among)
     logger.info(
         "%s: one row explained by %d features, beside %s rows", plan.job.model, len(features), f"{len(group.donors):,}"
     )
-    reasons = find_reasons(plan.job, row, group.donors, group.others)
+    reasons = find_reasons(plan.job, row, group.donors, group.others, parts)
     ids = plan.dataset.row_ids
     return Explanation(
         model=record.model,
@@ -203,6 +219,7 @@ def _explained(plan: Plan, record: AuditRecord, row: int, among: str | None) -> 
         reference=group.words,
         features=reasons.features,
         labels=FeatureLabels.of(record.config.labels, record.config.data.temporal, record.config.analysis.windows),
+        parts=reasons.parts,
     )
 
 

@@ -23,7 +23,15 @@ _HOW_TO_READ = (
 
 
 def reason_letter(
-    features: pd.DataFrame, *, subject: str, prediction: float, others: float, unit: str, reference: str, audit: str
+    features: pd.DataFrame,
+    *,
+    subject: str,
+    prediction: float,
+    others: float,
+    unit: str,
+    reference: str,
+    audit: str,
+    parts: pd.DataFrame | None = None,
 ) -> str:
     """Return what a prediction rests on as plain text.
 
@@ -41,6 +49,8 @@ def reason_letter(
         Those that it is compared with.
     audit : str
         The run whose data and model these are.
+    parts : DataFrame, optional
+        The same as `features` of windows and groups.
     """
     raising, lowering, silent = (features[which] for which in _parts(features))
     lines = [
@@ -52,6 +62,7 @@ def reason_letter(
         *_list_lines("What raised it, most first:", "higher", raising),
         *_list_lines("What lowered it, most first:", "lower", lowering.iloc[::-1]),
         *_silent_lines(silent),
+        *_part_lines(parts),
         _HOW_TO_READ,
         "",
         f"Model and data are those of {audit}, read again and found to be the same.",
@@ -100,6 +111,21 @@ def _in_words(row: dict[str, object], direction: str) -> str:
 
 def _share(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= _LEAST_SHARE else "less than 1 %"
+
+
+def _part_lines(parts: pd.DataFrame | None) -> Iterator[str]:
+    """Tell of windows and groups, which are no further reasons beside those of the features they are of."""
+    if parts is None:
+        return
+    yield (
+        "Of these, parts of a series and features taken together, each with all of another's values at once (they "
+        "share what they count with the features above):"
+    )
+    yield ""
+    raising, lowering, silent = (parts[which] for which in _parts(parts))
+    yield from _list_lines("What raised it, most first:", "higher", raising)
+    yield from _list_lines("What lowered it, most first:", "lower", lowering.iloc[::-1])
+    yield from _silent_lines(silent)
 
 
 def _silent_lines(features: pd.DataFrame) -> Sequence[str]:

@@ -22,7 +22,8 @@ ROW, ROW_ID = 123, "c0123"
 @pytest.fixture(scope="module")
 def audited(house, store):
     mlflow.set_tracking_uri(store)
-    return audit({**house.settings(), "analysis": {"windows": 2, "rare_below": 0}}, model_uri="models:/house/1")
+    analysis = {"windows": 2, "rare_below": 0, "groups": {"person": ["age", "region"]}}
+    return audit({**house.settings(), "analysis": analysis}, model_uri="models:/house/1")
 
 
 def predict(house, inputs):
@@ -59,6 +60,28 @@ def test_reasons_are_those_of_the_network_itself(audited, house, tracked):
         assert row.size == pytest.approx(np.abs(moves).mean(), abs=1e-6)
         assert row.low <= row.effect <= row.high
     assert found.reference == "the 400 rows of the audit"
+
+
+def test_windows_and_groups_are_told_where_they_are_asked_for(audited, house, store, tracked, tmp_path):
+    """By the network itself: two of its inputs of one donor, and some steps of a channel."""
+    found = explain(audited.run_id, ROW_ID, windows=True, groups=True)
+    pd.testing.assert_frame_equal(found.features, explain(audited.run_id, ROW_ID).features)
+    assert set(found.parts["kind"]) == {"window", "group"}
+    everybody = np.arange(len(house.table))
+    inputs = {name: np.repeat(array[[ROW]], len(everybody), axis=0) for name, array in house.inputs.items()}
+    before = predict(house, inputs)
+    inputs["region_input"] = house.inputs["region_input"][everybody]
+    inputs["num_input"][:, 0] = house.inputs["num_input"][everybody, 0]
+    told = found.parts.set_index("feature")["effect"]
+    assert told["person"] == pytest.approx((before - predict(house, inputs)).mean(), abs=1e-6)
+    assert len(told) == 5  # two windows of two channels
+    assert "person:" in found.letter or "person" in found.letter.split("Neither raised nor lowered it")[-1]
+    command = ["explain", audited.run_id, "--row-id", ROW_ID, "--groups", "--output", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, [*command, "--tracking-uri", store])
+    assert result.exit_code == 0, result.output
+    written = pd.read_csv(tmp_path / "out" / "reasons.csv")
+    assert written["kind"].tolist()[-1] == "group"
+    assert len(written) == 7
 
 
 def test_another_reference_group_is_asked_for_by_a_condition_and_told(audited, house, tracked):
@@ -187,7 +210,7 @@ def test_code_of_strangers_runs_only_where_it_is_trusted_and_rows_in_memory_are_
 
 def test_the_settings_that_are_left_out_are_keys_of_an_analysis():
     from nnperm_mlflow.config.audit_config import AnalysisConfig
-    from nnperm_mlflow.explanation.observation_explanation import _NOT_NEEDED
+    from nnperm_mlflow.explanation.observation_explanation import _NOT_NEEDED, _PARTS
 
-    assert set(_NOT_NEEDED) <= set(AnalysisConfig.model_fields)
+    assert {*_NOT_NEEDED, *(key for none in _PARTS.values() for key in none)} <= set(AnalysisConfig.model_fields)
     assert yaml.safe_dump(_NOT_NEEDED)

@@ -50,6 +50,15 @@ def test_the_letter_says_what_was_compared_with_what():
     assert "Model and data are those of run 0a1b, read again" in told
 
 
+def test_windows_and_groups_stand_behind_the_features_that_they_share_with():
+    parts = FEATURES.iloc[[0, 4]].assign(feature=["PAY steps 1 to 2", "bills"], kind=["window", "group"])
+    told = unwrapped(letter(parts=parts)).split("\n")
+    start = next(number for number, line in enumerate(told) if line.startswith("Of these, parts of a series"))
+    assert any(line.startswith("1. PAY steps 1 to 2: 0.31 higher") for line in told[start:])
+    assert any(line.startswith("1. bills: 0.2 lower") for line in told[start:])
+    assert told[:start] == unwrapped(letter()).split("\n")[:start]
+
+
 def test_what_raised_and_what_lowered_it_stand_apart_most_first():
     told = unwrapped(letter()).split("\n")
     start, end = told.index("What raised it, most first:"), told.index("What lowered it, most first:")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -39,11 +40,14 @@ class Reasons:
         `high` with 95 % confidence as far as other donors are like these; `size` is the mean of |f(x) - f(x')|;
         `turned` the share of donors with whose value the decision is another one, NaN where nothing is decided;
         `donors` counts those that had a prediction. Neighbours whose intervals overlap have the same `place`, as "2-3".
+    parts : DataFrame or None
+        The same of windows and groups, where these were asked for, with places among themselves.
     """
 
     prediction: float
     others: float
     features: pd.DataFrame
+    parts: pd.DataFrame | None = None
 
 
 def features_to_explain(job: Job) -> list[Feature]:
@@ -65,7 +69,26 @@ def features_to_explain(job: Job) -> list[Feature]:
     return features
 
 
-def find_reasons(job: Job, row: int, donors: np.ndarray, others: float) -> Reasons:
+def parts_to_explain(job: Job, kinds: Collection[Literal["window", "group"]]) -> list[Feature]:
+    """Return the windows, or groups, that the job shuffles, each with one donor for all of its values.
+
+    Raises
+    ------
+    ConfigError
+        If there are none of a kind.
+    """
+    shuffled = [each.feature for each in job.perturbations if each.way == Shuffle.way]
+    found = [feature for feature in shuffled if feature.kind in kinds]
+    for kind in sorted(kinds):
+        if not any(feature.kind == kind for feature in found):
+            raise ConfigError(
+                f"the audit has no {kind}s to give reasons by. Leave them out, or audit the version with 'analysis: "
+                f"{kind}s'."
+            )
+    return found
+
+
+def find_reasons(job: Job, row: int, donors: np.ndarray, others: float, parts: Sequence[Feature] = ()) -> Reasons:
     """Tell what the prediction of one row rests on, beside some others.
 
     For an additive model the effects are the interventional Shapley values of these donors, exactly: what each feature
@@ -80,6 +103,8 @@ def find_reasons(job: Job, row: int, donors: np.ndarray, others: float) -> Reaso
         Positions in the data.
     others : float
         Mean prediction of the donors as they are.
+    parts : sequence of Feature
+        Windows and groups that are told of beside features, see `parts_to_explain`.
 
     Raises
     ------
@@ -100,16 +125,23 @@ def find_reasons(job: Job, row: int, donors: np.ndarray, others: float) -> Reaso
     prediction = _own_prediction(job, row)
     step = choose_block_rows(job, "auto")
     chunks = [donors[start : start + step] for start in range(0, len(donors), step)]
-    parts = [_moves(job, row, chunk, features) for chunk in chunks]
-    moves, turned = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
+    both = [*features, *parts]
+    found = [_moves(job, row, chunk, both) for chunk in chunks]
+    moves, turned = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
     clusters = None if job.clusters is None else np.unique(job.clusters[donors], return_inverse=True)[1]
-    each = zip(features, moves, turned, strict=True)
+    each = zip(both, moves, turned, strict=True)
     told = [_told(feature, of_it, turns, clusters) for feature, of_it, turns in each]
     if job.decision is None:
         told = [{**of_it, "turned": math.nan} for of_it in told]
+    of_features, of_parts = told[: len(features)], told[len(features) :]
+    return Reasons(prediction, others, _in_order(of_features), _in_order(of_parts) if of_parts else None)
+
+
+def _in_order(told: list[dict[str, object]]) -> pd.DataFrame:
+    """Return what is told of features, what raises the prediction most first, with their places."""
     table = pd.DataFrame(told).sort_values("effect", ascending=False, kind="stable").reset_index(drop=True)
     table.insert(0, "place", places(table["low"].to_numpy(), table["high"].to_numpy()))
-    return Reasons(prediction, others, table[list(REASON_COLUMNS)])
+    return table[list(REASON_COLUMNS)]
 
 
 def places(low: np.ndarray, high: np.ndarray) -> list[str]:

@@ -11,7 +11,12 @@ from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
-from nnperm_mlflow.analysis.reasons.observation_reasons import REASON_COLUMNS, find_reasons, places
+from nnperm_mlflow.analysis.reasons.observation_reasons import (
+    REASON_COLUMNS,
+    find_reasons,
+    parts_to_explain,
+    places,
+)
 from nnperm_mlflow.analysis.reasons.reference_rows import predict_rows, spaced
 from nnperm_mlflow.basics.errors import ConfigError, DataError, NonFinitePredictionError
 from nnperm_mlflow.config.audit_config import AnalysisConfig
@@ -118,6 +123,32 @@ def test_numbers_are_those_of_the_definition_where_features_interact():
 
 def test_each_column_and_channel_is_told_as_a_whole_and_no_window_or_group(small):
     assert sorted(reasons_of(small, 0).features["feature"]) == sorted([*NUMBERS, "unused", "code", "PAY"])
+
+
+def test_windows_and_groups_are_told_beside_features_each_with_the_values_of_one_donor(small):
+    """Of an additive model a group adds what its members add; windows of a maximum add up to no more than the whole."""
+    parts = parts_to_explain(small, ["window", "group"])
+    assert [part.name for part in parts] == ["PAY steps 1 to 2", "PAY steps 3 to 4", "both"]
+    rows = np.arange(1_500)
+    predictions = predict_rows(small, rows)
+    found = find_reasons(small, 7, spaced(rows, predictions), predictions.mean(), parts)
+    pd.testing.assert_frame_equal(found.features, reasons_of(small, 7).features)
+    told, truth = found.parts.set_index("feature"), truth_of(small, 7)
+    assert told.loc["both", "effect"] == pytest.approx(truth["x0"] + truth["x1"], abs=1e-9)
+    series = small.inputs.read(rows)["temporal_input"][:, :, 0]
+    given = np.repeat(series[[7]], 1_500, axis=0)
+    given[:, 2:] = series[:, 2:]
+    moves = 0.3 * (series[7].max() - given.max(axis=1))
+    assert told.loc["PAY steps 3 to 4", "effect"] == pytest.approx(moves.mean(), abs=1e-9)
+    assert told.loc["PAY steps 3 to 4", "size"] == pytest.approx(np.abs(moves).mean(), abs=1e-9)
+    assert told["kind"].to_dict() == {"PAY steps 1 to 2": "window", "PAY steps 3 to 4": "window", "both": "group"}
+    assert reasons_of(small, 7).parts is None
+
+
+def test_windows_or_groups_that_the_audit_does_not_have_are_refused(small):
+    alone = replace(small, perturbations=[each for each in small.perturbations if each.feature.kind != "group"])
+    with pytest.raises(ConfigError, match="the audit has no groups to give reasons by"):
+        parts_to_explain(alone, ["window", "group"])
 
 
 def test_neighbours_whose_intervals_overlap_share_their_place():
