@@ -185,7 +185,7 @@ class ClusterTable:
             return False
 
     def _leave_empty(self, task: BlockTask) -> None:
-        empty = self.session.spark.createDataFrame([], self._schema(task))
+        empty = self.session.spark.createDataFrame(task.schema.empty_table(), self._schema(task))
         empty.coalesce(1).write.mode("overwrite").parquet(self.location)
 
     @staticmethod

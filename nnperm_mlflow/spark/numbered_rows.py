@@ -141,7 +141,8 @@ def _by_place(session: Session, location: str) -> NumberedRows:
     if n_rows == 0:
         raise DataError(f"{without_secrets(location)} holds no rows.")
     missing = {name for place, name in enumerate(names) if sum(file[f"c{place}"] for file in files) < n_rows}
-    first = session.spark.createDataFrame(starts, f"`{_FILE}` string, __nnperm_first__ long")
+    of_files = pa.table({_FILE: [file for file, _ in starts], "__nnperm_first__": [first for _, first in starts]})
+    first = session.spark.createDataFrame(of_files)  # of Arrow: of Python's rows it would start workers of its own
     joined = placed.join(of.broadcast(first), _FILE)
     row = (of.col(quoted(ROW)) + of.col("__nnperm_first__")).alias(ROW)
     numbered = joined.select(*(quoted(name) for name in names), row)

@@ -97,7 +97,7 @@ def running_cluster(master):
     """Give a session on a cluster of this machine, on loopback alone."""
     from pyspark.sql import SparkSession
 
-    os.environ.update(PYSPARK_PYTHON=sys.executable, JAVA_TOOL_OPTIONS=FOR_A_SHORT_TIME)
+    os.environ.update(PYSPARK_PYTHON=sys.executable, JAVA_TOOL_OPTIONS=FOR_A_SHORT_TIME, SPARK_LOCAL_IP="127.0.0.1")
     builder = SparkSession.builder.master(master).appName("tests")
     quiet = {
         "spark.ui.enabled": "false",
