@@ -77,7 +77,7 @@ def _check(told: Mapping[str, Any], names: Mapping[str, str]) -> Check:
         result=f"undecided, counts as {'kept' if passed else 'not kept'}"
         if state == "undecided"
         else ("kept" if passed else "not kept"),
-        of=renamed(str(told.get("of", "")), names),
+        of=renamed(str(told.get("of", "")), names).removesuffix(","),  # of a sentence that goes on
         number=number(value),
         ends=interval(low, high),
         limit=f"{told.get('limit_is', '')} {limit:g}".strip(),
