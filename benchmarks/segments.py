@@ -10,9 +10,12 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from statistics import median
+from typing import Any
+from unittest.mock import patch
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -28,26 +31,52 @@ from nnperm_mlflow.analysis.engine.deviation import choose_measure
 from nnperm_mlflow.analysis.engine.job import Job, choose_block_rows
 from nnperm_mlflow.analysis.engine.self_noise import measure_noise
 from nnperm_mlflow.analysis.perturbation.perturbation_list import plan_perturbations
+from nnperm_mlflow.analysis.repeats import repeat_loop
 from nnperm_mlflow.analysis.repeats.findings import Findings
-from nnperm_mlflow.analysis.repeats.repeat_loop import find
 from nnperm_mlflow.analysis.scores.own_scores import own_scores
 from nnperm_mlflow.analysis.scores.scorers import choose_scorers
 from nnperm_mlflow.analysis.segments.segment_scores import score_segments
+from nnperm_mlflow.analysis.segments.segment_statistics import describe_segments
 from nnperm_mlflow.analysis.segments.segmentation import Segmentation, part_rows
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.inputs.bound_inputs import probe_rows
 from nnperm_mlflow.report.segment_panels import segments_figure
 
-HEAD = ("shape", "rows", "segments", "which", "s", "CPU s", "s, with / without", "CPU s, with / without", "picture, s")
+HEAD = (
+    "shape", "rows", "segments", "which", "s", "CPU s", "s, with / without", "CPU s, with / without",
+    "s, all / all but segments", "CPU s, all / all but segments", "picture, s",
+)  # fmt: skip
+
+
+@dataclass
+class Clock:
+    """Seconds that steps take, by the clock and of the processors."""
+
+    seconds: float = 0.0
+    processor_seconds: float = 0.0
+
+    def timed(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a step that adds what it takes."""
+
+        def run(*args: object, **more: object) -> object:
+            began, used = time.perf_counter(), time.process_time()
+            try:
+                return step(*args, **more)
+            finally:
+                self.seconds += time.perf_counter() - began
+                self.processor_seconds += time.process_time() - used
+
+        return run
 
 
 @dataclass(frozen=True)
 class Took:
-    """What an audit took, and its picture of segments, which is not in it."""
+    """What an audit took, what of it segments took, and their picture, which is not in it."""
 
     seconds: float
     processor_seconds: float
+    of_segments: Clock = field(default_factory=Clock)
     picture: float = 0.0
 
 
@@ -72,10 +101,12 @@ def main() -> None:
     print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}")
     what = (asked.shape, f"{asked.rows:,}", str(asked.segments))
     some, none = zip(*both, strict=True)
-    ratios = [_ratios(both, of) for of in (lambda took: took.seconds, lambda took: took.processor_seconds)]
+    both_clocks = (attrgetter("seconds"), attrgetter("processor_seconds"))
+    ratios = [_told([of(one) / of(other) for one, other in both]) for of in both_clocks]
+    ratios += [_told([of(each) / (of(each) - of(each.of_segments)) for each in some]) for of in both_clocks]
     picture = f"{median(each.picture for each in some):.2f}"
     print(f"| {' | '.join([*what, 'with', *_seconds(some), *ratios, picture])} |")
-    print(f"| {' | '.join([*what, 'without', *_seconds(none), '', '', ''])} |")
+    print(f"| {' | '.join([*what, 'without', *_seconds(none), *[''] * 5])} |")
 
 
 def audit(case: Case, parts: tuple[Segmentation, ...]) -> Took:
@@ -83,22 +114,24 @@ def audit(case: Case, parts: tuple[Segmentation, ...]) -> Took:
     predictor, inputs = case.bound()
     settings = AnalysisConfig(rare_below=0.0, exclude=case.excluded, seed=SEED)
     with tempfile.TemporaryDirectory() as folder:
-        table, began, used = Path(folder) / "deviations.parquet", time.perf_counter(), time.process_time()
+        table, of_segments = Path(folder) / "deviations.parquet", Clock()
+        began, used = time.perf_counter(), time.process_time()
         predictor = predictor.fitted(inputs.read(probe_rows(inputs.n_rows)), exact=True)
         measure = choose_measure(None, 1, ())
         measure_noise(predictor, inputs, measure)
         perturbations = plan_perturbations(inputs, "the network", settings)
         job = Job(predictor, inputs, perturbations, measure, "the network", SEED, 1, decision=Decision((0,), 0.5))
-        found = find(job, choose_block_rows(job, "auto"), table, lambda *_: None, segmentations=parts)
+        with patch.object(repeat_loop, "describe_segments", of_segments.timed(describe_segments)):
+            found = repeat_loop.find(job, choose_block_rows(job, "auto"), table, lambda *_: None, segmentations=parts)
         if parts:
-            write(found, parts, table)
-        took = Took(time.perf_counter() - began, time.process_time() - used)
+            of_segments.timed(write)(found, parts, table)
+        took = Took(time.perf_counter() - began, time.process_time() - used, of_segments)
         if not parts:
             return took
         began, leading = time.perf_counter(), found.summary["perturbation"].astype(str).tolist()
         picture = segments_figure(found.segments.segments, leading, "", "probability")
         picture.savefig(table.with_suffix(".png"))
-        return Took(took.seconds, took.processor_seconds, time.perf_counter() - began)
+        return replace(took, picture=time.perf_counter() - began)
 
 
 def write(found: Findings, parts: tuple[Segmentation, ...], table: Path) -> None:
@@ -117,8 +150,7 @@ def _seconds(took: tuple[Took, ...]) -> tuple[str, str]:
     return f"{median(each.seconds for each in took):.2f}", f"{median(each.processor_seconds for each in took):.2f}"
 
 
-def _ratios(both: list[tuple[Took, Took]], of: Callable[[Took], float]) -> str:
-    ratios = [of(some) / of(none) for some, none in both]
+def _told(ratios: list[float]) -> str:
     return f"{median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
 
 
