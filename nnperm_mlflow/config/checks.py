@@ -339,7 +339,7 @@ class PairCheck(_Limited):
     @property
     def statement(self) -> str:
         """What the check asks for, in words."""
-        who = "any two features" if self.pair == "any" else " and ".join(self.pair)
+        who = "any two features that are followed" if self.pair == "any" else " and ".join(self.pair)
         return f"{self.statistic} of what {who} do together is {self.limit_in_words}"
 
     @property

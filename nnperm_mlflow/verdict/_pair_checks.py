@@ -68,7 +68,7 @@ def pair_limits(pairs: pd.DataFrame | None, check: PairCheck, summary: pd.DataFr
             f"check '{check.title}': no pair of features was followed, since no two can interact. Leave the check out."
         )
     untested = set(summary.loc[(summary["way"] == _SHUFFLE) & (summary["changed_share"] == 0), "feature"].astype(str))
-    if silent := sorted(untested.intersection(*[frozenset().union(*meant)])):
+    if silent := sorted(untested.intersection(frozenset().union(*meant))):
         raise CheckError(
             f"check '{check.title}': {name_list(silent)} changed no value in any row, so that nobody can tell what it "
             "does together with others. Audit rows in which it varies, or exclude it."

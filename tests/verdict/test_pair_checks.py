@@ -125,3 +125,10 @@ def test_pairs_on_record_have_to_come_out_again():
     for other in (None, PAIRS.iloc[1:], PAIRS.assign(mean=[0.1, 0.05, 0.0]), PAIRS.assign(scale="logit")):
         with pytest.raises(EvidenceError, match="audited again, "):
             confirm_interactions(PAIRS, other)
+
+
+def test_a_limit_on_any_pair_claims_no_more_than_was_followed():
+    assert (
+        PairCheck(pair="any", max=0.1).statement
+        == "mean of what any two features that are followed do together is at most 0.1"
+    )
