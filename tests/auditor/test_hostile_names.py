@@ -80,7 +80,7 @@ def test_each_name_has_metrics_and_a_column_of_its_own_and_is_written_down(audit
 def test_no_name_becomes_a_path(audited, tracked):
     assert {file.name for file in audited.directory.iterdir()} == {
         "associations.csv", "boxplot.png", "config.yaml", "deviations.parquet", "medians.json", "names.json",
-        "summary.csv", "audit.md", "report.html", "verdict.json", "verdicts",
+        "summary.csv", "groups.csv", "audit.md", "report.html", "verdict.json", "verdicts",
     }  # fmt: skip
     assert [file.name for file in audited.directory.parent.iterdir()] == ["output"]
     files = {file.path for file in tracked.list_artifacts(audited.run_id)}

@@ -26,7 +26,7 @@ from tests.support.plain import PlainPredictor, bound, tallied
 from tests.support.simulations import IN_FULL, in_full
 
 N_AUDITS = in_full(2_000, 500)
-POPULATION = in_full(4_000_000, 1_000_000)
+POPULATION = 4_000_000  # where half of the rows keep their value, the median hangs on the few beside the edge
 COLUMNS = {
     "normal": lambda rng, n: rng.normal(size=n),
     "skewed": lambda rng, n: rng.exponential(size=n),
