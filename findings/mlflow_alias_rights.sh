@@ -9,7 +9,7 @@ set -euo pipefail
 tmp=$(mktemp -d)
 trap 'kill "${server:-}" 2>/dev/null || true; rm -rf "$tmp"' EXIT
 "${PYTHON:-python3}" -m venv "$tmp/venv"
-"$tmp/venv/bin/python" -m pip install --quiet "mlflow[auth]==3.17.2" 2> "$tmp/pip.log" || { cat "$tmp/pip.log"; exit 2; }
+"$tmp/venv/bin/python" -m pip install --quiet "mlflow==3.17.2" "mlflow[auth]==3.17.2" 2> "$tmp/pip.log" || { cat "$tmp/pip.log"; exit 2; }
 cd "$tmp"
 cat > auth.ini <<INI
 [mlflow]

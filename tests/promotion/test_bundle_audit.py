@@ -14,7 +14,7 @@ from tests.support.forging import forged
 from tests.support.signed_audits import POLICY, Packed
 from tests.support.signers import REGISTRY, key_of
 
-MADE_AGAIN = "the whole audit by model and data at hand (summary, scores and segments)"
+MADE_AGAIN = "the whole audit by model and data at hand (summary, scores, segments and pairs)"
 NOWHERE = "http://127.0.0.1:9"
 
 
