@@ -187,7 +187,7 @@ def test_the_name_alone_means_the_same(past, told, tracked):
         ("runs:/abc/model", ConfigError, "names no registered model; expected models:/credit"),
         ("models:/", ConfigError, "names no registered model"),
         ("", ConfigError, "names no registered model"),
-        ("recaled", ModelNotFoundError, "no model 'recaled'.*registered are .*'recalled'.*Did you mean 'recalled'"),
+        ("recaled", ModelNotFoundError, "no model 'recaled'.*registered are .*Did you mean 'recalled'"),
     ],
 )
 def test_what_is_no_registered_model_is_refused(past, tracked, asked, error, message):
