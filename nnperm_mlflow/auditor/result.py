@@ -30,6 +30,7 @@ from nnperm_mlflow.analysis.statistics.order import (
 from nnperm_mlflow.analysis.uncertainty.interval_columns import interval_ends
 from nnperm_mlflow.basics.audit_files import (
     ASSOCIATIONS_FILE,
+    ASSOCIATIONS_PICTURE,
     BOXPLOT_FILE,
     EFFECTS_FILE,
     EFFECTS_PICTURE,
@@ -51,6 +52,7 @@ from nnperm_mlflow.basics.paths import local_directory
 from nnperm_mlflow.basics.text import four_decimals, rows_to_show
 from nnperm_mlflow.evidence.summary_file import write_table
 from nnperm_mlflow.models.model_uri import ModelReference
+from nnperm_mlflow.report.association_map import associations_figure
 from nnperm_mlflow.report.boxplot import boxplot_figure
 from nnperm_mlflow.report.feature_labels import FeatureLabels
 from nnperm_mlflow.report.heatmap import heatmap_figure
@@ -355,6 +357,9 @@ def _pictures_of(result: AuditResult) -> dict[str, Figure]:
     if result.interactions is not None and len(result.interactions):
         pairs = labels.in_table(result.interactions, "first", "second")
         pictures[INTERACTIONS_PICTURE] = interactions_figure(pairs, subtitle, unit)
+    if len(result.associations):
+        pairs = labels.in_table(result.associations, "first", "second")
+        pictures[ASSOCIATIONS_PICTURE] = associations_figure(pairs, subtitle)
     if result.segments is not None:
         told = result.segments.renamed(labels.names_in(result.summary)).segments
         leading = labels.in_summary(result.summary)["perturbation"].tolist()

@@ -6,6 +6,7 @@ import pandas as pd
 
 import nnperm_mlflow
 from nnperm_mlflow.basics.audit_files import (
+    ASSOCIATIONS_PICTURE,
     BOXPLOT_FILE,
     EFFECTS_PICTURE,
     HEATMAP_FILE,
@@ -103,8 +104,9 @@ def describe_places(result: nnperm_mlflow.AuditResult, tracking_uri: str | None)
         PROFILES_PICTURE: result.profiles,
         EFFECTS_PICTURE: result.effects,
         INTERACTIONS_PICTURE: result.interactions,
+        ASSOCIATIONS_PICTURE: result.associations,
     }
-    pictures = [BOXPLOT_FILE, *(name for name, numbers in drawn.items() if numbers is not None)]
+    pictures = [BOXPLOT_FILE, *(name for name, numbers in drawn.items() if numbers is not None and len(numbers))]
     return [
         f"run {result.run_id}, experiment {result.experiment_id}: {where}",
         *files_lines(result.folder.asked_for, pictures, [SUMMARY_FILE, _table_file(result)], [REPORT_FILE]),

@@ -42,7 +42,7 @@ ANALYSIS = {
 FILES = {
     "deviations.parquet", "summary.csv", "associations.csv", "windows.csv", "profiles.csv", "strata.csv", "groups.csv",
     "medians.json", "boxplot.png", "heatmap.png", "profiles.png", "config.yaml", "audit.md", "names.json",
-    "scores.json", "report.html",
+    "scores.json", "report.html", "associations.png",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ except ImportError:
 from nnperm_mlflow.report.page.audit_page import audit_page
 from nnperm_mlflow.report.page.compared_audits import ComparedAudits
 from nnperm_mlflow.report.page.comparison_page import comparison_page
+from tests.report.page.test_audit_page import pairs_of
 from tests.support.browser import expect, running_browser, what_is_missing
 from tests.support.compared import compared
 from tests.support.reported import (
@@ -47,6 +48,7 @@ def whole(**others):
     given = {
         "windows": windows_of(3, 6), "profiles": profiles_of(("a", "b")), "segments": segments_of(("a", "b")),
         "verdict": verdict_of(*checks),
+        "associations": pairs_of(("PAY", "LIMIT_BAL", 0.9, "PAY"), ("LIMIT_BAL", "AGE", -0.75, "")),
     }  # fmt: skip
     return reported(*ROWS, **{**given, **others})
 

@@ -23,7 +23,12 @@ from nnperm_mlflow.report.document.chapters import (
     Table,
     Words,
 )
-from nnperm_mlflow.report.document.pictures import WIDTH, picture_of_features, picture_of_windows
+from nnperm_mlflow.report.document.pictures import (
+    WIDTH,
+    picture_of_associations,
+    picture_of_features,
+    picture_of_windows,
+)
 from nnperm_mlflow.report.page.answers import Answer, answers_by_topic, headline
 from nnperm_mlflow.report.page.audit_page import provenance_of
 from nnperm_mlflow.report.page.decisions import HEADER, SignedWord
@@ -200,6 +205,10 @@ def _limits(audit: ReportedAudit, limits: Answer) -> Iterator[Block]:
     yield from map(Words, _LIMITS)
     if len(out_of_data(audit.summary)):
         yield Words("Features marked as rows that cannot occur were asked about cases that the model has never seen.")
+    together = picture_of_associations(audit)
+    if together:
+        yield Heading("Features that go together")
+        yield together
     yield Gap("What else is known to limit the use of the model, and what is done about it?")
 
 

@@ -54,6 +54,20 @@ def picture_of_windows(audit: ReportedAudit) -> Picture | None:
     return Picture(_png(figure), WIDTH, "Mean deviation by channel and window", caption)
 
 
+def picture_of_associations(audit: ReportedAudit) -> Picture | None:
+    """Return the clustered map of features that go together; None where none do."""
+    from nnperm_mlflow.report.association_map import associations_figure  # noqa: PLC0415 - loads matplotlib
+
+    if audit.associations is None or audit.associations.empty:
+        return None
+    figure = associations_figure(audit.associations, f"{audit.subject.model} on {audit.subject.rows_in_words}")
+    caption = (
+        "What a pair has in common counts with neither of the two: shuffled alone, each looks smaller than both "
+        "together. Blank pairs go together less."
+    )
+    return Picture(_png(figure), WIDTH, "Which features go together, and how closely", caption)
+
+
 def _png(figure: Figure) -> bytes:
     """Return a figure as a PNG, without what tells when and by which version it was drawn."""
     stream = BytesIO()

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from nnperm_mlflow.analysis.statistics.order import in_words
 from nnperm_mlflow.report.page.answers import answers_of, bars_of, headline
+from nnperm_mlflow.report.page.association_grid import association_grid_of
 from nnperm_mlflow.report.page.boxes import WIDTH, Boxes, Row, boxes_of
 from nnperm_mlflow.report.page.checks import checks_of
 from nnperm_mlflow.report.page.curves import curves_of, effects_of
@@ -75,6 +76,7 @@ def _parts_of(audit: ReportedAudit) -> dict[str, Any]:
         "parts": None if segments is None else parts_of(segments, audit.summary, names),
         "hides_names": any(name != called for name, called in names.items()),
         "pairs": None if pairs is None else _pairs(audit),
+        "grid": None if pairs is None else association_grid_of(pairs),
         "n_pairs": 0 if pairs is None else len(pairs),
         "checks": [] if verdict is None else checks_of(verdict, names),
         "verdict_words": "" if verdict is None else renamed(verdict.in_words, names),

@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from nnperm_mlflow.basics.errors import ConfigError
@@ -49,6 +50,7 @@ def whole(*rows, **others):
         "windows": windows_of(2, 6),
         "segments": segments_of(("Zwettl", "Horn")),
         "verdict": verdict_of(told_check()),
+        "associations": pd.DataFrame({"first": ["PAY"], "second": ["LIMIT_BAL"], "value": [0.9]}),
     }
     return reported(*(rows or ROWS), **{**given, **others})
 
@@ -176,7 +178,7 @@ def test_of_a_thousand_features_it_stays_a_document_and_says_what_is_left_out():
 
 def test_pictures_can_be_read_aloud_and_lie_within_the_margins(document, files):
     pictures = blocks_of(document, Picture)
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     made = opened(files["docx"])
     section = made.sections[0]
     room = section.page_width - section.left_margin - section.right_margin
@@ -322,7 +324,12 @@ def test_without_the_extra_one_line_says_what_to_install_and_html_needs_none(doc
 
 def test_a_document_without_pictures_or_numbers_is_one_all_the_same():
     bare = replace(
-        whole(summary_row("SEX", 0.0, changed=0.0)), windows=None, segments=None, verdict=None, begun_at=None
+        whole(summary_row("SEX", 0.0, changed=0.0)),
+        windows=None,
+        segments=None,
+        verdict=None,
+        begun_at=None,
+        associations=None,
     )
     document = document_of(bare)
     assert not blocks_of(document, Picture)

@@ -38,6 +38,12 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+def pairs_of(*pairs):
+    """Return associations, given as both names, the value, and the group that would join them."""
+    rows = [(first, second, "spearman", value, group) for first, second, value, group in pairs]
+    return pd.DataFrame(rows, columns=["first", "second", "measure", "value", "group"])
+
+
 def whole(name="PAY", values=("Wien", "Graz"), **others):
     """Return an audit that has everything, in which a stranger's name or words stand wherever such can stand."""
     rows = [
@@ -45,8 +51,7 @@ def whole(name="PAY", values=("Wien", "Graz"), **others):
         summary_row("LIMIT_BAL", 0.05),
         summary_row(f"{name}=2", 0.3, way="set", held=14.0),
     ]
-    pairs = pd.DataFrame([(name, "LIMIT_BAL", "rank_correlation", 0.9, name)])
-    pairs.columns = ["first", "second", "measure", "value", "group"]
+    pairs = pairs_of((name, "LIMIT_BAL", 0.9, name), ("LIMIT_BAL", "AGE", -0.8, ""))
     check = told_check(name, of=name, asked=name, in_words=name, also_not_held_by=[name])
     return reported(
         *rows,
@@ -203,6 +208,33 @@ def test_of_very_many_features_those_that_lead_are_shown_and_the_others_counted(
     assert len(names_in(was_set)) == 400
     assert "And 300 more, which lead less, in summary.csv." in page.by_id("features").text
     assert len(text.encode()) < 3_000_000
+
+
+def test_features_that_go_together_stand_beside_each_other_in_a_square_with_blanks_for_weaker_pairs():
+    pairs = pairs_of(("BILL", "LIMIT", 0.95, ""), ("AGE", "MARRIAGE", -0.9, ""), ("LIMIT", "PAY", 0.8, ""))
+    (grid,) = page_of(associations=pairs).by_id("associations").all("table", **{"class": "heat"})
+    titles = [cell.text for cell in grid.all("thead")[0].all("th")][1:]
+    assert titles == names_in(grid)
+    assert abs(titles.index("AGE") - titles.index("MARRIAGE")) == 1
+    assert abs(titles.index("BILL") - titles.index("LIMIT")) == 1
+    cells = {
+        (name, title): (cell.text, cell.attributes.get("style"))
+        for name, row in zip(titles, grid.all("tbody")[0].all("tr"), strict=True)
+        for title, cell in zip(titles, row.all("td"), strict=True)
+    }
+    told = {("BILL", "LIMIT"): ("0.95", "--v:0.95"), ("AGE", "MARRIAGE"): ("-0.90", "--v:0.90"),
+            ("LIMIT", "PAY"): ("0.80", "--v:0.80")}  # fmt: skip
+    assert cells == dict.fromkeys(cells, ("", None)) | told | {pair[::-1]: cell for pair, cell in told.items()}
+
+
+@pytest.mark.parametrize(("pairs", "n_cells"), [([], None), ([("a", "b", 0.9, "")], None), ("many", 24)])
+def test_the_square_is_there_for_three_features_and_more_and_stays_small(pairs, n_cells):
+    many = [(f"feature {place}", f"feature {place + 1}", 0.99 - place / 1000, "") for place in range(149)]
+    page = page_of(associations=pairs_of(*(many if pairs == "many" else pairs))).by_id("associations")
+    assert [len(grid.all("tbody")[0].all("tr")) for grid in page.all("table", **{"class": "heat"})] == (
+        [n_cells] if n_cells else []
+    )
+    assert ("126 more features in associations.csv" in page.text) == bool(n_cells)
 
 
 def test_values_of_the_data_are_told_only_where_that_was_asked_for():
