@@ -8,6 +8,12 @@ from nnperm_mlflow.report.page.compared_audits import ComparedAudits
 from tests.support.reported import reported, summary_row
 
 
+def many_compared(n_features):
+    """Return the comparison of two audits of so many features, each smaller than the one before."""
+    before = {f"feature number {place}": 0.1 * 0.99**place for place in range(n_features)}
+    return compared(before, {name: mean * 0.9 for name, mean in before.items()})
+
+
 def compared(before, now, *, reach=0.005, **others):
     """Return the comparison of two audits, of which the means of shuffles are given by name.
 

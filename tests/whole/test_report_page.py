@@ -14,7 +14,7 @@ from nnperm_mlflow.report.page.compared_audits import ComparedAudits
 from nnperm_mlflow.report.page.comparison_page import comparison_page
 from tests.report.page.test_audit_page import pairs_of
 from tests.support.browser import expect, running_browser, what_is_missing
-from tests.support.compared import compared
+from tests.support.compared import compared, many_compared
 from tests.support.reported import (
     many_features,
     profiles_of,
@@ -177,6 +177,21 @@ def test_all_of_it_can_be_done_by_the_keyboard_alone(opened):
     page.keyboard.press("Enter")
     assert names_in(page) == ["AGE", "LIMIT_BAL", "PAY"]
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+@pytest.mark.parametrize("n_features", [8, 150, 1_000])
+@pytest.mark.parametrize(
+    "made", [lambda n: whole(summary=many_features(n)), many_compared], ids=["audit", "comparison"]
+)
+def test_it_opens_whole_and_can_be_used_whatever_the_number_of_features(opened, made, n_features):
+    page, asked = opened(made(n_features))
+    assert len(names_in(page)) == min(n_features, 30)
+    if n_features > 30:
+        page.get_by_role("button", name=f"Show all {n_features} rows").click()
+    assert len(names_in(page)) == n_features
+    page.get_by_label("Feature", exact=True).fill(f"feature number {n_features - 1}")
+    expect(page.locator("table.boxes tbody tr:visible")).to_have_count(1)
+    assert asked == [page.url]
 
 
 @pytest.mark.skipif(Axe is None, reason="needs axe-core: pip install -e '.[dev]'")

@@ -8,7 +8,7 @@ from nnperm_mlflow.analysis.scores.own_score import OwnScore
 from nnperm_mlflow.report.feature_labels import FeatureLabels
 from nnperm_mlflow.report.page.comparison_page import comparison_page
 from tests.report.page.test_audit_page import HOSTILE
-from tests.support.compared import compared
+from tests.support.compared import compared, many_compared
 from tests.support.pages import read_page
 from tests.support.reported import told_check, verdict_of
 
@@ -110,10 +110,15 @@ def test_a_name_of_a_stranger_is_text_wherever_it_stands(name):
     assert hostile.all("script")[0].raw == harmless.all("script")[0].raw
 
 
-def test_the_page_asks_nobody_is_small_and_the_same_again():
-    many = {f"feature number {place}": 0.1 * 0.99**place for place in range(1_500)}
-    text = comparison_page(compared(many, {name: mean * 0.9 for name, mean in many.items()}))
-    assert len(text.encode()) < 2_500_000
+@pytest.mark.parametrize(("n_features", "most"), [(8, 60_000), (150, 300_000), (1_000, 2_000_000)])
+def test_the_page_is_small(n_features, most):
+    text = comparison_page(many_compared(n_features))
+    assert len(text.encode()) <= most
+    assert text.count("<b>feature number ") == n_features
+
+
+def test_the_page_asks_nobody_and_is_the_same_again():
+    text = comparison_page(many_compared(1_500))
     page = read_page(text)
     (rule,) = [each.attributes["content"] for each in page.all("meta") if "http-equiv" in each.attributes]
     assert rule.startswith("default-src 'none'; ")
