@@ -1,6 +1,7 @@
 """Measures what conditional shuffles cost beside plain ones: audits of the one and of the other alone, in turn.
 
 python benchmarks/conditional.py article --rows 20000 --pairs 3
+python benchmarks/conditional.py article --rows 20000 --pairs 3 --together 0.5
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -33,18 +35,19 @@ from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.bound_inputs import probe_rows
 
 HEAD = (
-    "shape",
+    "shape, correlation",
     "rows",
     "features",
     "plain, s",
     "conditional, s",
     "conditional / plain",
     "in CPU seconds",
-    "learning, s",
+    "learning, CPU s",
+    "and for each feature, CPU ms",
 )
 
 Took = tuple[float, float, float]
-"""Seconds, CPU seconds, and seconds of learning."""
+"""Seconds, CPU seconds, and CPU seconds of learning."""
 
 
 def main() -> None:
@@ -53,9 +56,11 @@ def main() -> None:
     parser.add_argument("shape", nargs="?", default="article", choices=SHAPES)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--together", type=float, default=0.0, help="correlation of each two features")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        case = load_case(SHAPES[asked.shape], asked.rows, 1, save_model(SHAPES[asked.shape], Path(folder)))
+        shape = replace(SHAPES[asked.shape], together=asked.together)
+        case = load_case(shape, asked.rows, 1, save_model(shape, Path(folder)))
         audit(case, conditional=False)  # what happens once in a process
         both: list[tuple[Took, Took]] = []
         for number in range(asked.pairs):
@@ -64,14 +69,15 @@ def main() -> None:
     some, none = zip(*both, strict=True)
     seconds = [f"{median(each[0] for each in took):.2f}" for took in (none, some)]
     ratios = [_ratios(both, lambda took, place=place: took[place]) for place in (0, 1)]
-    n_features = len(case.bound()[1].features) - len(case.excluded)
+    n_features, learning = len(case.features), median(each[2] for each in some)
     what = (
-        asked.shape,
+        f"{asked.shape}, {asked.together:g}",
         f"{asked.rows:,}",
         str(n_features),
         *seconds,
         *ratios,
-        f"{median(each[2] for each in some):.2f}",
+        f"{learning:.2f}",
+        f"{1e3 * learning / n_features:.0f}",
     )
     print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}\n| {' | '.join(what)} |")
 
@@ -86,9 +92,9 @@ def audit(case: Case, *, conditional: bool) -> Took:
         predictor = predictor.fitted(inputs.read(probe_rows(inputs.n_rows)), exact=True)
         measure = choose_measure(None, 1, ())
         measure_noise(predictor, inputs, measure)
-        before = time.perf_counter()
+        before = time.process_time()
         every = with_conditionals(plan_perturbations(inputs, "the network", settings), inputs, settings)
-        learning = time.perf_counter() - before
+        learning = time.process_time() - before
         perturbations = [done for done in every if isinstance(done, Conditional) == conditional]
         job = Job(predictor, inputs, perturbations, measure, "the network", SEED, 1, decision=Decision((0,), 0.5))
         with_subgroups(find(job, choose_block_rows(job, "auto"), table, lambda *_: None), job)

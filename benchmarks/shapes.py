@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.models import infer_signature
+from scipy.special import ndtr
 from sklearn.ensemble import RandomForestRegressor
 
 N_CODES = 10
@@ -32,6 +34,8 @@ class Shape:
         Static numbers, categories, and temporal channels with their steps.
     reads : str
         What reads the history, "lstm" or "transformer"; or "forest", for a random forest on the numbers.
+    together : float
+        Correlation of each two features with each other, and of the steps of a series; codes are cut from numbers then.
     """
 
     n_numbers: int = 0
@@ -39,6 +43,7 @@ class Shape:
     n_channels: int = 0
     n_steps: int = 0
     reads: str = "lstm"
+    together: float = 0.0
 
 
 SHAPES = {
@@ -108,12 +113,24 @@ def _read_history(shape: Shape, history: object) -> object:
 
 def make_data(shape: Shape, n_rows: int) -> tuple[pd.DataFrame, np.ndarray | None]:
     """Return a static table with the columns n0.., code0.., and a history of shape (n_rows, n_steps, n_channels)."""
-    rng = np.random.default_rng(0)
-    columns = {f"n{number}": rng.normal(size=n_rows).astype(np.float32) for number in range(shape.n_numbers)}
-    columns |= {f"code{number}": rng.integers(0, N_CODES, n_rows).astype(np.int32) for number in range(shape.n_codes)}
+    rng, common = np.random.default_rng(0), np.random.default_rng(1).normal(size=n_rows)
+
+    def joined(own: np.ndarray) -> np.ndarray:
+        if not shape.together:
+            return own
+        shared = common.reshape(n_rows, *(1,) * (own.ndim - 1))
+        return math.sqrt(shape.together) * shared + math.sqrt(1 - shape.together) * own
+
+    def code() -> np.ndarray:
+        if not shape.together:
+            return rng.integers(0, N_CODES, n_rows)
+        return np.floor(N_CODES * ndtr(joined(rng.normal(size=n_rows))))
+
+    columns = {f"n{number}": joined(rng.normal(size=n_rows)).astype(np.float32) for number in range(shape.n_numbers)}
+    columns |= {f"code{number}": code().astype(np.int32) for number in range(shape.n_codes)}
     history = None
     if shape.n_channels:
-        history = rng.normal(size=(n_rows, shape.n_steps, shape.n_channels)).astype(np.float32)
+        history = joined(rng.normal(size=(n_rows, shape.n_steps, shape.n_channels))).astype(np.float32)
     return pd.DataFrame(columns, index=range(n_rows)), history
 
 

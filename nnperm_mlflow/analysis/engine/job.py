@@ -12,7 +12,15 @@ from nnperm_mlflow.analysis.engine.decisions import Decision
 from nnperm_mlflow.analysis.engine.deviation import Measure
 from nnperm_mlflow.analysis.perturbation.deal import BATCH_ROWS, Deal, joined
 from nnperm_mlflow.analysis.perturbation.donors import SHUFFLE_BLOCK_ROWS, ShuffleBlock, step_orders
-from nnperm_mlflow.analysis.perturbation.kinds import Conditional, Perturbation, Reorder, SetTo, Shuffle, ToEdge
+from nnperm_mlflow.analysis.perturbation.kinds import (
+    Conditional,
+    Perturbation,
+    Reorder,
+    SetTo,
+    Shuffle,
+    Subgroups,
+    ToEdge,
+)
 from nnperm_mlflow.analysis.perturbation.sample import Sample
 from nnperm_mlflow.analysis.perturbation.strata import Strata
 from nnperm_mlflow.analysis.perturbation.subgroups.columns import ColumnReader
@@ -28,7 +36,7 @@ _DEVIATION_BYTES = 7  # of a deviation, whether its row had moved, the predictio
 _PREDICTION_BYTES = 8
 _KEPT_BYTES = 1 << 29  # of what is kept of all blocks of a shuffle block: 512 MiB
 _MOST_BLOCK_ROWS = 4_096
-_DONOR_BYTES = 1 << 28  # of donors remembered from block to block: 256 MiB
+_DONOR_BYTES = 1 << 28  # of donors remembered from block to block, and of subgroups in a block: 256 MiB
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,7 @@ class Job:
     _remembered: dict[tuple[object, ...], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     _deals: dict[tuple[object, ...], Deal] = field(default_factory=dict, repr=False, compare=False)
     _readers: dict[int, ColumnReader] = field(default_factory=dict, repr=False, compare=False)
+    _subgroups: dict[Subgroups, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def deal(self) -> Deal:
@@ -124,6 +133,7 @@ class Job:
             _remembered={},
             _deals={},
             _readers={},
+            _subgroups={},
         )
 
     def rows_of(self, position: int) -> int:
@@ -177,16 +187,23 @@ class Job:
     def subgroups(self, block: ShuffleBlock, perturbation: Perturbation) -> np.ndarray | None:
         """Return for each row of a shuffle block the number of its subgroup; None where donors come from no such.
 
-        What describes the rows of the last block is kept, since most features are described by the same.
+        What describes the rows of the last block is kept, since most features are told apart by the same, and the
+        numbers are, since donors, intervals and counts ask for them.
         """
         if not isinstance(perturbation, Conditional):
             return None
         reader = self._readers.get(block.number)
         if reader is None or not np.array_equal(reader.rows, block.rows):
             self._readers.clear()
+            self._subgroups.clear()
             reader = self._readers[block.number] = ColumnReader(self.inputs.sources, block.rows)
-        positions = block.rows if self.sample is None else self.sample.rows[block.rows]
-        return perturbation.subgroups.of(reader, positions)
+        found = self._subgroups.get(perturbation.subgroups)
+        if found is None:
+            positions = block.rows if self.sample is None else self.sample.rows[block.rows]
+            found = perturbation.subgroups.of(reader, positions).astype(np.uint16)
+            if (len(self._subgroups) + 1) * found.nbytes <= _DONOR_BYTES:
+                self._subgroups[perturbation.subgroups] = found
+        return found.astype(np.int64)
 
     def strata_of(self, block: ShuffleBlock, perturbation: Perturbation) -> np.ndarray | None:
         """Return for each row of a shuffle block the number of the part that its donor comes from; None for all rows.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -74,7 +75,7 @@ class Column:
         """What it is, as `PAY` or `the mean of PAY`."""
         return _WORDS[self.what].format(self.feature) if self.what in _WORDS else self.feature
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What it is, whichever input holds it where."""
         return repr((self.feature, self.what, self.name))
@@ -120,7 +121,7 @@ class WeightedSum:
         """What it is, whichever inputs hold it where."""
         return repr((self.weights, [column.key for column in self.columns]))
 
-    @property
+    @cached_property
     def words(self) -> str:
         """What it is, as `0.5 age + 2 the mean of PAY`."""
         parts = [f"{weight:.3g} {column.words}" for weight, column in zip(self.weights, self.columns, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
@@ -17,15 +18,15 @@ FEWEST_OF_A_LEAF = 8
 _SURELY = 4  # times what a split of noise brings must the leaves by a column bring, for it to be one of few
 
 
-def grow(columns: Sequence[Described], values: np.ndarray, targets: np.ndarray) -> Tree:
+def grow(columns: Sequence[Described], values: Sequence[np.ndarray], targets: np.ndarray) -> Tree:
     """Grow a tree and cut back what is no more than noise.
 
     Parameters
     ----------
     columns : sequence of Column or WeightedSum
         What rows may be told apart by.
-    values : ndarray of shape (n_rows, n_columns), float32
-        Those of the learning rows.
+    values : sequence of ndarray of shape (n_rows,), float32
+        Those of the learning rows, for each column.
     targets : ndarray of shape (n_rows, n_targets)
         What shall vary as little as possible inside the leaves: the sum of the variances of these.
 
@@ -41,28 +42,47 @@ def grow(columns: Sequence[Described], values: np.ndarray, targets: np.ndarray) 
     ----------
     Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees", 1984: chapter 3.
     """
-    if not len(columns) or len(values) < 2 * FEWEST_OF_A_LEAF:
+    if not len(columns) or len(targets) < 2 * FEWEST_OF_A_LEAF:
         return _only_root()
-    every = _fitted(values, targets)
+    every = _Grown.of(values, targets)
     sure = _cut_back(columns, every, _SURELY).columns
     if not sure:
         return _cut_back(columns, every)
     used = [place for place, column in enumerate(columns) if column in sure]
-    return _cut_back([columns[place] for place in used], _fitted(values[:, used], targets))
+    again = every if len(used) == len(columns) else _Grown.of([values[place] for place in used], targets)
+    return _cut_back([columns[place] for place in used], again)
 
 
-def _fitted(values: np.ndarray, targets: np.ndarray) -> object:
-    return DecisionTreeRegressor(min_samples_leaf=FEWEST_OF_A_LEAF, random_state=0).fit(values, targets).tree_
+@dataclass(frozen=True)
+class _Grown:
+    """scikit-learn's tree, grown as far as it goes: its nodes."""
+
+    below: np.ndarray
+    above: np.ndarray
+    column: np.ndarray
+    threshold: np.ndarray
+    rows: np.ndarray
+    variance: np.ndarray
+
+    @classmethod
+    def of(cls, values: Sequence[np.ndarray], targets: np.ndarray) -> _Grown:
+        # each column lies in one piece, since it is read and sorted again at every node
+        by_column = np.stack(values).T
+        tree = DecisionTreeRegressor(min_samples_leaf=FEWEST_OF_A_LEAF, random_state=0).fit(by_column, targets).tree_
+        below, above, column, threshold, rows, variance = (
+            np.array(getattr(tree, name))
+            for name in (
+                "children_left", "children_right", "feature", "threshold", "weighted_n_node_samples", "impurity"
+            )
+        )  # fmt: skip
+        return cls(below, above, column, threshold, rows, variance)
 
 
-def _cut_back(columns: Sequence[Described], fitted: object, times: float = 1.0) -> Tree:
-    """Return the nodes of scikit-learn's tree that are worth so many times their leaves, in their order."""
-    below, above, column, threshold, rows, variance = (
-        np.array(getattr(fitted, name))
-        for name in ("children_left", "children_right", "feature", "threshold", "weighted_n_node_samples", "impurity")
-    )
-    cost, is_leaf = rows * variance, below == LEAF
-    least = cost + times * 2 * math.log(1 + len(columns)) * cost[is_leaf].sum() / rows[0]
+def _cut_back(columns: Sequence[Described], grown: _Grown, times: float = 1.0) -> Tree:
+    """Return the nodes of a tree that are worth so many times their leaves, in their order."""
+    below, above, cost = grown.below, grown.above, grown.rows * grown.variance
+    is_leaf = below == LEAF
+    least = cost + times * 2 * math.log(1 + len(columns)) * cost[is_leaf].sum() / grown.rows[0]
     for node in range(len(below) - 1, -1, -1):  # children come behind their parents
         if not is_leaf[node]:
             split = least[below[node]] + least[above[node]]
@@ -71,10 +91,10 @@ def _cut_back(columns: Sequence[Described], fitted: object, times: float = 1.0) 
     kept = _reached(below, above, is_leaf)
     place = np.cumsum(kept) - 1
     inner = kept & ~is_leaf
-    used = np.unique(column[inner])
+    used = np.unique(grown.column[inner])
     new = {
-        "column": np.where(is_leaf, LEAF, np.searchsorted(used, column))[kept],
-        "threshold": np.where(is_leaf, 0.0, threshold)[kept],
+        "column": np.where(is_leaf, LEAF, np.searchsorted(used, grown.column))[kept],
+        "threshold": np.where(is_leaf, 0.0, grown.threshold)[kept],
         "below": np.where(is_leaf, LEAF, place[below])[kept],
         "above": np.where(is_leaf, LEAF, place[above])[kept],
     }

@@ -58,8 +58,12 @@ class LearnedSubgroups:
         ndarray of shape (n_rows,), int64
             From 0; subgroups of the two halves have different numbers.
         """
-        first, second = (tree.of(reader) for tree in self.trees)
-        return np.where(self.folds.of(positions) == 0, first, len(self.trees[0].leaves) + second)
+        folds, found, n_before = self.folds.of(positions), np.empty(len(positions), dtype=np.int64), 0
+        for fold, tree in enumerate(self.trees):
+            here = np.flatnonzero(folds == fold)
+            found[here] = n_before + tree.of(reader, here)
+            n_before += len(tree.leaves)
+        return found
 
     @property
     def n_subgroups(self) -> int:

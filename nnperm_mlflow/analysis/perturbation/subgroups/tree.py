@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from nnperm_mlflow.analysis.perturbation.subgroups.columns import ColumnReader, 
 
 LEAF = -1
 """Stands for the column of a node that is not split."""
+
+Ends = tuple[float | None, float | None]
+"""Above which number rows lie, and at or below which; None where there is no such end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +44,22 @@ class Tree:
         """Positions of the nodes that are not split, of shape (n_leaves,), int64."""
         return np.flatnonzero(self.column == LEAF)
 
-    def of(self, reader: ColumnReader) -> np.ndarray:
-        """Return for each row the number of its leaf, from 0 in the order of `leaves`; shape (n_rows,), int64."""
-        values = [reader.read(column) for column in self.columns]
-        found, number = np.empty(len(reader.rows), dtype=np.int64), {leaf: n for n, leaf in enumerate(self.leaves)}
-        waiting = [(0, np.arange(len(reader.rows)))]
+    def of(self, reader: ColumnReader, places: np.ndarray) -> np.ndarray:
+        """Return for some rows the numbers of their leaves, from 0 in the order of `leaves`.
+
+        Parameters
+        ----------
+        reader : ColumnReader
+        places : ndarray of shape (n_rows,), int64
+            Which of its rows.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), int64
+        """
+        values = [reader.read(column)[places] for column in self.columns]
+        found, number = np.empty(len(places), dtype=np.int64), {leaf: n for n, leaf in enumerate(self.leaves)}
+        waiting = [(0, np.arange(len(places)))]
         while waiting:
             node, here = waiting.pop()
             if self.column[node] == LEAF:
@@ -57,8 +72,9 @@ class Tree:
 
     def words(self) -> list[str]:
         """Return for each leaf in words which rows it holds, as `BILL_AMT4 is at most 20,000`; "" for all rows."""
-        paths = dict(self._paths())
-        return [" and ".join(self._told(paths[int(leaf)])) for leaf in self.leaves]
+        ends = dict(self._paths())
+        told = cache(lambda column, low, high: self.columns[column].between(low, high))
+        return [" and ".join(told(column, *each) for column, each in ends[int(leaf)].items()) for leaf in self.leaves]
 
     def as_dict(self) -> dict[str, object]:
         """Return the tree as JSON can hold it, thresholds to the last bit."""
@@ -70,21 +86,15 @@ class Tree:
             "above": self.above.tolist(),
         }
 
-    def _paths(self) -> Iterator[tuple[int, list[tuple[int, bool]]]]:
-        """Yield each node with the splits on the way to it: their node, and whether the rows lie below."""
-        waiting: list[tuple[int, list[tuple[int, bool]]]] = [(0, [])]
+    def _paths(self) -> Iterator[tuple[int, dict[int, Ends]]]:
+        """Yield each leaf with where its rows lie: for each column that splits on the way the closest ends."""
+        waiting: list[tuple[int, dict[int, Ends]]] = [(0, {})]
         while waiting:
-            node, path = waiting.pop()
-            yield node, path
-            if self.column[node] != LEAF:
-                waiting.append((int(self.below[node]), [*path, (node, True)]))
-                waiting.append((int(self.above[node]), [*path, (node, False)]))
-
-    def _told(self, path: Sequence[tuple[int, bool]]) -> list[str]:
-        """Return in words what splits on a way say, of several of one column the closest alone."""
-        ends: dict[int, tuple[float | None, float | None]] = {}
-        for node, below in path:
+            node, ends = waiting.pop()
             column, threshold = int(self.column[node]), float(self.threshold[node])
+            if column == LEAF:
+                yield node, ends
+                continue
             low, high = ends.get(column, (None, None))  # splits on the way down lie between those above them
-            ends[column] = (low, threshold) if below else (threshold, high)
-        return [self.columns[column].between(*of_column) for column, of_column in ends.items()]
+            waiting.append((int(self.below[node]), {**ends, column: (low, threshold)}))
+            waiting.append((int(self.above[node]), {**ends, column: (threshold, high)}))
