@@ -12,6 +12,7 @@ from nnperm_mlflow.analysis.out_of_data.cross_fitting import UNKNOWN, Separabili
 from nnperm_mlflow.analysis.perturbation.donors import ShuffleBlock
 from nnperm_mlflow.analysis.perturbation.kinds import Perturbation, SetTo, Shuffle, disturb
 from nnperm_mlflow.analysis.perturbation.subgroups.columns import Column, ColumnReader, columns_of, ordinal_of
+from nnperm_mlflow.analysis.perturbation.subgroups.small_units import enlarged, scale_of
 from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.statistics.summary_columns import OUT_OF_DATA
 from nnperm_mlflow.analysis.uncertainty.audited_rows import known_blocks
@@ -60,7 +61,7 @@ def _of(job: Job, block: ShuffleBlock, done: Perturbation, columns: list[Column]
         drawn = None if drawn is None else drawn[places]
     change, _ = disturb(done, held, before, drawn)
     after = {**before, **change.on(before)}
-    return separability(_described(before, columns), _described(after, columns))
+    return separability(*_legible(_described(before, columns), _described(after, columns)))
 
 
 def _units(job: Job, block: ShuffleBlock, done: Perturbation) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +98,16 @@ def _steps_of(series: Feature, job: Job) -> list[Column]:
     steps = np.unique(np.linspace(1, n_steps, min(n_steps, _MOST_STEPS)).astype(int)).tolist()
     parts = [window_of(series, f"step {step}", step, step) for step in steps]
     return [Column(part.name, part.slots[0], "mean") for part in parts]
+
+
+def _legible(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both with columns in small units made as large as trees need them."""
+    scales = [scale_of(column) for column in np.concatenate([before, after]).T]
+    first, second = (
+        np.stack([enlarged(column, scale) for column, scale in zip(each.T, scales, strict=True)], axis=1)
+        for each in (before, after)
+    )
+    return first, second
 
 
 def _described(inputs: Mapping[str, np.ndarray], columns: list[Column]) -> np.ndarray:

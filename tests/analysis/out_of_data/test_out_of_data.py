@@ -1,6 +1,7 @@
 """Disturbed rows that cannot occur are told from the data, and those that can are not."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,13 +24,13 @@ from tests.support.plain import PlainPredictor, bound
 N_ROWS = 1_500
 
 
-def job_of(n_rows=N_ROWS, **analysis):
+def job_of(n_rows=N_ROWS, unit=1.0, **analysis):
     """A job on a column with its copy, one that goes with nothing, a code and a channel that goes with the column."""
     rng = np.random.default_rng(0)
-    column = rng.normal(size=n_rows)
+    column = unit * rng.normal(size=n_rows)
     table = pd.DataFrame({"x": column, "copy": column, "alone": rng.normal(size=n_rows)})
     table["code"] = rng.integers(0, 3, n_rows)
-    history = column[:, None, None] + 0.3 * rng.normal(size=(n_rows, 6, 1))
+    history = column[:, None, None] + 0.3 * unit * rng.normal(size=(n_rows, 6, 1))
     specs, inputs = bound(table, history, numbers=["x", "copy", "alone"], codes=["code"], channels=["A"])
     settings = AnalysisConfig(**{"rare_below": 0, "donors": {"x": ["copy"]}, **analysis})
     plan = with_conditionals(plan_perturbations(inputs, "m", settings), inputs, settings)
@@ -52,6 +53,14 @@ def test_a_copied_column_is_told_from_the_data_and_an_independent_one_or_a_condi
     assert out_of_data(found.reset_index())["perturbation"].tolist() == [
         name for name in found.index if found.loc[name, "out_of_data"] > 0.9
     ]
+
+
+def test_a_copied_column_is_told_in_a_small_unit_too():
+    """As moles in a cell: scikit-learn's trees take numbers within 1e-7 of each other for equal."""
+    job = job_of(unit=1e-9)
+    done = next(done for done in job.perturbations if done.name == "copy")
+    found = told_of(replace(job, perturbations=[done]))
+    assert found.loc["copy", "out_of_data"] > 0.9
 
 
 @pytest.mark.parametrize("name", ["x", "x conditional"])

@@ -102,3 +102,27 @@ def test_the_subgroups_of_a_block_are_kept_and_those_of_another_block_are_its_ow
         found = job.subgroups(block, each)
         np.testing.assert_array_equal(found, expected)
         found += 1  # whoever changes what was returned changes nothing else
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-5, 1e3])
+def test_what_tells_rows_apart_does_not_hang_on_its_unit(unit):
+    """scikit-learn's trees take a column for constant whose numbers lie within 1e-7 of each other."""
+    table, _ = data()
+    table.loc[::7, "x1"] = np.nan
+    settings = AnalysisConfig(**{**ALL, "donors": {"x0": ["x1", "alone"]}})
+
+    def told(rows):
+        _, inputs = bound(rows, numbers=["x0", "x1", "alone"])
+        plan = with_conditionals(plan_perturbations(inputs, "m", settings), inputs, settings)
+        (done,) = (done for done in plan if done.way == "conditional")
+        return done.subgroups, done.subgroups.of(
+            ColumnReader(inputs.sources, np.arange(len(rows))), np.arange(len(rows))
+        )
+
+    subgroups, numbers = told(table)
+    scaled, same = told(table.assign(x1=unit * table["x1"]))
+    assert subgroups.n_subgroups == scaled.n_subgroups > 10
+    assert np.mean(numbers == same) > 0.99  # numbers are rounded otherwise in another unit
+    words = [each.where for each in scaled.in_words()]
+    assert any("x1 is missing" in where for where in words)
+    assert any("x1 is above " in where for where in words)

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.tree import DecisionTreeRegressor
 
 from nnperm_mlflow.analysis.perturbation.subgroups.columns import Described
+from nnperm_mlflow.analysis.perturbation.subgroups.small_units import as_measured, enlarged, scale_of
 from nnperm_mlflow.analysis.perturbation.subgroups.tree import LEAF, Tree
 
 FEWEST_OF_A_LEAF = 8
@@ -55,7 +56,7 @@ def grow(columns: Sequence[Described], values: Sequence[np.ndarray], targets: np
 
 @dataclass(frozen=True)
 class _Grown:
-    """scikit-learn's tree, grown as far as it goes: its nodes."""
+    """scikit-learn's tree, grown as far as it goes: its nodes, with thresholds in the units of the columns."""
 
     below: np.ndarray
     above: np.ndarray
@@ -66,8 +67,9 @@ class _Grown:
 
     @classmethod
     def of(cls, values: Sequence[np.ndarray], targets: np.ndarray) -> _Grown:
+        scales = np.array([scale_of(each) for each in values])
         # each column lies in one piece, since it is read and sorted again at every node
-        by_column = np.stack(values).T
+        by_column = np.stack([enlarged(each, scale) for each, scale in zip(values, scales, strict=True)]).T
         tree = DecisionTreeRegressor(min_samples_leaf=FEWEST_OF_A_LEAF, random_state=0).fit(by_column, targets).tree_
         below, above, column, threshold, rows, variance = (
             np.array(getattr(tree, name))
@@ -75,7 +77,8 @@ class _Grown:
                 "children_left", "children_right", "feature", "threshold", "weighted_n_node_samples", "impurity"
             )
         )  # fmt: skip
-        return cls(below, above, column, threshold, rows, variance)
+        in_units = as_measured(threshold, scales[np.where(below == LEAF, 0, column)])
+        return cls(below, above, column, in_units, rows, variance)
 
 
 def _cut_back(columns: Sequence[Described], grown: _Grown, times: float = 1.0) -> Tree:
