@@ -20,6 +20,7 @@ import nnperm_mlflow
 from tests.support.browser import expect, keep_picture, reading, running_browser, what_is_missing
 from tests.support.house import build_house, register
 from tests.support.servers import running_server
+from tests.support.simulations import in_full
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(what_is_missing()), reason=what_is_missing())]
 
@@ -64,8 +65,8 @@ def audited(tmp_path_factory):
         yield Audited(address, results[0].experiment_id, results)
 
 
-WIDE = {150: "scoring"}
-"""Of which network four versions are compared, by how many numbers it takes."""
+WIDE = in_full({20: "scoring", 150: "rating"}, {20: "scoring"})
+"""Of which networks four versions are compared, by how many numbers they take."""
 LEADING = [("PAY_0", "LIMIT_BAL", "AGE"), ("PAY_0", "AGE", "LIMIT_BAL"), ("AGE", "PAY_0", "BILL_AMT1"),
            ("PAY_AMT1", "AGE", "PAY_0")]  # fmt: skip
 """For each version what it rests on most."""
@@ -74,7 +75,7 @@ _COLUMNS = ["LIMIT_BAL", "AGE", *(f"{what}{month}" for what in ("PAY_", "BILL_AM
 
 @pytest.fixture(scope="module", params=WIDE)
 def wide(request, audited, tmp_path_factory):
-    """Four audited versions of a network of 150 numbers, in an experiment of their own."""
+    """Four audited versions of a network of so many numbers, in an experiment of their own."""
     n_features, name = request.param, WIDE[request.param]
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp(name)
     names = [*_COLUMNS, *(f"account_{place:03}" for place in range(n_features - len(_COLUMNS)))]
@@ -96,6 +97,44 @@ def wide(request, audited, tmp_path_factory):
             )
         results.append(nnperm_mlflow.audit(settings, model_uri=f"models:/{name}/{len(results) + 1}"))
     return Audited(audited.address, results[0].experiment_id, results)
+
+
+def audits_in(experiment_id, mode):
+    """Return the address of the experiment's list of audits, in a mode of the page."""
+    audits = quote("tags.`nnperm.kind` = 'audit'")
+    return f"/#/experiments/{experiment_id}/runs?compareRunsMode={mode}&searchFilter={audits}"
+
+
+def test_charts_of_named_features_stand_side_by_side_with_a_bar_for_each_audit(page, wide, pictures):
+    """The box above the charts takes a pattern; what it does not name is gone."""
+    page.set_viewport_size({"width": 1600, "height": 700})
+    page.goto(audits_in(wide.experiment_id, "CHART"))
+    page.get_by_role("button", name="Toggle sidebar").click()
+    named = ["AGE", "LIMIT_BAL", "PAY_0"]
+    page.get_by_placeholder("Search metric charts").fill(f"^mean/({'|'.join(named)})$")
+    charts = page.get_by_test_id("experiment-view-compare-runs-chart-area")
+    expect(charts.get_by_text(re.compile("/"))).to_have_text([f"mean/{name}" for name in named])
+    for name in named:
+        for result in wide.results:
+            mean = result.summary.set_index("perturbation")["mean"][name]
+            expect(charts.get_by_text(f"{mean:.2f}", exact=True).first).to_be_visible()
+    keep_picture(page, pictures / f"ui_charts_{len(wide.results[0].summary)}.png")
+
+
+def test_the_table_view_is_narrowed_to_features_by_their_name(page, wide, pictures):
+    page.set_viewport_size({"width": 1920, "height": 800})
+    page.goto(audits_in(wide.experiment_id, "ARTIFACT"))
+    page.get_by_role("button", name="Toggle sidebar").click()
+    page.locator("[data-component-id='mlflow.experiment_page.table_resizer.collapse']").click()
+    page.get_by_placeholder("Filter by perturbation").fill("PAY_AMT1")
+    grid = page.get_by_role("grid").last
+    for result in wide.results:
+        expect(grid.locator(f".ag-cell[col-id='{result.run_id}']")).to_have_count(1)
+        median = result.summary.set_index("perturbation")["median"]["PAY_AMT1"]
+        assert column_of(grid, result.run_id) == {"PAY_AMT1": round(median, 10)}
+    page.get_by_placeholder("Filter by perturbation").fill("PAY_")
+    expect(grid.get_by_text("PAY_0")).to_be_visible()
+    keep_picture(page, pictures / f"ui_table_{len(wide.results[0].summary)}.png")
 
 
 def test_comparing_runs_begins_with_the_features_that_lead(page, wide, pictures):
