@@ -55,7 +55,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Took:
-    """Processor seconds of an audit, of its report (made without and with the verdict), and of its map; bytes of the report."""
+    """Processor seconds of an audit, of its report (made twice) and of its map; and the bytes of the report."""
 
     audit: float
     report: float
