@@ -6,13 +6,14 @@ import logging
 
 from nnperm_mlflow.analysis.repeats.findings import Findings
 from nnperm_mlflow.analysis.segments.segment_tables import SegmentTables
-from nnperm_mlflow.analysis.statistics.order import FAR, out_of_data
+from nnperm_mlflow.analysis.statistics.order import CONDITIONAL, FAR, out_of_data
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 from nnperm_mlflow.auditor.plan import Plan
 from nnperm_mlflow.basics.errors import name_list
 
 logger = logging.getLogger(__name__)
 
+_HALVES = 2  # of the rows, each of which is one subgroup where nothing tells rows apart
 _FEW_ROWS = 2.5  # times as far up as down reaches the interval of a mean that few rows make
 
 
@@ -20,6 +21,7 @@ def point_out(plan: Plan, found: Findings) -> None:
     """Say what a reader of the numbers should know."""
     _point_out_numbers(found, plan.noise.largest)
     _tell_own_scores(found)
+    _tell_what_conditional_tests_test(found)
     if found.segments is not None:
         _tell_small_segments(found.segments)
 
@@ -34,6 +36,25 @@ def _tell_own_scores(found: Findings) -> None:
                 "that it was made for?",
                 name, score, score.guess,
             )  # fmt: skip
+
+
+def _tell_what_conditional_tests_test(found: Findings) -> None:
+    """Say of which p-values others' effect may be a part: of shuffles within subgroups that others tell apart."""
+    p_values = [f"{score}_p" for score in found.own_scores if f"{score}_p" in found.summary]
+    if found.subgroups is None or not p_values:
+        return
+    n_subgroups = found.subgroups.groupby("feature", sort=False).size()
+    among_all = set(n_subgroups.index[n_subgroups <= _HALVES])
+    tested = found.summary[found.summary["way"] == CONDITIONAL].dropna(subset=p_values, how="all")
+    told_apart = [name for name in tested["feature"] if name not in among_all]
+    if told_apart:
+        logger.warning(
+            "the p-values of conditional shuffles tell whether labels and feature belong together within the subgroups "
+            "that were learned, and ties to others that are left inside of these count as the feature's own: a model "
+            "that reads it in the place of another one may be found to need it. It is so of %s. Look at how far the "
+            "score drops as well (docs/method.md)",
+            name_list(told_apart),
+        )
 
 
 def _tell_small_segments(tables: SegmentTables) -> None:
