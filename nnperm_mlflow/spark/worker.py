@@ -6,6 +6,7 @@ is wrong with model or data comes back as a row, since an error would be tried f
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import pickle
@@ -217,8 +218,11 @@ def _predictor(shipment: Shipment) -> Predictor:
     """Return the model, loaded once in a worker; refuse one that predicts other bits than the driver."""
     key = shipment.key
     if key not in _loaded:
+        gc.unfreeze()
         _loaded.clear()
         _loaded[key] = _load(shipment)
+        gc.collect()
+        gc.freeze()  # Spark collects garbage after each task: 0.6 s where a network and its library are looked through
     return _loaded[key]
 
 
