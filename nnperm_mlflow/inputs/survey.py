@@ -121,7 +121,8 @@ class Questions:
         for feature in self.features:
             self._count(feature, dataset, inputs, found)
         if self.label is not None:
-            found.labels = _value_counts(dataset.columns[self.label])
+            values, counts = _counted(dataset.columns[self.label])
+            found.labels = dict(zip(values, counts, strict=True))
         return found
 
     def _count(self, feature: Feature, dataset: Dataset, inputs: BoundInputs, found: Survey) -> None:
@@ -131,8 +132,9 @@ class Questions:
             found.codes[feature.name] = set(codes.tolist()) if len(codes) <= MOST_CODES else None
         if feature.slots[0].input in inputs.sources:
             held = read_slot(inputs.sources, feature.slots[0], np.arange(inputs.n_rows)).ravel()
-            counts = _value_counts(held)
-            found.counts[feature.name] = counts if len(counts) <= _most(feature, values) else None
+            different, counts = _counted(held)
+            few = len(different) <= _most(feature, values)
+            found.counts[feature.name] = dict(zip(different, counts, strict=True)) if few else None
 
 
 class _Nothing:
@@ -156,9 +158,10 @@ def _most(feature: Feature, values: np.ndarray) -> int:
     return MOST_COUNTED["category" if may_be_category else "number"]
 
 
-def _value_counts(values: np.ndarray) -> dict[Any, int]:
+def _counted(values: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Return the different values, and how often each is there."""
     found, counts = np.unique(values[~pd.isna(values)], return_counts=True)
-    return dict(zip(found, counts.tolist(), strict=True))
+    return found, counts.tolist()
 
 
 def _joined(one: set[int] | None, other: set[int] | None) -> set[int] | None:
