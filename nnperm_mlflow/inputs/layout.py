@@ -39,7 +39,8 @@ class Layout:
         ----------
         schema : pyarrow.Schema
         missing : collection of str
-            Columns in which something is missing.
+            Columns in which something is missing; those whose type does not hang on it may be left out, see
+            `gaps_matter`.
         config : DataConfig
 
         Raises
@@ -83,6 +84,11 @@ class Layout:
         }
         row_id, label = (name if name in columns else None for name in (self.config.row_id, self.config.label))
         return dataset_from(columns, temporal, row_id, label, source)
+
+
+def gaps_matter(kind: pa.DataType) -> bool:
+    """Tell whether a column of a type is another one in numpy where something is missing, as whole numbers are."""
+    return _is_single(kind) and _dtype(kind, False) != _dtype(kind, True)
 
 
 def _is_single(kind: pa.DataType) -> bool:

@@ -9,6 +9,7 @@ import json
 import logging
 import pickle
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,6 +136,25 @@ def _ddl(schema: pa.Schema) -> str:
 
 
 @dataclass(frozen=True)
+class AuditedTable:
+    """What is read of a deviation table that the cluster has written.
+
+    Attributes
+    ----------
+    outcome : BlockOutcome
+        Of all rows.
+    first : list of ndarray of shape (n_repeats, n_first_rows), float32
+        For each perturbation the deviations of the first shuffle block.
+    parts : list of Written
+        Its files, by their names.
+    """
+
+    outcome: block_outcome.BlockOutcome
+    first: list[np.ndarray]
+    parts: list[Written]
+
+
+@dataclass(frozen=True)
 class ClusterTable:
     """A deviation table in a directory of Parquet files on the cluster's storage.
 
@@ -197,9 +217,7 @@ class ClusterTable:
     def _read(self, task: BlockTask) -> Any:  # noqa: ANN401 - a DataFrame of Spark
         return self.session.spark.read.schema(self._schema(task)).parquet(self.location)
 
-    def write(
-        self, rows: NumberedRows, task: BlockTask, shipment: worker.Shipment, n_slices: int = 1
-    ) -> block_outcome.BlockOutcome:
+    def write(self, rows: NumberedRows, task: BlockTask, shipment: worker.Shipment, n_slices: int = 1) -> AuditedTable:
         """Let the cluster audit all shuffle blocks and write the table; rows move once, and to each slice of a block.
 
         Parameters
@@ -213,8 +231,7 @@ class ClusterTable:
 
         Returns
         -------
-        BlockOutcome
-            Of all rows.
+        AuditedTable
 
         Raises
         ------
@@ -224,7 +241,7 @@ class ClusterTable:
         try:
             with refused():
                 self._audited(rows, task, shipment, n_slices).write.mode("overwrite").parquet(self.location)
-            return self._merged(task)
+            return self._read_back(task)
         except AuditError:
             with refused():
                 self._leave_empty(task)
@@ -252,6 +269,14 @@ class ClusterTable:
         gathered = pieces.repartitionById(n_blocks, "block").sortWithinPartitions("first_row", "place")
         return gathered.mapInArrow(lambda batches: worker.join(task, n_slices, batches), self._schema(task))
 
+    def _read_back(self, task: BlockTask) -> AuditedTable:
+        """Read three things of the table at once: most of such a job is planning, and waiting for tasks to begin."""
+        with ThreadPoolExecutor(3) as at_once:
+            outcome = at_once.submit(self._merged, task)
+            first = at_once.submit(self._first, task)
+            parts = at_once.submit(self._parts)
+            return AuditedTable(outcome.result(), first.result(), parts.result())
+
     def _merged(self, task: BlockTask) -> block_outcome.BlockOutcome:
         with refused():
             told = self._read(task).select(quoted(OUTCOME)).where(f"{quoted(OUTCOME)} IS NOT NULL")
@@ -263,8 +288,7 @@ class ClusterTable:
             raise _changed(task.n_rows, outcome.tallies[0].n_rows)
         return outcome
 
-    def first_block(self, task: BlockTask) -> list[np.ndarray]:
-        """Return the deviations of the first shuffle block: for each perturbation an array (n_repeats, n_rows)."""
+    def _first(self, task: BlockTask) -> list[np.ndarray]:
         columns = [quoted(name) for name in ("row", "repeat", *task.columns)]
         with refused():
             table = self._read(task).where(f"{quoted(BLOCK)} = 0").select(*columns).toArrow()
@@ -273,6 +297,16 @@ class ClusterTable:
             ordered.column(2 + place).to_numpy().astype(np.float32, copy=False).reshape(task.repeats, -1)
             for place in range(len(task.columns))
         ]
+
+    def _parts(self) -> list[Written]:
+        from pyspark.sql import functions as of  # noqa: PLC0415 - an extra
+
+        with refused():
+            files = (
+                self.session.spark.read.format("binaryFile").option("pathGlobFilter", "*.parquet").load(self.location)
+            )
+            told = files.select("path", "length", of.sha2("content", 256).alias("digest")).collect()
+        return sorted((Written(str(path), int(n), str(digest)) for path, n, digest in told), key=lambda part: part.path)
 
     def count(self, task: BlockTask, wanted: Sequence[Wanted]) -> list[Counts]:
         """Count deviations of all rows, see `analysis.statistics.rank_search`."""
@@ -288,14 +322,3 @@ class ClusterTable:
         for place, bits, counts in told:
             parts[place].append((np.frombuffer(bytes(bits), np.uint32), np.frombuffer(bytes(counts), np.int64)))
         return [added(each) for each in parts]
-
-    def parts(self) -> list[Written]:
-        """Return the files of the table, by their names, with their sha256."""
-        from pyspark.sql import functions as of  # noqa: PLC0415 - an extra
-
-        with refused():
-            files = (
-                self.session.spark.read.format("binaryFile").option("pathGlobFilter", "*.parquet").load(self.location)
-            )
-            told = files.select("path", "length", of.sha2("content", 256).alias("digest")).collect()
-        return sorted((Written(str(path), int(n), str(digest)) for path, n, digest in told), key=lambda part: part.path)

@@ -182,17 +182,16 @@ class ClusterData:
         n_slices = self._count_slices(job)
         n_tasks = n_slices * len(shuffle_block_sizes(task.n_rows))
         logger.info("%s rows in %d tasks; the deviations go to %s", f"{task.n_rows:,}", n_tasks, self.location)
-        outcome = self.table.write(self.rows, task, shipment, n_slices)
-        first = self.table.first_block(task)
+        written = self.table.write(self.rows, task, shipment, n_slices)
         found = find_merged(
             job,
-            outcome,
-            first.__getitem__,
+            written.outcome,
+            written.first.__getitem__,
             lambda wanted: self.table.count(task, wanted),
             order_by=order_by,
             watched=watched,
         )
-        note_parts(folder, self.location, task, self.table.parts(), outcome)
+        note_parts(folder, self.location, task, written.parts, written.outcome)
         progress(task.n_rows, task.n_rows)
         return found
 

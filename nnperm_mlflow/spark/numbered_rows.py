@@ -13,6 +13,7 @@ from nnperm_mlflow.analysis.blockwise.columns import BLOCK, OUTCOME, ROW
 from nnperm_mlflow.basics.errors import ConfigError, DataError, did_you_mean, name_list
 from nnperm_mlflow.basics.locations import without_secrets
 from nnperm_mlflow.config.data_config import DataConfig
+from nnperm_mlflow.inputs.layout import gaps_matter
 from nnperm_mlflow.spark.session import Session, refused
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class NumberedRows:
     schema : pyarrow.Schema
         Of the data, without that column.
     missing : frozenset of str
-        Columns in which something is missing.
+        Columns in which something is missing, of those whose type hangs on it.
     source : str
         Where they came from, without secrets.
     """
@@ -132,7 +133,9 @@ def _by_place(session: Session, location: str) -> NumberedRows:
         of.col("_metadata.file_path").alias(_FILE),
         of.col("_metadata.row_index").alias(ROW),
     )
-    counts = [of.count(quoted(name)).alias(f"c{place}") for place, name in enumerate(names)]
+    schema = _arrow_schema(read)
+    counted = [name for name in names if gaps_matter(schema.field(name).type)]
+    counts = [of.count(quoted(name)).alias(f"c{place}") for place, name in enumerate(counted)]
     files = sorted(placed.groupBy(_FILE).agg(of.count(of.lit(1)).alias("n"), *counts).collect(), key=_path_of)
     n_rows, starts = 0, []
     for file in files:
@@ -140,13 +143,13 @@ def _by_place(session: Session, location: str) -> NumberedRows:
         n_rows += file["n"]
     if n_rows == 0:
         raise DataError(f"{without_secrets(location)} holds no rows.")
-    missing = {name for place, name in enumerate(names) if sum(file[f"c{place}"] for file in files) < n_rows}
+    missing = {name for place, name in enumerate(counted) if sum(file[f"c{place}"] for file in files) < n_rows}
     of_files = pa.table({_FILE: [file for file, _ in starts], "__nnperm_first__": [first for _, first in starts]})
     first = session.spark.createDataFrame(of_files)  # of Arrow: of Python's rows it would start workers of its own
     joined = placed.join(of.broadcast(first), _FILE)
     row = (of.col(quoted(ROW)) + of.col("__nnperm_first__")).alias(ROW)
     numbered = joined.select(*(quoted(name) for name in names), row)
-    return NumberedRows(numbered, n_rows, _arrow_schema(read), frozenset(missing), without_secrets(location))
+    return NumberedRows(numbered, n_rows, schema, frozenset(missing), without_secrets(location))
 
 
 def _path_of(file: Any) -> str:  # noqa: ANN401 - a Row of Spark
@@ -164,13 +167,15 @@ def _by_names(frame: Any, config: DataConfig, source: str) -> NumberedRows:  # n
         )
     if name not in names:
         raise DataError(f"data: row_id names '{name}', which is no column of {source}.{did_you_mean(name, names)}")
-    counts = [of.count(quoted(each)).alias(f"c{place}") for place, each in enumerate(names)]
+    schema = _arrow_schema(frame)
+    counted = [each for each in names if each == name or gaps_matter(schema.field(each).type)]
+    counts = [of.count(quoted(each)).alias(f"c{place}") for place, each in enumerate(counted)]
     ends = [of.min(quoted(name)).alias("lowest"), of.max(quoted(name)).alias("highest")]
     told = frame.agg(of.count(of.lit(1)).alias("n"), *counts, *ends).collect()[0]
-    n_rows, schema = told["n"], _arrow_schema(frame)
+    n_rows = told["n"]
     if n_rows == 0:
         raise DataError(f"{source} holds no rows.")
-    missing = frozenset(each for place, each in enumerate(names) if told[f"c{place}"] < n_rows)
+    missing = frozenset(each for place, each in enumerate(counted) if told[f"c{place}"] < n_rows)
     if name in missing:
         raise DataError(f"data: row_id: '{name}' is missing in some rows. Each row needs a name of its own.")
     is_whole = pa.types.is_integer(schema.field(name).type)
