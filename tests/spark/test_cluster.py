@@ -8,9 +8,10 @@ import pytest
 
 import nnperm_mlflow
 from nnperm_mlflow.analysis.blockwise.columns import BLOCK, OUTCOME
-from nnperm_mlflow.basics.errors import ConfigError, DataError, EvidenceError, PredictionError
+from nnperm_mlflow.basics.errors import AuditError, ConfigError, DataError, EvidenceError, PredictionError
 from nnperm_mlflow.spark import cluster, cluster_rows
 from tests.support.lake import (
+    keep_versions,
     register_network,
     running_cluster,
     settings_for,
@@ -44,8 +45,8 @@ def session(lake):
         yield running
 
 
-def on_cluster(folder, name, **given):
-    config = settings_for(folder / "lake")
+def on_cluster(folder, name, repeats=1, **given):
+    config = settings_for(folder / "lake", repeats=repeats)
     return nnperm_mlflow.audit(
         config, engine="spark", table=folder / name, work_dir=folder / "work", output=folder / f"{name} files", **given
     )
@@ -103,14 +104,19 @@ def test_a_python_worker_and_an_executor_that_die_change_no_number(lake, session
     refuse_difference(one, two, folder / "mortal")
 
 
-@pytest.mark.parametrize(("n_rows", "n_slices"), in_full([(65_536, 3), (200_000, 1), (200_000, 2)], [(65_536, 3)]))
+@pytest.mark.parametrize(
+    ("n_rows", "n_slices", "repeats"),
+    in_full([(65_536, 3, 1), (200_000, 1, 1), (200_000, 2, 1), (200_000, 1, 3)], [(65_536, 3, 1)]),
+)
 @pytest.mark.usefixtures("lake", "session", "tracked")
-def test_blocks_in_slices_and_many_blocks_are_the_audit_of_one_process(n_rows, n_slices, monkeypatch, tmp_path):
+def test_blocks_in_slices_and_many_blocks_are_the_audit_of_one_process(
+    n_rows, n_slices, repeats, monkeypatch, tmp_path
+):
     """A model that is slow makes slices; how many, here the test says."""
     monkeypatch.setattr(cluster_rows, "count_slices", lambda seconds, n_perturbations: n_slices)
     write_lake(tmp_path, n_rows)
-    one = nnperm_mlflow.audit(settings_for(tmp_path / "one.parquet"), work_dir=tmp_path / "work")
-    refuse_difference(one, on_cluster(tmp_path, "table"), tmp_path / "table")
+    one = nnperm_mlflow.audit(settings_for(tmp_path / "one.parquet", repeats=repeats), work_dir=tmp_path / "work")
+    refuse_difference(one, on_cluster(tmp_path, "table", repeats=repeats), tmp_path / "table")
 
 
 def test_a_plan_tells_tasks_bytes_and_time_and_leaves_no_table(lake, session, tracked):
@@ -138,6 +144,32 @@ def test_a_table_that_keeps_no_versions_is_refused_with_what_can_be_given(lake, 
     settings["data"] |= {"static": None, "table": "clients", "version": 3}
     with pytest.raises(ConfigError, match=r"'clients' is no table that keeps its versions.*data=spark\.table"):
         nnperm_mlflow.audit(settings, table=folder / "none", work_dir=folder / "work")
+
+
+def test_a_table_is_audited_in_the_version_that_is_named(session, tracked, tmp_path):
+    """And the run says which: its name, and its digest, which is that of the file with these rows."""
+    keep_versions(session, "kept", tmp_path)
+    table = table_of(3_000)
+    register_network(table, "kept")
+    table.to_parquet(tmp_path / "one.parquet", index=False)
+    for version, rows in {"1": table.sample(frac=1, random_state=5), "2": table.head(2_000)}.items():
+        (tmp_path / "clients" / version).mkdir(parents=True)
+        for number, part in enumerate((rows.iloc[:700], rows.iloc[700:])):
+            part.to_parquet(tmp_path / "clients" / version / f"{number}.parquet", index=False)
+    settings = settings_for(tmp_path / "one.parquet", "kept")
+    one = nnperm_mlflow.audit(settings, work_dir=tmp_path / "work")
+    settings["data"] |= {"static": None, "table": "kept.lake.clients", "version": 1}
+    two = nnperm_mlflow.audit(settings, table=tmp_path / "t", work_dir=tmp_path / "work")
+    refuse_difference(one, two, tmp_path / "t")
+    told, found = (tracked.get_run(each.run_id) for each in (one, two))
+    assert found.data.params["rows_digest"] == told.data.params["rows_digest"]
+    assert [each.dataset.name for each in found.inputs.dataset_inputs] == ["kept.lake.clients, version 1"]
+    settings["data"]["version"] = 2
+    later = nnperm_mlflow.audit(settings, table=tmp_path / "u", work_dir=tmp_path / "work")
+    assert int(later.summary["rows"].iloc[0]) == 2_000
+    settings["data"]["version"] = 9
+    with pytest.raises(AuditError, match=r"kept.*lake.*clients.* cannot be found"):
+        nnperm_mlflow.audit(settings, table=tmp_path / "v", work_dir=tmp_path / "work")
 
 
 def test_a_frame_in_any_order_is_audited_as_the_file_that_its_row_ids_sort(session, tracked, tmp_path):

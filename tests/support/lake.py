@@ -6,6 +6,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 
 import keras
 import mlflow
@@ -108,7 +109,8 @@ def running_cluster(master):
         "spark.sql.files.maxPartitionBytes": "1m",  # so that files are read in pieces
     }
     with tempfile.TemporaryDirectory() as warehouse:
-        for key, value in {**quiet, "spark.sql.warehouse.dir": warehouse}.items():
+        quiet |= {"spark.sql.warehouse.dir": warehouse, "spark.driver.extraClassPath": warehouse}
+        for key, value in quiet.items():
             builder = builder.config(key, value)
         session = builder.getOrCreate()
         session.sparkContext.setLogLevel("FATAL")
@@ -117,3 +119,18 @@ def running_cluster(master):
         finally:
             session.stop()
             del os.environ["JAVA_TOOL_OPTIONS"]
+
+
+def keep_versions(session, name, folder):
+    """Give a session a catalogue whose tables keep their versions: `folder`/clients/3 has version 3 of `clients`.
+
+    Spark has none by itself, and the jars of those that others make come from registries of Java's.
+    """
+    java = session._jvm
+    source = session.sparkContext._gateway.new_array(java.java.io.File, 1)
+    source[0] = java.java.io.File(str(Path(__file__).with_name("KeptVersions.java")))
+    compiler = java.org.codehaus.janino.Compiler()
+    compiler.setDestinationDirectory(java.java.io.File(session.conf.get("spark.driver.extraClassPath")), False)
+    assert compiler.compile(source)
+    session.conf.set(f"spark.sql.catalog.{name}", "tests.KeptVersions")
+    session.conf.set(f"spark.sql.catalog.{name}.folder", str(folder))
