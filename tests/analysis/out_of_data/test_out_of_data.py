@@ -56,7 +56,7 @@ def test_a_copied_column_is_told_from_the_data_and_an_independent_one_or_a_condi
 
 
 def test_a_copied_column_is_told_in_a_small_unit_too():
-    """As moles in a cell: scikit-learn's trees take numbers within 1e-7 of each other for equal."""
+    """As moles in a cell: scikit-learn's trees do not split between numbers within 1e-7 of each other."""
     job = job_of(unit=1e-9)
     done = next(done for done in job.perturbations if done.name == "copy")
     found = told_of(replace(job, perturbations=[done]))

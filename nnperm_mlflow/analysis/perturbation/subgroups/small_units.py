@@ -8,17 +8,16 @@ import numpy as np
 
 from nnperm_mlflow.analysis.perturbation.subgroups.columns import MISSING
 
-_SMALL = (
-    1e-4  # range of a column in which trees, to which numbers within 1e-7 are equal, no longer see all that is there
-)
+_SMALL = 1e-2  # range of a column in which neighbours of some thousand rows may lie within 1e-7 of each other
 _MOST = 100  # power of two, so that the largest number of a column stays one
 
 
 def scale_of(values: np.ndarray) -> float:
     """Return by what power of two a column is multiplied for a tree that may split it.
 
-    scikit-learn's trees take numbers for equal that lie within 1e-7 of each other, so that a column in small units
-    (2e-9 mol) is constant to them. A power of two changes no digit; what lies farther apart stays as it is.
+    scikit-learn's trees do not split between numbers within 1e-7 of each other, so that a column in small units (2e-9
+    mol) is constant to them, and so is one of 2,000 rows that all lie between 0 and 1e-5. A power of two changes no
+    digit; what lies farther apart stays as it is.
 
     Parameters
     ----------
@@ -27,7 +26,7 @@ def scale_of(values: np.ndarray) -> float:
     Returns
     -------
     float
-        1 but where the numbers, other than `MISSING`, lie within 1e-4 of each other and are not all the same.
+        1 but where the numbers, other than `MISSING`, lie within 0.01 of each other and are not all the same.
 
     Examples
     --------
