@@ -86,7 +86,9 @@ def test_whenever_an_audit_is_killed_it_ends_with_the_same_bytes(donors, n_kille
     assert all(each["same"] for each in told)
     assert {each["tries"] for each in told} >= {2, 3}
     assert all(each["left"] == ["table.parquet"] for each in told)
-    assert {each["predicted"] for each in told} >= {0, told[0]["of"] // 2}  # what had been finished was not done again
+    predicted = {each["predicted"] for each in told}  # what had been finished was not done again: all of it, or a part
+    assert 0 in predicted
+    assert any(0 < each < told[0]["of"] for each in predicted)
 
 
 def test_a_feature_or_repeat_that_is_added_is_all_that_is_predicted(tmp_path):
