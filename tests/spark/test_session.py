@@ -29,10 +29,10 @@ def test_a_spark_that_is_too_old_is_refused():
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"spark_master": "yarn"}, r"has 384 MiB beside its JVM.*spark\.executor\.memoryOverhead=972m"),
+        ({"spark_master": "yarn"}, r"has 384 MiB beside its JVM.*spark\.executor\.memoryOverhead=1088m"),
         (
             {"spark_master": "k8s://h", "spark_executor_memory": "8g", "spark_executor_cores": "4"},
-            r"has 819 MiB.*=3888m",
+            r"has 819 MiB.*=4352m",
         ),
         ({"spark_master": "yarn", "spark_executor_memoryOverhead": "512m"}, "has 512 MiB"),
         ({"spark_executor_pyspark_memory": "512m"}, r"pyspark\.memory allows a Python worker 512m.*Set it to 2g"),
@@ -48,7 +48,7 @@ def test_executors_that_would_be_ended_for_their_memory_are_refused(settings, to
     [
         {"spark_master": "local[4]"},
         {"spark_master": "yarn", "spark_executor_memoryOverhead": "2g"},
-        {"spark_master": "yarn", "spark_executor_memoryOverhead": "1000"},
+        {"spark_master": "yarn", "spark_executor_memoryOverhead": "1100"},
         {"spark_master": "yarn", "spark_executor_pyspark_memory": "2g"},
         {},
     ],
