@@ -9,6 +9,7 @@ import numpy as np
 
 _RANK = 3  # of the unit that the largest is held against
 _NOTHING = 0.01  # of a unit more, which is then less than a thousandth of an error of the mean
+_SURELY_NOTHING = 0.99 * _NOTHING  # by which parts are passed over that are not worth the sum
 _MATTERS = 0.2  # share of the variance from which on a unit tells that there may be larger ones
 
 
@@ -87,12 +88,13 @@ def beyond_the_largest_of_parts(
     enough = np.flatnonzero(np.diff(ends) >= _RANK)
     found = np.zeros((2, len(variances)))
     if len(enough):
-        bounds = ends[[enough, enough + 1]].T
-        for side, beyond in zip((-1, 1), found, strict=True):
-            sided = side * units
-            largest = np.maximum.reduceat(sided, bounds[bounds < len(units)])[::2].tolist()
-            told = zip(largest, variances[enough].tolist(), bounds.tolist(), strict=True)
-            beyond[enough] = [_beyond(each, sided[first:last], variance) for each, variance, (first, last) in told]
+        bounds, of_parts = ends[[enough, enough + 1]].T, variances[enough]
+        inside = bounds[bounds < len(units)]
+        farthest = -np.minimum.reduceat(units, inside)[::2], np.maximum.reduceat(units, inside)[::2]
+        for side, largest, beyond in zip((-1, 1), farthest, found, strict=True):
+            for place in np.flatnonzero((largest > 0) & (largest**2 > _SURELY_NOTHING * _MATTERS * of_parts)):
+                first, last = bounds[place]
+                beyond[enough[place]] = _beyond(float(largest[place]), side * units[first:last], float(of_parts[place]))
     return list(zip(*found.tolist(), strict=True))
 
 
