@@ -87,7 +87,11 @@ class Layout:
 
 
 def gaps_matter(kind: pa.DataType) -> bool:
-    """Tell whether a column of a type is another one in numpy where something is missing, as whole numbers are."""
+    """Tell whether a column of a type is another one in numpy where something is missing, as whole numbers are.
+
+    >>> [gaps_matter(kind) for kind in (pa.int32(), pa.bool_(), pa.float32(), pa.string(), pa.list_(pa.int32()))]
+    [True, True, False, False, False]
+    """
     return _is_single(kind) and _dtype(kind, False) != _dtype(kind, True)
 
 
