@@ -300,6 +300,20 @@ def test_a_process_that_was_started_ahead_is_the_one_that_is_taken_and_no_other_
         assert first is not second
 
 
+def test_a_process_that_waits_loads_what_models_need_and_one_that_is_asked_answers_first():
+    waiting, asked = ModelProcess(), ModelProcess()
+    with closing(waiting), closing(asked):
+        with pytest.raises(PredictionError, match="KeyError"):
+            asked.ask("nothing that it knows")
+        assert not _libraries(asked)
+        wait_until(lambda: _libraries(waiting), "a process of which nothing is asked has loaded no library")
+
+
+def _libraries(process):
+    """Return the parts of scikit-learn that a process has loaded."""
+    return [each.path for each in psutil.Process(process._process.pid).memory_maps() if "/sklearn/" in each.path]
+
+
 # Messages
 
 

@@ -7,14 +7,19 @@ process ends in the middle of whatever it does.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import queue
 import signal
 import sys
 import threading
+from contextlib import suppress
 from io import FileIO
 from typing import Any, NoReturn
+
+_USUAL = ("mlflow.pyfunc", "sklearn.ensemble", "mlflow.sklearn")
+"""What most models that are code import when they are loaded; that takes seconds, in which the audit would wait."""
 
 
 def main() -> NoReturn:
@@ -31,8 +36,18 @@ def main() -> NoReturn:
     speaker = Speaker(answers)
     logging.getLogger(OWN_LOGGER).addHandler(speaker)
     logging.getLogger(OWN_LOGGER).propagate = False
+    _load_ahead(waiting)
     Host(waiting, speaker).serve()
     raise AssertionError("a host serves for ever")
+
+
+def _load_ahead(waiting: queue.SimpleQueue[Any]) -> None:
+    """Load what a model is likely to need while nothing is asked: the audit loads its own libraries meanwhile."""
+    for name in _USUAL:
+        if not waiting.empty():
+            return
+        with suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _receive(requests: FileIO, waiting: queue.SimpleQueue[Any]) -> None:
