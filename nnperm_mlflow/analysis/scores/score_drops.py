@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice, repeat
@@ -92,9 +92,9 @@ def score_drops(
         drops.append(_drops(scores, before, perturbed, rows))
         permuted = perturbed if kept is None else np.where(kept[:, None], baseline, perturbed)
         tested.append(drops[-1] if kept is None else _drops(scores, before, permuted, rows))
-    found = {}
+    found, two = {}, _TwoPredictions.of_repeats(baseline, first)
     for name, each, test in zip(whole, np.transpose(drops), np.transpose(tested), strict=True):
-        error = _standard_error(scores, name, baseline, first, each)
+        error = _standard_error(scores, name, *two, each)
         found[name] = Drop(whole[name], float(each.mean()), error, int(np.count_nonzero(test <= 0)), len(each))
     return found
 
@@ -123,51 +123,98 @@ def _finite(*predictions: np.ndarray) -> np.ndarray:
 
 
 def _standard_error(
-    scores: Scores,
-    name: str,
-    baseline: np.ndarray,
-    first: list[tuple[np.ndarray, np.ndarray | None]],
-    drops: np.ndarray,
+    scores: Scores, name: str, singles: Sequence[_TwoPredictions], both: _TwoPredictions | None, drops: np.ndarray
 ) -> float:
-    """Return the standard error of the mean of drops, shape (n_repeats,), from the first repeats and their donors.
+    """Return the standard error of the mean of drops, shape (n_repeats,), from the first repeats.
 
     By the law of total variance the mean of R drops has the variance of a single one less (1 - 1/R) of the variance
     between shuffles of the same rows. This is known from all repeats, and from leaving out rows of two of them, in
     groups that receive the same rows' values in both: weighted by their degrees of freedom.
     """
-    n_repeats, most = len(drops), _ROWS // len(first)
-    single = np.mean([_variance(scores, name, baseline, *repeat, most=most) for repeat in first])
-    if n_repeats == 1:
+    n_repeats = len(drops)
+    single = np.mean([each.variance(scores, name) for each in singles])
+    if both is None:
         return math.sqrt(single)
-    (one, donors), (other, others) = first[:2]
-    both = None if donors is None or others is None else np.argsort(others)[donors]
-    of_rows = _variance(scores, name, one, other, both, most=most) / 2
+    of_rows = both.variance(scores, name) / 2
     between = np.average([of_rows, np.var(drops, ddof=1)], weights=[_GROUPS - 1, n_repeats - 1])
     return float(np.sqrt(np.maximum(single - (1 - 1 / n_repeats) * between, between / n_repeats)))
 
 
-def _variance(
-    scores: Scores, name: str, baseline: np.ndarray, perturbed: np.ndarray, donors: np.ndarray | None, *, most: int
-) -> float:
-    """Return the variance of the drop between two predictions, found by leaving out groups of rows in turn.
+@dataclass(frozen=True)
+class _TwoPredictions:
+    """Two predictions of the same rows, whose scores are compared.
 
-    A shuffled row counts twice, as one that receives a value and as one that gives it. In a stretch of a cycle nearly
-    all rows do both among themselves, so that the drop without them is that of the other rows. Groups that ignore the
-    donors would miss how the two hang together, and with it up to two thirds of the variance.
-
-    References
+    Attributes
     ----------
-    Kott, "The Delete-a-Group Jackknife", Journal of Official Statistics, 2001.
+    before, after : ndarray of shape (n_rows, n_outputs)
+    rows : ndarray of shape (n_used,), int
+        Some of the rows that are finite in both, such that each one's donor comes next, as far as the cycles go.
+    n_finite : int
+        How many there are.
     """
-    finite = _finite(baseline, perturbed)
-    rows = _along_cycles(donors, finite, most)
-    groups = np.array_split(np.arange(len(rows)), min(_GROUPS, len(rows)))
-    try:
-        drops = [scores.drop(name, baseline, perturbed, np.delete(rows, group)) for group in groups]
-    except ConfigError:
-        scores.tell_without_error(name)
-        return math.nan
-    return (len(drops) - 1) * float(np.var(drops)) * len(rows) / np.count_nonzero(finite)
+
+    before: np.ndarray
+    after: np.ndarray
+    rows: np.ndarray
+    n_finite: int
+
+    @classmethod
+    def of(cls, before: np.ndarray, after: np.ndarray, donors: np.ndarray | None, most: int) -> _TwoPredictions:
+        """Choose rows, at most so many."""
+        finite = _finite(before, after)
+        return cls(before, after, _along_cycles(donors, finite, most), int(np.count_nonzero(finite)))
+
+    @classmethod
+    def of_repeats(
+        cls, baseline: np.ndarray, first: Sequence[tuple[np.ndarray, np.ndarray | None]]
+    ) -> tuple[list[_TwoPredictions], _TwoPredictions | None]:
+        """Compare the baseline with each of the first repeats, and these with each other where there are two."""
+        most = _ROWS // len(first)
+        singles = [cls.of(baseline, perturbed, donors, most) for perturbed, donors in first]
+        if len(first) == 1:
+            return singles, None
+        (one, donors), (other, others) = first[:2]
+        both = None if donors is None or others is None else np.argsort(others)[donors]
+        return singles, cls.of(one, other, both, most)
+
+    def variance(self, scores: Scores, name: str) -> float:
+        """Return the variance of the difference in score, found by leaving out groups of rows in turn.
+
+        A shuffled row counts twice, as one that receives a value and as one that gives it. In a stretch of a cycle
+        nearly all rows do both among themselves, so that the drop without them is that of the other rows. Groups that
+        ignore the donors would miss how the two hang together, and with it up to two thirds of the variance.
+
+        References
+        ----------
+        Kott, "The Delete-a-Group Jackknife", Journal of Official Statistics, 2001.
+        """
+        n_groups = min(_GROUPS, len(self.rows))
+        groups = np.array_split(np.arange(len(self.rows)), n_groups)
+        drops = self._by_influences(scores, name, groups)
+        if drops is None:
+            try:
+                rests = (np.delete(self.rows, group) for group in groups)
+                drops = np.array([scores.drop(name, self.before, self.after, rest) for rest in rests])
+            except ConfigError:
+                scores.tell_without_error(name)
+                return math.nan
+        return (n_groups - 1) * float(np.var(drops)) * len(self.rows) / self.n_finite
+
+    def _by_influences(self, scores: Scores, name: str, groups: Sequence[np.ndarray]) -> np.ndarray | None:
+        """Return by how much the drop changes without each group, by what each row adds to it.
+
+        Of a mean of losses that is what scoring the other rows gives, and of the other scores nearly so, since a group
+        is a small part of the rows. None where that is not known in closed form, or where a group holds all rows of a
+        class.
+        """
+        influences = [scores.influence(name, each, self.rows) for each in (self.before, self.after)]
+        one, other = influences
+        if one is None or other is None:
+            return None
+        starts, sizes = [group[0] for group in groups], np.array([len(group) for group in groups])
+        if (np.add.reduceat(one.decisive, starts, dtype=np.int64) == np.count_nonzero(one.decisive)).any():
+            return None
+        return -np.add.reduceat(one.values - other.values, starts) / (len(self.rows) - sizes)
 
 
 def _along_cycles(donors: np.ndarray | None, finite: np.ndarray, most: int) -> np.ndarray:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from nnperm_mlflow.analysis.uncertainty.families import family_ends
+from nnperm_mlflow.analysis.uncertainty.families import family_ends, family_width
 from nnperm_mlflow.analysis.uncertainty.intervals import FEWEST_ROWS
 
 SURE = ("mean", "shift", "flipped_share")
@@ -113,7 +115,7 @@ class SegmentTables:
     differences: pd.DataFrame
     scores: SegmentScores | None = None
 
-    @property
+    @cached_property
     def largest_differences(self) -> list[LargestDifference]:
         """For each column, and for each score in it, the two segments that differ most.
 
@@ -148,8 +150,17 @@ def meant(table: pd.DataFrame, segment: str) -> pd.DataFrame:
 
 def _of_columns(differences: pd.DataFrame, what: str) -> Iterator[LargestDifference]:
     for column, rows in differences.groupby("column", sort=False):
-        candidates = [_turned(row, str(column), what, len(rows)) for row in rows.to_dict("records")]
-        yield max(candidates, key=lambda each: each.low)
+        farthest = rows.iloc[int(_least(rows).argmax())].to_dict()
+        yield _turned(farthest, str(column), what, len(rows))
+
+
+def _least(rows: pd.DataFrame) -> np.ndarray:
+    """Return how far each two segments of a column lie apart at least, as `_turned` tells it, of shape (n_rows,)."""
+    difference = rows["difference"].to_numpy()
+    low = np.where(difference < 0, -rows["difference_high"], rows["difference_low"])
+    units, place = np.unique(rows["units"].to_numpy(), return_inverse=True)
+    wider = np.array([family_width(len(rows), int(each)) for each in units])[place]
+    return np.abs(difference) - wider * (np.abs(difference) - low)
 
 
 def _turned(row: Mapping[Hashable, Any], column: str, what: str, among: int) -> LargestDifference:

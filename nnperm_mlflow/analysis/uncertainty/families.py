@@ -54,6 +54,17 @@ def family_reach(n: int, n_units: float = math.inf) -> float:
     return float(ndtri(level)) if math.isinf(n_units) else float(stdtrit(max(1, n_units - 1), level))
 
 
+def family_width(n: int, n_units: float = math.inf) -> float:
+    """Return how many times as wide as the interval of one number is one that is right of each of n at once.
+
+    >>> family_width(1), round(family_width(150), 2)
+    (1.0, 1.83)
+    """
+    if n == 1:
+        return 1.0
+    return family_reach(n, n_units) / (REACH if math.isinf(n_units) else errors_to_the_end(int(n_units)))
+
+
 def family_ends(
     value: float, low: float, high: float, n: int, *, is_share: bool = False, n_units: float = math.inf
 ) -> tuple[float, float]:
@@ -82,7 +93,7 @@ def family_ends(
     """
     if n == 1:
         return low, high
-    wider = family_reach(n, n_units) / (REACH if math.isinf(n_units) else errors_to_the_end(int(n_units)))
+    wider = family_width(n, n_units)
     if is_share and 0 < value < 1:
         odds, ends = logit(value), logit([low, high])
         lowest, highest = expit(odds + 2 * np.arcsinh(wider * np.sinh((ends - odds) / 2)))

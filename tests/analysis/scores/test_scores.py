@@ -66,13 +66,6 @@ def squared_error(predictions, labels):
     return -np.mean((predictions[:, 0] - labels) ** 2)
 
 
-def area_under_curve(predictions, labels):
-    ranks = np.empty(len(labels))
-    ranks[np.argsort(predictions[:, 0])] = np.arange(1, len(labels) + 1)
-    n_positive = labels.sum()
-    return (ranks[labels].mean() - (n_positive + 1) / 2) / (len(labels) - n_positive)
-
-
 @pytest.mark.parametrize(
     "name",
     ["accuracy", "balanced_accuracy", "neg_log_loss", "roc_auc", "matthews_corrcoef", "f1_macro"],
@@ -285,12 +278,13 @@ def audit(kind, n_rows, repeats, rng):
     inputs = rng.normal(size=(n_rows, 2))
     predicted = inputs @ [coefficient, 1.0]
     if kind == "ranked":
-        labels, score = rng.random(n_rows) < 1 / (1 + np.exp(-predicted)), area_under_curve
+        name, labels = "roc_auc", rng.random(n_rows) < 1 / (1 + np.exp(-predicted))
     else:
-        labels, score = predicted + rng.normal(size=n_rows) * (kind == "weak"), squared_error
+        name, labels = SQUARED, predicted + rng.normal(size=n_rows) * (kind == "weak")
+    scores = choose_scorers([name], labels, 1, False)
     donors = [rng.permutation(n_rows) for _ in range(repeats)]
     each = shuffled(lambda given: given @ [coefficient, 1.0], inputs, 0, donors)
-    return score_drops(Scores({"it": (score, labels)}), as_columns(predicted), each, donors)["it"]
+    return score_drops(scores, as_columns(predicted), each, donors)[name]
 
 
 @pytest.mark.parametrize("repeats", [1, 5])
@@ -306,6 +300,27 @@ def test_intervals_of_two_errors_hold_the_drop_of_a_population(kind, n_audits, r
     assert 0.89 <= held <= 0.98
     variance = np.mean([drop.error**2 for drop in drops])
     assert variance == pytest.approx(np.var([drop.mean for drop in drops]), rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("names", "rel"),
+    [(["accuracy", "neg_log_loss", "neg_brier_score"], 1e-9), (["roc_auc", "balanced_accuracy"], 0.02)],
+    ids=["means of losses", "others"],
+)
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_errors_by_what_each_row_adds_are_those_of_scoring_without_groups(names, rel, repeats, monkeypatch):
+    """Rows are left over by 20 groups, and some have no prediction."""
+    model, inputs, labels = classifier(("no", "yes"))
+    inputs, labels, donors = inputs[:391], labels[:391], shuffles(391, repeats)
+    baseline, each = model.predict_proba(inputs), [*shuffled(model.predict_proba, inputs, 0, donors)]
+    baseline[7] = np.nan
+    scores = choose_scorers(names, labels, 2, True)
+    by_rows = score_drops(scores, baseline, each, donors)
+    monkeypatch.setattr(Scores, "influence", lambda *_: None)
+    by_groups = score_drops(scores, baseline, each, donors)
+    for name in names:
+        assert by_rows[name].mean == by_groups[name].mean
+        assert by_rows[name].error == pytest.approx(by_groups[name].error, rel=rel)
 
 
 def test_the_error_of_20_independent_rows_is_that_of_a_mean():
