@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy.special import ndtri
@@ -60,14 +61,18 @@ class SubgroupLearner:
         """
         parts = [known[name] for name in feature.members] if feature.kind == "group" else [feature]
         others = self._others(parts) if given is None else [known[name] for name in given]
-        used, trees = list[str](), list[Tree]()
         for half in self._halves:
             for each in (*parts, *others):
                 half.describe(each)
+
+        def of_half(half: LearningRows) -> tuple[Sequence[Feature], Tree]:
             chosen = others if given is not None else _strongest(half, parts, others)
-            used += [each.name for each in chosen if each.name not in used]
-            trees.append(_grown(half, parts, chosen))
-        return LearnedSubgroups(feature.name, tuple(used), self._folds, (trees[0], trees[1]))
+            return chosen, _grown(half, parts, chosen)
+
+        with ThreadPoolExecutor(len(self._halves)) as at_once:  # trees grow without the interpreter's lock
+            (first, one), (second, other) = at_once.map(of_half, self._halves)
+        used = dict.fromkeys(each.name for each in (*first, *second))
+        return LearnedSubgroups(feature.name, tuple(used), self._folds, (one, other))
 
     def _others(self, parts: Sequence[Feature]) -> list[Feature]:
         """Return what rows may be told apart by: the model's other features, and the steps that a window leaves."""
