@@ -8,9 +8,12 @@ from sklearn.tree import DecisionTreeRegressor
 from nnperm_mlflow.analysis.perturbation.conditional_list import with_conditionals
 from nnperm_mlflow.analysis.perturbation.perturbation_list import known_features, plan_perturbations
 from nnperm_mlflow.analysis.perturbation.subgroups import growing
+from nnperm_mlflow.analysis.perturbation.subgroups.binned_tree import bins_of, grow_binned
 from nnperm_mlflow.analysis.perturbation.subgroups.columns import Column, ColumnReader
+from nnperm_mlflow.analysis.perturbation.subgroups.grown import FEWEST_OF_A_LEAF, Grown
 from nnperm_mlflow.analysis.perturbation.subgroups.learning import SubgroupLearner
 from nnperm_mlflow.analysis.perturbation.subgroups.learning_rows import LearningRows
+from nnperm_mlflow.analysis.perturbation.subgroups.tree import LEAF
 from nnperm_mlflow.config.audit_config import AnalysisConfig
 from nnperm_mlflow.inputs.binding import bind_inputs
 from nnperm_mlflow.inputs.dataset import dataset_from
@@ -72,25 +75,58 @@ def test_a_group_with_names_that_are_all_rare_is_told_apart_by_what_its_numbers_
     assert by_name["name conditional"].n_subgroups == 2
 
 
-@pytest.mark.parametrize("n_columns", [1, 2, 6])
-def test_the_tree_is_that_of_a_second_growth_by_the_columns_that_surely_tell_rows_apart(n_columns):
-    """Which is done only where these are not all; and columns in one piece are split as columns beside each other."""
+def columns_and_targets(n_columns, n_targets=1):
+    """Return columns, what they hold in 500 rows, and targets to which the first two and noise add up."""
     rng = np.random.default_rng(n_columns)
     values = rng.normal(size=(500, n_columns)).astype(np.float32)
-    targets = values[:, :2].sum(axis=1, keepdims=True) + 0.3 * rng.normal(size=(500, 1))
-    columns = [Column(f"x{place}", Slot("x", (place,)), "value") for place in range(n_columns)]
+    targets = values[:, :2].sum(axis=1, keepdims=True) + 0.3 * rng.normal(size=(500, n_targets))
+    return [Column(f"x{place}", Slot("x", (place,)), "value") for place in range(n_columns)], values, targets
 
-    def fitted(used):
-        tree = DecisionTreeRegressor(min_samples_leaf=growing.FEWEST_OF_A_LEAF, random_state=0)
-        tree = tree.fit(np.ascontiguousarray(values[:, used]), targets).tree_
-        nodes = (tree.children_left, tree.children_right, tree.feature, tree.threshold)
-        return growing._Grown(*nodes, tree.weighted_n_node_samples, tree.impurity)
 
-    sure = growing._cut_back(columns, fitted([*range(n_columns)]), growing._SURELY).columns
-    used = [place for place, column in enumerate(columns) if column in sure]
-    assert used == [*range(min(2, n_columns))]
-    expected = growing._cut_back([columns[place] for place in used], fitted(used))
-    assert growing.grow(columns, [*values.T], targets).as_dict() == expected.as_dict()
+def as_grown(tree):
+    nodes = (tree.children_left, tree.children_right, tree.feature, tree.threshold)
+    return Grown(*nodes, tree.weighted_n_node_samples, tree.impurity)
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 6])
+def test_the_tree_is_grown_by_the_columns_that_surely_tell_rows_apart(n_columns):
+    """And columns in one piece are split as columns beside each other."""
+    columns, values, targets = columns_and_targets(n_columns)
+    used = [*range(min(2, n_columns))]
+    tree = DecisionTreeRegressor(min_samples_leaf=FEWEST_OF_A_LEAF, random_state=0)
+    tree = tree.fit(np.ascontiguousarray(values[:, used]), targets).tree_
+    expected = growing._cut_back([columns[place] for place in used], as_grown(tree))
+    found = growing.grow(columns, [*values.T], [bins_of(each) for each in values.T], targets)
+    assert found.as_dict() == expected.as_dict()
+
+
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_a_tree_over_bins_is_that_of_scikit_learn_over_as_many_values(n_targets):
+    """Of nodes that are numbered by levels, and not by branches."""
+    _, values, targets = columns_and_targets(5, n_targets)
+    bins = [bins_of(each) for each in values.T]
+    limits = {"max_depth": 6, "min_samples_split": 40, "min_samples_leaf": FEWEST_OF_A_LEAF}
+    expected = DecisionTreeRegressor(**limits, random_state=0).fit(np.stack(bins, axis=1), targets).tree_
+    found = grow_binned(bins, targets)
+
+    def branch(tree, node):
+        low, high = tree.below[node], tree.above[node]
+        told = (tree.column[node] if low != LEAF else LEAF, tree.rows[node])
+        return [told] if low == LEAF else [told, *branch(tree, low), *branch(tree, high)]
+
+    assert branch(found, 0) == branch(as_grown(expected), 0)
+    assert len(branch(found, 0)) > 20
+    np.testing.assert_allclose(np.sort(found.variance), np.sort(expected.impurity * n_targets), rtol=1e-9)
+
+
+def test_bins_hold_about_as_many_rows_each_and_equal_values_share_one():
+    values = np.random.default_rng(0).normal(size=2_000)
+    assert set(np.bincount(bins_of(values))) <= {30, 31, 32, 33}
+    assert (np.diff(bins_of(values)[np.argsort(values)].astype(int)) >= 0).all()
+    skewed = np.r_[np.zeros(1_900), np.arange(1, 101)]
+    assert (np.bincount(bins_of(skewed))[[0, -1]] == [1_900, 31]).all()
+    assert set(bins_of(np.ones(50))) == {0}
+    assert len(set(bins_of(np.arange(500.0) // 20))) == 25
 
 
 def test_the_subgroups_of_a_block_are_kept_and_those_of_another_block_are_its_own():

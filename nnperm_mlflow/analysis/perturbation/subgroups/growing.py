@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
 
+from nnperm_mlflow.analysis.perturbation.subgroups.binned_tree import grow_binned
 from nnperm_mlflow.analysis.perturbation.subgroups.columns import Described
+from nnperm_mlflow.analysis.perturbation.subgroups.grown import FEWEST_OF_A_LEAF, Grown
 from nnperm_mlflow.analysis.perturbation.subgroups.small_units import as_measured, enlarged, scale_of
 from nnperm_mlflow.analysis.perturbation.subgroups.tree import LEAF, Tree
-
-FEWEST_OF_A_LEAF = 8
-"""Learning rows that a leaf holds at least."""
 
 _SURELY = 4  # times what a split of noise brings must the leaves by a column bring, for it to be one of few
 
 
-def grow(columns: Sequence[Described], values: Sequence[np.ndarray], targets: np.ndarray) -> Tree:
+def grow(
+    columns: Sequence[Described], values: Sequence[np.ndarray], bins: Sequence[np.ndarray], targets: np.ndarray
+) -> Tree:
     """Grow a tree and cut back what is no more than noise.
 
     Parameters
@@ -28,6 +28,8 @@ def grow(columns: Sequence[Described], values: Sequence[np.ndarray], targets: np
         What rows may be told apart by.
     values : sequence of ndarray of shape (n_rows,), float32
         Those of the learning rows, for each column.
+    bins : sequence of ndarray of shape (n_rows,), uint8
+        The same in bins, see `binned_tree.bins_of`.
     targets : ndarray of shape (n_rows, n_targets)
         What shall vary as little as possible inside the leaves: the sum of the variances of these.
 
@@ -35,9 +37,9 @@ def grow(columns: Sequence[Described], values: Sequence[np.ndarray], targets: np
     -------
     Tree
         The smallest tree with the least cost, by the columns alone that surely tell rows apart, where there are such:
-        with fewer columns less noise is split, and what they tell is split finer. A leaf costs about what the best
-        split of noise among so many columns brings: twice the logarithm of their number, in the variance that is left
-        per row.
+        with fewer columns less noise is split, and what they tell is split finer. Which these are a tree of a few
+        levels tells, over all columns in bins. A leaf costs about what the best split of noise among so many columns
+        brings: twice the logarithm of their number, in the variance that is left per row.
 
     References
     ----------
@@ -45,43 +47,28 @@ def grow(columns: Sequence[Described], values: Sequence[np.ndarray], targets: np
     """
     if not len(columns) or len(targets) < 2 * FEWEST_OF_A_LEAF:
         return _only_root()
-    every = _Grown.of(values, targets)
-    sure = _cut_back(columns, every, _SURELY).columns
-    if not sure:
-        return _cut_back(columns, every)
-    used = [place for place, column in enumerate(columns) if column in sure]
-    again = every if len(used) == len(columns) else _Grown.of([values[place] for place in used], targets)
-    return _cut_back([columns[place] for place in used], again)
+    sure = _cut_back(columns, grow_binned(bins, targets), _SURELY).columns
+    used = [place for place, column in enumerate(columns) if column in sure] or range(len(columns))
+    return _cut_back([columns[place] for place in used], _grown([values[place] for place in used], targets))
 
 
-@dataclass(frozen=True)
-class _Grown:
-    """scikit-learn's tree, grown as far as it goes: its nodes, with thresholds in the units of the columns."""
-
-    below: np.ndarray
-    above: np.ndarray
-    column: np.ndarray
-    threshold: np.ndarray
-    rows: np.ndarray
-    variance: np.ndarray
-
-    @classmethod
-    def of(cls, values: Sequence[np.ndarray], targets: np.ndarray) -> _Grown:
-        scales = np.array([scale_of(each) for each in values])
-        # each column lies in one piece, since it is read and sorted again at every node
-        by_column = np.stack([enlarged(each, scale) for each, scale in zip(values, scales, strict=True)]).T
-        tree = DecisionTreeRegressor(min_samples_leaf=FEWEST_OF_A_LEAF, random_state=0).fit(by_column, targets).tree_
-        below, above, column, threshold, rows, variance = (
-            np.array(getattr(tree, name))
-            for name in (
-                "children_left", "children_right", "feature", "threshold", "weighted_n_node_samples", "impurity"
-            )
-        )  # fmt: skip
-        in_units = as_measured(threshold, scales[np.where(below == LEAF, 0, column)])
-        return cls(below, above, column, in_units, rows, variance)
+def _grown(values: Sequence[np.ndarray], targets: np.ndarray) -> Grown:
+    """Return scikit-learn's tree, grown as far as it goes, with thresholds in the units of the columns."""
+    scales = np.array([scale_of(each) for each in values])
+    # each column lies in one piece, since it is read and sorted again at every node
+    by_column = np.stack([enlarged(each, scale) for each, scale in zip(values, scales, strict=True)]).T
+    tree = DecisionTreeRegressor(min_samples_leaf=FEWEST_OF_A_LEAF, random_state=0).fit(by_column, targets).tree_
+    below, above, column, threshold, rows, variance = (
+        np.array(getattr(tree, name))
+        for name in (
+            "children_left", "children_right", "feature", "threshold", "weighted_n_node_samples", "impurity"
+        )
+    )  # fmt: skip
+    in_units = as_measured(threshold, scales[np.where(below == LEAF, 0, column)])
+    return Grown(below, above, column, in_units, rows, variance)
 
 
-def _cut_back(columns: Sequence[Described], grown: _Grown, times: float = 1.0) -> Tree:
+def _cut_back(columns: Sequence[Described], grown: Grown, times: float = 1.0) -> Tree:
     """Return the nodes of a tree that are worth so many times their leaves, in their order."""
     below, above, cost = grown.below, grown.above, grown.rows * grown.variance
     is_leaf = below == LEAF

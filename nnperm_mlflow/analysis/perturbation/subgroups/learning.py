@@ -123,7 +123,8 @@ def _grown(half: LearningRows, parts: Sequence[Feature], given: Sequence[Feature
     targets = np.concatenate([half.scores[part.name] for part in parts], axis=1)
     targets = targets[:, targets.any(axis=0)]
     if not targets.size:
-        return grow((), [], targets)
+        return grow((), [], [], targets)
     columns: list[Described] = [each for other in given for each in half.numbers_of(other)]
     columns += sums_for(half, parts, given)
-    return grow(columns, [half.reader.read(column) for column in columns], targets)
+    values = [half.reader.read(column) for column in columns]
+    return grow(columns, values, [half.bins_of(column) for column in columns], targets)

@@ -8,7 +8,15 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from nnperm_mlflow.analysis.perturbation.subgroups.columns import MISSING, Column, ColumnReader, columns_of, ordinal_of
+from nnperm_mlflow.analysis.perturbation.subgroups.binned_tree import bins_of
+from nnperm_mlflow.analysis.perturbation.subgroups.columns import (
+    MISSING,
+    Column,
+    ColumnReader,
+    Described,
+    columns_of,
+    ordinal_of,
+)
 from nnperm_mlflow.inputs.bound_inputs import BoundInputs
 from nnperm_mlflow.inputs.slots import Feature
 
@@ -49,6 +57,7 @@ class LearningRows:
         self._wide: dict[str, np.ndarray] = {}
         self._standardized: dict[str, tuple[np.ndarray, float]] = {}
         self._covariances: dict[tuple[str, str], float] = {}
+        self._bins: dict[str, np.ndarray] = {}
         self._associations: dict[str, dict[str, float]] = {}
         for feature in inputs.features.values():
             self.describe(feature)
@@ -88,6 +97,12 @@ class LearningRows:
         if column.key not in self._standardized:
             self._standardized[column.key] = _standardized(self.reader.read(column))
         return self._standardized[column.key]
+
+    def bins_of(self, column: Described) -> np.ndarray:
+        """Return in which bin of a column each row lies, see `binned_tree.bins_of`."""
+        if column.key not in self._bins:
+            self._bins[column.key] = bins_of(self.reader.read(column))
+        return self._bins[column.key]
 
     def covariance(self, one: Column, other: Column) -> float:
         """Return that of two columns once standardized."""
