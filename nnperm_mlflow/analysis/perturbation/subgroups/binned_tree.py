@@ -131,10 +131,10 @@ class _Level:
                 explained += sums**2 / below + (of_all - sums) ** 2 / above
                 before += (of_all**2 / rows).ravel()
         is_split = (below >= FEWEST_OF_A_LEAF) & (above >= FEWEST_OF_A_LEAF)
-        left = np.where(is_split, explained, -np.inf).reshape(n_nodes, -1)
-        best = left.argmax(axis=1)
+        allowed = np.where(is_split, explained, -np.inf).reshape(n_nodes, -1)
+        best = allowed.argmax(axis=1)
         squares = np.bincount(self._place, weights=np.square(self._targets).sum(axis=1), minlength=n_nodes)
-        split = left[np.arange(n_nodes), best] - before > _ROUNDING * squares
+        split = allowed[np.arange(n_nodes), best] - before > _ROUNDING * squares
         column, cut = np.divmod(best, N_BINS - 1)
         return split, column, cut
 
