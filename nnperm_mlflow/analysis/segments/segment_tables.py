@@ -160,7 +160,8 @@ def _least(rows: pd.DataFrame) -> np.ndarray:
     low = np.where(difference < 0, -rows["difference_high"], rows["difference_low"])
     units, place = np.unique(rows["units"].to_numpy(), return_inverse=True)
     wider = np.array([family_width(len(rows), int(each)) for each in units])[place]
-    return np.abs(difference) - wider * (np.abs(difference) - low)
+    least = np.abs(difference) - wider * (np.abs(difference) - low)
+    return np.where(np.isnan(least), -np.inf, least)
 
 
 def _turned(row: Mapping[Hashable, Any], column: str, what: str, among: int) -> LargestDifference:

@@ -323,6 +323,18 @@ def test_errors_by_what_each_row_adds_are_those_of_scoring_without_groups(names,
         assert by_rows[name].error == pytest.approx(by_groups[name].error, rel=rel)
 
 
+@pytest.mark.parametrize(("name", "rel"), [(SQUARED, 1e-9), ("r2", 0.02), ("neg_root_mean_squared_error", 0.02)])
+def test_errors_of_regressions_by_what_each_row_adds_are_those_of_scoring_without_groups(name, rel, monkeypatch):
+    inputs, labels = regression(391)
+    baseline, donors = as_columns(inputs[:, 0]), shuffles(391, 2)
+    each = [*shuffled(lambda given: given[:, 0], inputs, 0, donors)]
+    scores = choose_scorers([name], labels, 1, False)
+    by_rows = score_drops(scores, baseline, each, donors)[name]
+    monkeypatch.setattr(Scores, "influence", lambda *_: None)
+    by_groups = score_drops(scores, baseline, each, donors)[name]
+    assert by_rows.error == pytest.approx(by_groups.error, rel=rel)
+
+
 def test_the_error_of_20_independent_rows_is_that_of_a_mean():
     rng = np.random.default_rng(0)
     labels, after = rng.normal(size=20), rng.normal(size=(20, 1))

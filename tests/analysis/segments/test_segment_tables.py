@@ -12,6 +12,7 @@ from nnperm_mlflow.analysis.segments.segment_tables import (
     SegmentScores,
     SegmentTables,
 )
+from nnperm_mlflow.analysis.uncertainty.families import family_ends
 
 SEGMENTS = pd.DataFrame(
     [
@@ -41,6 +42,25 @@ def test_the_difference_that_is_surely_largest_is_told_with_the_interval_that_is
     assert (of_sex.value, of_sex.low, of_sex.high) == pytest.approx((0.1, 0.1 - wider, 0.1 + wider), abs=1e-5)
     assert (of_sex.among, of_sex.is_sure, of_sex.of_score) == (2, True, False)
     assert (of_age.number, of_age.is_sure) == ("0.1 (0 to 0.2)", False)
+
+
+def test_of_many_differences_the_one_is_told_that_surely_is_the_largest():
+    """Of few units and many, up and down; one whose ends are not known is not it."""
+    rng, n = np.random.default_rng(0), 300
+    value, off = rng.normal(size=n), rng.random((2, n))
+    table = pd.DataFrame(
+        {"column": "SEX", "segment": "SEX=1", "other": "SEX=2", "perturbation": np.arange(n).astype(str)}
+    )
+    table = table.assign(units=rng.integers(30, 2_000, n), difference=value)
+    table = table.assign(difference_low=value - off[0], difference_high=value + off[1])
+    table.loc[0, ["difference", "difference_low", "difference_high"]] = 9, np.nan, np.nan
+    lows = {}
+    for row in table.to_dict("records")[1:]:
+        ends = family_ends(row["difference"], row["difference_low"], row["difference_high"], n, n_units=row["units"])
+        lows[row["perturbation"]] = ends[0] if row["difference"] >= 0 else -ends[1]
+    (told,) = SegmentTables(SEGMENTS, table).largest_differences
+    assert told.what == max(lows, key=lows.get)
+    assert told.low == pytest.approx(max(lows.values()))
 
 
 def test_scores_have_a_largest_difference_of_their_own_beside_their_column():
